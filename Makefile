@@ -1,0 +1,64 @@
+# Every target works from a fresh clone with nothing but Python and make: it
+# creates .venv when it is missing and installs just what that target needs.
+# A stamp file per extra makes the second run quick.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+META := setup.cfg pyproject.toml
+JOBS ?= 2
+
+.PHONY: demo test test-fast lint docs notebooks bench warmup clean clean-cache help
+
+help:
+	@echo "make demo        fit certified sparse models on real data, write sparsestat-tour.html"
+	@echo "make test        run the whole test suite"
+	@echo "make test-fast   the same without the tests marked slow"
+	@echo "make lint docs notebooks bench clean clean-cache"
+
+$(PY):
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip setuptools wheel
+
+# .venv/.installed-EXTRA stands for "the package with EXTRA is installed".
+$(VENV)/.installed-%: $(META) | $(PY)
+	$(BIN)/pip install --quiet --editable ".[$*]"
+	@touch $@
+
+demo: $(VENV)/.installed-demo
+	$(PY) -m sparsestat tour
+
+# The kernels are compiled once, before the test workers start, so that the
+# workers load them from the cache instead of each compiling them.
+warmup: $(VENV)/.installed-test
+	$(PY) -m sparsestat warmup
+
+test: warmup
+	SCIPY_ARRAY_API=1 $(PY) -m pytest -n $(JOBS) --dist worksteal tests
+
+test-fast: warmup
+	SCIPY_ARRAY_API=1 $(PY) -m pytest -n $(JOBS) --dist worksteal -m "not slow" tests
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(PY) docs/validate_docstrings.py
+
+docs: $(VENV)/.installed-docs
+	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+notebooks: $(VENV)/.installed-notebooks
+	$(PY) -m pytest -p no:cacheprovider --nbmake --nbmake-timeout=600 notebooks
+
+bench: $(VENV)/.installed-bench
+	$(PY) -m benchmarks lasso
+
+clean: clean-cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/generated docs/auto_examples sparsestat-tour.html
+
+clean-cache:
+	find sparsestat tests benchmarks -name '*.nbi' -delete -o -name '*.nbc' -delete
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

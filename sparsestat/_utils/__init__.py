@@ -1,0 +1,1 @@
+"""Floors shared by all families; nothing here is public."""

@@ -1,0 +1,55 @@
+"""The only door to scikit-learn names that are not public API.
+
+Everything underscored in scikit-learn is imported here and nowhere else, so
+that a release that moves one is mended in one place.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Hidden,
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+    validate_params,
+)
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+try:  # scikit-learn >= 1.9: experimental callback protocol
+    from sklearn.callback import CallbackSupportMixin
+
+    HAS_CALLBACKS = True
+except ImportError:  # scikit-learn 1.8
+
+    class CallbackSupportMixin:
+        """Stand-in for scikit-learn versions without callbacks."""
+
+    HAS_CALLBACKS = False
+
+try:  # scikit-learn >= 1.9: honour set_config(sparse_interface=...)
+    from sklearn.utils import _align_api_if_sparse as align_sparse_interface
+except ImportError:
+
+    def align_sparse_interface(X):
+        """Return X as it is: older versions have no interface setting."""
+        return X
+
+
+__all__ = [
+    "HAS_CALLBACKS",
+    "CallbackSupportMixin",
+    "HasMethods",
+    "Hidden",
+    "Interval",
+    "InvalidParameterError",
+    "Options",
+    "StrOptions",
+    "align_sparse_interface",
+    "check_sample_weight",
+    "fit_context",
+    "validate_params",
+]

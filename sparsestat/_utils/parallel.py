@@ -1,0 +1,84 @@
+"""Workers and threads: joblib is the only parallel door."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from contextlib import contextmanager
+
+from joblib import effective_n_jobs
+from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+__all__ = ["numba_threads", "run_parallel", "single_blas_thread"]
+
+
+def run_parallel(function, tasks, *, n_jobs=None, prefer="threads"):
+    """Call ``function(*task)`` for every task, in order, on `n_jobs` workers.
+
+    Results do not depend on `n_jobs`: each task is computed on its own with one
+    BLAS thread, whatever the number of workers. Kernels release the GIL, hence
+    threads are preferred; a ``joblib.parallel_config`` of the user's wins.
+
+    Parameters
+    ----------
+    function : callable
+        Picklable when the backend runs processes.
+    tasks : iterable of tuple
+        Positional arguments of each call.
+    n_jobs : int, default=None
+        Number of workers; None means 1 unless a joblib context says otherwise.
+    prefer : {"threads", "processes"}, default="threads"
+        Soft hint to joblib.
+
+    Returns
+    -------
+    results : list
+        In the order of `tasks`.
+    """
+    tasks = list(tasks)
+    if effective_n_jobs(n_jobs) == 1 or len(tasks) < 2:
+        with single_blas_thread():
+            return [function(*task) for task in tasks]
+    # threadpoolctl's limits hold for the whole process, so for threads they are
+    # set here once; worker processes set their own inside the task.
+    with single_blas_thread():
+        return Parallel(n_jobs=n_jobs, prefer=prefer)(
+            delayed(_call_single_threaded)(function, task) for task in tasks
+        )
+
+
+def _call_single_threaded(function, task):
+    with single_blas_thread():
+        return function(*task)
+
+
+def single_blas_thread():
+    """Limit BLAS to one thread inside the context."""
+    return threadpool_limits(limits=1, user_api="blas")
+
+
+@contextmanager
+def numba_threads(n_jobs):
+    """Run parallel kernels on `n_jobs` threads inside the context.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        None means 1; negative values count from the number of cores as in
+        joblib. Capped at ``NUMBA_NUM_THREADS``.
+
+    Yields
+    ------
+    n_threads : int
+        The number of threads in force.
+    """
+    import numba
+
+    wanted = effective_n_jobs(n_jobs)
+    before = numba.get_num_threads()
+    n_threads = max(1, min(wanted, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(n_threads)
+    try:
+        yield n_threads
+    finally:
+        numba.set_num_threads(before)

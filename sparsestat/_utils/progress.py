@@ -1,0 +1,102 @@
+"""Progress: tqdm for functions, scikit-learn's callback protocol for estimators."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import logging
+
+from sparsestat._utils.compat import HAS_CALLBACKS
+
+__all__ = ["FitProgress", "logger", "progress_bar"]
+
+logger = logging.getLogger("sparsestat")
+
+
+def progress_bar(iterable=None, *, total=None, description=None, verbose=0):
+    """Return a tqdm bar over `iterable`, silent unless ``verbose >= 1``."""
+    from tqdm.auto import tqdm
+
+    return tqdm(
+        iterable, total=total, desc=description, disable=verbose < 1, leave=False
+    )
+
+
+class FitProgress:
+    """Report the outer iterations of one fit to callbacks and the logger.
+
+    Where the installed scikit-learn has callbacks and some were set on the
+    estimator, every iteration becomes a subtask of the fit; a callback that
+    returns True stops the fit. Without callbacks this costs one attribute test.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Inherits ``compat.CallbackSupportMixin`` and is inside ``fit``.
+    max_iter : int
+        Largest number of iterations.
+    X, y : array-like, default=None
+        Handed to the callbacks.
+    verbose : int, default=0
+        At 1 and above, one log line per iteration on the logger ``sparsestat``.
+
+    Examples
+    --------
+    Used as a context manager around the iterations::
+
+        with FitProgress(self, self.max_iter, X=X, y=y) as progress:
+            for it in range(self.max_iter):
+                ...
+                if progress.step(objective=value):
+                    break
+    """
+
+    def __init__(self, estimator, max_iter, *, X=None, y=None, verbose=0):
+        self.estimator = estimator
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self._data = {"X": X, "y": y}
+        self._context = None
+        self._iteration = 0
+
+    def __enter__(self):
+        callbacks = getattr(self.estimator, "_skl_callbacks", None)
+        if HAS_CALLBACKS and callbacks:
+            self._context = self.estimator._init_callback_context(
+                max_subtasks=self.max_iter
+            )
+            self._context.call_on_fit_task_begin(estimator=self.estimator, **self._data)
+        return self
+
+    def step(self, reconstruct=None, **figures):
+        """Report one finished iteration; return True when the fit should stop.
+
+        Parameters
+        ----------
+        reconstruct : callable, default=None
+            Returns the dict of fitted attributes as they stand now, for
+            callbacks that evaluate the unfinished estimator.
+        **figures : float
+            Printed in the log line.
+        """
+        self._iteration += 1
+        if self.verbose:
+            shown = ", ".join(f"{k} {v:.4e}" for k, v in figures.items())
+            logger.info(
+                "%s: iteration %d, %s",
+                type(self.estimator).__name__,
+                self._iteration,
+                shown,
+            )
+        if self._context is None:
+            return False
+        sub = self._context.subcontext(task_name="iteration")
+        sub.call_on_fit_task_begin(estimator=self.estimator)
+        stop = sub.call_on_fit_task_end(
+            estimator=self.estimator, reconstruction_attributes=reconstruct
+        )
+        return bool(stop)
+
+    def __exit__(self, exc_type, exc, traceback):
+        if self._context is not None and exc_type is None:
+            self._context.call_on_fit_task_end(estimator=self.estimator)
+        return False

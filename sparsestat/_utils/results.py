@@ -1,0 +1,113 @@
+"""Certificates: what was proved about an answer, and the one warning if it failed."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+from dataclasses import dataclass, field
+from html import escape
+
+from sklearn.exceptions import ConvergenceWarning
+
+__all__ = ["CERTIFICATE_KINDS", "Certificate", "warn_if_unsatisfied"]
+
+CERTIFICATE_KINDS = (
+    "duality_gap",
+    "lower_bound",
+    "transport_gap",
+    "kkt",
+    "monotone_bound",
+    "exact",
+    "none",
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Certificate:
+    """What was proved about a fitted answer.
+
+    The value is computed from the solution that was returned, so it can be
+    recomputed from outside.
+
+    Parameters
+    ----------
+    kind : {"duality_gap", "lower_bound", "transport_gap", "kkt", \
+            "monotone_bound", "exact", "none"}
+        What sort of proof this is.
+    value : float
+        The measured quantity, in the units said in `scale`.
+    tol : float
+        The tolerance the solver was asked to meet, in the same units.
+    satisfied : bool
+        Whether the solver delivered what its tolerance promised.
+    scale : str
+        One sentence: what the value is relative to.
+    details : dict, default={}
+        Further plain scalars, e.g. the objective and its lower bound.
+
+    Examples
+    --------
+    >>> from sparsestat import Certificate
+    >>> Certificate("duality_gap", 3e-6, 1e-4, True, "gap / null objective")
+    duality_gap 3.0e-06 ≤ 1e-04
+    """
+
+    kind: str
+    value: float
+    tol: float
+    satisfied: bool
+    scale: str
+    details: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.kind not in CERTIFICATE_KINDS:
+            raise ValueError(
+                f"Certificate kind {self.kind!r} is unknown. Expected one of "
+                f"{', '.join(CERTIFICATE_KINDS)}."
+            )
+
+    def __repr__(self):
+        # Short on purpose: scikit-learn's HTML repr cuts a value at 30 characters.
+        if self.kind in ("exact", "none"):
+            return self.kind
+        sign = "≤" if self.value <= self.tol else ">"
+        return f"{self.kind} {self.value:.1e} {sign} {self.tol:.0e}"
+
+    def _repr_html_(self):
+        rows = {
+            "kind": self.kind,
+            "value": f"{self.value:.3e}",
+            "tol": f"{self.tol:.1e}",
+            "satisfied": "yes" if self.satisfied else "no",
+            "scale": self.scale,
+            **{k: f"{v:.6g}" for k, v in self.details.items()},
+        }
+        body = "".join(
+            f"<tr><th style='text-align:left'>{escape(str(k))}</th>"
+            f"<td style='text-align:left'>{escape(str(v))}</td></tr>"
+            for k, v in rows.items()
+        )
+        return f"<table><caption>Certificate</caption><tbody>{body}</tbody></table>"
+
+
+def warn_if_unsatisfied(certificate, what, remedy, *, stacklevel=3):
+    """Raise one ConvergenceWarning when a certificate is not satisfied.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        Its value, tolerance and scale go into the message.
+    what : str
+        The quantity and the solver, e.g. ``"Lasso: the duality gap"``.
+    remedy : str
+        The parameter to change, as an imperative sentence.
+    stacklevel : int, default=3
+        Passed to :func:`warnings.warn`; 3 points at the caller of ``fit``.
+    """
+    if not certificate.satisfied:
+        warnings.warn(
+            f"{what} is {certificate.value:.3e}, above the tolerance "
+            f"{certificate.tol:.3e} ({certificate.scale}). {remedy}",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )

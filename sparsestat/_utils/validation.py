@@ -1,0 +1,222 @@
+"""Input gates: compressed sparse matrices, complex data, read-only views."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from scipy import sparse
+
+__all__ = [
+    "as_compressed",
+    "check_complex_array",
+    "read_only",
+    "read_only_triple",
+    "refuse_complex",
+]
+
+_INT32_MAX = np.iinfo(np.int32).max
+
+
+def read_only(array):
+    """Return a read-only view, so that numba compiles one variant, not two.
+
+    A writable array and a read-only one (a joblib memmap, say) are different
+    types to numba. Handing every kernel read-only views of its inputs lets both
+    share one compilation. The caller's array keeps its flags.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def read_only_triple(X):
+    """Return ``(data, indices, indptr)`` of a compressed matrix as read-only views."""
+    return read_only(X.data), read_only(X.indices), read_only(X.indptr)
+
+
+def refuse_complex(X, *, name="X"):
+    """Raise ValueError when X holds complex numbers."""
+    dtype = getattr(X, "dtype", None)
+    if dtype is not None and np.issubdtype(np.dtype(dtype), np.complexfloating):
+        raise ValueError(
+            f"Complex data not supported: {name} has dtype {dtype}. Pass real and "
+            "imaginary parts as separate columns, or use an estimator that says it "
+            "accepts complex data."
+        )
+
+
+def check_complex_array(X, *, name="X", ndim=2, dtype=None):
+    """Validate an array that may be complex.
+
+    scikit-learn's own check refuses complex input at any dtype, so estimators
+    that accept it come through this door.
+
+    Parameters
+    ----------
+    X : array-like
+        The input.
+    name : str, default="X"
+        How to call it in messages.
+    ndim : int or tuple of int, default=2
+        Accepted numbers of dimensions.
+    dtype : dtype, default=None
+        Converts to this dtype. None keeps float32, float64, complex64 and
+        complex128 and turns everything else into float64.
+
+    Returns
+    -------
+    X : ndarray
+        Finite, floating or complex, C-contiguous if it had to be converted.
+    """
+    if sparse.issparse(X):
+        raise TypeError(
+            f"{name} is a sparse matrix, but a dense array is required. Use "
+            f"{name}.toarray() if it fits in memory."
+        )
+    array = np.asarray(X)
+    if array.dtype.kind not in "fciub":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name} has dtype {array.dtype}, which cannot be converted to "
+                "numbers. Pass an array of floats or complex numbers."
+            ) from error
+    if dtype is None:
+        keep = (np.float32, np.float64, np.complex64, np.complex128)
+        dtype = array.dtype if array.dtype.type in keep else np.float64
+    array = np.asarray(array, dtype=dtype)
+    allowed = (ndim,) if isinstance(ndim, int) else tuple(ndim)
+    if array.ndim not in allowed:
+        raise ValueError(
+            f"{name} has {array.ndim} dimensions (shape {array.shape}), but "
+            f"{' or '.join(map(str, allowed))} expected. Reshape your data."
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"{name} contains NaN or infinity. Remove or impute these entries."
+        )
+    return array
+
+
+def as_compressed(X, layout="csr", *, dtype=None, sort=True, sum_duplicates=True):
+    """Bring sparse or dense X into a checked CSR or CSC array for the kernels.
+
+    Parameters
+    ----------
+    X : sparse matrix, sparse array or array-like of shape (n_rows, n_columns)
+        The input, never modified.
+    layout : {"csr", "csc"}, default="csr"
+        Which compressed form to return.
+    dtype : dtype, default=None
+        Value type. None keeps floating and complex types and turns booleans and
+        integers into float64.
+    sort : bool, default=True
+        Sort the indices within each row (column).
+    sum_duplicates : bool, default=True
+        Add entries that stand at the same place. Implies sorting.
+
+    Returns
+    -------
+    X : csr_array or csc_array
+        Shares memory with the input wherever nothing had to change. Index
+        pointers and indices have one dtype: int32 when the shape and the number
+        of entries allow it, int64 otherwise.
+
+    Raises
+    ------
+    TypeError
+        If the entries are objects or strings.
+    ValueError
+        If X is not two-dimensional or its index arrays are inconsistent.
+    """
+    cls = {"csr": sparse.csr_array, "csc": sparse.csc_array}[layout]
+    if not sparse.issparse(X):
+        X = np.asarray(X)
+        if X.ndim != 2:
+            raise ValueError(
+                f"A two-dimensional matrix is required, got shape {X.shape}."
+            )
+    if X.dtype.kind not in "biufc":
+        raise TypeError(
+            f"Sparse kernels need numeric entries, got dtype {X.dtype}. Convert with "
+            ".astype(float)."
+        )
+    if X.ndim != 2:
+        raise ValueError(f"A two-dimensional matrix is required, got shape {X.shape}.")
+    given = X
+    if not (sparse.issparse(X) and X.format == layout):
+        X = cls(X)  # a conversion always makes new arrays
+    indices, indptr, data = X.indices, X.indptr, X.data
+    major, minor = X.shape if layout == "csr" else X.shape[::-1]
+    _check_compressed(indices, indptr, data, major, minor)
+    if dtype is None and data.dtype.kind in "biu":
+        dtype = np.float64
+    elif dtype is None and data.dtype.type in (np.float16, np.longdouble):
+        dtype = np.float64
+    if dtype is not None:
+        data = data.astype(dtype, copy=False)
+    nnz = int(indptr[-1])
+    index_dtype = np.int32 if max(*X.shape, nnz) <= _INT32_MAX else np.int64
+    out = cls(
+        (
+            data[:nnz],
+            indices[:nnz].astype(index_dtype, copy=False),
+            indptr.astype(index_dtype, copy=False),
+        ),
+        shape=X.shape,
+        copy=False,
+    )
+    # scipy picks its own index dtype and its canonical-format flags may be
+    # stale on user-built matrices, so both are settled here.
+    out.indices = out.indices.astype(index_dtype, copy=False)
+    out.indptr = out.indptr.astype(index_dtype, copy=False)
+    is_sorted, is_unique = _order(out.indices, out.indptr)
+    out.has_sorted_indices = is_sorted
+    out.has_canonical_format = is_unique
+    must_sum = sum_duplicates and not is_unique
+    if must_sum or (sort and not is_sorted):
+        if X is given:
+            out = out.copy()  # sorting happens in place: never in the user's arrays
+            out.has_sorted_indices = is_sorted
+            out.has_canonical_format = is_unique
+        if must_sum:
+            out.sum_duplicates()
+        else:
+            out.sort_indices()
+    return out
+
+
+def _check_compressed(indices, indptr, data, major, minor):
+    """Refuse index arrays that would make a kernel read outside its arrays."""
+    if len(indptr) != major + 1 or indptr[0] != 0 or np.any(np.diff(indptr) < 0):
+        raise ValueError(
+            "The index pointer of the sparse matrix is inconsistent: it must start "
+            f"at 0, never decrease and have length {major + 1}."
+        )
+    nnz = int(indptr[-1])
+    if nnz > len(indices) or nnz > len(data):
+        raise ValueError(
+            f"The sparse matrix declares {nnz} entries but holds "
+            f"{min(len(indices), len(data))}."
+        )
+    used = indices[:nnz]
+    if nnz and (used.min() < 0 or used.max() >= minor):
+        raise ValueError(
+            f"The sparse matrix has indices outside 0..{minor - 1} "
+            f"(smallest {used.min()}, largest {used.max()})."
+        )
+
+
+def _order(indices, indptr):
+    """Return whether indices are non-decreasing, and strictly increasing, per row."""
+    if len(indices) < 2:
+        return True, True
+    steps = np.diff(indices)
+    starts = indptr[1:-1]
+    starts = starts[(starts > 0) & (starts < len(indices))]
+    inside = np.ones(len(steps), dtype=bool)
+    inside[starts - 1] = False  # a step from one row to the next says nothing
+    return bool(np.all(steps[inside] >= 0)), bool(np.all(steps[inside] > 0))
