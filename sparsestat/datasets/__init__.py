@@ -1,1 +1,31 @@
-"""datasets."""
+"""Problems with a known answer, and real data prepared for sparse models.
+
+Nothing is downloaded: real data come with scikit-learn.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from sparsestat.datasets._designs import make_correlated_features
+from sparsestat.datasets._images import (
+    load_digits_halves,
+    load_digits_sparse,
+    load_image_patches,
+)
+from sparsestat.datasets._regression import make_sparse_regression
+from sparsestat.datasets._tabular import (
+    load_breast_cancer_interactions,
+    load_diabetes_interactions,
+    load_wine_interactions,
+)
+
+__all__ = [
+    "load_breast_cancer_interactions",
+    "load_diabetes_interactions",
+    "load_digits_halves",
+    "load_digits_sparse",
+    "load_image_patches",
+    "load_wine_interactions",
+    "make_correlated_features",
+    "make_sparse_regression",
+]
