@@ -47,8 +47,12 @@ def warmup(families=None, *, verbose=0):
         )
     seconds = {}
     for name in progress_bar(names, description="warmup", verbose=verbose):
-        if importlib.util.find_spec(f"sparsestat.{name}._warmup") is None:
-            continue  # a family without kernels
+        package = importlib.import_module(f"sparsestat.{name}")
+        if (
+            not hasattr(package, "__path__")  # a single module, such as exceptions
+            or importlib.util.find_spec(f"sparsestat.{name}._warmup") is None
+        ):
+            continue  # nothing to compile
         start = time.perf_counter()
         importlib.import_module(f"sparsestat.{name}._warmup").warmup()
         seconds[name] = time.perf_counter() - start

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import logging
+from contextlib import contextmanager
 
 from sparsestat._utils.compat import HAS_CALLBACKS
 
@@ -21,6 +22,27 @@ def progress_bar(iterable=None, *, total=None, description=None, verbose=0):
     )
 
 
+@contextmanager
+def _visible_logger():
+    """Let INFO lines through inside the context, as ``verbose=1`` promises.
+
+    Python's logging hides INFO until somebody configures it. A level or a
+    handler that the user has set is left alone.
+    """
+    level, handler = logger.level, None
+    if level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if handler is not None:
+            logger.removeHandler(handler)
+
+
 class FitProgress:
     """Report the outer iterations of one fit to callbacks and the logger.
 
@@ -35,9 +57,10 @@ class FitProgress:
     max_iter : int
         Largest number of iterations.
     X, y : array-like, default=None
-        Handed to the callbacks.
+        Handed to the callbacks, which may score the unfinished estimator on them.
     verbose : int, default=0
         At 1 and above, one log line per iteration on the logger ``sparsestat``.
+        Where the user has not configured logging the lines go to stderr.
 
     Examples
     --------
@@ -56,9 +79,13 @@ class FitProgress:
         self.verbose = verbose
         self._data = {"X": X, "y": y}
         self._context = None
+        self._visible = None
         self._iteration = 0
 
     def __enter__(self):
+        if self.verbose:
+            self._visible = _visible_logger()
+            self._visible.__enter__()
         callbacks = getattr(self.estimator, "_skl_callbacks", None)
         if HAS_CALLBACKS and callbacks:
             self._context = self.estimator._init_callback_context(
@@ -92,11 +119,15 @@ class FitProgress:
         sub = self._context.subcontext(task_name="iteration")
         sub.call_on_fit_task_begin(estimator=self.estimator)
         stop = sub.call_on_fit_task_end(
-            estimator=self.estimator, reconstruction_attributes=reconstruct
+            estimator=self.estimator,
+            reconstruction_attributes=reconstruct,
+            **self._data,
         )
         return bool(stop)
 
     def __exit__(self, exc_type, exc, traceback):
+        if self._visible is not None:
+            self._visible.__exit__(exc_type, exc, traceback)
         if self._context is not None and exc_type is None:
             self._context.call_on_fit_task_end(estimator=self.estimator)
         return False

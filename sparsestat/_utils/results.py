@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import sys
 import warnings
 from dataclasses import dataclass, field
 from html import escape
@@ -80,7 +81,10 @@ class Certificate:
             "tol": f"{self.tol:.1e}",
             "satisfied": "yes" if self.satisfied else "no",
             "scale": self.scale,
-            **{k: f"{v:.6g}" for k, v in self.details.items()},
+            **{
+                k: f"{v:.6g}" if isinstance(v, float) else v
+                for k, v in self.details.items()
+            },
         }
         body = "".join(
             f"<tr><th style='text-align:left'>{escape(str(k))}</th>"
@@ -90,7 +94,7 @@ class Certificate:
         return f"<table><caption>Certificate</caption><tbody>{body}</tbody></table>"
 
 
-def warn_if_unsatisfied(certificate, what, remedy, *, stacklevel=3):
+def warn_if_unsatisfied(certificate, what, remedy, *, stacklevel=None):
     """Raise one ConvergenceWarning when a certificate is not satisfied.
 
     Parameters
@@ -101,13 +105,29 @@ def warn_if_unsatisfied(certificate, what, remedy, *, stacklevel=3):
         The quantity and the solver, e.g. ``"Lasso: the duality gap"``.
     remedy : str
         The parameter to change, as an imperative sentence.
-    stacklevel : int, default=3
-        Passed to :func:`warnings.warn`; 3 points at the caller of ``fit``.
+    stacklevel : int, default=None
+        Passed to :func:`warnings.warn`. None points at the first caller outside
+        sparsestat and scikit-learn, i.e. at the user's own line.
     """
     if not certificate.satisfied:
         warnings.warn(
             f"{what} is {certificate.value:.3e}, above the tolerance "
             f"{certificate.tol:.3e} ({certificate.scale}). {remedy}",
             ConvergenceWarning,
-            stacklevel=stacklevel,
+            stacklevel=_users_stacklevel() if stacklevel is None else stacklevel,
         )
+
+
+def _users_stacklevel():
+    """Return the stacklevel of the first frame outside the library's own code.
+
+    ``fit`` is wrapped by decorators and called by meta-estimators, so that no
+    fixed number points at the user.
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package not in ("sparsestat", "sklearn", "joblib"):
+            break
+        level, frame = level + 1, frame.f_back
+    return level

@@ -14,6 +14,7 @@ __all__ = [
     "refuse_complex",
 ]
 
+_KEPT_DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
 _INT32_MAX = np.iinfo(np.int32).max
 
 
@@ -36,8 +37,10 @@ def read_only_triple(X):
 
 def refuse_complex(X, *, name="X"):
     """Raise ValueError when X holds complex numbers."""
+    # Data frames carry dtypes that numpy cannot read (categories, strings), so
+    # the kind is asked for instead of converting the dtype.
     dtype = getattr(X, "dtype", None)
-    if dtype is not None and np.issubdtype(np.dtype(dtype), np.complexfloating):
+    if getattr(dtype, "kind", None) == "c":
         raise ValueError(
             f"Complex data not supported: {name} has dtype {dtype}. Pass real and "
             "imaginary parts as separate columns, or use an estimator that says it "
@@ -61,7 +64,8 @@ def check_complex_array(X, *, name="X", ndim=2, dtype=None):
         Accepted numbers of dimensions.
     dtype : dtype, default=None
         Converts to this dtype. None keeps float32, float64, complex64 and
-        complex128 and turns everything else into float64.
+        complex128; other complex types become complex128 and everything else
+        float64.
 
     Returns
     -------
@@ -75,16 +79,16 @@ def check_complex_array(X, *, name="X", ndim=2, dtype=None):
         )
     array = np.asarray(X)
     if array.dtype.kind not in "fciub":
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{name} has dtype {array.dtype}, which cannot be converted to "
-                "numbers. Pass an array of floats or complex numbers."
-            ) from error
+        array = _numbers_from_objects(array, name)
     if dtype is None:
-        keep = (np.float32, np.float64, np.complex64, np.complex128)
-        dtype = array.dtype if array.dtype.type in keep else np.float64
+        wide = np.complex128 if array.dtype.kind == "c" else np.float64
+        dtype = array.dtype if array.dtype.type in _KEPT_DTYPES else wide
+    elif array.dtype.kind == "c" and np.dtype(dtype).kind != "c":
+        raise ValueError(
+            f"{name} is complex (dtype {array.dtype}), but real numbers of dtype "
+            f"{np.dtype(dtype)} are required. Pass {name}.real if the imaginary "
+            "part means nothing."
+        )
     array = np.asarray(array, dtype=dtype)
     allowed = (ndim,) if isinstance(ndim, int) else tuple(ndim)
     if array.ndim not in allowed:
@@ -101,6 +105,21 @@ def check_complex_array(X, *, name="X", ndim=2, dtype=None):
     return array
 
 
+def _numbers_from_objects(array, name):
+    """Turn an array of objects into float64, or complex128 if it has to be."""
+    try:
+        wide = array.astype(np.complex128)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} has dtype {array.dtype}, which cannot be converted to "
+            "numbers. Pass an array of floats or complex numbers."
+        ) from error
+    is_complex = wide.imag.any() or any(
+        isinstance(entry, complex | np.complexfloating) for entry in array.flat
+    )
+    return wide if is_complex else wide.real.copy()
+
+
 def as_compressed(X, layout="csr", *, dtype=None, sort=True, sum_duplicates=True):
     """Bring sparse or dense X into a checked CSR or CSC array for the kernels.
 
@@ -111,8 +130,9 @@ def as_compressed(X, layout="csr", *, dtype=None, sort=True, sum_duplicates=True
     layout : {"csr", "csc"}, default="csr"
         Which compressed form to return.
     dtype : dtype, default=None
-        Value type. None keeps floating and complex types and turns booleans and
-        integers into float64.
+        Value type. None keeps single and double precision, real or complex, and
+        turns everything else (booleans, integers, half and long double) into
+        double precision.
     sort : bool, default=True
         Sort the indices within each row (column).
     sum_duplicates : bool, default=True
@@ -130,7 +150,8 @@ def as_compressed(X, layout="csr", *, dtype=None, sort=True, sum_duplicates=True
     TypeError
         If the entries are objects or strings.
     ValueError
-        If X is not two-dimensional or its index arrays are inconsistent.
+        If X is not two-dimensional, its index arrays are inconsistent, or its
+        entries are complex and `dtype` is real.
     """
     cls = {"csr": sparse.csr_array, "csc": sparse.csc_array}[layout]
     if not sparse.issparse(X):
@@ -146,16 +167,21 @@ def as_compressed(X, layout="csr", *, dtype=None, sort=True, sum_duplicates=True
         )
     if X.ndim != 2:
         raise ValueError(f"A two-dimensional matrix is required, got shape {X.shape}.")
+    if dtype is not None and X.dtype.kind == "c" and np.dtype(dtype).kind != "c":
+        raise ValueError(
+            f"Complex data not supported: the matrix has dtype {X.dtype}, but real "
+            f"numbers of dtype {np.dtype(dtype)} are required."
+        )
     given = X
+    if sparse.issparse(X) and X.format in ("csr", "csc"):
+        # Before any conversion: scipy's compiled converters trust the indices.
+        major, minor = X.shape if X.format == "csr" else X.shape[::-1]
+        _check_compressed(X.indices, X.indptr, X.data, major, minor)
     if not (sparse.issparse(X) and X.format == layout):
         X = cls(X)  # a conversion always makes new arrays
     indices, indptr, data = X.indices, X.indptr, X.data
-    major, minor = X.shape if layout == "csr" else X.shape[::-1]
-    _check_compressed(indices, indptr, data, major, minor)
-    if dtype is None and data.dtype.kind in "biu":
-        dtype = np.float64
-    elif dtype is None and data.dtype.type in (np.float16, np.longdouble):
-        dtype = np.float64
+    if dtype is None and data.dtype.type not in _KEPT_DTYPES:
+        dtype = np.complex128 if data.dtype.kind == "c" else np.float64
     if dtype is not None:
         data = data.astype(dtype, copy=False)
     nnz = int(indptr[-1])

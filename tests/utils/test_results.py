@@ -1,0 +1,100 @@
+import pickle
+import warnings
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+import sparsestat
+from sparsestat._utils.base import SparsestatEstimator
+from sparsestat._utils.compat import fit_context
+from sparsestat._utils.results import (
+    CERTIFICATE_KINDS,
+    Certificate,
+    warn_if_unsatisfied,
+)
+from sparsestat.exceptions import ConvergenceWarning
+
+
+def make(value=3e-6, tol=1e-4, satisfied=True, kind="duality_gap", **details):
+    return Certificate(
+        kind, value, tol, satisfied, "gap / null objective", details=details
+    )
+
+
+def test_certificate_is_public_and_frozen():
+    assert sparsestat.Certificate is Certificate
+    with pytest.raises(FrozenInstanceError):
+        make().value = 0.0
+
+
+def test_details_are_not_shared_between_certificates():
+    first = Certificate("kkt", 0.0, 1.0, True, "scale")
+    second = Certificate("kkt", 0.0, 1.0, True, "scale")
+    first.details["objective"] = 1.0
+    assert second.details == {}
+
+
+def test_unknown_kind_is_refused_and_the_known_ones_are_named():
+    with pytest.raises(ValueError, match=r"'proof' is unknown.*duality_gap.*none"):
+        make(kind="proof")
+
+
+@pytest.mark.parametrize("kind", CERTIFICATE_KINDS)
+def test_repr_fits_the_estimator_repr(kind):
+    text = repr(make(kind=kind))
+    assert text.startswith(kind)
+    assert len(text) <= 30  # scikit-learn cuts longer values
+
+
+def test_repr_says_which_side_of_the_tolerance():
+    assert "≤" in repr(make(1e-6, 1e-4))
+    assert ">" in repr(make(1e-3, 1e-4, satisfied=False))
+    assert ">" in repr(make(float("nan"), 1e-4, satisfied=False))
+
+
+def test_html_shows_every_kind_of_scalar_and_escapes():
+    html = make(objective=1.5, n=3, certified=False, how="a<b", none=None)._repr_html_()
+    for shown in ("1.5", "<td style='text-align:left'>3<", "False", "a&lt;b", "None"):
+        assert shown in html
+    assert "a<b" not in html
+
+
+def test_pickles():
+    certificate = make(objective=1.5)
+    assert pickle.loads(pickle.dumps(certificate)) == certificate
+
+
+def test_satisfied_certificate_is_silent():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_if_unsatisfied(make(), "Lasso: the duality gap", "Increase max_iter.")
+
+
+def test_unsatisfied_certificate_warns_once_with_value_tolerance_scale_remedy():
+    with pytest.warns(ConvergenceWarning) as record:
+        warn_if_unsatisfied(
+            make(2e-3, 1e-4, satisfied=False),
+            "Lasso: the duality gap",
+            "Increase max_iter.",
+        )
+    assert len(record) == 1
+    message = str(record[0].message)
+    for part in ("2.000e-03", "1.000e-04", "gap / null objective", "Increase max_iter"):
+        assert part in message
+
+
+def test_warning_points_at_the_users_line_through_the_fit_wrapper():
+    # A fit whose frame lives inside the package, wrapped as every fit is.
+    inside = {"__name__": "sparsestat.stub", "warn": warn_if_unsatisfied, "make": make}
+    exec(
+        "def fit(self, X, y=None):\n"
+        "    warn(make(1.0, 0.1, satisfied=False), 'Stub', 'Do this.')\n"
+        "    return self\n",
+        inside,
+    )
+    fit = fit_context(prefer_skip_nested_validation=True)(inside["fit"])
+    names = {"fit": fit, "_parameter_constraints": {}}
+    stub = type("Stub", (SparsestatEstimator,), names)()
+    with pytest.warns(ConvergenceWarning) as record:
+        stub.fit(None)
+    assert record[0].filename == __file__
