@@ -1,0 +1,328 @@
+"""The rules of the house, read off the source: layers, imports, kernels, start-up."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sparsestat
+
+PACKAGE = Path(sparsestat.__file__).parent
+MODULES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
+
+# Which rooms may use which others, beside the floors that everyone stands on.
+FLOORS = {"_utils", "_version", "exceptions", "sparse"}
+EDGES = {"cluster": {"transport"}, "decomposition": {"linear_model"}}
+# The house itself: these bring families together and are exempt from the edges.
+HOUSE = {"", "__main__", "_tour", "_warmup"}
+
+CORE = {"joblib", "numpy", "scipy", "sklearn", "sparsestat", "threadpoolctl", "tqdm"}
+LONGEST = 800
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(name):
+    """Return the first part below the package: a family, a floor or the house."""
+    return (name.split(".") + [""])[1]
+
+
+def is_kernel(path):
+    return path.name.startswith("_kernels")
+
+
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imports(tree):
+    """Yield ``(module, name or None, at_import_time)`` for every import in a tree."""
+
+    def visit(node, top):
+        for child in ast.iter_child_nodes(node):
+            inner = top
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                inner = False
+            elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                inner = False
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield alias.name, None, top
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, "imports are absolute in this package"
+                for alias in child.names:
+                    yield child.module, alias.name, top
+            yield from visit(child, inner)
+
+    return list(visit(tree, True))
+
+
+def own_imports(path):
+    """Yield the sparsestat modules a file imports, as full dotted names."""
+    known = {module_name(p) for p in MODULES}
+    for module, name, _ in imports(tree_of(path)):
+        if module.split(".")[0] == "sparsestat":
+            full = f"{module}.{name}"
+            yield full if full in known else module
+
+
+@pytest.fixture(params=MODULES, ids=module_name)
+def path(request):
+    return request.param
+
+
+def test_rooms_use_only_the_rooms_they_may(path):
+    name = module_name(path)
+    room = room_of(name)
+    if room in HOUSE:
+        return
+    if room in FLOORS:
+        # The floors stand on each other from the bottom up.
+        allowed = {"_utils": {"exceptions"}, "sparse": FLOORS}.get(room, set())
+    else:
+        allowed = FLOORS | EDGES.get(room, set())
+    for imported in own_imports(path):
+        other = room_of(imported)
+        if other in (room, ""):
+            continue  # its own room, or the lazy front door
+        assert other in allowed, f"{name} imports {imported}"
+        if other in EDGES.get(room, set()):
+            assert imported == f"sparsestat.{other}", (
+                f"{name} imports {imported}; another family is used through its "
+                "public names only"
+            )
+
+
+def test_kernels_stand_on_numpy_numba_and_kernels_alone(path):
+    if not is_kernel(path):
+        return
+    room = room_of(module_name(path))
+    for module, _, _ in imports(tree_of(path)):
+        root = module.split(".")[0]
+        if root == "sparsestat":
+            family, _, leaf = module.removeprefix("sparsestat.").partition(".")
+            assert family in ("sparse", room) and leaf.startswith("_kernels"), module
+        else:
+            assert root in ("numpy", "numba", "math"), module
+
+
+def test_private_scikit_learn_names_come_through_compat(path):
+    if path == PACKAGE / "_utils" / "compat.py":
+        return
+    for module, name, _ in imports(tree_of(path)):
+        if module.split(".")[0] == "sklearn":
+            parts = [*module.split("."), name or ""]
+            assert not any(part.startswith("_") for part in parts), (module, name)
+
+
+def test_only_core_libraries_are_imported_at_import_time(path):
+    allowed = CORE | set(sys.stdlib_module_names)
+    if is_kernel(path):
+        allowed |= {"numba"}
+    for module, _, at_import_time in imports(tree_of(path)):
+        if at_import_time:
+            assert module.split(".")[0] in allowed, (
+                f"import {module} inside the function that needs it"
+            )
+
+
+def numba_names(tree):
+    """Map the names a module gives to numba's compilers to what they are."""
+    names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numba"):
+            names |= {a.asname or a.name: a.name for a in node.names}
+    return names
+
+
+def compiler_of(node, names):
+    """Return "njit", "jit", ... when a node refers to one of numba's compilers."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("numba", "nb"):
+        return node.attr
+    return None
+
+
+def faults_of_kernels(tree):
+    """Return what is wrong with the numba decorators of a module."""
+    names = numba_names(tree)
+    faults = []
+    good = set()
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+    top_level = set(tree.body)
+    for function in functions:
+        for decorator in function.decorator_list:
+            call = decorator if isinstance(decorator, ast.Call) else None
+            compiler = compiler_of(call.func if call else decorator, names)
+            if compiler is None:
+                continue
+            where = f"{function.name} (line {function.lineno})"
+            good.add(call.func if call else decorator)
+            if compiler != "njit":
+                faults.append(f"{where}: use njit, not {compiler}")
+                continue
+            if function not in top_level:
+                faults.append(f"{where}: kernels stand at module level")
+            options = {k.arg: k.value for k in call.keywords} if call else {}
+            for option in ("cache", "nogil"):
+                value = options.get(option)
+                if not (isinstance(value, ast.Constant) and value.value is True):
+                    faults.append(f"{where}: {option}=True is missing")
+            fastmath = options.get("fastmath")
+            if isinstance(fastmath, ast.Constant) and fastmath.value is True:
+                faults.append(f"{where}: fastmath=True breaks isnan; name the flags")
+            if call and call.args:
+                faults.append(f"{where}: explicit signatures compile at import")
+    for function in tree.body:
+        # The house's own decorator compiles with a cache and, where no folder is
+        # writable, without one: the sole place that may call njit on a function.
+        if isinstance(function, ast.FunctionDef) and function.name == "kernel":
+            calls = [
+                node
+                for node in ast.walk(function)
+                if isinstance(node, ast.Call) and compiler_of(node.func, names)
+            ]
+            good |= {call.func for call in calls}
+            options = [ast.unparse(k) for call in calls for k in call.keywords]
+            if "cache=True" not in options or options.count("nogil=True") < len(calls):
+                faults.append("kernel: cache=True and nogil=True are missing")
+    for node in ast.walk(tree):
+        compiler = compiler_of(node, names)
+        if compiler in ("jitclass", "generated_jit"):
+            faults.append(f"line {node.lineno}: {compiler} cannot be cached")
+        elif compiler in ("jit", "njit") and node not in good:
+            # Two compilations of one Python function would share a cache entry.
+            faults.append(f"line {node.lineno}: {compiler} is used as a decorator only")
+    return faults
+
+
+def test_kernels_are_cached_and_release_the_gil(path):
+    assert faults_of_kernels(tree_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("@njit\ndef f(x): pass", "cache=True is missing"),
+        ("@njit(cache=True)\ndef f(x): pass", "nogil=True is missing"),
+        ("@njit(cache=True, nogil=False)\ndef f(x): pass", "nogil=True is missing"),
+        ("@njit('f8(f8)', cache=True, nogil=True)\ndef f(x): pass", "signatures"),
+        ("@njit(cache=True, nogil=True, fastmath=True)\ndef f(x): pass", "isnan"),
+        ("@numba.jit(cache=True, nogil=True)\ndef f(x): pass", "not jit"),
+        ("f = njit(cache=True, nogil=True)(g)", "decorator only"),
+        ("def g():\n @njit(cache=True, nogil=True)\n def f(x): pass", "module level"),
+        ("from numba.experimental import jitclass\n@jitclass\nclass A: pass", "jitcl"),
+    ],
+)
+def test_the_kernel_rule_finds_faults(source, fault):
+    found = faults_of_kernels(
+        ast.parse("import numba\nfrom numba import njit\n" + source)
+    )
+    assert any(fault in text for text in found)
+
+
+def test_the_kernel_rule_accepts_the_house_form():
+    source = (
+        "from numba import njit\n"
+        "@njit(cache=True, nogil=True, fastmath={'reassoc', 'contract'})\n"
+        "def f(x):\n    return x\n"
+    )
+    assert faults_of_kernels(ast.parse(source)) == []
+
+
+def test_modules_are_of_readable_length(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_modules_say_what_they_are_and_who_wrote_them(path):
+    text = path.read_text(encoding="utf-8")
+    if path.name == "__init__.py" and len(text.splitlines()) < 3:
+        return
+    assert ast.get_docstring(ast.parse(text)), "a module docstring is missing"
+    assert "# SPDX-License-Identifier: BSD-3-Clause" in text
+    assert "# Authors: The sparsestat developers" in text
+
+
+def test_every_subpackage_is_registered():
+    found = {
+        p.parent.name
+        for p in PACKAGE.glob("*/__init__.py")
+        if not p.parent.name.startswith("_")
+    }
+    assert found == set(sparsestat._SUBPACKAGES) - {"exceptions"}
+
+
+# What happens at start-up, seen from a new process
+
+
+def run_python(code, *arguments):
+    done = subprocess.run(
+        [sys.executable, *arguments, *(["-c", code] if code else [])],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = ("sklearn", "numba", "llvmlite", "scipy", "numpy", "cvxpy", "matplotlib")
+    loaded = run_python(
+        "import sys, sparsestat; sparsestat.__version__; dir(sparsestat); "
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", sparsestat._SUBPACKAGES)
+def test_importing_a_subpackage_compiles_nothing(name):
+    # A dispatcher that has compiled (or loaded) code lists its signatures.
+    out = run_python(
+        f"import sys, sparsestat.{name}\n"
+        "unwanted = ('cvxpy', 'matplotlib')\n"
+        "print([m for m in unwanted if m in sys.modules])\n"
+        "print([f'{m}.{k}' for m, module in list(sys.modules.items())\n"
+        "       if m.startswith('sparsestat')\n"
+        "       for k, v in vars(module).items()\n"
+        "       if getattr(v, 'nopython_signatures', None)])\n"
+    )
+    assert out.splitlines() == ["[]", "[]"]
+
+
+def test_lazy_names_resolve_and_are_listed():
+    assert set(sparsestat.__all__) == set(dir(sparsestat))
+    for name in sparsestat.__all__:
+        assert getattr(sparsestat, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        sparsestat.nonsense  # noqa: B018
+
+
+def test_info_command_reports_versions_threads_and_cache():
+    out = run_python(None, "-m", "sparsestat", "info")
+    assert out.startswith(f"sparsestat      {sparsestat.__version__}")
+    for line in ("numpy", "scikit-learn", "numba", "threads", "kernel cache"):
+        assert any(row.startswith(line) for row in out.splitlines())
+
+
+def test_unknown_command_is_refused_with_the_known_ones():
+    done = subprocess.run(
+        [sys.executable, "-m", "sparsestat", "nonsense"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "tour" in done.stderr and "warmup" in done.stderr
+
+
+def test_warmup_refuses_unknown_families():
+    with pytest.raises(ValueError, match=r"Unknown families \['nonsense'\]"):
+        sparsestat.warmup(["nonsense"])
+
+
+def test_warmup_skips_what_has_no_kernels():
+    assert sparsestat.warmup(["exceptions"]) == {}
