@@ -33,11 +33,15 @@ demo: $(VENV)/.installed-demo
 warmup: $(VENV)/.installed-test
 	$(PY) -m sparsestat warmup
 
+# The suite, and every example in a docstring.
+PYTEST = SCIPY_ARRAY_API=1 $(PY) -m pytest -n $(JOBS) --dist worksteal \
+	--doctest-modules sparsestat tests
+
 test: warmup
-	SCIPY_ARRAY_API=1 $(PY) -m pytest -n $(JOBS) --dist worksteal tests
+	$(PYTEST)
 
 test-fast: warmup
-	SCIPY_ARRAY_API=1 $(PY) -m pytest -n $(JOBS) --dist worksteal -m "not slow" tests
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
@@ -45,7 +49,9 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/codespell
 	$(PY) docs/validate_docstrings.py
 
+# The generated pages are made anew, so that a name that has gone leaves no page.
 docs: $(VENV)/.installed-docs
+	rm -rf docs/api docs/generated
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
@@ -57,7 +63,8 @@ bench: $(VENV)/.installed-bench
 
 clean: clean-cache
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
-	rm -rf docs/_build docs/generated docs/auto_examples sparsestat-tour.html
+	rm -rf docs/_build docs/api docs/generated docs/auto_examples docs/gen_modules
+	rm -f docs/sg_execution_times.rst sparsestat-tour.html
 
 clean-cache:
 	find sparsestat tests benchmarks -name '*.nbi' -delete -o -name '*.nbc' -delete
