@@ -1,1 +1,14 @@
-"""plotting."""
+"""Displays in scikit-learn's form; matplotlib is imported when one is drawn."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from sparsestat.plotting._certificates import CertificateDisplay
+from sparsestat.plotting._convergence import ConvergenceDisplay
+from sparsestat.plotting._path import RegularizationPathDisplay
+
+__all__ = [
+    "CertificateDisplay",
+    "ConvergenceDisplay",
+    "RegularizationPathDisplay",
+]
