@@ -75,8 +75,7 @@ def make_sparse_regression(
     n_targets : int, default=1
         Number of responses. They share one support: the coefficient matrix is
         sparse in whole columns, as multi-task estimators assume.
-    design : {"block", "factor", "iid", "toeplitz", "two_scale"}, \
-            default="toeplitz"
+    design : {"block", "factor", "iid", "toeplitz", "two_scale"}, default="toeplitz"
         Correlation of the features, see :func:`make_correlated_features`.
     rho : float, default=0.5
         Correlation of neighbouring columns or inside a block.
@@ -88,10 +87,10 @@ def make_sparse_regression(
         What the factors leave unexplained in each column.
     density : float in (0, 1], default=None
         Share of nonzeros in `X`, which is then CSC. None gives a dense array.
-    coef : {"normal", "sign", "ones", "geometric"} or array-like of shape \
-            (n_features,) or (n_targets, n_features), default="normal"
+    coef : {"normal", "sign", "ones", "geometric"} or array-like, default="normal"
         Nonzero coefficients: standard normal, random signs, all 1, or random signs
-        times 1, 0.8, 0.8**2, ... An array is used as it is.
+        times 1, 0.8, 0.8**2, ... An array of shape (n_features,) or (n_targets,
+        n_features) is used as it is.
     support : {"random", "even", "first"}, default="random"
         Where the nonzeros are: drawn at random, evenly spaced, or the first
         columns (which correlated designs make neighbours).
