@@ -176,9 +176,11 @@ def as_compressed(X, layout="csr", *, dtype=None, sort=True, sum_duplicates=True
     if sparse.issparse(X) and X.format in ("csr", "csc"):
         # Before any conversion: scipy's compiled converters trust the indices.
         major, minor = X.shape if X.format == "csr" else X.shape[::-1]
-        _check_compressed(X.indices, X.indptr, X.data, major, minor)
+        order = _check_compressed(X.indices, X.indptr, X.data, major, minor)
     if not (sparse.issparse(X) and X.format == layout):
         X = cls(X)  # a conversion always makes new arrays
+        major, minor = X.shape if layout == "csr" else X.shape[::-1]
+        order = _check_compressed(X.indices, X.indptr, X.data, major, minor)
     indices, indptr, data = X.indices, X.indptr, X.data
     if dtype is None and data.dtype.type not in _KEPT_DTYPES:
         dtype = np.complex128 if data.dtype.kind == "c" else np.float64
@@ -199,7 +201,7 @@ def as_compressed(X, layout="csr", *, dtype=None, sort=True, sum_duplicates=True
     # stale on user-built matrices, so both are settled here.
     out.indices = out.indices.astype(index_dtype, copy=False)
     out.indptr = out.indptr.astype(index_dtype, copy=False)
-    is_sorted, is_unique = _order(out.indices, out.indptr)
+    is_sorted, is_unique = order
     out.has_sorted_indices = is_sorted
     out.has_canonical_format = is_unique
     must_sum = sum_duplicates and not is_unique
@@ -216,33 +218,32 @@ def as_compressed(X, layout="csr", *, dtype=None, sort=True, sum_duplicates=True
 
 
 def _check_compressed(indices, indptr, data, major, minor):
-    """Refuse index arrays that would make a kernel read outside its arrays."""
-    if len(indptr) != major + 1 or indptr[0] != 0 or np.any(np.diff(indptr) < 0):
-        raise ValueError(
-            "The index pointer of the sparse matrix is inconsistent: it must start "
-            f"at 0, never decrease and have length {major + 1}."
-        )
-    nnz = int(indptr[-1])
-    if nnz > len(indices) or nnz > len(data):
+    """Refuse index arrays that would make a kernel read outside its arrays.
+
+    Returns whether the indices are non-decreasing, and whether they are strictly
+    increasing, within every row.
+    """
+    from sparsestat._utils import _kernels
+
+    nnz = int(indptr[-1]) if len(indptr) else 0
+    if len(indptr) == major + 1 and nnz > min(len(indices), len(data)):
         raise ValueError(
             f"The sparse matrix declares {nnz} entries but holds "
             f"{min(len(indices), len(data))}."
         )
-    used = indices[:nnz]
-    if nnz and (used.min() < 0 or used.max() >= minor):
+    if len(indptr) != major + 1:
+        found = _kernels.BAD_POINTER
+    else:
+        found = _kernels.scan_indices(read_only(indices), read_only(indptr), minor)
+    if found == _kernels.BAD_POINTER:
+        raise ValueError(
+            "The index pointer of the sparse matrix is inconsistent: it must start "
+            f"at 0, never decrease and have length {major + 1}."
+        )
+    if found == _kernels.BAD_INDEX:
+        used = indices[:nnz]
         raise ValueError(
             f"The sparse matrix has indices outside 0..{minor - 1} "
             f"(smallest {used.min()}, largest {used.max()})."
         )
-
-
-def _order(indices, indptr):
-    """Return whether indices are non-decreasing, and strictly increasing, per row."""
-    if len(indices) < 2:
-        return True, True
-    steps = np.diff(indices)
-    starts = indptr[1:-1]
-    starts = starts[(starts > 0) & (starts < len(indices))]
-    inside = np.ones(len(steps), dtype=bool)
-    inside[starts - 1] = False  # a step from one row to the next says nothing
-    return bool(np.all(steps[inside] >= 0)), bool(np.all(steps[inside] > 0))
+    return found >= _kernels.SORTED, found == _kernels.UNIQUE
