@@ -23,9 +23,13 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
 
     if arguments.command == "tour":
-        from sparsestat._tour import run_tour
+        from sparsestat._tour import MissingExtrasError, run_tour
 
-        run_tour(arguments.output, only=arguments.only)
+        try:
+            run_tour(arguments.output, only=arguments.only)
+        except MissingExtrasError as error:
+            print(error, file=sys.stderr)
+            return 1
     elif arguments.command == "warmup":
         from sparsestat._warmup import warmup
 

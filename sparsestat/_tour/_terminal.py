@@ -1,0 +1,86 @@
+"""Progress bar and tables in the terminal."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from contextlib import contextmanager
+
+from sparsestat._tour._section import Mark
+
+__all__ = ["new_console", "print_section", "step_bar"]
+
+
+def new_console():
+    """Return a console as wide as the terminal; at least 100 columns in a file."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal and console.width < 100:
+        console = Console(highlight=False, width=100)
+    return console
+
+
+@contextmanager
+def step_bar(console, total):
+    """Show one bar over all steps; yield the function a section calls with a text."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    with Progress(
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=total)
+        begun = False
+
+        def progress(text):
+            nonlocal begun
+            bar.update(task, description=text, advance=1 if begun else 0)
+            begun = True
+
+        yield progress
+        bar.update(task, completed=total)
+
+
+def print_section(console, title, result):
+    """Print the finding and the tables of one section."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    console.print(f"\n[bold]{escape(title)}[/bold]")
+    console.print(escape(result.finding))
+    for table in result.tables:
+        rich_table = RichTable(
+            title=table.title or None,
+            title_justify="left",
+            title_style="italic",
+            box=box.SIMPLE_HEAD,
+            caption=table.note or None,
+            caption_justify="left",
+            pad_edge=False,
+        )
+        for k, column in enumerate(table.columns):
+            rich_table.add_column(
+                column, justify="left" if k < table.text_columns else "right"
+            )
+        for row in table.rows:
+            rich_table.add_row(
+                *(
+                    Text(str(cell), style="green" if cell.good else "bold red")
+                    if isinstance(cell, Mark)
+                    else Text(str(cell))
+                    for cell in row
+                )
+            )
+        console.print(rich_table)
