@@ -67,5 +67,5 @@ clean: clean-cache
 	rm -f docs/sg_execution_times.rst sparsestat-tour.html
 
 clean-cache:
-	find sparsestat tests benchmarks -name '*.nbi' -delete -o -name '*.nbc' -delete
+	find . -path ./$(VENV) -prune -o -name '*.nb[ic]' -exec rm -f {} +
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,130 @@
+"""The directive ``benchmark-results``: tables from benchmarks/results/*.json.
+
+Each file gives one section with its claim, its table, the environment and the
+date. Without any file the directive says how to make one.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import json
+from pathlib import Path
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+MISSING = """
+.. note::
+
+   No results are stored in this copy. Run ``make bench``, or
+   ``python -m benchmarks NAME`` for one table, and build the documentation again.
+"""
+
+
+def read_results(folder):
+    """Return the readable result files of a folder, and what is wrong with others.
+
+    Parameters
+    ----------
+    folder : path-like
+        Holds the JSON files; may be missing.
+
+    Returns
+    -------
+    results : list of dict
+        Sorted by name, each with every key of the layout filled in.
+    problems : list of str
+        One line for each file that could not be used.
+    """
+    results, problems = [], []
+    for path in sorted(Path(folder).glob("*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            columns = [str(c) for c in content["columns"]]
+            rows = [list(row) for row in content["rows"]]
+            if not columns or any(len(row) != len(columns) for row in rows):
+                raise ValueError(f"rows must have {len(columns)} cells like `columns`")
+        except (KeyError, TypeError, ValueError) as error:
+            problems.append(f"{path.name}: {type(error).__name__}: {error}")
+            continue
+        name = str(content.get("name") or path.stem)
+        notes = content.get("notes") or []
+        results.append(
+            {
+                "name": name,
+                "title": str(content.get("title") or name),
+                "date": str(content.get("date") or "unknown date")[:10],
+                "environment": dict(content.get("environment") or {}),
+                "claim": str(content.get("claim") or ""),
+                "columns": columns,
+                "rows": rows,
+                "notes": [notes] if isinstance(notes, str) else [str(n) for n in notes],
+            }
+        )
+    return results, problems
+
+
+def cell(value):
+    """Return the text of one cell: numbers to three digits, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return " ".join(str(value).split())
+
+
+def escape(text):
+    """Return text that reStructuredText shows as it is."""
+    return "".join("\\" + c if c in "\\*`|_<>:" else c for c in text)
+
+
+def section(result):
+    """Return one result as reStructuredText."""
+    lines = [f".. _benchmark_{result['name']}:", ""]
+    lines += [result["title"], "-" * max(4, len(result["title"])), ""]
+    if result["claim"]:
+        lines += [escape(result["claim"]), ""]
+    lines += [".. list-table::", "   :header-rows: 1", "   :class: benchmark", ""]
+    for row in [result["columns"], *result["rows"]]:
+        cells = [escape(cell(value)) for value in row]
+        lines += [f"   {'* -' if k == 0 else '  -'} {c}" for k, c in enumerate(cells)]
+    lines.append("")
+    lines += [f"- {escape(' '.join(note.split()))}" for note in result["notes"]]
+    lines.append("")
+    environment = ", ".join(
+        f"{escape(str(k))} {escape(cell(v))}" for k, v in result["environment"].items()
+    )
+    lines += [
+        f"*Measured on {escape(result['date'])} with* ``python -m benchmarks "
+        f"{result['name']}``" + (f": {environment}." if environment else "."),
+        "",
+    ]
+    return lines
+
+
+class BenchmarkResults(SphinxDirective):
+    """Insert a section for every file in benchmarks/results."""
+
+    def run(self):
+        folder = Path(self.env.srcdir).parent / "benchmarks" / "results"
+        results, problems = read_results(folder)
+        for path in folder.glob("*.json"):
+            self.env.note_dependency(str(path))
+        for problem in problems:
+            self.state_machine.reporter.warning(
+                f"benchmark result not usable: {problem}", line=self.lineno
+            )
+        lines = [line for result in results for line in section(result)]
+        text = StringList(lines or MISSING.splitlines(), source=str(folder))
+        node = nodes.section()
+        node.document = self.state.document
+        self.state.nested_parse(text, self.content_offset, node, match_titles=1)
+        return node.children
+
+
+def setup(app):
+    app.add_directive("benchmark-results", BenchmarkResults)
+    return {"parallel_read_safe": True}
