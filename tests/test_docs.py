@@ -1,0 +1,258 @@
+"""The documentation tells the truth: names, docstrings, examples, the README."""
+
+import ast
+import contextlib
+import importlib.util
+import inspect
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sparsestat
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+def load(path):
+    """Import a script of the documentation by its path."""
+    for folder in (str(DOCS), str(DOCS / "_ext")):
+        if folder not in sys.path:
+            sys.path.append(folder)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+names = load(DOCS / "public_names.py")
+PUBLIC = {
+    f"{module}.{name}": thing
+    for module, found in names.public_names().items()
+    for name, thing in found.items()
+}
+
+
+# Names
+
+
+def test_every_subpackage_lists_its_names_in_order_and_without_repetition():
+    for subpackage in sparsestat._SUBPACKAGES:
+        module = getattr(sparsestat, subpackage)
+        listed = list(module.__all__)
+        assert listed == sorted(set(listed)), subpackage
+
+
+def test_nothing_public_is_left_out_of_the_listing():
+    # A name without underscore that lives in the package and stands in a
+    # subpackage's namespace is public to its users, listed or not.
+    for subpackage in sparsestat._SUBPACKAGES:
+        module = getattr(sparsestat, subpackage)
+        seen = {
+            name
+            for name, thing in vars(module).items()
+            if not name.startswith("_")
+            and (inspect.isclass(thing) or inspect.isroutine(thing))
+        }
+        assert seen <= set(module.__all__), subpackage
+
+
+def test_the_api_pages_list_every_public_name():
+    pages = load(DOCS / "_ext" / "api_pages.py").pages()
+    for full_name in PUBLIC:
+        module, _, name = full_name.rpartition(".")
+        lines = [line.strip() for line in pages[f"{module}.rst"].splitlines()]
+        assert name in lines, full_name
+        assert f":ref:`{module} <" in pages["index.rst"]
+
+
+def test_estimators_link_to_the_page_that_is_built_for_them():
+    estimators = {n: t for n, t in PUBLIC.items() if names.role_of(t) == "Estimators"}
+    for full_name, cls in estimators.items():
+        if inspect.signature(cls).parameters and any(
+            p.default is p.empty for p in inspect.signature(cls).parameters.values()
+        ):
+            continue
+        assert f"/generated/{full_name}.html" in cls()._get_doc_link(), full_name
+
+
+# Docstrings
+
+
+def test_docstrings_of_all_public_names_are_valid():
+    problems = load(DOCS / "validate_docstrings.py").find_problems()
+    assert not problems, "\n".join(f"{k}: {v}" for k, v in problems.items())
+
+
+def test_the_docstring_check_finds_faults():
+    check = load(DOCS / "validate_docstrings.py")
+    codes = {problem[:4] for problem in check.problems_of("json.dumps")}
+    assert {"PR01", "RT01", "EX01"} <= codes
+    left = {problem[:4] for problem in check.problems_of("json.dumps", {"RT01"})}
+    assert left == codes - {"RT01"}
+
+
+def test_fitted_attributes_and_parameters_are_the_documented_ones():
+    """Every constructor parameter and every documented section is there."""
+    from numpydoc.docscrape import ClassDoc
+
+    for full_name, thing in PUBLIC.items():
+        if names.role_of(thing) != "Estimators":
+            continue
+        doc = ClassDoc(thing)
+        attributes = [a.name for a in doc["Attributes"]]
+        assert attributes, f"{full_name} documents no attributes"
+        for name in attributes:
+            is_property = isinstance(inspect.getattr_static(thing, name, 0), property)
+            assert name.endswith("_") or is_property, f"{full_name}: {name}"
+        assert doc["References"] or doc["See Also"], full_name
+
+
+# Examples
+
+
+def test_examples_in_the_pages_run():
+    pages = [str(p) for p in sorted(DOCS.rglob("*.rst")) if "_build" not in p.parts]
+    skip = ("auto_examples", "generated", "gen_modules", "_templates")
+    pages = [p for p in pages if not any(f"/{s}/" in p for s in skip)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header"]
+        + ["--doctest-glob=*.rst", *pages],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+
+
+def readme_blocks():
+    """Return the README's Python example and the output printed under it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    match = re.search(r"```python\n(.*?)```\s+```text\n(.*?)```", text, re.DOTALL)
+    assert match, "README.md has no python block followed by a text block"
+    return match.groups()
+
+
+def same_output(expected, got):
+    """Compare printed text; numbers agree to the digits that `expected` shows."""
+    expected, got = expected.split(), got.split()
+    if len(expected) != len(got):
+        return False
+    return all(same_token(e, g) for e, g in zip(expected, got, strict=True))
+
+
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+def same_token(expected, got):
+    if NUMBER.sub("#", expected) != NUMBER.sub("#", got):
+        return False
+    pairs = zip(NUMBER.findall(expected), NUMBER.findall(got), strict=True)
+    return all(same_number(e, g) for e, g in pairs)
+
+
+def same_number(expected, got):
+    mantissa, _, exponent = expected.partition("e")
+    digits = len(mantissa.partition(".")[2])
+    unit = 10.0 ** (int(exponent or 0) - digits) if digits else 0.0
+    return abs(float(expected) - float(got)) <= 1.5 * unit
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "same"),
+    [
+        ("R2 0.482", "R2   0.4821", True),
+        ("R2 0.482", "R2 0.490", False),
+        ("12 features", "13 features", False),
+        ("gap 3.1e-09", "gap 3.2e-09", True),
+        ("gap 3.1e-09", "gap 3.1e-05", False),
+        ("a b", "a", False),
+    ],
+)
+def test_outputs_are_compared_to_the_digits_shown(expected, got, same):
+    assert same_output(expected, got) is same
+
+
+def test_the_readme_example_prints_what_the_readme_says():
+    code, expected = readme_blocks()
+    assert len(code.splitlines()) <= 25
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert same_output(expected, printed.getvalue()), printed.getvalue()
+
+
+def test_the_readme_table_is_what_exists():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.partition("## Methods")[2].partition("\n## ")[0]
+    shown = set(re.findall(r"`(\w+)`", table))
+    public = {full.rpartition(".")[2] for full in PUBLIC}
+    modules = set(sparsestat._SUBPACKAGES)
+    assert shown <= public | modules, f"not there: {shown - public - modules}"
+    estimators = {
+        n
+        for f, t in PUBLIC.items()
+        if names.role_of(t) == "Estimators"
+        for n in [f.rpartition(".")[2]]
+    }
+    assert estimators <= shown, f"not in the table: {estimators - shown}"
+
+
+def test_gallery_examples_parse_and_have_a_title():
+    for path in (DOCS / "examples").glob("plot_*.py"):
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert doc and re.match(r"=+\n.+\n=+\n|.+\n[=-]+\n", doc), path.name
+
+
+# The performance page
+
+
+def write_result(folder, name, **changes):
+    content = {
+        "name": name,
+        "title": f"Title of {name}",
+        "date": "2030-01-02T03:04:05",
+        "environment": {"numpy": "2.4", "threads": 1},
+        "claim": "Faster than x*y.",
+        "columns": ["problem", "ours (s)", "won"],
+        "rows": [["n=5 | p_2", 0.123456, True], ["big", None, False]],
+        "notes": ["One note."],
+    } | changes
+    (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_benchmark_files_become_sections(tmp_path):
+    reader = load(DOCS / "_ext" / "benchmark_results.py")
+    write_result(tmp_path, "lasso")
+    write_result(tmp_path, "zzz", notes=None, environment=None, date=None)
+    write_result(tmp_path, "ragged", rows=[[1]])
+    (tmp_path / "broken.json").write_text("{", encoding="utf-8")
+    (tmp_path / "other.json").write_text("{}", encoding="utf-8")
+    results, problems = reader.read_results(tmp_path)
+    assert [r["name"] for r in results] == ["lasso", "zzz"]
+    assert sorted(p.partition(":")[0] for p in problems) == [
+        "broken.json",
+        "other.json",
+        "ragged.json",
+    ]
+    text = "\n".join(reader.section(results[0]))
+    for part in ("Title of lasso", "0.123", "2030-01-02", "numpy 2.4", "One note"):
+        assert part in text
+    assert r"Faster than x\*y." in text and r"n=5 \| p\_2" in text
+
+
+def test_no_benchmark_files_are_no_results(tmp_path):
+    reader = load(DOCS / "_ext" / "benchmark_results.py")
+    assert reader.read_results(tmp_path / "missing") == ([], [])
+
+
+def test_stored_benchmark_results_are_readable():
+    reader = load(DOCS / "_ext" / "benchmark_results.py")
+    _, problems = reader.read_results(ROOT / "benchmarks" / "results")
+    assert problems == []
