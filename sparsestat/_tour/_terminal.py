@@ -69,10 +69,13 @@ def print_section(console, title, result):
             caption=table.note or None,
             caption_justify="left",
             pad_edge=False,
+            padding=(0, 1, 0, 0),
         )
         for k, column in enumerate(table.columns):
             rich_table.add_column(
-                column, justify="left" if k < table.text_columns else "right"
+                column,
+                justify="left" if k < table.text_columns else "right",
+                overflow="fold",
             )
         for row in table.rows:
             rich_table.add_row(

@@ -13,6 +13,7 @@ from sparsestat.datasets._images import (
     load_image_patches,
 )
 from sparsestat.datasets._regression import make_sparse_regression
+from sparsestat.datasets._segments import make_correlation_structures
 from sparsestat.datasets._tabular import (
     load_breast_cancer_interactions,
     load_diabetes_interactions,
@@ -27,5 +28,6 @@ __all__ = [
     "load_image_patches",
     "load_wine_interactions",
     "make_correlated_features",
+    "make_correlation_structures",
     "make_sparse_regression",
 ]

@@ -121,13 +121,15 @@ class ConvergenceDisplay:
         }
         return cls(histories, tol=tol).plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, line_kwargs=None):
+    def plot(self, ax=None, *, xscale="linear", line_kwargs=None):
         """Draw the curves.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure.
+        xscale : {"linear", "log"}, default="linear"
+            Scale of the positions; logarithmic times show ratios as distances.
         line_kwargs : dict, default=None
             Passed to every curve, overriding its style.
 
@@ -136,6 +138,8 @@ class ConvergenceDisplay:
         display : ConvergenceDisplay
             The display itself.
         """
+        if xscale not in ("linear", "log"):
+            raise ValueError(f"xscale must be 'linear' or 'log', got {xscale!r}.")
         curves = {name: _curve(name, h) for name, h in self.histories.items()}
         if not curves:
             raise ValueError("histories is empty. Pass at least one history.")
@@ -159,11 +163,12 @@ class ConvergenceDisplay:
             }
             shown = np.where(gaps > 0, gaps, floor)
             self.lines_ += ax.plot(x, shown, **{**style, **(line_kwargs or {})})
+        ax.set_xscale(xscale)
         ax.set_yscale("log")
         ax.set_xlabel(self.xlabel)
         ax.set_ylabel(self.ylabel)
         tidy(ax)
-        if self.xlabel == "outer iteration":
+        if self.xlabel == "outer iteration" and xscale == "linear":
             ax.xaxis.get_major_locator().set_params(integer=True)
         high = max([g.max() for g in positive if len(g)], default=1.0)
         ax.set_ylim(floor / 2, max(high, self.tol or 0.0) * 2)
@@ -182,16 +187,20 @@ class ConvergenceDisplay:
                 fontsize="small",
                 color=INK,
             )
-        self._label_curves(curves, floor)
+        self._label_curves(curves, floor, xscale)
         return self
 
-    def _label_curves(self, curves, floor):
+    def _label_curves(self, curves, floor, xscale):
         """Name each curve at the right border; a faint line leads there."""
         right = max(x[-1] for x, _ in curves.values())
         left = min(x[0] for x, _ in curves.values())
-        pad = 0.02 * (right - left) or 0.5
-        right += pad
-        self.ax_.set_xlim(left - pad, right)
+        if xscale == "log":
+            widen = 1.03 * (right / left) ** 0.02
+            left, right = left / widen, right * widen
+        else:
+            pad = 0.02 * (right - left) or 0.5
+            left, right = left - pad, right + pad
+        self.ax_.set_xlim(left, right)
         ends = []
         for line, (x, gaps) in zip(self.lines_, curves.values(), strict=True):
             ends.append(gaps[-1] if gaps[-1] > 0 else floor)

@@ -178,6 +178,16 @@ def test_convergence_from_estimators_takes_the_common_tolerance(pyplot):
     assert ConvergenceDisplay.from_estimator({"a": one, "b": two}).tol is None
 
 
+def test_convergence_on_logarithmic_times(pyplot):
+    display = ConvergenceDisplay({"a": ([0.01, 0.1, 1.0], [1.0, 1e-3, 1e-6])})
+    display.plot(xscale="log")
+    assert display.ax_.get_xscale() == "log"
+    left, right = display.ax_.get_xlim()
+    assert 0 < left < 0.01 and right > 1.0
+    with pytest.raises(ValueError, match="xscale"):
+        display.plot(xscale="cubic")
+
+
 @pytest.mark.parametrize(
     ("histories", "message"),
     [
