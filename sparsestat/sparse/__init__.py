@@ -3,7 +3,28 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sparsestat.sparse._dense_products import sddmm, spmm, spmm_t, spmv
 from sparsestat.sparse._gate import as_csr
 from sparsestat.sparse._spgemm import masked_spgemm, spgemm
+from sparsestat.sparse._structure import (
+    laplacian,
+    normalize_rows,
+    row_norms,
+    sparsify,
+    topk_rows,
+)
 
-__all__ = ["as_csr", "masked_spgemm", "spgemm"]
+__all__ = [
+    "as_csr",
+    "laplacian",
+    "masked_spgemm",
+    "normalize_rows",
+    "row_norms",
+    "sddmm",
+    "sparsify",
+    "spgemm",
+    "spmm",
+    "spmm_t",
+    "spmv",
+    "topk_rows",
+]

@@ -78,7 +78,7 @@ def bound_entries(a_indices, a_indptr, b_indices, b_indptr, n_columns, spans):
     """
     bound = np.int64(0)
     for i in range(len(a_indptr) - 1):
-        flops, most = _row_work(
+        _flops, most = _row_work(
             a_indices, a_indptr, b_indices, b_indptr, i, n_columns, spans
         )
         bound += most

@@ -3,7 +3,6 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import ctypes
 from threading import Lock
 
 import numpy as np
@@ -247,41 +246,40 @@ def _multiply(left, right, n_columns, dtype, sort, n_jobs):
     # columns to walk, and beyond 2**20 columns the accumulator leaves the cache.
     dense_from = n_columns >> (14 if n_columns <= 1 << 20 else 6)
 
-    ends, lock = {}, Lock()
-    packed = [0, 0]  # chunks already moved to their place, entries in them
-
-    def multiply(chunk):
-        first, last = int(starts[chunk]), int(starts[chunk + 1])
-        begin = int(offsets[chunk])
-        end = kernels.multiply_rows(
+    def multiply(chunk, values, columns, position):
+        return kernels.multiply_rows(
             *a,
             *b,
-            first,
-            last,
+            int(starts[chunk]),
+            int(starts[chunk + 1]),
             n_columns,
             dense_from,
             sort,
-            data,
-            indices,
+            values,
+            columns,
             indptr,
-            begin,
+            position,
         )
-        with lock:  # pack finished chunks while other threads go on computing
-            ends[chunk] = end
-            while packed[0] in ends:
-                done = packed[0]
-                source, target = int(offsets[done]), packed[1]
-                count = ends[done] - source
-                if target < source:
-                    _move_down(data, target, source, count)
-                    _move_down(indices, target, source, count)
-                    rows = slice(int(starts[done]) + 1, int(starts[done + 1]) + 1)
-                    indptr[rows] -= source - target
-                packed[0] += 1
-                packed[1] += count
 
-    run_shared(multiply, [(chunk,) for chunk in range(n_chunks)], threads)
-    nnz = packed[1]
+    if n_chunks == 1:
+        nnz = multiply(0, data, indices, 0)
+    elif counted:
+        run_shared(
+            lambda chunk: multiply(chunk, data, indices, int(offsets[chunk])),
+            [(chunk,) for chunk in range(n_chunks)],
+            threads,
+        )
+        nnz = bound
+    else:
+        longest = int(np.diff(offsets).max())
+        packer = _Packer(data, indices, indptr, starts, longest)
+
+        def multiply_and_pack(chunk):
+            values, columns = packer.take()
+            packer.put(chunk, values, columns, multiply(chunk, values, columns, 0))
+
+        run_shared(multiply_and_pack, [(c,) for c in range(n_chunks)], threads)
+        nnz = packer.nnz
     data.resize(nnz, refcheck=False)  # shrinks in place
     indices.resize(nnz, refcheck=False)
     if index_dtype == np.int64 and max(n_rows, n_columns, nnz) <= _INT32_MAX:
@@ -296,12 +294,41 @@ def _estimate_entries(kernels, structure, n_rows):
     return step * max(kernels.symbolic_rows(*triples, 0, n_rows, step, n_columns), 1)
 
 
-def _move_down(array, target, source, count):
-    """Move a stretch of an array to lower positions, which may overlap it.
+class _Packer:
+    """Buffers of the chunks, packed one behind the other as they are finished.
 
-    numpy would copy an overlapping stretch first; memmove does not, and it runs
-    without the interpreter lock.
+    A chunk's place is known once all chunks before it are done. Until then its
+    buffer waits here, while the other threads go on computing; then it is reused.
     """
-    size = array.itemsize
-    base = array.ctypes.data
-    ctypes.memmove(base + target * size, base + source * size, count * size)
+
+    def __init__(self, data, indices, indptr, starts, longest):
+        self.data, self.indices, self.indptr = data, indices, indptr
+        self.starts, self.longest = starts, longest
+        self.nnz = 0
+        self._next, self._ready, self._free = 0, {}, []
+        self._lock = Lock()
+
+    def take(self):
+        """Return a pair of buffers for the longest chunk."""
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+        return (
+            np.empty(self.longest, self.data.dtype),
+            np.empty(self.longest, self.indices.dtype),
+        )
+
+    def put(self, chunk, values, columns, count):
+        """Hand in a finished chunk; pack all whose predecessors are packed."""
+        with self._lock:
+            self._ready[chunk] = values, columns, count
+            while self._next in self._ready:
+                values, columns, count = self._ready.pop(self._next)
+                place = slice(self.nnz, self.nnz + count)
+                self.data[place] = values[:count]
+                self.indices[place] = columns[:count]
+                first, last = self.starts[self._next], self.starts[self._next + 1]
+                self.indptr[first + 1 : last + 1] += self.indptr.dtype.type(self.nnz)
+                self._free.append((values, columns))
+                self.nnz += count
+                self._next += 1

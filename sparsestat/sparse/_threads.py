@@ -3,6 +3,8 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import itertools
+
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -51,7 +53,7 @@ def balanced_rows(indptr, n_threads, *, per_thread=8):
     for part in range(1, parts):
         cuts.append(_first_row_at(indptr, work * part // parts))
     cuts.append(n_rows)
-    return [(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(cuts) if b > a]
 
 
 def _first_row_at(indptr, target):

@@ -1,0 +1,211 @@
+"""Selections, norms and rearrangements of CSR triples."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+
+from sparsestat.sparse._kernels import kernel
+
+__all__ = [
+    "hstack_rows",
+    "norms_of_rows",
+    "permute_columns",
+    "permute_rows",
+    "scale_rows",
+    "top_of_rows",
+    "transpose",
+]
+
+U = np.uint64
+
+
+@kernel
+def norms_of_rows(data, indptr, p):
+    """Return the p-norm of every row, p in 0 (largest entry), 1 or 2, in float64."""
+    out = np.zeros(len(indptr) - 1)
+    for i in range(len(out)):
+        start, stop = indptr[i], indptr[i + 1]
+        total, largest = 0.0, 0.0
+        for q in range(start, stop):
+            v = np.float64(abs(data[q]))
+            if p == 1:
+                total += v
+            elif p == 2:
+                total += v * v
+            if v > largest or v != v:
+                largest = v
+        if p == 0:
+            out[i] = largest
+        elif p == 1:
+            out[i] = total
+        elif 1e-120 < largest < 1e120 or largest == 0.0 or not np.isfinite(largest):
+            out[i] = np.sqrt(total)
+        else:  # the squares would overflow or vanish
+            total = 0.0
+            for q in range(start, stop):
+                v = abs(data[q]) / largest
+                total += v * v
+            out[i] = largest * np.sqrt(total)
+    return out
+
+
+@kernel
+def scale_rows(data, indptr, norms, out):
+    """Divide every row by its norm; rows of norm zero are copied."""
+    for i in range(len(indptr) - 1):
+        norm = norms[i]
+        if norm == 0.0:
+            norm = 1.0
+        for q in range(indptr[i], indptr[i + 1]):
+            out[q] = data[q] / norm
+
+
+@kernel
+def _kth_largest(values, n, k):
+    """Return the k-th largest of the first n values, which are rearranged."""
+    low, high = 0, n - 1
+    while low < high:
+        middle = (low + high) >> 1
+        # The median of three as the pivot: sorted rows are common.
+        a, b, c = values[low], values[middle], values[high]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i, j = low, high
+        while i <= j:
+            while values[i] > pivot:
+                i += 1
+            while values[j] < pivot:
+                j -= 1
+            if i <= j:
+                swap = values[i]
+                values[i] = values[j]
+                values[j] = swap
+                i += 1
+                j -= 1
+        if k - 1 <= j:
+            high = j
+        elif k - 1 >= i:
+            low = i
+        else:
+            break
+    return values[k - 1]
+
+
+@kernel
+def top_of_rows(data, indices, indptr, k, by_abs, out_data, out_indices, out_indptr):
+    """Keep the k largest entries of every row; of equal ones the lower columns."""
+    longest = 0
+    for i in range(len(indptr) - 1):
+        longest = max(longest, np.int64(indptr[i + 1] - indptr[i]))
+    scratch = np.empty(longest, data.dtype)
+    pos = np.int64(0)
+    for i in range(len(indptr) - 1):
+        start, stop = indptr[i], indptr[i + 1]
+        n = stop - start
+        if n <= k:
+            for q in range(start, stop):
+                out_data[pos] = data[q]
+                out_indices[pos] = indices[q]
+                pos += 1
+        elif k > 0:
+            for q in range(n):
+                v = data[start + q]
+                scratch[q] = abs(v) if by_abs else v
+            cut = _kth_largest(scratch, n, k)
+            above = 0
+            for q in range(start, stop):
+                v = abs(data[q]) if by_abs else data[q]
+                if v > cut:
+                    above += 1
+            ties = k - above
+            for q in range(start, stop):
+                v = abs(data[q]) if by_abs else data[q]
+                keep = v > cut
+                if v == cut and ties > 0:
+                    keep = True
+                    ties -= 1
+                if keep:
+                    out_data[pos] = data[q]
+                    out_indices[pos] = indices[q]
+                    pos += 1
+        out_indptr[i + 1] = pos
+
+
+@kernel
+def transpose(data, indices, indptr, n_columns):
+    """Return the transposed triple by counting; its rows come out sorted."""
+    nnz = indptr[-1]
+    t_indptr = np.zeros(n_columns + 1, indptr.dtype)
+    t_indices = np.empty(nnz, indices.dtype)
+    t_data = np.empty(nnz, data.dtype)
+    for q in range(nnz):
+        t_indptr[U(indices[q]) + U(1)] += 1
+    for j in range(n_columns):
+        t_indptr[j + 1] += t_indptr[j]
+    # Row ends are used as running positions, and shifted back afterwards.
+    for i in range(len(indptr) - 1):
+        for q in range(indptr[i], indptr[i + 1]):
+            j = U(indices[q])
+            at = t_indptr[j]
+            t_indices[at] = i
+            t_data[at] = data[q]
+            t_indptr[j] = at + 1
+    for j in range(n_columns, 0, -1):
+        t_indptr[j] = t_indptr[j - 1]
+    t_indptr[0] = 0
+    return t_data, t_indices, t_indptr
+
+
+@kernel
+def permute_rows(data, indices, indptr, order):
+    """Return the triple whose row i is row order[i] of the given one."""
+    out_indptr = np.zeros(len(indptr), indptr.dtype)
+    out_indices = np.empty(indptr[-1], indices.dtype)
+    out_data = np.empty(indptr[-1], data.dtype)
+    pos = np.int64(0)
+    for i in range(len(order)):
+        for q in range(indptr[order[i]], indptr[order[i] + 1]):
+            out_data[pos] = data[q]
+            out_indices[pos] = indices[q]
+            pos += 1
+        out_indptr[i + 1] = pos
+    return out_data, out_indices, out_indptr
+
+
+@kernel
+def permute_columns(data, indices, indptr, order):
+    """Return the triple whose column j is column order[j], with sorted rows.
+
+    Two transpositions sort all rows at once, in linear time.
+    """
+    n_columns = len(order)
+    place = np.empty(n_columns, indices.dtype)
+    for j in range(n_columns):
+        place[order[j]] = j
+    moved = np.empty(indptr[-1], indices.dtype)
+    for q in range(len(moved)):
+        moved[q] = place[U(indices[q])]
+    t_data, t_indices, t_indptr = transpose(data, moved, indptr, n_columns)
+    return transpose(t_data, t_indices, t_indptr, len(indptr) - 1)
+
+
+@kernel
+def hstack_rows(a_data, a_indices, a_indptr, b_data, b_indices, b_indptr, a_columns):
+    """Return the triple of [A, B], two matrices with equally many rows."""
+    n_rows = len(a_indptr) - 1
+    nnz = np.int64(a_indptr[-1]) + np.int64(b_indptr[-1])
+    indptr = np.zeros(n_rows + 1, a_indptr.dtype)
+    indices = np.empty(nnz, a_indices.dtype)
+    data = np.empty(nnz, a_data.dtype)
+    pos = np.int64(0)
+    for i in range(n_rows):
+        for q in range(a_indptr[i], a_indptr[i + 1]):
+            data[pos] = a_data[q]
+            indices[pos] = a_indices[q]
+            pos += 1
+        for q in range(b_indptr[i], b_indptr[i + 1]):
+            data[pos] = b_data[q]
+            indices[pos] = b_indices[q] + a_columns
+            pos += 1
+        indptr[i + 1] = pos
+    return data, indices, indptr
