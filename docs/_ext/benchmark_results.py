@@ -66,13 +66,13 @@ def read_results(folder):
 
 
 def cell(value):
-    """Return the text of one cell: numbers to three digits, nothing for None."""
+    """Return the text of one cell: three digits of a number, nothing for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.3g}"
+        return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
     return " ".join(str(value).split())
 
 
@@ -94,7 +94,7 @@ def section(result):
     lines.append("")
     lines += [f"- {escape(' '.join(note.split()))}" for note in result["notes"]]
     lines.append("")
-    environment = ", ".join(
+    environment = "; ".join(
         f"{escape(str(k))} {escape(cell(v))}" for k, v in result["environment"].items()
     )
     lines += [
