@@ -1,1 +1,19 @@
-"""linear_model."""
+"""Sparse linear models: the Lasso and its relatives, with duality gaps."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from sparsestat.linear_model._coordinate_descent import (
+    ElasticNet,
+    Lasso,
+    MultiTaskLasso,
+)
+from sparsestat.linear_model._paths import enet_path, lasso_path
+
+__all__ = [
+    "ElasticNet",
+    "Lasso",
+    "MultiTaskLasso",
+    "enet_path",
+    "lasso_path",
+]

@@ -1,0 +1,584 @@
+"""Lasso, elastic net and multi-task Lasso as scikit-learn regressors."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sparsestat._utils.base import SparsestatEstimator
+from sparsestat._utils.compat import (
+    CallbackSupportMixin,
+    Interval,
+    align_sparse_interface,
+    check_sample_weight,
+    fit_context,
+)
+from sparsestat._utils.progress import FitProgress
+from sparsestat._utils.results import warn_if_unsatisfied
+from sparsestat.linear_model import _paths as paths
+
+__all__ = ["ElasticNet", "Lasso", "LinearPredictor", "MultiTaskLasso"]
+
+
+class LinearPredictor(RegressorMixin, SparsestatEstimator):
+    """What all sparse linear regressors share after their coefficients are known."""
+
+    def predict(self, X):
+        """Predict with the linear model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            ``X @ coef_.T + intercept_``.
+        """
+        check_is_fitted(self)
+        X = validate_data(
+            self,
+            X,
+            accept_sparse=["csr", "csc", "coo"],
+            dtype=[np.float64, np.float32],
+            reset=False,
+        )
+        return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+
+    @property
+    def sparse_coef_(self):
+        """Coefficients as a CSR array of shape (n_targets, n_features)."""
+        check_is_fitted(self)
+        coef = sparse.csr_array(np.atleast_2d(self.coef_))
+        return align_sparse_interface(coef)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def validate_fit_data(estimator, X, y, sample_weight, *, multi_output=False):
+    """Validate what `fit` of a sparse linear regressor was given."""
+    X, y = validate_data(
+        estimator,
+        X,
+        y,
+        accept_sparse=["csc", "csr"],
+        dtype=[np.float64, np.float32],
+        order="F",
+        y_numeric=True,
+        multi_output=multi_output,
+    )
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+    weights = paths.feature_weight_array(estimator.feature_weights, X.shape[1])
+    return X, np.asarray(y, dtype=np.float64), sample_weight, weights
+
+
+class ElasticNet(CallbackSupportMixin, LinearPredictor):
+    r"""Elastic net by working-set coordinate descent with a Newton finish.
+
+    Minimizes
+
+    .. math:: \frac{1}{2 n}\|y - b - X w\|^2 + \alpha \sum_j \omega_j
+        \Big(\rho |w_j| + \frac{1-\rho}{2} w_j^2\Big)
+
+    over coefficients w (`coef_`) and intercept b (`intercept_`), with alpha
+    `alpha`, rho `l1_ratio` and omega `feature_weights`. With sample weights the
+    loss is their weighted mean. Use it when features are correlated in groups of
+    which the Lasso would pick one at random; use
+    :class:`sklearn.linear_model.Ridge` when all features matter a little. It
+    solves the problem of :class:`sklearn.linear_model.ElasticNet` and returns a
+    duality gap with the answer. Read more in the
+    :ref:`User Guide <sparse_regression>`.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Penalty strength, in units of y times a feature. Zero warns and gives
+        least squares.
+    l1_ratio : float, default=0.5
+        Share of the absolute penalty, in [0, 1]; 1 is the Lasso, 0 is ridge.
+    fit_intercept : bool, default=True
+        Fit an intercept. X is centered implicitly, so sparse X stays sparse.
+    positive : bool, default=False
+        Constrain the coefficients to be non-negative.
+    feature_weights : array-like of shape (n_features,), default=None
+        Penalty multipliers: 0 leaves a feature unpenalized, infinity drops it.
+    tol : float, default=1e-4
+        Stop when the duality gap is at most ``tol * ||y||^2 / n_samples`` with y
+        centered if there is an intercept.
+    max_iter : int, default=100
+        Largest number of outer iterations (passes over all features).
+    max_epochs : int, default=10000
+        Largest number of coordinate descent sweeps over the working sets.
+    warm_start : bool, default=False
+        Start from the previous `coef_`.
+    verbose : int, default=0
+        At 1 and above, log a line per outer iteration.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,)
+        Coefficients.
+    intercept_ : float
+        Intercept, 0.0 without one.
+    sparse_coef_ : csr_array of shape (1, n_features)
+        The coefficients in sparse form.
+    certificate_ : Certificate
+        Duality gap relative to ``||y||^2 / n_samples`` (``kkt`` when alpha is 0).
+    dual_gap_ : float
+        Duality gap of the objective, in units of y squared.
+    objective_ : float
+        The objective at the solution.
+    gap_history_ : ndarray of shape (n_iter_,)
+        Relative duality gap at each outer iteration.
+    n_iter_ : int
+        Number of outer iterations.
+    n_epochs_ : int
+        Number of coordinate descent sweeps.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    ElasticNetCV : Chooses alpha and l1_ratio from the data.
+    Lasso : The case ``l1_ratio=1``.
+    enet_path : Solutions for a sequence of strengths.
+    sklearn.linear_model.ElasticNet : Plain coordinate descent.
+
+    Notes
+    -----
+    One pass over X costs O(n_samples * n_features) or O(nnz); a Newton step on a
+    support of size s costs O(s^3) on a cached Gram matrix (dense) or a few
+    conjugate gradient steps (sparse). Memory beside X: O(n_samples * |set| +
+    |set|^2) for dense X, O(nnz) for sparse X. float32 input is read as it is and
+    gives float32 coefficients; all sums are float64. The result is deterministic.
+
+    References
+    ----------
+    .. [1] H. Zou, T. Hastie, "Regularization and variable selection via the
+       elastic net", JRSS B 67, 2005.
+    .. [2] M. Massias, A. Gramfort, J. Salmon, "Celer: a fast solver for the Lasso
+       with dual extrapolation", ICML, 2018.
+    .. [3] J. Nutini, I. Laradji, M. Schmidt, "Let's make block coordinate descent
+       converge faster", JMLR 23, 2022.
+
+    Examples
+    --------
+    >>> from sparsestat.datasets import load_diabetes_interactions
+    >>> from sparsestat.linear_model import ElasticNet
+    >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
+    >>> model = ElasticNet(alpha=2.0, l1_ratio=0.9).fit(X, y)
+    >>> int((model.coef_ != 0).sum())
+    26
+    >>> model.certificate_.satisfied
+    True
+    """
+
+    _parameter_constraints = {
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "fit_intercept": ["boolean"],
+        "positive": ["boolean"],
+        "feature_weights": ["array-like", None],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+    }
+
+    path = staticmethod(paths.enet_path)
+
+    def __init__(
+        self,
+        alpha=1.0,
+        *,
+        l1_ratio=0.5,
+        fit_intercept=True,
+        positive=False,
+        feature_weights=None,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=10_000,
+        warm_start=False,
+        verbose=0,
+    ):
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.positive = positive
+        self.feature_weights = feature_weights
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_epochs = max_epochs
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; F-ordered dense or CSC avoids a copy. Never modified.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; an integer weight equals repetition.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        X, y, sample_weight, weights = validate_fit_data(self, X, y, sample_weight)
+        return self._fit_validated(X, y, sample_weight, weights)
+
+    def _fit_validated(self, X, y, sample_weight, weights):
+        if self.alpha == 0:
+            paths.warn_no_penalty()
+        design = paths.design_of(X, sample_weight, self.fit_intercept)
+        target, y_mean = design.target(y)
+        start = None
+        if self.warm_start and hasattr(self, "coef_"):
+            start = np.asarray(self.coef_, dtype=np.float64).T
+            if start.shape != (design.n_features, *target.shape[1:]):
+                start = None  # another problem: its solution says nothing here
+        with FitProgress(
+            self, self.max_iter, X=X, y=y, verbose=self.verbose
+        ) as progress:
+            result = paths.solve_one(
+                design,
+                target,
+                self.alpha,
+                self._l1_share(),
+                positive=getattr(self, "positive", False),
+                feature_weights=weights,
+                coef_init=start,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                max_epochs=self.max_epochs,
+                step=lambda gap: progress.step(gap=gap),
+            )
+        self._store(design, y_mean, result, X.dtype)
+        warn_if_unsatisfied(
+            self.certificate_,
+            f"{type(self).__name__} did not converge: its {self.certificate_.kind}",
+            paths.GAP_REMEDY,
+            stacklevel=4,
+        )
+        return self
+
+    def _l1_share(self):
+        return self.l1_ratio
+
+    def _store(self, design, y_mean, result, dtype):
+        # C order also for several targets, as scikit-learn's linear models have it.
+        self.coef_ = np.ascontiguousarray(result.dense_coef(design.n_features, dtype).T)
+        intercept = design.intercept(y_mean, result.columns, result.coef)
+        self.intercept_ = (
+            dtype.type(intercept) if y_mean.ndim == 0 else (intercept.astype(dtype))
+        )
+        self.certificate_ = paths.make_certificate(result, self.tol, design.total)
+        self.objective_ = result.objective / design.total
+        self.dual_gap_ = max(result.objective - result.dual, 0.0) / design.total
+        self.gap_history_ = np.array(result.gap_history)
+        self.n_iter_ = result.n_iter
+        self.n_epochs_ = result.n_sweeps
+
+
+class Lasso(ElasticNet):
+    r"""Lasso by working-set coordinate descent with a Newton finish.
+
+    Minimizes
+
+    .. math:: \frac{1}{2 n}\|y - b - X w\|^2 + \alpha \sum_j \omega_j |w_j|
+
+    over coefficients w (`coef_`) and intercept b (`intercept_`), with alpha
+    `alpha` and omega `feature_weights`. With sample weights the loss is their
+    weighted mean. Use it to select a few of many features; do not use it to
+    select among almost identical ones, where it picks at random
+    (:class:`ElasticNet` keeps them together), nor for unbiased coefficients. It
+    solves the problem of :class:`sklearn.linear_model.Lasso` and returns a duality
+    gap with the answer. Read more in the :ref:`User Guide <sparse_regression>`.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Penalty strength, in units of y times a feature. Zero warns and gives
+        least squares.
+    fit_intercept : bool, default=True
+        Fit an intercept. X is centered implicitly, so sparse X stays sparse.
+    positive : bool, default=False
+        Constrain the coefficients to be non-negative.
+    feature_weights : array-like of shape (n_features,), default=None
+        Penalty multipliers: 0 leaves a feature unpenalized, infinity drops it.
+    tol : float, default=1e-4
+        Stop when the duality gap is at most ``tol * ||y||^2 / n_samples`` with y
+        centered if there is an intercept.
+    max_iter : int, default=100
+        Largest number of outer iterations (passes over all features).
+    max_epochs : int, default=10000
+        Largest number of coordinate descent sweeps over the working sets.
+    warm_start : bool, default=False
+        Start from the previous `coef_`.
+    verbose : int, default=0
+        At 1 and above, log a line per outer iteration.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,)
+        Coefficients.
+    intercept_ : float
+        Intercept, 0.0 without one.
+    sparse_coef_ : csr_array of shape (1, n_features)
+        The coefficients in sparse form.
+    certificate_ : Certificate
+        Duality gap relative to ``||y||^2 / n_samples`` (``kkt`` when alpha is 0).
+    dual_gap_ : float
+        Duality gap of the objective, in units of y squared.
+    objective_ : float
+        The objective at the solution.
+    gap_history_ : ndarray of shape (n_iter_,)
+        Relative duality gap at each outer iteration.
+    n_iter_ : int
+        Number of outer iterations.
+    n_epochs_ : int
+        Number of coordinate descent sweeps.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    LassoCV : Chooses alpha from the data.
+    ElasticNet : Adds a squared penalty.
+    lasso_path : Solutions for a sequence of strengths.
+    sklearn.linear_model.Lasso : Plain coordinate descent.
+
+    Notes
+    -----
+    One pass over X costs O(n_samples * n_features) or O(nnz); a Newton step on a
+    support of size s costs O(s^3) on a cached Gram matrix (dense) or a few
+    conjugate gradient steps (sparse). Memory beside X: O(n_samples * |set| +
+    |set|^2) for dense X, O(nnz) for sparse X. float32 input is read as it is and
+    gives float32 coefficients; all sums are float64. The result is deterministic.
+
+    References
+    ----------
+    .. [1] R. Tibshirani, "Regression shrinkage and selection via the lasso", JRSS
+       B 58, 1996.
+    .. [2] M. Massias, A. Gramfort, J. Salmon, "Celer: a fast solver for the Lasso
+       with dual extrapolation", ICML, 2018.
+    .. [3] X. Li, D. Sun, K.-C. Toh, "A highly efficient semismooth Newton
+       augmented Lagrangian method for solving Lasso problems", SIAM J. Optim.
+       28, 2018.
+
+    Examples
+    --------
+    >>> from sparsestat.datasets import load_diabetes_interactions
+    >>> from sparsestat.linear_model import Lasso
+    >>> X, y = load_diabetes_interactions(degree=3, return_X_y=True)
+    >>> model = Lasso(alpha=2.0).fit(X, y)
+    >>> int((model.coef_ != 0).sum())
+    33
+    >>> model.certificate_.satisfied
+    True
+    """
+
+    _parameter_constraints = {
+        name: rule
+        for name, rule in ElasticNet._parameter_constraints.items()
+        if name != "l1_ratio"
+    }
+
+    path = staticmethod(paths.lasso_path)
+
+    def __init__(
+        self,
+        alpha=1.0,
+        *,
+        fit_intercept=True,
+        positive=False,
+        feature_weights=None,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=10_000,
+        warm_start=False,
+        verbose=0,
+    ):
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.positive = positive
+        self.feature_weights = feature_weights
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_epochs = max_epochs
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def _l1_share(self):
+        return 1.0
+
+
+class MultiTaskLasso(MultiOutputMixin, Lasso):
+    r"""Multi-task Lasso: several targets that share their features.
+
+    Minimizes
+
+    .. math:: \frac{1}{2 n}\|Y - 1 b' - X W\|_F^2 + \alpha \sum_j \omega_j
+        \|W_{j\cdot}\|_2
+
+    over W (`coef_` is its transpose) and the intercepts b, so that a feature is
+    used for all targets or for none. Use it when the targets depend on the same
+    features, for example sensors that see the same sources. It solves the
+    problem of :class:`sklearn.linear_model.MultiTaskLasso`, also for sparse X and
+    with sample weights. Read more in the :ref:`User Guide <sparse_regression>`.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Penalty strength, in units of y times a feature. Zero warns and gives
+        least squares.
+    fit_intercept : bool, default=True
+        Fit an intercept per target. X is centered implicitly.
+    feature_weights : array-like of shape (n_features,), default=None
+        Penalty multipliers: 0 leaves a feature unpenalized, infinity drops it.
+    tol : float, default=1e-4
+        Stop when the duality gap is at most ``tol * ||Y||_F^2 / n_samples`` with Y
+        centered if there is an intercept.
+    max_iter : int, default=100
+        Largest number of outer iterations (passes over all features).
+    max_epochs : int, default=10000
+        Largest number of block coordinate descent sweeps over the working sets.
+    warm_start : bool, default=False
+        Start from the previous `coef_`.
+    verbose : int, default=0
+        At 1 and above, log a line per outer iteration.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_targets, n_features)
+        Coefficients.
+    intercept_ : ndarray of shape (n_targets,)
+        Intercepts, zeros without.
+    sparse_coef_ : csr_array of shape (n_targets, n_features)
+        The coefficients in sparse form.
+    certificate_ : Certificate
+        Duality gap relative to ``||Y||_F^2 / n_samples``.
+    dual_gap_ : float
+        Duality gap of the objective, in units of y squared.
+    objective_ : float
+        The objective at the solution.
+    gap_history_ : ndarray of shape (n_iter_,)
+        Relative duality gap at each outer iteration.
+    n_iter_ : int
+        Number of outer iterations.
+    n_epochs_ : int
+        Number of coordinate descent sweeps.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    Lasso : One target.
+    sklearn.linear_model.MultiTaskLasso : Plain block coordinate descent.
+
+    References
+    ----------
+    .. [1] G. Obozinski, B. Taskar, M. Jordan, "Joint covariate selection and joint
+       subspace selection for multiple classification problems", Statistics and
+       Computing 20, 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsestat.linear_model import MultiTaskLasso
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((50, 8))
+    >>> Y = X[:, :2] @ rng.standard_normal((2, 3))
+    >>> model = MultiTaskLasso(alpha=0.1).fit(X, Y)
+    >>> np.flatnonzero(model.coef_.any(axis=0))
+    array([0, 1])
+    """
+
+    _parameter_constraints = {
+        name: rule
+        for name, rule in Lasso._parameter_constraints.items()
+        if name != "positive"
+    }
+
+    path = None
+
+    def __init__(
+        self,
+        alpha=1.0,
+        *,
+        fit_intercept=True,
+        feature_weights=None,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=10_000,
+        warm_start=False,
+        verbose=0,
+    ):
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.feature_weights = feature_weights
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_epochs = max_epochs
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; F-ordered dense or CSC avoids a copy. Never modified.
+        y : array-like of shape (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; an integer weight equals repetition.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        X, y, sample_weight, weights = validate_fit_data(
+            self, X, y, sample_weight, multi_output=True
+        )
+        if y.ndim == 1:
+            raise ValueError(
+                f"For one-dimensional targets use Lasso: y has shape {y.shape}, but "
+                "(n_samples, n_targets) is expected."
+            )
+        return self._fit_validated(X, y, sample_weight, weights)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        return tags

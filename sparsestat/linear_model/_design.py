@@ -1,0 +1,263 @@
+"""The design matrix as the solvers see it: weighted and centred, never copied.
+
+With sample weights ``sw`` and an intercept, the squared loss of (X, y) equals
+that of ``sqrt(sw) * (X - mean)`` and ``sqrt(sw) * (y - mean(y))``, both means
+weighted. The solvers work on these columns; dense ones are formed only for the
+columns of a working set, sparse ones never (the mean enters as a rank-one term).
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from scipy import sparse
+
+from sparsestat._utils.validation import read_only, read_only_triple
+from sparsestat.linear_model import _kernels_design as kernels
+
+__all__ = ["Design", "make_design"]
+
+_EMPTY = read_only(np.empty(0))
+# Beyond this ratio of mean to spread, implicit centring of dense columns would
+# lose more than half of the digits of a correlation, so they are centred in a copy.
+_OFFSET_LIMIT = 1e4
+
+
+def make_design(X, sample_weight=None, *, fit_intercept=True):
+    """Return the Design for dense X (F-ordered inside) or compressed sparse X."""
+    if sparse.issparse(X):
+        return _CSCDesign(X, sample_weight, fit_intercept)
+    return _DenseDesign(X, sample_weight, fit_intercept)
+
+
+class Design:
+    """Columns ``sqrt(sw) * (X_j - mean_j)`` behind a handful of products.
+
+    Attributes
+    ----------
+    n_samples, n_features : int
+    total : float
+        Sum of the sample weights; the objective divides the loss by it.
+    roots : ndarray of shape (n_samples,) or (0,)
+        Square roots of the weights, empty when there are none.
+    means : ndarray of shape (n_features,)
+        Weighted column means, zeros without an intercept.
+    squares : ndarray of shape (n_features,)
+        Squared norms of the columns.
+    """
+
+    def __init__(self, X, sample_weight, fit_intercept):
+        self.X = X
+        self.n_samples, self.n_features = X.shape
+        self.fit_intercept = fit_intercept
+        if sample_weight is None:
+            self.weights = self.roots = _EMPTY
+            self.total = float(self.n_samples)
+        else:
+            weights = np.asarray(sample_weight, dtype=np.float64)
+            self.weights = read_only(weights)
+            self.roots = read_only(np.sqrt(weights))
+            self.total = float(weights.sum())
+        self.all_columns = read_only(np.arange(self.n_features))
+        self._measure()
+
+    @property
+    def is_weighted(self):
+        """Whether sample weights were given."""
+        return self.roots.shape[0] > 0
+
+    def _measure(self):
+        sums = np.empty(self.n_features)
+        squares = np.empty(self.n_features)
+        self._moments(sums, squares)
+        if not np.isfinite(squares).all():
+            self._raise_not_finite()
+        if self.fit_intercept:
+            means = sums / self.total
+            centred = squares - self.total * means**2
+            # A centred norm at rounding level belongs to a constant column.
+            constant = centred <= 1e-13 * squares
+            centred[constant] = 0.0
+            self.offset_ratio = _largest_ratio(means**2 * self.total, centred)
+            squares = centred
+        else:
+            means = np.zeros(self.n_features)
+            self.offset_ratio = 0.0
+        self.means = read_only(means)
+        self.squares = read_only(squares)
+
+    def _raise_not_finite(self):
+        data = self.X.data if sparse.issparse(self.X) else self.X
+        if np.isfinite(data).all():
+            raise ValueError(
+                "The squared norms of the columns of X overflow float64 (largest "
+                f"absolute value {np.abs(data).max():.1e}). Rescale X, for example "
+                "with sklearn.preprocessing.StandardScaler."
+            )
+        raise ValueError(
+            "Input X contains NaN or infinity. Remove or impute these entries."
+        )
+
+    def target(self, y):
+        """Return ``sqrt(sw) * (y - mean)`` and the mean (zero without intercept)."""
+        y = np.asarray(y, dtype=np.float64)
+        if not self.fit_intercept:
+            mean = np.zeros(y.shape[1:])
+        elif self.is_weighted:
+            mean = self.weights @ y / self.total
+        else:
+            mean = y.mean(axis=0)
+        centred = y - mean
+        if self.is_weighted:
+            roots = self.roots if y.ndim == 1 else self.roots[:, None]
+            centred = centred * roots
+        return centred, mean
+
+    def correlations(self, residual, columns=None, out=None):
+        """Return the products of the (listed) columns with a residual vector.
+
+        Entries of `out` that belong to other columns are left as they are.
+        """
+        if residual.ndim == 2:
+            return self._many_correlations(residual, columns, out)
+        v = self.roots * residual if self.is_weighted else residual
+        v_sum = float(v.sum()) if self.fit_intercept else 0.0
+        if columns is None:
+            columns = self.all_columns
+        if out is None:
+            out = np.empty(self.n_features)
+        self._correlations(
+            read_only(np.ascontiguousarray(v)), v_sum, read_only(columns), out
+        )
+        return out
+
+    def _many_correlations(self, residuals, columns, out):
+        if out is None:
+            out = np.empty((self.n_features, residuals.shape[1]))
+        for t in range(residuals.shape[1]):
+            column = np.ascontiguousarray(out[:, t])
+            out[:, t] = self.correlations(residuals[:, t], columns, column)
+        return out
+
+    def intercept(self, y_mean, columns, w):
+        """Return the intercept that belongs to coefficients w on `columns`."""
+        if not self.fit_intercept:
+            return np.zeros_like(y_mean)
+        return y_mean - self.means[columns] @ w
+
+
+class _DenseDesign(Design):
+    def __init__(self, X, sample_weight, fit_intercept):
+        X = np.asfortranarray(X)
+        super().__init__(read_only(X), sample_weight, fit_intercept)
+        if self.offset_ratio > _OFFSET_LIMIT**2:
+            means = self.means
+            self.X = read_only(np.asfortranarray(X - means, dtype=np.float64))
+            self._measure()
+            # What is left of the means is rounding; the intercept needs them all.
+            self.means, self._offset = read_only(means), self.means
+        else:
+            self._offset = self.means
+
+    def _moments(self, sums, squares):
+        kernels.dense_moments(self.X, self.weights, sums, squares)
+
+    def _correlations(self, v, v_sum, columns, out):
+        kernels.dense_correlations(self.X, v, v_sum, self._offset, columns, out)
+
+    def _many_correlations(self, residuals, columns, out):
+        if columns is not None or self.X.dtype != np.float64:
+            return super()._many_correlations(residuals, columns, out)
+        v = self.roots[:, None] * residuals if self.is_weighted else residuals
+        products = self.X.T @ v
+        if self.fit_intercept:
+            products -= np.outer(self._offset, v.sum(axis=0))
+        if out is None:
+            return products
+        out[...] = products
+        return out
+
+    def gather(self, columns, out, start):
+        """Write the listed columns into F-ordered `out` from column `start` on."""
+        kernels.dense_gather(
+            self.X, read_only(columns), self._offset, self.roots, out, start
+        )
+
+    def product(self, columns, w):
+        """Return the sum of the listed columns times w, shape (n_samples,)."""
+        out = self.X[:, columns] @ w - self._offset[columns] @ w
+        if self.is_weighted:
+            out *= self.roots if out.ndim == 1 else self.roots[:, None]
+        return out
+
+
+class _CSCDesign(Design):
+    def __init__(self, X, sample_weight, fit_intercept):
+        super().__init__(X, sample_weight, fit_intercept)
+        data, self.indices, self.indptr = read_only_triple(X)
+        # The solver multiplies by row roots at every touch, so the scaled values
+        # are kept (one array of nnz entries; the index arrays are shared).
+        if self.is_weighted or data.dtype != np.float64:
+            scaled = data.astype(np.float64)
+            if self.is_weighted:
+                kernels.csc_scale_rows(data, self.indices, self.roots, scaled)
+            data = read_only(scaled)
+        self.data = data
+
+    def _moments(self, sums, squares):
+        kernels.csc_moments(*read_only_triple(self.X), self.weights, sums, squares)
+
+    def correlations(self, residual, columns=None, out=None):
+        if residual.ndim == 2:
+            return self._many_correlations(residual, columns, out)
+        total = 0.0
+        if self.fit_intercept:
+            total = self.roots @ residual if self.is_weighted else residual.sum()
+        if columns is None:
+            columns = self.all_columns
+        if out is None:
+            out = np.empty(self.n_features)
+        kernels.csc_correlations(
+            self.data,
+            self.indices,
+            self.indptr,
+            read_only(np.ascontiguousarray(residual)),
+            float(total),
+            self.means,
+            read_only(columns),
+            out,
+        )
+        return out
+
+    def shifted(self, u, shift):
+        """Return ``u + s shift'`` with s the roots (ones when unweighted)."""
+        if not np.any(shift):
+            return u
+        if not self.is_weighted:
+            return u + shift
+        return u + (self.roots * shift if u.ndim == 1 else np.outer(self.roots, shift))
+
+    def product(self, columns, w):
+        """Return the sum of the listed columns times w, shape (n_samples,)."""
+        w = np.asarray(w)
+        if w.ndim == 2:
+            return np.column_stack([self.product(columns, col) for col in w.T])
+        out = np.zeros(self.n_samples)
+        shift = kernels.csc_product(
+            self.data,
+            self.indices,
+            self.indptr,
+            self.means,
+            read_only(columns),
+            read_only(np.ascontiguousarray(w)),
+            out,
+        )
+        return self.shifted(out, shift)
+
+
+def _largest_ratio(numerator, denominator):
+    """Return max(numerator / denominator) over positive denominators, else 0."""
+    positive = denominator > 0
+    if not positive.any():
+        return 0.0
+    return float((numerator[positive] / denominator[positive]).max())

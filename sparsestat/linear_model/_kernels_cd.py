@@ -1,0 +1,223 @@
+"""Coordinate descent sweeps, on a cached Gram matrix or on CSC columns.
+
+A penalty enters as an integer code with a flat parameter array, so that every
+penalty shares one compiled, disk-cached kernel.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from numba import njit
+
+_DOT = {"reassoc", "contract", "arcp", "nsz"}
+
+# Penalty codes; the Python twins stand in `_penalties.py`.
+L1 = 0  # lam |w| + l2 w^2 / 2
+L1_PLUS = 1  # the same on w >= 0
+
+
+@njit(cache=True, nogil=True)
+def prox(code, params, z, lam, curvature, l2):
+    """Minimise curvature w^2 / 2 - z w + penalty(w) over one coordinate."""
+    if z > lam:
+        return (z - lam) / (curvature + l2)
+    if z < -lam and code != L1_PLUS:
+        return (z + lam) / (curvature + l2)
+    return 0.0
+
+
+@njit(cache=True, nogil=True)
+def stays_zero(code, params, q, lam):
+    """Whether 0 is stationary when the smooth descent direction there is q."""
+    if code == L1_PLUS:
+        return q <= lam
+    return abs(q) <= lam
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def gram_cd(G, q, w, lam, l2, code, params, max_sweeps, target, settle):
+    """Cyclic coordinate descent that keeps q = A'(y - Aw) up to date.
+
+    Stops when a whole sweep moved no gradient by more than `target`, or, if
+    `settle` is at least 0, when at most max(1, settle * nnz) signs changed.
+
+    Returns
+    -------
+    n_sweeps, largest gradient move and sign changes of the last sweep.
+    """
+    m = w.shape[0]
+    moved = 0.0
+    changes = 0
+    for sweep in range(max_sweeps):
+        moved = 0.0
+        changes = 0
+        n_nonzero = 0
+        for j in range(m):
+            curvature = G[j, j]
+            old = w[j]
+            # The usual case first: a zero that stays zero costs a comparison.
+            if curvature == 0.0 or (
+                old == 0.0 and stays_zero(code, params, q[j], lam[j])
+            ):
+                continue
+            new = prox(code, params, q[j] + curvature * old, lam[j], curvature, l2[j])
+            if new != 0.0:
+                n_nonzero += 1
+            if new == old:
+                continue
+            if np.sign(new) != np.sign(old):
+                changes += 1
+            step = new - old
+            w[j] = new
+            for k in range(m):
+                q[k] -= step * G[j, k]
+            moved = max(moved, abs(step) * (curvature + l2[j]))
+        if moved <= target:
+            return sweep + 1, moved, changes
+        if settle >= 0.0 and changes <= max(1.0, settle * n_nonzero):
+            return sweep + 1, moved, changes
+    return max_sweeps, moved, changes
+
+
+@njit(cache=True, nogil=True)
+def csc_cd(
+    data, indices, indptr, means, total, squares, columns, u, beta, w, lam, l2,
+    code, params, max_sweeps, target, settle,
+):  # fmt: skip
+    """The same descent on CSC columns, with the residual u + beta[0] s."""
+    m = w.shape[0]
+    moved = 0.0
+    changes = 0
+    for sweep in range(max_sweeps):
+        moved = 0.0
+        changes = 0
+        n_nonzero = 0
+        for k in range(m):
+            j = columns[k]
+            curvature = squares[j]
+            if curvature == 0.0:
+                continue
+            start = indptr[j]
+            stop = indptr[j + 1]
+            mean = means[j]
+            q = beta[0] * mean * total
+            for p in range(start, stop):
+                q += data[p] * u[indices[p]]
+            old = w[k]
+            if old == 0.0 and stays_zero(code, params, q, lam[k]):
+                continue
+            new = prox(code, params, q + curvature * old, lam[k], curvature, l2[k])
+            if new != 0.0:
+                n_nonzero += 1
+            if new == old:
+                continue
+            if np.sign(new) != np.sign(old):
+                changes += 1
+            step = new - old
+            w[k] = new
+            for p in range(start, stop):
+                u[indices[p]] -= step * data[p]
+            beta[0] += step * mean
+            moved = max(moved, abs(step) * (curvature + l2[k]))
+        if moved <= target:
+            return sweep + 1, moved, changes
+        if settle >= 0.0 and changes <= max(1.0, settle * n_nonzero):
+            return sweep + 1, moved, changes
+    return max_sweeps, moved, changes
+
+
+@njit(cache=True, nogil=True)
+def gather_square(G, index, ridge, out):
+    """Write G[index, index] + diag(ridge), lower triangle of F-ordered out."""
+    m = index.shape[0]
+    for b in range(m):
+        row = index[b]
+        for a in range(b, m):
+            out[a, b] = G[row, index[a]]
+        out[b, b] += ridge[b]
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def gram_block_cd(G, Q, W, lam, l2, max_sweeps, target):
+    """Block descent over the rows of W (lam ||W_j|| + l2 ||W_j||^2 / 2) on a Gram."""
+    m, n_targets = W.shape
+    new = np.empty(n_targets)
+    moved = 0.0
+    for sweep in range(max_sweeps):
+        moved = 0.0
+        for j in range(m):
+            curvature = G[j, j]
+            if curvature == 0.0:
+                continue
+            square = 0.0
+            for t in range(n_targets):
+                new[t] = Q[j, t] + curvature * W[j, t]
+                square += new[t] * new[t]
+            norm = np.sqrt(square)
+            shrink = 0.0
+            if norm > lam[j]:
+                shrink = (1.0 - lam[j] / norm) / (curvature + l2[j])
+            size = 0.0
+            for t in range(n_targets):
+                new[t] = new[t] * shrink - W[j, t]  # the step
+                size += new[t] * new[t]
+            if size == 0.0:
+                continue
+            for t in range(n_targets):
+                W[j, t] = W[j, t] + new[t] if shrink > 0.0 else 0.0
+            for k in range(m):
+                g = G[j, k]
+                for t in range(n_targets):
+                    Q[k, t] -= g * new[t]
+            moved = max(moved, np.sqrt(size) * (curvature + l2[j]))
+        if moved <= target:
+            return sweep + 1, moved
+    return max_sweeps, moved
+
+
+@njit(cache=True, nogil=True)
+def csc_block_cd(
+    data, indices, indptr, means, total, squares, columns, U, beta, W, lam, l2,
+    max_sweeps, target,
+):  # fmt: skip
+    """The same block descent on CSC columns, residual U + s beta'."""
+    m, n_targets = W.shape
+    new = np.empty(n_targets)
+    moved = 0.0
+    for sweep in range(max_sweeps):
+        moved = 0.0
+        for k in range(m):
+            j = columns[k]
+            curvature = squares[j]
+            if curvature == 0.0:
+                continue
+            mean = means[j]
+            for t in range(n_targets):
+                new[t] = beta[t] * mean * total + curvature * W[k, t]
+            for p in range(indptr[j], indptr[j + 1]):
+                for t in range(n_targets):
+                    new[t] += data[p] * U[indices[p], t]
+            square = 0.0
+            for t in range(n_targets):
+                square += new[t] * new[t]
+            norm = np.sqrt(square)
+            shrink = 0.0
+            if norm > lam[k]:
+                shrink = (1.0 - lam[k] / norm) / (curvature + l2[k])
+            size = 0.0
+            for t in range(n_targets):
+                new[t] = new[t] * shrink - W[k, t]  # the step
+                size += new[t] * new[t]
+            if size == 0.0:
+                continue
+            for t in range(n_targets):
+                W[k, t] = W[k, t] + new[t] if shrink > 0.0 else 0.0
+                beta[t] += new[t] * mean
+            for p in range(indptr[j], indptr[j + 1]):
+                for t in range(n_targets):
+                    U[indices[p], t] -= data[p] * new[t]
+            moved = max(moved, np.sqrt(size) * (curvature + l2[k]))
+        if moved <= target:
+            return sweep + 1, moved
+    return max_sweeps, moved

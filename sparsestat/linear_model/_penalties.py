@@ -1,0 +1,179 @@
+"""Penalties: an integer code and flat arrays for the kernels, duals for the gap.
+
+The solvers minimise ``||y - A w||^2 / 2 + sum_j penalty_j(w_j)`` on the weighted,
+centred columns of a Design. A penalty therefore holds strengths that are already
+multiplied by the sum of the sample weights.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+
+from sparsestat.linear_model import _kernels_cd as kernels
+
+__all__ = ["ElasticNetPenalty", "GapParts"]
+
+
+class GapParts:
+    """Primal value, dual value and the scaling of the residual that gave it.
+
+    Attributes
+    ----------
+    primal, dual : float
+    scale : float
+        The dual point is ``scale`` times the (augmented) residual.
+    radius : float
+        The optimal dual point is within this distance of the dual point.
+    """
+
+    def __init__(self, primal, dual, scale, scaled_dual):
+        self.primal = primal
+        self.dual = dual
+        self.scale = scale
+        self.radius = np.sqrt(2.0 * max(primal - scaled_dual, 0.0))
+
+    @property
+    def gap(self):
+        """Primal minus dual value."""
+        return self.primal - self.dual
+
+
+class ElasticNetPenalty:
+    r"""The weighted elastic net, ``lam_j |w_j| + l2_j w_j^2 / 2``.
+
+    Here ``lam_j = total * alpha * l1_ratio * omega_j`` and ``l2_j = total * alpha
+    * (1 - l1_ratio) * omega_j`` with feature weights omega: 0 leaves a feature
+    free, infinity drops it. With several targets the absolute value becomes the
+    norm of a row of coefficients.
+
+    Attributes
+    ----------
+    lam, l2 : ndarray of shape (n_features,)
+    free : ndarray of int
+        Features without any penalty.
+    kept : ndarray of bool or None
+        False for dropped features; None when none is.
+    """
+
+    params = np.empty(0)
+
+    def __init__(
+        self,
+        alpha,
+        l1_ratio,
+        n_features,
+        total,
+        *,
+        positive=False,
+        feature_weights=None,
+    ):
+        omega = np.ones(n_features) if feature_weights is None else feature_weights
+        dropped = np.isinf(omega)
+        finite = np.where(dropped, 0.0, omega)
+        self.lam = np.where(dropped, np.inf, total * alpha * l1_ratio * finite)
+        self.l2 = total * alpha * (1.0 - l1_ratio) * finite
+        self.positive = positive
+        self.code = kernels.L1_PLUS if positive else kernels.L1
+        self.free = np.flatnonzero((self.lam == 0.0) & (self.l2 == 0.0))
+        self.kept = ~dropped if dropped.any() else None
+        self.has_l2 = bool(self.l2.any())
+
+    def value(self, columns, w):
+        """Penalty of coefficients w that stand on `columns`."""
+        size = np.abs(w) if w.ndim == 1 else np.sqrt((w * w).sum(axis=1))
+        lam = self.lam[columns]
+        # A dropped feature has an infinite strength and a zero coefficient.
+        absolute = float(lam[size > 0] @ size[size > 0])
+        if not self.has_l2:
+            return absolute
+        return absolute + 0.5 * float(self.l2[columns] @ (size * size))
+
+    def magnitude(self, correlations):
+        """What is compared with lam: one-sided, absolute or row norm."""
+        if correlations.ndim == 2:
+            return np.sqrt((correlations**2).sum(axis=1))
+        return correlations if self.positive else np.abs(correlations)
+
+    def gap_parts(self, columns, w, correlations, residual_square, target_dot):
+        """Duality gap at w, from quantities that every caller has at hand.
+
+        Parameters
+        ----------
+        columns : ndarray of int
+            The features that `w` and `correlations` stand on. The bound is one
+            on the problem restricted to them.
+        w : ndarray of shape (n_columns,) or (n_columns, n_targets)
+        correlations : ndarray of the same shape
+            Column products with the residual r = y - Aw. Free columns must be
+            orthogonal to r up to rounding.
+        residual_square, target_dot : float
+            ``||r||^2`` and ``y'r``.
+
+        Returns
+        -------
+        parts : GapParts
+        """
+        lam, l2 = self.lam[columns], self.l2[columns]
+        primal = 0.5 * residual_square + self.value(columns, w)
+        augmented = residual_square
+        shrunk = correlations
+        if self.has_l2:
+            wide = l2 if w.ndim == 1 else l2[:, None]
+            augmented += float((wide * w * w).sum())
+            shrunk = correlations - wide * w
+        magnitude = self.magnitude(shrunk)
+        bound = (lam > 0) & (magnitude > 0)
+        ratio = float(np.max(magnitude[bound] / lam[bound], initial=0.0))
+        # theta = s (r, -sqrt(l2) w) is feasible for s <= 1 / ratio, and the dual
+        # is a parabola in s with its top at y'r / ||(r, sqrt(l2) w)||^2.
+        best = target_dot / augmented if augmented > 0 else 0.0
+        scale = max(min(best, 1.0 / ratio if ratio > 0 else np.inf), 0.0)
+        if self.has_l2 and np.any((lam == 0) & (l2 > 0) & (magnitude > 0)):
+            scale = 0.0  # no scaling is feasible, the conjugate form serves
+        scaled = scale * target_dot - 0.5 * scale * scale * augmented
+        dual = scaled
+        if self.has_l2:
+            # With l2 > 0 the constraint is soft: r itself has a finite dual value.
+            soft = l2 > 0
+            over = np.maximum(self.magnitude(correlations)[soft] - lam[soft], 0.0)
+            hard = ~soft & bound & (self.magnitude(correlations) > lam)
+            if not hard.any():
+                conjugate = target_dot - 0.5 * residual_square
+                conjugate -= 0.5 * float((over * over / l2[soft]).sum())
+                dual = max(dual, conjugate)
+        return GapParts(primal, dual, scale, scaled)
+
+    def screened(self, parts, w, correlations, squares):
+        """Gap-safe rule: True for features that are zero in every solution.
+
+        Parameters
+        ----------
+        parts : GapParts
+            Of the whole problem at w.
+        w, correlations : ndarray of shape (n_features,) or (n_features, n_targets)
+        squares : ndarray of shape (n_features,)
+            Squared column norms.
+        """
+        norms = np.sqrt(squares + self.l2) if self.has_l2 else np.sqrt(squares)
+        shrunk = correlations
+        if self.has_l2:
+            shrunk = correlations - (self.l2 if w.ndim == 1 else self.l2[:, None]) * w
+        magnitude = self.magnitude(shrunk)
+        return parts.scale * magnitude + parts.radius * norms < self.lam
+
+    def violations(self, columns, w, correlations):
+        """Distance of the smooth part's descent direction to the subdifferential."""
+        lam, l2 = self.lam[columns], self.l2[columns]
+        if w.ndim == 2:
+            lam, l2 = lam[:, None], l2[:, None]
+            norm = np.sqrt((w * w).sum(axis=1))
+            unit = w / np.where(norm > 0, norm, 1.0)[:, None]
+            finite = np.where(np.isinf(lam), 0.0, lam)
+            active = np.sqrt(((correlations - l2 * w - finite * unit) ** 2).sum(axis=1))
+            resting = np.maximum(self.magnitude(correlations) - lam[:, 0], 0.0)
+            return np.where(norm > 0, active, resting)
+        finite = np.where(np.isinf(lam), 0.0, lam)
+        active = np.abs(correlations - l2 * w - finite * np.sign(w))
+        resting = np.maximum(self.magnitude(correlations) - lam, 0.0)
+        return np.where(w != 0, active, resting)

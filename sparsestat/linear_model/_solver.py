@@ -1,0 +1,383 @@
+r"""Working-set solver for penalised least squares.
+
+Minimises :math:`\frac12\|y - A w\|^2 + \sum_j g_j(w_j)` on the columns of a
+Design. Each outer iteration makes one pass over the features, which gives the
+duality gap, screens features that are certainly zero (gap-safe rule, [2]_) and
+enlarges a working set by the largest violations [1]_. Inside the set, coordinate
+descent runs until the signs settle; then a Newton step on the support, projected
+on the signs, ends the problem in finitely many steps. Where sweeps stop paying,
+a semismooth-Newton augmented Lagrangian [3]_ (or, for sparse columns, Anderson
+extrapolation first [4]_) takes over.
+
+References
+----------
+.. [1] M. Massias, A. Gramfort, J. Salmon, "Celer: a fast solver for the Lasso with
+   dual extrapolation", ICML, 2018.
+.. [2] E. Ndiaye, O. Fercoq, A. Gramfort, J. Salmon, "Gap safe screening rules for
+   sparsity enforcing penalties", JMLR 18, 2017.
+.. [3] X. Li, D. Sun, K.-C. Toh, "A highly efficient semismooth Newton augmented
+   Lagrangian method for solving Lasso problems", SIAM J. Optim. 28, 2018.
+.. [4] Q. Bertrand, M. Massias, "Anderson acceleration of coordinate descent",
+   AISTATS, 2021.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import nnls
+
+from sparsestat.linear_model._working_sets import make_working_set
+
+__all__ = ["SolverResult", "WorkingSetSolver"]
+
+_FIRST_SET = 100  # columns in the first working set
+_INNER_SHARE = 0.1  # solve the set to this share of the outer gap
+_SETTLE = 0.02  # signs have settled when at most this share changed in a sweep
+_SWEEPS = 15  # coordinate descent before a heavier move is considered
+_HANDOVER = 1e-2  # relative gap below which the augmented Lagrangian pays
+_MAX_CLIPS = 4  # a Newton step that clips more signs than this has failed ...
+_MAX_FAILURES = 3  # ... and after so many failures Newton rests for this set
+_MAX_STALLED = 5  # outer iterations without progress before giving up
+_MEMORY = 5  # iterates of Anderson extrapolation
+
+
+@dataclass
+class SolverResult:
+    """Solution of one penalised problem.
+
+    Attributes
+    ----------
+    columns : ndarray of int
+        Features with a non-zero coefficient, sorted.
+    coef : ndarray of shape (n_columns,) or (n_columns, n_targets)
+        Their coefficients.
+    gap : float
+        Duality gap, relative to the squared norm of the centred target.
+    objective, dual : float
+        Primal and dual values of the objective (loss not divided by anything).
+    n_iter : int
+        Passes over the features.
+    n_sweeps, n_newton : int
+        Coordinate descent sweeps and Newton systems.
+    gap_history : list of float
+        Relative gap at each outer iteration.
+    converged : bool
+        Whether ``gap <= tol``.
+    kind : {"duality_gap", "kkt"}
+        What `gap` is; a KKT residual where nothing is penalised.
+    """
+
+    columns: np.ndarray
+    coef: np.ndarray
+    gap: float
+    objective: float
+    dual: float
+    n_iter: int
+    n_sweeps: int
+    n_newton: int
+    gap_history: list = field(default_factory=list)
+    converged: bool = True
+    kind: str = "duality_gap"
+
+    def dense_coef(self, n_features, dtype=np.float64):
+        """Return the coefficients of all features."""
+        out = np.zeros((n_features, *self.coef.shape[1:]), dtype=dtype)
+        out[self.columns] = self.coef
+        return out
+
+
+class WorkingSetSolver:
+    """Solve a sequence of penalised problems on one design and one target.
+
+    The working set, its Gram matrix and the last residual are kept from one call
+    of :meth:`solve` to the next, which is what makes paths cheap.
+
+    Parameters
+    ----------
+    design : Design
+    target : ndarray of shape (n_samples,)
+        Already centred and weighted by the design.
+    coef : ndarray of shape (n_features,), default=None
+        Where to start.
+    """
+
+    def __init__(self, design, target, coef=None):
+        self.design = design
+        self.target = target
+        self.scale = float(np.vdot(target, target))
+        if not np.isfinite(self.scale):
+            raise ValueError(
+                "The squared norm of y overflows float64 or y holds NaN. Rescale y."
+            )
+        self.set = make_working_set(design, target)
+        self.residual = target.copy()
+        if coef is not None and np.any(coef):
+            support = np.flatnonzero(coef)
+            self.set.add(support)
+            self.set.w = np.array(coef[support], dtype=np.float64)
+            self.residual = self.set.residual()
+        self.correlations = design.correlations(self.residual)
+        self._moved = False  # the residual has changed since the correlations
+        self._partial = False  # some correlations were left out by screening
+        self._previous_lam = None
+        norms = design.squares[design.squares > 0]
+        self._least_norm = np.sqrt(norms.min(initial=np.inf))
+
+    def solve(self, penalty, *, tol=1e-4, max_iter=100, max_epochs=10_000, step=None):
+        """Solve for one penalty, starting from the present coefficients.
+
+        Parameters
+        ----------
+        penalty : ElasticNetPenalty
+        tol : float, default=1e-4
+            Stop when the duality gap is at most ``tol * ||target||^2``.
+        max_iter : int, default=100
+            Largest number of outer iterations.
+        max_epochs : int, default=10000
+            Largest number of coordinate descent sweeps in all.
+        step : callable, default=None
+            Called with the relative gap after each outer iteration; returning
+            True stops.
+
+        Returns
+        -------
+        result : SolverResult
+        """
+        counter = {"sweeps": 0, "newton": 0}
+        history = []
+        self._drop_forbidden(penalty)
+        self.settle_free(penalty)
+        self._correlate(None)
+        alive = penalty.kept
+        best_gap, stalled = np.inf, 0
+        for n_iter in range(1, max_iter + 1):
+            parts = self._parts(penalty)
+            if self._partial and parts.gap <= tol * self.scale:
+                # The certificate is about all features, screened ones included.
+                self._correlate(None)
+                parts = self._parts(penalty)
+            gap = max(parts.gap / self.scale, 0.0) if self.scale > 0 else 0.0
+            history.append(gap)
+            if (step is not None and step(gap)) or gap <= tol:
+                break
+            if n_iter == max_iter or counter["sweeps"] >= max_epochs:
+                break
+            # Many times without progress: rounding is all that is left.
+            stalled = stalled + 1 if gap > 0.9 * best_gap else 0
+            best_gap = min(best_gap, gap)
+            if stalled >= _MAX_STALLED:
+                break
+            alive = self._screen(penalty, parts, alive)
+            worst = self._grow(penalty, alive)
+            self.set.use(penalty, self.residual, self.correlations)
+            goal = max(_INNER_SHARE * gap, 0.5 * tol) * self.scale
+            self._solve_set(penalty, goal, worst, max_epochs, counter)
+            self.residual = self.set.residual()
+            self._moved = True
+            self.settle_free(penalty)
+            self._correlate(alive)
+        self._previous_lam = penalty.lam
+        nonzero = self.set.support
+        nonzero = nonzero[np.argsort(self.set.columns[nonzero])]
+        return SolverResult(
+            columns=self.set.columns[nonzero],
+            coef=self.set.w[nonzero],
+            gap=gap,
+            objective=parts.primal,
+            dual=parts.dual,
+            n_iter=n_iter,
+            n_sweeps=counter["sweeps"],
+            n_newton=counter["newton"],
+            gap_history=history,
+            converged=gap <= tol,
+        )
+
+    def _drop_forbidden(self, penalty):
+        """Take out what the new penalty does not allow a warm start to hold."""
+        w = self.set.w
+        allowed = np.isfinite(penalty.lam[self.set.columns])
+        if penalty.positive:
+            allowed &= w >= 0
+        if not allowed.all():
+            self.set.keep(np.flatnonzero(allowed))
+            self.residual = self.set.residual()
+            self._moved = True
+
+    def settle_free(self, penalty):
+        """Minimise exactly over unpenalised features.
+
+        They make equality constraints in the dual: only a residual orthogonal to
+        them is a dual point.
+        """
+        free = penalty.free
+        free = free[self.design.squares[free] > 0.0]
+        if free.size == 0:
+            return
+        missing = free[~self.set.inside[free]]
+        if missing.size:
+            self.set.add(missing)
+        one = np.ones(1)
+        block = np.column_stack(
+            [self.design.product(free[k : k + 1], one) for k in range(len(free))]
+        )
+        position = np.empty(self.design.n_features, dtype=np.intp)
+        position[self.set.columns] = np.arange(len(self.set))
+        at = position[free]
+        if penalty.positive:
+            new = nnls(block, self.residual + block @ self.set.w[at])[0]
+            step = new - self.set.w[at]
+        else:
+            step = np.linalg.lstsq(block, self.residual, rcond=None)[0]
+        self.set.w[at] += step
+        self.residual = self.residual - block @ step
+        self._moved = True
+        self._correlate(None)
+
+    def _correlate(self, alive):
+        """Bring the correlations up to date with the residual."""
+        if not self._moved and not self._partial:
+            return
+        columns = None
+        if alive is not None:
+            columns = np.flatnonzero(alive)
+            if len(columns) > 0.9 * self.design.n_features:
+                columns = None
+        self.design.correlations(self.residual, columns, self.correlations)
+        self._moved = False
+        self._partial = columns is not None
+
+    def _full_coef(self):
+        w = np.zeros((self.design.n_features, *self.target.shape[1:]))
+        w[self.set.columns] = self.set.w
+        return w
+
+    def _parts(self, penalty):
+        r = self.residual
+        return penalty.gap_parts(
+            slice(None),
+            self._full_coef(),
+            self.correlations,
+            float(np.vdot(r, r)),
+            float(np.vdot(self.target, r)),
+        )
+
+    def _screen(self, penalty, parts, alive):
+        """Leave out features that are certainly zero, once that can be shown."""
+        if parts.radius * self._least_norm >= np.max(penalty.lam):
+            return alive
+        gone = penalty.screened(
+            parts, self._full_coef(), self.correlations, self.design.squares
+        )
+        gone[self.set.columns] = False
+        if not gone.any():
+            return alive
+        # A screened feature keeps a correlation that cannot disturb the gap.
+        self.correlations[gone] = 0.0
+        self._partial = True
+        return ~gone if alive is None else ~gone & alive
+
+    def _grow(self, penalty, alive):
+        """Prune the set, add the worst violators; return the worst violation."""
+        working = self.set
+        lam = penalty.lam
+        magnitude = penalty.magnitude(self.correlations)
+        n_nonzero = len(working.support)
+        if len(working) > 1.5 * n_nonzero + _FIRST_SET:
+            held = working.columns
+            needed = magnitude[held] >= 0.95 * lam[held]
+            needed[working.support] = True
+            if np.count_nonzero(needed) < 0.9 * len(working):
+                working.keep(np.flatnonzero(needed))
+        excess = magnitude - lam
+        worst = float(np.max(excess, initial=0.0))
+        excess[working.inside] = -1.0
+        excess[self.design.squares == 0.0] = -1.0
+        if alive is not None:
+            excess[~alive] = -1.0
+        if self._previous_lam is not None:
+            # Sequential strong rule: these will probably enter on the way down.
+            previous, self._previous_lam = self._previous_lam, None
+            with np.errstate(invalid="ignore"):
+                likely = (magnitude >= 2.0 * lam - previous) & (excess > -lam)
+            likely &= ~working.inside & (self.design.squares > 0.0)
+            excess[likely] = np.maximum(excess[likely], np.finfo(float).tiny)
+        violators = np.flatnonzero(excess > 0.0)
+        room = max(_FIRST_SET, n_nonzero)
+        if len(violators) > room:
+            chosen = np.argpartition(excess[violators], -room)[-room:]
+            added = np.sort(violators[chosen])
+        else:
+            added = violators
+        if len(added):
+            working.add(added)
+        return worst
+
+    def _solve_set(self, penalty, goal, worst, max_epochs, counter):
+        """Solve the problem restricted to the working set to a gap of `goal`."""
+        working = self.set
+        target = 1e-2 * worst
+        newton_rests, failures, sweeps = False, 0, 0
+        best, stalled = np.inf, 0
+        iterates = []
+        while counter["sweeps"] < max_epochs:
+            done, _, changes = working.sweep(
+                _SWEEPS if not newton_rests else _MEMORY,
+                target,
+                _SETTLE if not newton_rests else -1.0,
+            )
+            counter["sweeps"] += done
+            sweeps += done
+            gap = working.gap()
+            if gap <= goal:
+                return
+            target = min(target, 1e-2 * target) if done == 1 else target
+            stalled = stalled + 1 if gap > 0.99 * best else 0
+            best = min(best, gap)
+            if stalled >= 20:
+                return  # rounding: the outer loop judges
+            n_nonzero = len(working.support)
+            settled = changes <= max(1, _SETTLE * n_nonzero)
+            determined = n_nonzero < self.design.n_samples or penalty.has_l2
+            if not newton_rests and settled and determined and n_nonzero:
+                clipped = working.newton()
+                counter["newton"] += 1
+                if clipped < 0:
+                    newton_rests = True
+                elif clipped > _MAX_CLIPS:
+                    failures += 1
+                    newton_rests = failures >= _MAX_FAILURES
+            elif sweeps >= working.patience and gap <= _HANDOVER * self.scale:
+                if working.augmented_lagrangian(goal, counter):
+                    if working.gap() <= goal:
+                        return
+                    newton_rests = False
+            else:
+                iterates.append(working.w.ravel().copy())
+                if len(iterates) > _MEMORY:
+                    _extrapolate(working, iterates)
+                    iterates.clear()
+
+
+def _extrapolate(working, iterates):
+    """Anderson extrapolation over stored iterates; kept only if it descends."""
+    W = np.column_stack(iterates)
+    differences = np.diff(W, axis=1)
+    normal = differences.T @ differences
+    normal[np.diag_indices_from(normal)] += 1e-10 * np.trace(normal)
+    try:
+        weights = np.linalg.solve(normal, np.ones(len(normal)))
+    except np.linalg.LinAlgError:
+        return
+    total = weights.sum()
+    if not np.isfinite(total) or total == 0.0:
+        return
+    w = (W[:, 1:] @ (weights / total)).reshape(working.w.shape)
+    if working.penalty.positive:
+        np.maximum(w, 0.0, out=w)
+    before, old = working.objective(), working.w.copy()
+    working.set(w)
+    if not working.objective() < before:
+        working.set(old)

@@ -1,0 +1,24 @@
+"""Compile the common signatures of this family on tiny data."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from scipy import sparse
+
+from sparsestat.linear_model import Lasso, MultiTaskLasso
+
+__all__ = ["warmup"]
+
+
+def warmup():
+    """Fit dense and sparse, float64 and float32, weighted and multi-task once."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 30))
+    y = X[:, 0] + 0.1 * rng.standard_normal(20)
+    weights = np.ones(20)
+    for data in (X, X.astype(np.float32), sparse.csc_array(X)):
+        Lasso(alpha=0.05, tol=1e-8).fit(data, y, sample_weight=weights)
+        # Conjugate gradients need a larger set than the above reaches.
+        Lasso(alpha=1e-3, tol=1e-10).fit(data, y)
+        MultiTaskLasso(alpha=0.05).fit(data, np.column_stack([y, -y]))
