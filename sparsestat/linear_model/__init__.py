@@ -8,11 +8,14 @@ from sparsestat.linear_model._coordinate_descent import (
     Lasso,
     MultiTaskLasso,
 )
+from sparsestat.linear_model._cv import ElasticNetCV, LassoCV
 from sparsestat.linear_model._paths import enet_path, lasso_path
 
 __all__ = [
     "ElasticNet",
+    "ElasticNetCV",
     "Lasso",
+    "LassoCV",
     "MultiTaskLasso",
     "enet_path",
     "lasso_path",

@@ -183,7 +183,7 @@ class ElasticNet(CallbackSupportMixin, LinearPredictor):
     >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
     >>> model = ElasticNet(alpha=2.0, l1_ratio=0.9).fit(X, y)
     >>> int((model.coef_ != 0).sum())
-    26
+    27
     >>> model.certificate_.satisfied
     True
     """
@@ -397,7 +397,7 @@ class Lasso(ElasticNet):
     >>> X, y = load_diabetes_interactions(degree=3, return_X_y=True)
     >>> model = Lasso(alpha=2.0).fit(X, y)
     >>> int((model.coef_ != 0).sum())
-    33
+    48
     >>> model.certificate_.satisfied
     True
     """
