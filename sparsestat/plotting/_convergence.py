@@ -192,8 +192,8 @@ class ConvergenceDisplay:
 
     def _label_curves(self, curves, floor, xscale):
         """Name each curve at the right border; a faint line leads there."""
-        right = max(x[-1] for x, _ in curves.values())
-        left = min(x[0] for x, _ in curves.values())
+        right = max(x.max() for x, _ in curves.values())
+        left = min(x.min() for x, _ in curves.values())
         if xscale == "log":
             widen = 1.03 * (right / left) ** 0.02
             left, right = left / widen, right * widen
