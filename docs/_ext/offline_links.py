@@ -2,8 +2,9 @@
 
 ``:class:`sklearn.linear_model.Lasso``` becomes a link by the rule by which that
 project names its pages. Nothing is looked up, so the build needs no network.
-The docstrings that our classes inherit from scikit-learn refer to labels and
-glossary terms of scikit-learn's own pages; those become plain text.
+Docstrings are adapted on the way: those that our classes inherit from
+scikit-learn refer to labels and glossary terms of its own pages, which become
+plain text.
 """
 
 # Authors: The sparsestat developers
@@ -44,7 +45,20 @@ def detach_inherited(app, what, name, obj, options, lines):
         lines[k] = re.sub(r":(?:ref|term):`([^`]*)`", r"\1", line)
 
 
+def quote_attributes(app, what, name, obj, options, lines):
+    """Quote names such as ``n_iter_`` in the types of a docstring's entries.
+
+    To reStructuredText a bare word with a trailing underscore is a link.
+    """
+    for k, line in enumerate(lines):
+        if re.match(r"\s*[\w, ]+ : .*\bshape\b", line):
+            entry, colon, kind = line.partition(" : ")
+            kind = re.sub(r"(?<![`\w])([A-Za-z]\w*_)(?![`\w])", r"``\1``", kind)
+            lines[k] = entry + colon + kind
+
+
 def setup(app):
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-docstring", detach_inherited, priority=400)
+    app.connect("autodoc-process-docstring", quote_attributes, priority=400)
     return {"parallel_read_safe": True}

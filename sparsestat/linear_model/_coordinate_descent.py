@@ -163,8 +163,9 @@ class ElasticNet(CallbackSupportMixin, LinearPredictor):
     -----
     One pass over X costs O(n_samples * n_features) or O(nnz); a Newton step on a
     support of size s costs O(s^3) on a cached Gram matrix (dense) or a few
-    conjugate gradient steps (sparse). Memory beside X: O(n_samples * |set| +
-    |set|^2) for dense X, O(nnz) for sparse X. float32 input is read as it is and
+    conjugate gradient steps (sparse). Memory beside X, with a working set of size
+    a: O(n_samples * a + a^2) for dense X, O(nnz) for sparse X. float32 input is
+    read as it is and
     gives float32 coefficients; all sums are float64. The result is deterministic.
 
     References
@@ -376,8 +377,9 @@ class Lasso(ElasticNet):
     -----
     One pass over X costs O(n_samples * n_features) or O(nnz); a Newton step on a
     support of size s costs O(s^3) on a cached Gram matrix (dense) or a few
-    conjugate gradient steps (sparse). Memory beside X: O(n_samples * |set| +
-    |set|^2) for dense X, O(nnz) for sparse X. float32 input is read as it is and
+    conjugate gradient steps (sparse). Memory beside X, with a working set of size
+    a: O(n_samples * a + a^2) for dense X, O(nnz) for sparse X. float32 input is
+    read as it is and
     gives float32 coefficients; all sums are float64. The result is deterministic.
 
     References

@@ -300,8 +300,7 @@ class ElasticNetCV(PathCVMixin, LinearPredictor):
         The chosen share.
     alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
         The strengths tried, in decreasing order.
-    mse_path_ : ndarray of shape (n_alphas, n_folds) or \
-            (n_l1_ratio, n_alphas, n_folds)
+    mse_path_ : ndarray of shape ([n_l1_ratio,] n_alphas, n_folds)
         Squared error of each held-out fold (``criterion="cv"`` only).
     criterion_path_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
         Values of the information criterion (the other choices only).

@@ -134,8 +134,8 @@ def lasso_path(
     -----
     Each alpha starts from the previous solution and working set; the sequential
     strong rule proposes the features that enter, the gap-safe rule leaves out
-    those that certainly do not. Memory beside X: O(n_samples * |set| + |set|^2)
-    for dense X, O(nnz) for sparse X.
+    those that certainly do not. Memory beside X, with a working set of size a:
+    O(n_samples * a + a^2) for dense X, O(nnz) for sparse X.
 
     Examples
     --------
