@@ -15,7 +15,10 @@ logger = logging.getLogger("sparsestat")
 
 def progress_bar(iterable=None, *, total=None, description=None, verbose=0):
     """Return a tqdm bar over `iterable`, silent unless ``verbose >= 1``."""
-    from tqdm.auto import tqdm
+    if verbose < 1:  # tqdm.auto warns in a notebook without widgets, even if silent
+        from tqdm import tqdm
+    else:
+        from tqdm.auto import tqdm
 
     return tqdm(
         iterable, total=total, desc=description, disable=verbose < 1, leave=False
