@@ -2,9 +2,9 @@
 Recomputing a certificate from outside
 ======================================
 
-A certificate is worth something because anybody can check it. Here the duality gap of a Lasso
-is computed again in a few lines of NumPy, from the coefficients alone, and then for fits that
-were stopped early.
+A certificate is worth something because anybody can check it. Here the duality gap of
+a Lasso is computed again in a few lines of NumPy, from the coefficients alone, and
+then for fits that were stopped early.
 """
 
 # Authors: The sparsestat developers
@@ -13,9 +13,9 @@ were stopped early.
 # %%
 # The gap in a few lines
 # ----------------------
-# With an intercept, both sides are centred. A multiple of the residual is a dual point: scaled
-# so that no column has a larger product with it than ``alpha`` times the number of rows. The
-# user guide derives this under :ref:`duality_gap`.
+# With an intercept, both sides are centred. A multiple of the residual is a dual
+# point: scaled so that no column has a larger product with it than ``alpha`` times
+# the number of rows. The user guide derives this under :ref:`duality_gap`.
 import numpy as np
 
 
@@ -54,8 +54,9 @@ for tol in (1e-2, 1e-4, 1e-8, 1e-12):
 # %%
 # A fit that is stopped early says so
 # -----------------------------------
-# One iteration is not enough. The warning names the gap, the tolerance and what to change; the
-# coefficients are still usable, and the certificate says how good they are.
+# One iteration is not enough. The warning names the gap, the tolerance and what to
+# change; the coefficients are still usable, and the certificate says how good they
+# are.
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", ConvergenceWarning)
     early = Lasso(alpha, tol=1e-8, max_iter=2).fit(X, y)
@@ -65,8 +66,8 @@ print(early.certificate_)
 # %%
 # How the gap closes
 # ------------------
-# The last steps are Newton steps on the features that are left, and the gap falls by orders of
-# magnitude at once.
+# The last steps are Newton steps on the features that are left, and the gap falls
+# by orders of magnitude at once.
 from sparsestat.plotting import ConvergenceDisplay
 
 ConvergenceDisplay.from_estimator(Lasso(alpha, tol=1e-12).fit(X, y))

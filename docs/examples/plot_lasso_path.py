@@ -2,9 +2,9 @@
 A certified Lasso path on the diabetes data
 ===========================================
 
-All products of ten measurements up to degree three make 274 features for 442 patients.
-Most of them are useless. We let the Lasso choose, look at its path, and ask how far each
-answer can be trusted.
+All products of ten measurements up to degree three make 274 features for 442
+patients. Most of them are useless. We let the Lasso choose, look at its path, and ask
+how far each answer can be trusted.
 """
 
 # Authors: The sparsestat developers
@@ -13,9 +13,9 @@ answer can be trusted.
 # %%
 # Fit
 # ---
-# The columns get a common scale, and cross-validation chooses the strength of the penalty.
-# The rule of one standard error prefers a sparser model that predicts about as well as the
-# best one.
+# The columns get a common scale, and cross-validation chooses the strength of the
+# penalty. The rule of one standard error prefers a sparser model that predicts
+# about as well as the best one.
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -43,8 +43,9 @@ for name, model in models.items():
 # %%
 # The path
 # --------
-# From left to right the penalty gets weaker and more features enter. Below, the error of
-# each fold and its mean; the vertical line marks the strength that was chosen.
+# From left to right the penalty gets weaker and more features enter. Below, the
+# error of each fold and its mean; the vertical line marks the strength that was
+# chosen.
 from sparsestat.plotting import RegularizationPathDisplay
 
 RegularizationPathDisplay.from_estimator(
@@ -54,8 +55,8 @@ RegularizationPathDisplay.from_estimator(
 # %%
 # What was proved
 # ---------------
-# Each fit returned its duality gap: the objective is at most this much above the smallest
-# possible one, relative to the squared norm of the response.
+# Each fit returned its duality gap: the objective is at most this much above the
+# smallest possible one, relative to the squared norm of the response.
 from sparsestat.plotting import CertificateDisplay
 
 CertificateDisplay.from_estimators(models)
