@@ -58,6 +58,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "show_memory": False,
+    "capture_repr": (),
     "write_computation_times": False,
     "min_reported_time": 1_000,
 }
@@ -77,10 +78,14 @@ html_theme_options = {
     "navigation_with_keys": False,
     "navbar_align": "left",
     "header_links_before_dropdown": 7,
+    "show_nav_level": 1,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "friendly",
 }
-html_sidebars = {"index": [], "install": [], "performance": [], "changelog": []}
+# Single pages have no section to navigate.
+html_sidebars = {
+    page: [] for page in ("index", "install", "quick_start", "performance", "changelog")
+}

@@ -7,9 +7,6 @@ a Lasso is computed again in a few lines of NumPy, from the coefficients alone, 
 then for fits that were stopped early.
 """
 
-# Authors: The sparsestat developers
-# SPDX-License-Identifier: BSD-3-Clause
-
 # %%
 # The gap in a few lines
 # ----------------------
@@ -33,6 +30,7 @@ def relative_gap(X, y, coef, alpha):
 
 # %%
 # Ask for four accuracies, and compare what the estimator says with what we find.
+import textwrap
 import warnings
 
 from sklearn.exceptions import ConvergenceWarning
@@ -54,13 +52,13 @@ for tol in (1e-2, 1e-4, 1e-8, 1e-12):
 # %%
 # A fit that is stopped early says so
 # -----------------------------------
-# One iteration is not enough. The warning names the gap, the tolerance and what to
+# Two iterations are not enough. The warning names the gap, the tolerance and what to
 # change; the coefficients are still usable, and the certificate says how good they
 # are.
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", ConvergenceWarning)
     early = Lasso(alpha, tol=1e-8, max_iter=2).fit(X, y)
-print(caught[0].message)
+print(textwrap.fill(str(caught[0].message), 80))
 print(early.certificate_)
 
 # %%

@@ -7,9 +7,6 @@ patients. Most of them are useless. We let the Lasso choose, look at its path, a
 how far each answer can be trusted.
 """
 
-# Authors: The sparsestat developers
-# SPDX-License-Identifier: BSD-3-Clause
-
 # %%
 # Fit
 # ---
@@ -35,9 +32,9 @@ models = {
 for name, model in models.items():
     pipeline = make_pipeline(StandardScaler(), model).fit(X_train, y_train)
     n_chosen = (model.coef_ != 0).sum()
+    score = pipeline.score(X_test, y_test)
     print(
-        f"{name:20s} alpha {model.alpha_:5.2f}  {n_chosen:3d} features  "
-        f"R2 {pipeline.score(X_test, y_test):.3f}  {model.certificate_}"
+        f"{name:20s}alpha {model.alpha_:5.2f}, {n_chosen:3d} features, R2 {score:.3f}"
     )
 
 # %%
