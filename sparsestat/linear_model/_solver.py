@@ -35,6 +35,8 @@ __all__ = ["SolverResult", "WorkingSetSolver"]
 
 _FIRST_SET = 100  # columns in the first working set
 _INNER_SHARE = 0.1  # solve the set to this share of the outer gap
+_GROWTH = 1.0  # enlarge the set at most by this share of the support, ...
+_PATH_GROWTH = 0.25  # ... or this one when the start was already close
 _SETTLE = 0.02  # signs have settled when at most this share changed in a sweep
 _SWEEPS = 15  # coordinate descent before a heavier move is considered
 _HANDOVER = 1e-2  # relative gap below which the augmented Lagrangian pays
@@ -123,6 +125,7 @@ class WorkingSetSolver:
         self._moved = False  # the residual has changed since the correlations
         self._partial = False  # some correlations were left out by screening
         self._previous_lam = None
+        self._is_cold = True
         norms = design.squares[design.squares > 0]
         self._least_norm = np.sqrt(norms.min(initial=np.inf))
 
@@ -180,6 +183,7 @@ class WorkingSetSolver:
             self.settle_free(penalty)
             self._correlate(alive)
         self._previous_lam = penalty.lam
+        self._is_cold = False
         nonzero = self.set.support
         nonzero = nonzero[np.argsort(self.set.columns[nonzero])]
         return SolverResult(
@@ -297,6 +301,7 @@ class WorkingSetSolver:
         excess[self.design.squares == 0.0] = -1.0
         if alive is not None:
             excess[~alive] = -1.0
+        growth = _GROWTH if self._is_cold else _PATH_GROWTH
         if self._previous_lam is not None:
             # Sequential strong rule: these will probably enter on the way down.
             previous, self._previous_lam = self._previous_lam, None
@@ -305,7 +310,7 @@ class WorkingSetSolver:
             likely &= ~working.inside & (self.design.squares > 0.0)
             excess[likely] = np.maximum(excess[likely], np.finfo(float).tiny)
         violators = np.flatnonzero(excess > 0.0)
-        room = max(_FIRST_SET, n_nonzero)
+        room = max(_FIRST_SET, int(growth * n_nonzero))
         if len(violators) > room:
             chosen = np.argpartition(excess[violators], -room)[-room:]
             added = np.sort(violators[chosen])
