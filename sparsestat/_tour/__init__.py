@@ -90,8 +90,6 @@ def run_tour(output="sparsestat-tour.html", only=None):
             for module in chosen:
                 results[module.NAME] = module.run(progress)
         seconds = time.perf_counter() - start
-        for module in chosen:
-            print_section(console, module.TITLE, results[module.NAME])
         write_report(
             output,
             [(module.NAME, module.TITLE, results[module.NAME]) for module in chosen],
@@ -100,6 +98,8 @@ def run_tour(output="sparsestat-tour.html", only=None):
     finally:
         _close_figures(results)
         matplotlib.use(before)
+    for module in chosen:
+        print_section(console, module.TITLE, results[module.NAME])
     console.print(f"\nReport: [bold]{output}[/bold] ({seconds:.0f} s)")
     return results
 

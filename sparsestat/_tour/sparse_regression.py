@@ -28,7 +28,7 @@ from sparsestat.datasets import (
 NAME = "sparse_regression"
 TITLE = "Sparse regression"
 ORDER = 10
-N_STEPS = 10
+N_STEPS = 9
 TOL = 1e-6
 
 
@@ -127,7 +127,7 @@ def _problems():
             "Lasso",
             digits.data,
             (digits.target == 8).astype(float),
-            {"alpha": 3e-4, "tol": TOL},
+            {"alpha": 1e-3, "tol": TOL},
             pipeline=products,
         ),
     ]
@@ -150,7 +150,7 @@ def _key(problem):
 def _compare(problem):
     """Return two rows, the ratio of times, the difference in score, our pipeline."""
     X, X_test, y, y_test = problem["split"]
-    problem["ours"]().fit(X, y)  # loads or compiles whatever the warm-up left out
+    _timed_fit(problem["ours"], X[:100], y[:100])  # compiles what the warm-up left out
     seconds, ours = _timed_fit(problem["ours"], X, y)
     seconds_theirs, theirs = _timed_fit(problem["theirs"], X, y)
     metric = {"AUC": roc_auc_score, "R²": r2_score}[problem["metric"]]
@@ -176,13 +176,13 @@ def _compare(problem):
     return row, check, ratio, abs(score - score_theirs), ours
 
 
-def _timed_fit(make, X, y):
-    """Return the median time of up to three fits within a second, and a fit."""
+def _timed_fit(make, X, y, budget=1.0):
+    """Return the median time of up to five fits within a budget, and a fit."""
     times = []
     with warnings.catch_warnings():
         # The gap is measured and shown; a warning would say the same less exactly.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        while not times or (len(times) < 3 and sum(times) < 1.0):
+        while not times or (len(times) < 5 and sum(times) < budget):
             pipeline = make()
             start = time.perf_counter()
             pipeline.fit(X, y)
@@ -246,7 +246,7 @@ def _main_table(rows, compile_seconds):
         tuple(rows),
         "Score: on the quarter of the rows that was held out. Certificate: the "
         "relative duality gap that was proved, and the tolerance. Time: median of up "
-        "to three fits of the whole pipeline (scaling, or products of pixels, "
+        "to five fits of the whole pipeline (scaling, or products of pixels, "
         "included), one BLAS thread; ratio: scikit-learn's time over ours, with the "
         f"same penalty, grid, folds and tol={_power(TOL)}, which both libraries "
         "define alike. Compiling the kernels, or loading them from the cache, took "
@@ -328,19 +328,20 @@ def _convergence_plot(problem):
     histories = {}
     for name, make in (("sparsestat", "ours"), ("scikit-learn", "theirs")):
         points = []
-        for tol in 10.0 ** -np.arange(1, 10):
+        for tol in 10.0 ** -np.arange(1.0, 10.0):
             seconds, fitted = _timed_fit(
-                partial(problem[make], tol=tol, alpha=alpha), X, y
+                partial(problem[make], tol=tol, alpha=alpha), X, y, budget=0.2
             )
-            points.append((seconds, max(_measured_gap(fitted, X, y), 1e-16)))
+            if _measured_gap(fitted, X, y) <= tol:
+                points.append((seconds, tol))
         histories[name] = tuple(np.array(points).T)
     display = ConvergenceDisplay(
-        histories, xlabel="time of the fit (s)", ylabel="relative duality gap"
+        histories, xlabel="time of the fit (s)", ylabel="relative duality gap, at most"
     ).plot(xscale="log")
     return Plot(
         display.figure_,
-        f"{_key(problem)}, alpha={alpha}: time of the fit and the gap it reached, for "
-        "tolerances from 1e-1 to 1e-9; the gap is recomputed outside both libraries.",
+        f"{_key(problem)}, alpha={alpha}: time of a fit whose duality gap, recomputed "
+        "outside both libraries, is at most the value on the axis.",
     )
 
 
