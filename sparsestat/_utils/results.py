@@ -10,7 +10,12 @@ from html import escape
 
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["CERTIFICATE_KINDS", "Certificate", "warn_if_unsatisfied"]
+__all__ = [
+    "CERTIFICATE_KINDS",
+    "Certificate",
+    "users_stacklevel",
+    "warn_if_unsatisfied",
+]
 
 CERTIFICATE_KINDS = (
     "duality_gap",
@@ -114,12 +119,14 @@ def warn_if_unsatisfied(certificate, what, remedy, *, stacklevel=None):
             f"{what} is {certificate.value:.3e}, above the tolerance "
             f"{certificate.tol:.3e} ({certificate.scale}). {remedy}",
             ConvergenceWarning,
-            stacklevel=_users_stacklevel() if stacklevel is None else stacklevel,
+            stacklevel=users_stacklevel() if stacklevel is None else stacklevel,
         )
 
 
-def _users_stacklevel():
+def users_stacklevel():
     """Return the stacklevel of the first frame outside the library's own code.
+
+    For :func:`warnings.warn` in the function that calls this one.
 
     ``fit`` is wrapped by decorators and called by meta-estimators, so that no
     fixed number points at the user.

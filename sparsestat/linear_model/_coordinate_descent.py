@@ -281,7 +281,6 @@ class ElasticNet(CallbackSupportMixin, LinearPredictor):
             self.certificate_,
             f"{type(self).__name__} did not converge: its {self.certificate_.kind}",
             paths.GAP_REMEDY,
-            stacklevel=4,
         )
         return self
 

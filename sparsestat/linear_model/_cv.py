@@ -138,7 +138,6 @@ class PathCVMixin:
             paths.path_certificate(results, self.tol),
             f"{type(self).__name__}: the largest gap on the path",
             paths.GAP_REMEDY,
-            stacklevel=4,
         )
         return self
 
