@@ -21,6 +21,10 @@ _EMPTY = read_only(np.empty(0))
 # Beyond this ratio of mean to spread, implicit centring of dense columns would
 # lose more than half of the digits of a correlation, so they are centred in a copy.
 _OFFSET_LIMIT = 1e4
+# Sparse columns at least this full are gathered densely into the working set, as
+# long as a set of 4096 of them stays below a gigabyte.
+_FULL_COLUMNS = 0.05
+_GATHER_BYTES = 1e9
 
 
 def make_design(X, sample_weight=None, *, fit_intercept=True):
@@ -44,7 +48,12 @@ class Design:
         Weighted column means, zeros without an intercept.
     squares : ndarray of shape (n_features,)
         Squared norms of the columns.
+    prefers_gram : bool
+        Whether coordinate descent should run on the Gram matrix of the columns.
     """
+
+    is_sparse = False
+    prefers_gram = True
 
     def __init__(self, X, sample_weight, fit_intercept):
         self.X = X
@@ -192,6 +201,8 @@ class _DenseDesign(Design):
 
 
 class _CSCDesign(Design):
+    is_sparse = True
+
     def __init__(self, X, sample_weight, fit_intercept):
         super().__init__(X, sample_weight, fit_intercept)
         data, self.indices, self.indptr = read_only_triple(X)
@@ -203,6 +214,16 @@ class _CSCDesign(Design):
                 kernels.csc_scale_rows(data, self.indices, self.roots, scaled)
             data = read_only(scaled)
         self.data = data
+        full = X.nnz >= _FULL_COLUMNS * self.n_samples * self.n_features
+        held = 8.0 * self.n_samples * min(4096, self.n_features)
+        self.prefers_gram = bool(full and held <= _GATHER_BYTES)
+
+    def gather(self, columns, out, start):
+        """Write the listed columns into F-ordered `out` from column `start` on."""
+        for k, j in enumerate(columns, start):
+            out[:, k] = -self.means[j] * (self.roots if self.is_weighted else 1.0)
+            stored = slice(self.indptr[j], self.indptr[j + 1])
+            out[self.indices[stored], k] += self.data[stored]
 
     def _moments(self, sums, squares):
         kernels.csc_moments(*read_only_triple(self.X), self.weights, sums, squares)

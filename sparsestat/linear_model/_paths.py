@@ -481,7 +481,7 @@ def _least_squares(design, target, penalty):
     coef = np.zeros((design.n_features, *target.shape[1:]))
     start = design.correlations(target)
     if len(kept):
-        if hasattr(design, "gather"):
+        if not design.is_sparse:
             A = np.empty((design.n_samples, len(kept)), order="F")
             design.gather(kept, A, 0)
             if penalty.positive:

@@ -43,6 +43,7 @@ _HANDOVER = 1e-2  # relative gap below which the augmented Lagrangian pays
 _MAX_CLIPS = 4  # a Newton step that clips more signs than this has failed ...
 _MAX_FAILURES = 3  # ... and after so many failures Newton rests for this set
 _MAX_STALLED = 5  # outer iterations without progress before giving up
+_TINY = 1e-15  # a decrease of the objective that is no progress
 _MEMORY = 5  # iterates of Anderson extrapolation
 
 
@@ -155,7 +156,7 @@ class WorkingSetSolver:
         self.settle_free(penalty)
         self._correlate(None)
         alive = penalty.kept
-        best_gap, stalled = np.inf, 0
+        best, stalled, added = np.inf, 0, 0
         for n_iter in range(1, max_iter + 1):
             parts = self._parts(penalty)
             if self._partial and parts.gap <= tol * self.scale:
@@ -168,13 +169,15 @@ class WorkingSetSolver:
                 break
             if n_iter == max_iter or counter["sweeps"] >= max_epochs:
                 break
-            # Many times without progress: rounding is all that is left.
-            stalled = stalled + 1 if gap > 0.9 * best_gap else 0
-            best_gap = min(best_gap, gap)
+            # The gap need not fall while the set grows, but the objective must:
+            # a few times without either, and rounding is all that is left.
+            gained = best - parts.primal
+            stalled = stalled + 1 if added == 0 and gained <= _TINY * self.scale else 0
+            best = min(best, parts.primal)
             if stalled >= _MAX_STALLED:
                 break
             alive = self._screen(penalty, parts, alive)
-            worst = self._grow(penalty, alive)
+            worst, added = self._grow(penalty, alive)
             self.set.use(penalty, self.residual, self.correlations)
             goal = max(_INNER_SHARE * gap, 0.5 * tol) * self.scale
             self._solve_set(penalty, goal, worst, max_epochs, counter)
@@ -284,7 +287,7 @@ class WorkingSetSolver:
         return ~gone if alive is None else ~gone & alive
 
     def _grow(self, penalty, alive):
-        """Prune the set, add the worst violators; return the worst violation."""
+        """Prune the set, add the worst violators; return the worst, and how many."""
         working = self.set
         lam = penalty.lam
         magnitude = penalty.magnitude(self.correlations)
@@ -318,7 +321,7 @@ class WorkingSetSolver:
             added = violators
         if len(added):
             working.add(added)
-        return worst
+        return worst, len(added)
 
     def _solve_set(self, penalty, goal, worst, max_epochs, counter):
         """Solve the problem restricted to the working set to a gap of `goal`."""

@@ -26,7 +26,7 @@ _EPS = np.finfo(np.float64).eps
 
 def make_working_set(design, target):
     """Return the working set that suits the design's storage."""
-    if hasattr(design, "gather"):
+    if design.prefers_gram:
         return GramWorkingSet(design, target)
     return CSCWorkingSet(design, target)
 
@@ -210,7 +210,7 @@ class _WorkingSet:
 
 
 class GramWorkingSet(_WorkingSet):
-    """Columns of a dense design with their Gram matrix, both grown in place."""
+    """Columns, gathered densely, with their Gram matrix, both grown in place."""
 
     patience = 15  # sweeps before the augmented Lagrangian pays
 
