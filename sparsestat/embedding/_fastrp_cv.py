@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -53,7 +54,8 @@ class FastRPCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEsti
     scoring : str or callable, default="f1_macro"
         As in scikit-learn.
     cv : int, splitter or iterable, default=None
-        As in scikit-learn; None means 5 stratified folds.
+        As in scikit-learn; None means 5 stratified folds, or fewer, but 2 at least,
+        where a class has fewer members.
     tune_components : int, default=64
         Dimensions while settings are tried; never more than `n_components`.
     direction : {"out", "in", "both", "undirected"}, default="out"
@@ -195,6 +197,11 @@ class FastRPCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEsti
         ValueError
             If a range is not an increasing pair, if y does not have one entry a node,
             or where FastRP refuses the graph.
+
+        Warns
+        -----
+        UserWarning
+            If the labeled nodes have a single class; the defaults are used then.
         """
         betas, weights = self._draw_settings()
         y = column_or_1d(y)
@@ -208,7 +215,17 @@ class FastRPCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEsti
                 used = self._used(labeled, len(powers[0]), y)
             for i in np.flatnonzero(betas == beta):
                 scores[i] = self._score(powers, weights[i], y, used)
-        best = int(np.argmax(scores[:, 0]))
+        best = 0
+        if np.isnan(scores).all():
+            warnings.warn(
+                "FastRPCV: the labeled nodes have a single class, so that no setting "
+                "can be preferred. The defaults of FastRP are used; pass y with two "
+                "classes or more.",
+                UserWarning,
+                stacklevel=3,
+            )
+        else:
+            best = int(np.nanargmax(scores[:, 0]))
         self.best_beta_, self.best_weights_ = float(betas[best]), weights[best]
         self.best_score_ = float(scores[best, 0])
         self.cv_results_ = {
@@ -337,12 +354,20 @@ class FastRPCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEsti
             raise ValueError(f"labeled has node indices outside 0..{n - 1}.")
         return used
 
+    def _folds(self, y):
+        """Return the splitter: by default 5 folds, fewer for rare classes."""
+        _, counts = np.unique(y, return_counts=True)
+        folds = min(5, max(2, int(counts.min())))
+        return check_cv(folds if self.cv is None else self.cv, y, classifier=True)
+
     def _score(self, powers, weights, y, used):
         E = np.zeros(powers[0].shape)
         for weight, power in zip(weights, powers, strict=True):
             E += weight * power
         spread = E.std(axis=0)
         E = (E - E.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        if len(np.unique(y[used])) < 2:
+            return np.nan, np.nan
         estimator = self.estimator
         if estimator is None:
             estimator = LogisticRegression(C=0.1, max_iter=1000)
@@ -350,7 +375,7 @@ class FastRPCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEsti
             clone(estimator),
             E[used],
             y[used],
-            cv=check_cv(self.cv, y[used], classifier=True),
+            cv=self._folds(y[used]),
             scoring=check_scoring(estimator, self.scoring),
             n_jobs=self.n_jobs,
         )

@@ -128,6 +128,16 @@ def _finish_row(o, a, i, norms, collect, weight, normalize, rescale):
     factor = 1.0
     if (normalize or rescale) and norms[i] > 0.0:
         factor = 1.0 / np.sqrt(norms[i])
+    if factor > 1e30:  # beyond single precision: scale the row itself first
+        for c in range(n):
+            v = o.dtype.type(np.float64(o[c]) * factor)
+            if normalize:
+                a[c] += o.dtype.type(weight * v)
+            else:
+                a[c] += o.dtype.type(weight * o[c])
+            if rescale:
+                o[c] = v
+        return
     if weight != 0.0:
         step = o.dtype.type(weight * factor if normalize else weight)
         for c in range(n):
