@@ -81,17 +81,18 @@ class Design:
         self._moments(sums, squares)
         if not np.isfinite(squares).all():
             self._raise_not_finite()
+        means = np.zeros(self.n_features)
+        self.needs_centring = False
         if self.fit_intercept:
             means = sums / self.total
-            centred = squares - self.total * means**2
-            # A centred norm at rounding level belongs to a constant column.
-            constant = centred <= 1e-13 * squares
-            centred[constant] = 0.0
-            self.offset_ratio = _largest_ratio(means**2 * self.total, centred)
+            centred = np.maximum(squares - self.total * means**2, 0.0)
+            # Where the mean is huge beside the spread, the difference has lost
+            # its digits: the column is constant or wants explicit centring.
+            doubtful = np.flatnonzero(centred * _OFFSET_LIMIT**2 <= squares)
+            constant = self._constant(doubtful)
+            centred[doubtful[constant]] = 0.0
+            self.needs_centring = not constant.all()
             squares = centred
-        else:
-            means = np.zeros(self.n_features)
-            self.offset_ratio = 0.0
         self.means = read_only(means)
         self.squares = read_only(squares)
 
@@ -159,14 +160,20 @@ class _DenseDesign(Design):
     def __init__(self, X, sample_weight, fit_intercept):
         X = np.asfortranarray(X)
         super().__init__(read_only(X), sample_weight, fit_intercept)
-        if self.offset_ratio > _OFFSET_LIMIT**2:
-            means = self.means
-            self.X = read_only(np.asfortranarray(X - means, dtype=np.float64))
+        self._offset = self.means
+        if self.needs_centring:
+            means, zeros = self.means, self.squares == 0.0
+            centred = np.asfortranarray(X - means, dtype=np.float64)
+            centred[:, zeros] = 0.0
+            self.X = read_only(centred)
             self._measure()
             # What is left of the means is rounding; the intercept needs them all.
-            self.means, self._offset = read_only(means), self.means
-        else:
             self._offset = self.means
+            self.means = read_only(means + self._offset)
+
+    def _constant(self, columns):
+        X = self.X if not self.is_weighted else self.X[self.weights > 0]
+        return np.array([bool((X[:, j] == X[0, j]).all()) for j in columns], dtype=bool)
 
     def _moments(self, sums, squares):
         kernels.dense_moments(self.X, self.weights, sums, squares)
@@ -217,6 +224,16 @@ class _CSCDesign(Design):
         full = X.nnz >= _FULL_COLUMNS * self.n_samples * self.n_features
         held = 8.0 * self.n_samples * min(4096, self.n_features)
         self.prefers_gram = bool(full and held <= _GATHER_BYTES)
+
+    def _constant(self, columns):
+        # A column with structural zeros is constant only if all of it is zero;
+        # a full one with a huge offset belongs into a dense matrix.
+        data, indptr = self.X.data, self.X.indptr
+        stored = [data[indptr[j] : indptr[j + 1]] for j in columns]
+        full = np.array([len(x) == self.n_samples for x in stored], dtype=bool)
+        level = np.array([bool((x == x[:1]).all()) for x in stored], dtype=bool)
+        empty = np.array([not x.any() for x in stored], dtype=bool)
+        return (full & level) | empty
 
     def gather(self, columns, out, start):
         """Write the listed columns into F-ordered `out` from column `start` on."""
@@ -274,11 +291,3 @@ class _CSCDesign(Design):
             out,
         )
         return self.shifted(out, shift)
-
-
-def _largest_ratio(numerator, denominator):
-    """Return max(numerator / denominator) over positive denominators, else 0."""
-    positive = denominator > 0
-    if not positive.any():
-        return 0.0
-    return float((numerator[positive] / denominator[positive]).max())

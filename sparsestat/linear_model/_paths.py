@@ -12,18 +12,23 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import lsq_linear, nnls
+from scipy.optimize import nnls
 from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator, lsmr
 from sklearn.utils import check_array, check_X_y
 
 from sparsestat._utils.compat import check_sample_weight
 from sparsestat._utils.progress import progress_bar
-from sparsestat._utils.results import Certificate, warn_if_unsatisfied
+from sparsestat._utils.results import (
+    Certificate,
+    users_stacklevel,
+    warn_if_unsatisfied,
+)
 from sparsestat._utils.validation import as_compressed, refuse_complex
 from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._penalties import ElasticNetPenalty
 from sparsestat.linear_model._solver import SolverResult, WorkingSetSolver
+from sparsestat.linear_model._working_sets import make_working_set
 
 __all__ = ["PathResult", "enet_path", "lasso_path"]
 
@@ -471,7 +476,7 @@ def warn_no_penalty():
         "alpha=0 leaves the coefficients unpenalized: the least squares solution is "
         "returned. Use sklearn.linear_model.LinearRegression for that, or alpha > 0.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=users_stacklevel(),
     )
 
 
@@ -489,7 +494,8 @@ def _least_squares(design, target, penalty):
             else:
                 coef[kept] = np.linalg.lstsq(A, target, rcond=None)[0]
         else:
-            coef[kept] = _sparse_least_squares(design, target, kept, penalty.positive)
+            solve = _sparse_nnls if penalty.positive else _sparse_least_squares
+            coef[kept] = solve(design, target, kept)
     residual = target - design.product(kept, coef[kept])
     gradient = design.correlations(residual)
     slack = np.abs(gradient)
@@ -513,7 +519,7 @@ def _least_squares(design, target, penalty):
     )
 
 
-def _sparse_least_squares(design, target, kept, positive):
+def _sparse_least_squares(design, target, kept):
     operator = LinearOperator(
         (design.n_samples, len(kept)),
         matvec=lambda w: design.product(kept, np.ravel(w)),
@@ -521,10 +527,29 @@ def _sparse_least_squares(design, target, kept, positive):
         dtype=np.float64,
     )
     if target.ndim == 2:
-        columns = [_sparse_least_squares(design, t, kept, positive) for t in target.T]
-        return np.column_stack(columns)
-    if positive:
-        bounded = lsq_linear(operator, target, (0.0, np.inf), tol=1e-12)
-        return np.maximum(bounded.x, 0.0)
+        return np.column_stack(
+            [_sparse_least_squares(design, t, kept) for t in target.T]
+        )
     limit = 20 * max(operator.shape) + 1000
     return lsmr(operator, target, atol=1e-14, btol=1e-14, conlim=0, maxiter=limit)[0]
+
+
+def _sparse_nnls(design, target, kept):
+    """Non-negative least squares: coordinate descent with Newton steps."""
+    working = make_working_set(design, target)
+    working.add(kept)
+    nothing = ElasticNetPenalty(
+        0.0, 1.0, design.n_features, design.total, positive=True
+    )
+    correlations = design.correlations(target)
+    working.use(nothing, target, correlations)
+    goal = 1e-12 * np.abs(correlations[kept]).max()
+    for _ in range(200):
+        _, moved, _ = working.sweep(50, goal, 0.02)
+        if moved <= goal:
+            break
+        if len(working.support):
+            working.newton()
+    out = np.zeros(design.n_features)
+    out[working.columns] = working.w
+    return out[kept]
