@@ -1,0 +1,1 @@
+"""Benchmarks: one module a headline claim, ``python -m benchmarks NAME``."""
