@@ -13,6 +13,7 @@ from sparsestat._version import __version__
 
 _SUBPACKAGES = (
     "datasets",
+    "decomposition",
     "embedding",
     "exceptions",
     "linear_model",

@@ -1,0 +1,30 @@
+"""Sparse codes, orthogonal dictionaries and structured matrix factorisations."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from sparsestat.decomposition._codes import abs_topk_code, topk_code
+from sparsestat.decomposition._monarch import monarch_matmul, project_monarch
+from sparsestat.decomposition._orthogonal import (
+    OnlineOrthogonalDictionary,
+    OrthogonalDictionary,
+)
+from sparsestat.decomposition._projections import (
+    project_nm,
+    project_spectral_ball,
+    project_stiefel,
+    project_topk,
+)
+
+__all__ = [
+    "OnlineOrthogonalDictionary",
+    "OrthogonalDictionary",
+    "abs_topk_code",
+    "monarch_matmul",
+    "project_monarch",
+    "project_nm",
+    "project_spectral_ball",
+    "project_stiefel",
+    "project_topk",
+    "topk_code",
+]

@@ -1,0 +1,109 @@
+"""Selection of the largest entries: rows of a dense matrix, N of every M."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numba import njit
+
+__all__ = ["keep_n_of_m", "keep_two_of_four", "kth_largest", "topk_of_rows"]
+
+
+@njit(cache=True, nogil=True)
+def kth_largest(keys, k):
+    """Return the k-th largest entry (k >= 1); `keys` is permuted."""
+    low, high = 0, len(keys) - 1
+    target = k - 1
+    while low < high:
+        # Median of three keeps sorted and constant inputs linear.
+        middle = (low + high) >> 1
+        a, b, c = keys[low], keys[middle], keys[high]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i, j = low, high
+        while i <= j:
+            while keys[i] > pivot:
+                i += 1
+            while keys[j] < pivot:
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                i += 1
+                j -= 1
+        if target <= j:
+            high = j
+        elif target >= i:
+            low = i
+        else:
+            break
+    return keys[target]
+
+
+@njit(cache=True, nogil=True)
+def topk_of_rows(U, k, signed, keys, indices, values, counts):
+    """Write the k largest entries of each row in order of column; ties: the first.
+
+    With `signed`, magnitudes are compared and signs kept; otherwise entries are
+    compared themselves and only positive ones kept. Zeros are never written.
+    """
+    n_columns = U.shape[1]
+    for i in range(U.shape[0]):
+        for j in range(n_columns):
+            u = U[i, j]
+            if u < 0:
+                keys[j] = -u if signed else 0
+            else:
+                keys[j] = u
+        bar = kth_largest(keys, k) if k < n_columns else keys[0] * 0
+        above = 0
+        for j in range(n_columns):
+            u = U[i, j]
+            key = (-u if signed else u * 0) if u < 0 else u
+            if key > bar:
+                above += 1
+        ties = k - above
+        count = 0
+        for j in range(n_columns):
+            u = U[i, j]
+            key = (-u if signed else u * 0) if u < 0 else u
+            if key > bar:
+                take = True
+            elif key == bar and ties > 0:
+                ties -= 1
+                take = key > 0
+            else:
+                take = False
+            if take:
+                indices[i, count] = j
+                values[i, count] = u
+                count += 1
+        counts[i] = count
+
+
+@njit(cache=True, nogil=True)
+def keep_two_of_four(w, scores, out):
+    """Zero all but the two largest scores of every four; ties: the first."""
+    zero = w[0] * 0
+    for g in range(0, len(w), 4):
+        a, b, c, d = scores[g], scores[g + 1], scores[g + 2], scores[g + 3]
+        # Each comparison has one loser; who loses at most once is kept. An entry
+        # that comes first wins a tie.
+        ab, ac, ad = a >= b, a >= c, a >= d
+        bc, bd, cd = b >= c, b >= d, c >= d
+        out[g] = w[g] if (not ab) + (not ac) + (not ad) < 2 else zero
+        out[g + 1] = w[g + 1] if ab + (not bc) + (not bd) < 2 else zero
+        out[g + 2] = w[g + 2] if ac + bc + (not cd) < 2 else zero
+        out[g + 3] = w[g + 3] if ad + bd + cd < 2 else zero
+
+
+@njit(cache=True, nogil=True)
+def keep_n_of_m(w, scores, n, m, out):
+    """Zero all but the n largest scores of every m; ties: the first."""
+    zero = w[0] * 0
+    for g in range(0, len(w), m):
+        for i in range(m):
+            losses = 0
+            own = scores[g + i]
+            for j in range(m):
+                other = scores[g + j]
+                if other > own or (other == own and j < i):
+                    losses += 1
+            out[g + i] = w[g + i] if losses < n else zero

@@ -1,0 +1,27 @@
+"""Compile the common signatures of this family on tiny data."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+
+from sparsestat.decomposition import (
+    abs_topk_code,
+    project_nm,
+    project_topk,
+    topk_code,
+)
+
+__all__ = ["warmup"]
+
+
+def warmup():
+    """Run every kernel once in single and in double precision."""
+    rng = np.random.default_rng(0)
+    for dtype in (np.float64, np.float32):
+        W = rng.standard_normal((8, 8)).astype(dtype)
+        topk_code(W, 2)
+        abs_topk_code(W, 2)
+        project_topk(W, 3)
+        project_nm(W)
+        project_nm(W, 1, 2)

@@ -1,0 +1,371 @@
+"""Orthogonal dictionaries: polar optimality, monotone steps, streams, recovery."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+import scipy.linalg
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment
+from sklearn.base import clone
+
+from sparsestat.decomposition import OnlineOrthogonalDictionary, OrthogonalDictionary
+from sparsestat.decomposition import _frank_wolfe as fw
+from sparsestat.exceptions import ConvergenceWarning, NumericalError
+
+
+def bernoulli_gauss(n_samples, n, theta, rng):
+    """Return data, dictionary and codes of the model."""
+    D = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    codes = rng.standard_normal((n_samples, n)) * (rng.random((n_samples, n)) < theta)
+    return codes @ D.T, D, codes
+
+
+def recovery_error(A, D):
+    return abs(1 - ((A @ D) ** 4).sum() / A.shape[0])
+
+
+def worst_match(A, D):
+    M = np.abs(A @ D)
+    rows, columns = linear_sum_assignment(-M)
+    return M[rows, columns].min()
+
+
+@pytest.fixture
+def rng(global_random_seed):
+    return np.random.default_rng(global_random_seed)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (3, 6)])
+def test_polar_is_optimal_over_orthonormal_matrices(shape, rng):
+    G = rng.standard_normal(shape)
+    S, nuclear = fw.polar(G)
+    assert_allclose(S, scipy.linalg.polar(G, side="left")[0], atol=1e-12)
+    assert_allclose(np.vdot(S, G), np.linalg.norm(G, "nuc"), rtol=1e-10)
+    assert_allclose(nuclear, np.linalg.norm(G, "nuc"), rtol=1e-12)
+    for _ in range(1000):
+        other = fw.random_stiefel(*shape, rng)
+        assert np.vdot(other, G) <= nuclear + 1e-12
+
+
+def test_polar_of_a_deficient_matrix_stays_near_the_iterate(rng):
+    A = fw.random_stiefel(7, 7, rng)
+    G = rng.standard_normal((7, 3)) @ rng.standard_normal((3, 7))
+    S, nuclear = fw.polar(G, A)
+    assert_allclose(S @ S.T, np.eye(7), atol=1e-12)
+    assert_allclose(np.vdot(S, G), nuclear, rtol=1e-12)
+    # Rounding in the input does not change the answer.
+    assert_allclose(fw.polar(G * (1 + 1e-15), A)[0], S, atol=1e-12)
+    U, _, Vt = np.linalg.svd(G)
+    for _ in range(50):  # every other maximizer is farther from A
+        Q = fw.random_stiefel(4, 4, rng)
+        other = U[:, :3] @ Vt[:3] + U[:, 3:] @ Q @ Vt[3:]
+        assert np.linalg.norm(S - A) <= np.linalg.norm(other - A) + 1e-12
+
+
+@pytest.mark.parametrize("p", [3, 4, 2.5])
+def test_gradient_is_the_derivative(p, rng):
+    X, A = rng.standard_normal((40, 5)), fw.random_stiefel(4, 5, rng)
+    w, mean = rng.random(40), rng.standard_normal(5)
+    P = np.cov(rng.standard_normal((5, 30)))
+    options = {"weights": w, "whitening": P, "mean": mean}
+    gradient, _ = fw.lp_gradient(X, A, p, **options)
+    direction, h = rng.standard_normal(A.shape), 1e-5
+    up, down = (
+        fw.lp_gradient(X, A + s * h * direction, p, **options)[1] for s in (1, -1)
+    )
+    slope = (up - down) / (2 * h)
+    assert_allclose(p * np.vdot(gradient, direction), slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [3, 4, 2.7])
+def test_full_steps_never_lower_the_objective(p, rng):
+    X, _, _ = bernoulli_gauss(400, 6, 0.3, rng)
+    model = OrthogonalDictionary(p=p, random_state=0, max_iter=2000).fit(X)
+    history = model.objective_history_
+    assert (np.diff(history) >= -1e-12 * history[-1]).all()
+    assert model.certificate_.satisfied
+    assert_allclose(model.score(X), model.objective_, rtol=1e-10)
+    assert_allclose(
+        (np.abs(X @ model.components_.T) ** p).sum(axis=1).mean(),
+        model.objective_,
+        rtol=1e-10,
+    )
+    assert model.gap_ <= 1e-6 * model.objective_
+
+
+@pytest.mark.parametrize("p", [3, 4])
+def test_signed_permutations_are_fixed_points_of_the_population(p):
+    # Codes with one entry, each sign and place equally likely: the population.
+    n = 4
+    D = fw.random_stiefel(n, n, np.random.default_rng(0))
+    codes = np.vstack([np.eye(n), -np.eye(n)])
+    for order in itertools.permutations(range(n)):
+        A = D.T[list(order)] * np.array([1.0, -1.0, 1.0, -1.0])[:, None]
+        gradient, _ = fw.lp_gradient(codes @ D.T, A, p)
+        assert_allclose(fw.polar(gradient)[0], A, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("p", "moment"), [(3, 2 * np.sqrt(2 / np.pi)), (4, 3.0)], ids=["l3", "l4"]
+)
+def test_score_at_recovery_is_that_of_the_population(p, moment, rng):
+    n, theta, n_samples = 5, 0.3, 20_000
+    X, D, codes = bernoulli_gauss(n_samples, n, theta, rng)
+    model = OnlineOrthogonalDictionary(p=p, init=D.T, random_state=0).fit(X)
+    model.components_ = np.ascontiguousarray(D.T)
+    spread = (np.abs(codes) ** p).sum(axis=1).std() / np.sqrt(n_samples)
+    assert abs(model.score(X) - n * theta * moment) < 4 * spread
+
+
+@pytest.mark.parametrize("p", [3, 4])
+def test_two_features_agree_with_a_search_over_the_angle(p, rng):
+    X, _, _ = bernoulli_gauss(500, 2, 0.4, rng)
+    angles = np.linspace(0, np.pi / 2, 2001)
+    rows = (
+        np.stack([np.cos(angles), np.sin(angles)]),
+        np.stack([-np.sin(angles), np.cos(angles)]),
+    )
+    values = sum((np.abs(X @ r) ** p).mean(axis=0) for r in rows)
+    model = OrthogonalDictionary(
+        p=p, n_init=5, random_state=0, max_iter=5000, tol=1e-7
+    ).fit(X)
+    assert model.objective_ >= values.max() - 1e-9
+    assert_allclose(model.objective_, values.max(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("cls", [OnlineOrthogonalDictionary, OrthogonalDictionary])
+def test_rotating_the_data_rotates_the_atoms(cls, rng):
+    X, _, _ = bernoulli_gauss(2000, 6, 0.3, rng)
+    Q = fw.random_stiefel(6, 6, rng)
+    A = fw.random_stiefel(6, 6, rng)
+    plain = cls(init=A, random_state=0).fit(X)
+    turned = cls(init=A @ Q.T, random_state=0).fit(X @ Q.T)
+    assert_allclose(turned.components_, plain.components_ @ Q.T, atol=1e-8)
+
+
+@pytest.mark.parametrize("options", [{}, {"precondition": True, "center": True}])
+def test_a_stream_gives_what_fit_gives_without_shuffling(options, rng):
+    X, _, _ = bernoulli_gauss(1030, 7, 0.3, rng)
+    model = OnlineOrthogonalDictionary(
+        shuffle=False, batch_size=50, random_state=3, **options
+    )
+    whole, stream = clone(model).fit(X), clone(model)
+    for start in range(0, len(X), 50):
+        stream.partial_fit(X[start : start + 50])
+    for name in ("components_", "gradient_", "dictionary_", "gap_"):
+        assert_array_equal(getattr(whole, name), getattr(stream, name), err_msg=name)
+    assert whole.n_steps_ == stream.n_steps_ == 21
+
+
+def test_blocks_of_a_dask_array_are_a_stream(rng):
+    da = pytest.importorskip("dask.array")
+    X, _, _ = bernoulli_gauss(600, 5, 0.3, rng)
+    model = OnlineOrthogonalDictionary(shuffle=False, random_state=0)
+    whole, stream = clone(model).fit(X), clone(model)
+    for block in da.from_array(X, chunks=(200, 5)).blocks:
+        stream.partial_fit(block)
+    assert_array_equal(whole.components_, stream.components_)
+
+
+@pytest.mark.parametrize(
+    ("p", "schedule", "bound"),
+    [(3, "nonconvex", 3e-3), (4, "nonconvex", 1e-2), (3, "convex", 0.1)],
+)
+def test_one_pass_recovers_the_dictionary(p, schedule, bound):
+    # The convex schedule makes short steps and is slower, as published.
+    rng = np.random.default_rng(1)
+    X, D, _ = bernoulli_gauss(20_000, 10, 0.3, rng)
+    model = OnlineOrthogonalDictionary(p=p, schedule=schedule, random_state=0).fit(X)
+    assert recovery_error(model.components_, D) < bound
+    assert worst_match(model.components_, D) > 1 - bound
+    assert_allclose(model.components_ @ model.components_.T, np.eye(10), atol=1e-12)
+
+
+def test_projection_at_every_step_gives_the_same_dictionary(rng):
+    X, D, _ = bernoulli_gauss(10_000, 8, 0.3, rng)
+    model = OnlineOrthogonalDictionary(project_every=1, random_state=0).fit(X)
+    assert recovery_error(model.components_, D) < 5e-3
+
+
+@pytest.mark.parametrize("cls", [OnlineOrthogonalDictionary, OrthogonalDictionary])
+def test_whitening_recovers_a_dictionary_that_is_not_orthogonal(cls):
+    rng = np.random.default_rng(5)
+    n = 8
+    D = np.linalg.qr(rng.standard_normal((n, n)))[0] * np.geomspace(1, 4, n)
+    D = D @ np.linalg.qr(rng.standard_normal((n, n)))[0]
+    codes = rng.standard_normal((20_000, n)) * (rng.random((20_000, n)) < 0.3)
+    X = codes @ D.T
+    model = cls(precondition=True, random_state=0).fit(X)
+    effect = model.components_ @ D  # a signed, scaled permutation
+    effect /= np.linalg.norm(effect, axis=1, keepdims=True)
+    assert recovery_error(effect, np.eye(n)) < 0.02
+    assert_allclose(model.inverse_transform(model.transform(X)), X, atol=1e-8)
+    plain = cls(random_state=0).fit(X).components_ @ D
+    plain /= np.linalg.norm(plain, axis=1, keepdims=True)
+    assert recovery_error(plain, np.eye(n)) > 0.1
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_topk_codes_are_the_best_sparse_codes(k, rng):
+    X = rng.standard_normal((6, 5))
+    model = OnlineOrthogonalDictionary(
+        transform_algorithm="topk", transform_n_nonzero_coefs=k, random_state=0
+    ).fit(X)
+    codes = model.transform(X)
+    errors = ((X - model.inverse_transform(codes)) ** 2).sum(axis=1)
+    D = model.dictionary_
+    for x, error in zip(X, errors, strict=True):
+        best = min(
+            np.linalg.lstsq(D[:, list(support)], x, rcond=None)[1].sum()
+            for support in itertools.combinations(range(5), k)
+        )
+        assert_allclose(error, best, atol=1e-12)
+    assert ((codes != 0).sum(axis=1) <= k).all()
+
+
+def test_soft_codes_satisfy_the_conditions_of_the_lasso(rng):
+    X = rng.standard_normal((10, 6))
+    model = OrthogonalDictionary(
+        transform_algorithm="soft", transform_alpha=0.4, random_state=0, max_iter=5000
+    ).fit(X)
+    codes = model.transform(X)
+    correlation = (X - codes @ model.dictionary_.T) @ model.dictionary_
+    on = codes != 0
+    assert_allclose(correlation[on], 0.4 * np.sign(codes[on]), atol=1e-10)
+    assert (np.abs(correlation[~on]) <= 0.4 + 1e-10).all()
+
+
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csc_matrix])
+@pytest.mark.parametrize("options", [{}, {"precondition": True, "center": True}])
+@pytest.mark.parametrize("cls", [OnlineOrthogonalDictionary, OrthogonalDictionary])
+def test_sparse_data_give_the_dense_answer(cls, options, container, rng):
+    X = rng.standard_normal((300, 6)) * (rng.random((300, 6)) < 0.3)
+    extra = {"max_iter": 20} if cls is OrthogonalDictionary else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        dense = cls(random_state=0, **options, **extra).fit(X)
+        thin = cls(random_state=0, **options, **extra).fit(container(X))
+    assert_allclose(thin.components_, dense.components_, atol=1e-8)
+    assert_allclose(thin.transform(container(X)), dense.transform(X), atol=1e-8)
+    assert_allclose(thin.score(container(X)), dense.score(X), rtol=1e-8)
+
+
+def test_fewer_atoms_than_features_have_orthonormal_rows(rng):
+    X, _, _ = bernoulli_gauss(500, 6, 0.3, rng)
+    for cls in (OnlineOrthogonalDictionary, OrthogonalDictionary):
+        model = cls(3, random_state=0, max_iter=500).fit(X)
+        assert_allclose(model.components_ @ model.components_.T, np.eye(3), atol=1e-12)
+        assert model.get_feature_names_out().shape == (3,)
+
+
+def test_certificate_can_be_recomputed(rng):
+    X, _, _ = bernoulli_gauss(1000, 6, 0.3, rng)
+    model = OnlineOrthogonalDictionary(shuffle=False, random_state=0).fit(X)
+    A, last = model.components_, X[-100:]
+    Z = last @ A.T
+    G = (Z * np.abs(Z)).T @ last / 100
+    nuclear = np.linalg.norm(G, "nuc")
+    assert_allclose(model.gap_, (nuclear - np.vdot(A, G)) / 6, rtol=1e-8)
+    assert_allclose(
+        model.certificate_.value, 1 - np.vdot(A, G) / nuclear, rtol=1e-6, atol=1e-12
+    )
+    assert model.certificate_.satisfied
+    assert model.certificate_.details["fresh_gap"] > 0
+
+
+def test_starts_do_not_depend_on_the_number_of_workers(rng):
+    X, _, _ = bernoulli_gauss(300, 5, 0.3, rng)
+    one, two = (
+        OrthogonalDictionary(n_init=4, n_jobs=j, random_state=0, max_iter=500).fit(X)
+        for j in (1, 2)
+    )
+    assert_array_equal(one.components_, two.components_)
+
+
+def test_single_precision_is_kept(rng):
+    X, _, _ = bernoulli_gauss(5000, 6, 0.3, rng)
+    for cls in (OnlineOrthogonalDictionary, OrthogonalDictionary):
+        wide, single = (cls(random_state=0).fit(X.astype(t)) for t in ("f8", "f4"))
+        assert single.components_.dtype == np.float32
+        assert_allclose(single.components_, wide.components_, atol=1e-3)
+
+
+def test_too_few_steps_warn_once(rng):
+    X, _, _ = bernoulli_gauss(300, 5, 0.3, rng)
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter") as caught:
+        model = OrthogonalDictionary(max_iter=2, random_state=0).fit(X)
+    assert len(caught) == 1 and not model.certificate_.satisfied
+
+
+def test_zero_data_keep_the_start():
+    init = np.eye(3)
+    for cls in (OnlineOrthogonalDictionary, OrthogonalDictionary):
+        model = cls(init=init).fit(np.zeros((10, 3)))
+        assert_allclose(model.components_, init, atol=1e-15)
+
+
+def test_bad_input_is_explained(rng):
+    X = rng.standard_normal((50, 4))
+    Online, Batch = OnlineOrthogonalDictionary, OrthogonalDictionary
+    for cls in (Online, Batch):
+        with pytest.raises(ValueError, match="exceeds the 4 features"):
+            cls(5).fit(X)
+        with pytest.raises(ValueError, match="'p' parameter"):
+            cls(p=2).fit(X)
+        with pytest.raises(ValueError, match="not orthonormal"):
+            cls(init=np.eye(4) * 1.1).fit(X)
+        with pytest.raises(ValueError, match=r"init has shape \(3, 3\)"):
+            cls(init=np.eye(3)).fit(X)
+        with pytest.raises(ValueError, match="exceeds the 4 atoms"):
+            cls(transform_n_nonzero_coefs=5).fit(X)
+        with pytest.raises(ValueError, match="Complex data not supported"):
+            cls().fit(X + 1j)
+        with pytest.raises(ValueError, match="covariance is singular"):
+            cls(precondition=True).fit(np.column_stack([X, X[:, 0]]))
+        with pytest.raises(ValueError, match="NaN"):
+            cls().fit(np.where(X > 2, np.nan, X) + np.nan)
+        with pytest.raises(ValueError, match="Codes have shape"):
+            cls(max_iter=500).fit(X).inverse_transform(X[:, :2])
+    model = Online().partial_fit(X)
+    with pytest.raises(ValueError, match="3 features"):
+        model.partial_fit(X[:, :3])
+    with pytest.raises(NumericalError, match="Scale the data"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            Online(p=4).fit(X * 1e120)
+
+
+def test_whitening_drops_directions_when_fewer_atoms_are_asked_for(rng):
+    X = rng.standard_normal((500, 4))
+    X = np.column_stack([X, X[:, 0]])
+    for cls in (OnlineOrthogonalDictionary, OrthogonalDictionary):
+        model = cls(4, precondition=True, max_iter=500, random_state=0).fit(X)
+        Z = model.transform(X)
+        assert_allclose(Z.T @ Z / 500, np.eye(4), atol=0.3)
+
+
+def test_a_callback_stops_the_fit(rng):
+    pytest.importorskip("sklearn.callback")
+
+    class Stop:
+        def setup(self, *args, **kwargs):
+            pass
+
+        def teardown(self, *args, **kwargs):
+            pass
+
+        def on_fit_task_begin(self, *args, **kwargs):
+            pass
+
+        def on_fit_task_end(self, *args, **kwargs):
+            return True
+
+    X, _, _ = bernoulli_gauss(300, 5, 0.3, rng)
+    model = OnlineOrthogonalDictionary(max_iter=5, random_state=0)
+    model.set_callbacks(Stop())
+    assert model.fit(X).n_iter_ == 1
