@@ -21,6 +21,7 @@ __all__ = ["CSCWorkingSet", "GramWorkingSet", "make_working_set"]
 _MAX_INNER_NEWTON = 20  # augmented Lagrangian: more than this means sigma too large
 _MAX_TOTAL_NEWTON = 300
 _ARMIJO = 1e-4
+_SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
 _EPS = np.finfo(np.float64).eps
 
 
@@ -324,8 +325,10 @@ class GramWorkingSet(_WorkingSet):
     def _solve_normal(self, index, ridge, rhs, rtol=None):
         H = np.empty((len(index), len(index)), order="F")
         cd.gather_square(self.G, index, np.ascontiguousarray(ridge), H)
+        diagonal = H.diagonal().copy()
         factor, info = lapack.dpotrf(H, lower=1, overwrite_a=1, clean=0)
-        if info != 0:
+        # A pivot at rounding level passes or fails by luck: call it singular.
+        if info != 0 or np.any(factor.diagonal() ** 2 < _SINGULAR * diagonal):
             return None
         return lapack.dpotrs(factor, rhs, lower=1)[0]
 
