@@ -5,10 +5,8 @@
 
 from sparsestat.decomposition._codes import abs_topk_code, topk_code
 from sparsestat.decomposition._monarch import monarch_matmul, project_monarch
-from sparsestat.decomposition._orthogonal import (
-    OnlineOrthogonalDictionary,
-    OrthogonalDictionary,
-)
+from sparsestat.decomposition._orthogonal_batch import OrthogonalDictionary
+from sparsestat.decomposition._orthogonal_online import OnlineOrthogonalDictionary
 from sparsestat.decomposition._projections import (
     project_nm,
     project_spectral_ball,

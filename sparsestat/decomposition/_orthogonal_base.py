@@ -1,0 +1,196 @@
+"""What both orthogonal dictionaries share: validation, exact codes, moments."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sparsestat._utils.base import SparsestatEstimator
+from sparsestat._utils.compat import CallbackSupportMixin, Interval, StrOptions
+from sparsestat._utils.validation import refuse_complex
+from sparsestat.decomposition import _frank_wolfe as fw
+from sparsestat.decomposition._codes import select_topk
+
+__all__ = ["COMMON_CONSTRAINTS", "OrthogonalTransformer", "mean_of", "second_moments"]
+
+COMMON_CONSTRAINTS = {
+    "n_components": [Interval(Integral, 1, None, closed="left"), None],
+    "p": [Interval(Real, 2, None, closed="neither")],
+    "precondition": ["boolean"],
+    "center": ["boolean"],
+    "transform_algorithm": [StrOptions({"linear", "topk", "soft"})],
+    "transform_n_nonzero_coefs": [Interval(Integral, 1, None, closed="left"), None],
+    "transform_alpha": [Interval(Real, 0, None, closed="left"), None],
+    "init": ["array-like", None],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+
+class OrthogonalTransformer(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    SparsestatEstimator,
+):
+    """Validation, exact codes and their inverse, shared by both dictionaries."""
+
+    def _validate_samples(self, X, *, reset):
+        refuse_complex(X)
+        return validate_data(
+            self,
+            X,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            order="C",
+            reset=reset,
+        )
+
+    def _check_sizes(self, n_features):
+        k = n_features if self.n_components is None else self.n_components
+        if k > n_features:
+            raise ValueError(
+                f"n_components={k} exceeds the {n_features} features: an orthogonal "
+                "dictionary has at most as many atoms as features. Lower "
+                "n_components."
+            )
+        wanted = self.transform_n_nonzero_coefs
+        if wanted is not None and wanted > k:
+            raise ValueError(
+                f"transform_n_nonzero_coefs={wanted} exceeds the {k} atoms. Lower it."
+            )
+        return k
+
+    def _start(self, k, n_features, rng):
+        """Return the first iterate: the given one, or uniform on the manifold."""
+        if self.init is None:
+            return fw.random_stiefel(k, n_features, rng)
+        refuse_complex(self.init, name="init")
+        A = np.array(self.init, dtype=np.float64)
+        if A.shape != (k, n_features):
+            raise ValueError(
+                f"init has shape {A.shape}, but ({k}, {n_features}) is needed: "
+                "(n_components, n_features)."
+            )
+        error = np.abs(A @ A.T - np.eye(k)).max()
+        if not error <= 1e-6:
+            raise ValueError(
+                f"The rows of init are not orthonormal: init @ init.T differs from "
+                f"the identity by {error:.1e}, more than 1e-6. Pass "
+                "project_stiefel(init)."
+            )
+        return A
+
+    def _store_dictionary(self, A, whitening, coloring, dtype):
+        self.whitening_ = whitening
+        if whitening is None:
+            self.components_ = A.astype(dtype)
+            self.dictionary_ = np.ascontiguousarray(A.T, dtype=dtype)
+        else:
+            self.components_ = (A @ whitening).astype(dtype)
+            self.dictionary_ = (coloring @ A.T).astype(dtype)
+
+    def transform(self, X):
+        """Compute the codes of samples.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_components)
+            The codes, thresholded as `transform_algorithm` says.
+        """
+        check_is_fitted(self)
+        X = self._validate_samples(X, reset=False)
+        Z = fw._codes(X, self.components_, self.mean_)
+        if self.transform_algorithm == "topk":
+            k = self.transform_n_nonzero_coefs
+            if k is None:
+                k = max(1, int(np.ceil(self.components_.shape[0] / 10)))
+            Z = select_topk(np.ascontiguousarray(Z), k, True).toarray()
+        elif self.transform_algorithm == "soft":
+            alpha = 1.0 if self.transform_alpha is None else self.transform_alpha
+            Z = np.sign(Z) * np.maximum(np.abs(Z) - Z.dtype.type(alpha), 0)
+        return Z
+
+    def inverse_transform(self, X):
+        """Return the samples that codes stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            ``X @ dictionary_.T + mean_``.
+        """
+        check_is_fitted(self)
+        Z = X if hasattr(X, "tocsr") else np.asarray(X)
+        if Z.ndim != 2 or Z.shape[1] != self.components_.shape[0]:
+            raise ValueError(
+                f"Codes have shape {Z.shape}, but (n_samples, "
+                f"{self.components_.shape[0]}) is needed."
+            )
+        out = np.asarray(Z @ self.dictionary_.T)
+        if self.mean_ is not None:
+            out = out + self.mean_.astype(out.dtype, copy=False)
+        return out
+
+    def score(self, X, y=None):
+        """Return the mean over samples of the p-th powers of the linear codes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            The objective; larger is sparser.
+        """
+        check_is_fitted(self)
+        X = self._validate_samples(X, reset=False)
+        return fw.lp_value(X, self.components_, self.p, mean=self.mean_)
+
+    @property
+    def _n_features_out(self):
+        return self.components_.shape[0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def mean_of(X, weights):
+    if weights is None:
+        return np.asarray(X.mean(axis=0), dtype=np.float64).ravel()
+    return np.asarray(X.T @ weights).ravel() / weights.sum()
+
+
+def second_moments(X, weights, mean):
+    """Return the (centered) second moments, a block of rows at a time."""
+    out = np.zeros((X.shape[1], X.shape[1]))
+    for s in range(0, X.shape[0], fw.BLOCK_ROWS):
+        block = X[s : s + fw.BLOCK_ROWS]
+        other = block
+        if weights is not None:
+            w = weights[s : s + fw.BLOCK_ROWS, None]
+            other = block.multiply(w).tocsr() if hasattr(block, "tocsr") else block * w
+        moment = block.T @ other
+        out += moment.toarray() if hasattr(moment, "toarray") else moment
+    out /= X.shape[0] if weights is None else weights.sum()
+    return out if mean is None else out - np.outer(mean, mean)
