@@ -78,13 +78,18 @@ class ElasticNetPenalty:
         self.free = np.flatnonzero((self.lam == 0.0) & (self.l2 == 0.0))
         self.kept = ~dropped if dropped.any() else None
         self.has_l2 = bool(self.l2.any())
+        # Without feature weights one strength stands for all.
+        self.uniform = float(self.lam[0]) if feature_weights is None else None
 
     def value(self, columns, w):
         """Penalty of coefficients w that stand on `columns`."""
         size = np.abs(w) if w.ndim == 1 else np.sqrt((w * w).sum(axis=1))
-        lam = self.lam[columns]
-        # A dropped feature has an infinite strength and a zero coefficient.
-        absolute = float(lam[size > 0] @ size[size > 0])
+        if self.uniform is not None:
+            absolute = self.uniform * float(size.sum())
+        else:
+            # A dropped feature has an infinite strength and a zero coefficient.
+            used = np.flatnonzero(size)
+            absolute = float(self.lam[columns][used] @ size[used])
         if not self.has_l2:
             return absolute
         return absolute + 0.5 * float(self.l2[columns] @ (size * size))
@@ -114,35 +119,47 @@ class ElasticNetPenalty:
         -------
         parts : GapParts
         """
-        lam, l2 = self.lam[columns], self.l2[columns]
         primal = 0.5 * residual_square + self.value(columns, w)
         augmented = residual_square
         shrunk = correlations
         if self.has_l2:
+            l2 = self.l2[columns]
             wide = l2 if w.ndim == 1 else l2[:, None]
             augmented += float((wide * w * w).sum())
             shrunk = correlations - wide * w
         magnitude = self.magnitude(shrunk)
-        bound = (lam > 0) & (magnitude > 0)
-        ratio = float(np.max(magnitude[bound] / lam[bound], initial=0.0))
+        ratio = self._largest_ratio(columns, magnitude)
         # theta = s (r, -sqrt(l2) w) is feasible for s <= 1 / ratio, and the dual
         # is a parabola in s with its top at y'r / ||(r, sqrt(l2) w)||^2.
         best = target_dot / augmented if augmented > 0 else 0.0
         scale = max(min(best, 1.0 / ratio if ratio > 0 else np.inf), 0.0)
-        if self.has_l2 and np.any((lam == 0) & (l2 > 0) & (magnitude > 0)):
-            scale = 0.0  # no scaling is feasible, the conjugate form serves
+        if self.has_l2:
+            lam = self.lam[columns]
+            if np.any((lam == 0) & (l2 > 0) & (magnitude > 0)):
+                scale = 0.0  # no scaling is feasible, the conjugate form serves
         scaled = scale * target_dot - 0.5 * scale * scale * augmented
         dual = scaled
         if self.has_l2:
             # With l2 > 0 the constraint is soft: r itself has a finite dual value.
             soft = l2 > 0
-            over = np.maximum(self.magnitude(correlations)[soft] - lam[soft], 0.0)
-            hard = ~soft & bound & (self.magnitude(correlations) > lam)
+            plain = self.magnitude(correlations)
+            over = np.maximum(plain[soft] - lam[soft], 0.0)
+            hard = ~soft & (lam > 0) & (plain > lam)
             if not hard.any():
                 conjugate = target_dot - 0.5 * residual_square
                 conjugate -= 0.5 * float((over * over / l2[soft]).sum())
                 dual = max(dual, conjugate)
         return GapParts(primal, dual, scale, scaled)
+
+    def _largest_ratio(self, columns, magnitude):
+        """Largest magnitude relative to its strength, over penalised features."""
+        if self.uniform is not None:
+            if self.uniform == 0.0 or magnitude.size == 0:
+                return 0.0
+            return max(float(magnitude.max()), 0.0) / self.uniform
+        lam = self.lam[columns]
+        bound = (lam > 0) & (magnitude > 0)
+        return float(np.max(magnitude[bound] / lam[bound], initial=0.0))
 
     def screened(self, parts, w, correlations, squares):
         """Gap-safe rule: True for features that are zero in every solution.

@@ -161,7 +161,8 @@ class WorkingSetSolver:
             parts = self._parts(penalty)
             if self._partial and parts.gap <= tol * self.scale:
                 # The certificate is about all features, screened ones included.
-                self._correlate(None)
+                self._correlate(None if alive is None else ~alive)
+                self._partial = False
                 parts = self._parts(penalty)
             gap = max(parts.gap / self.scale, 0.0) if self.scale > 0 else 0.0
             history.append(gap)
