@@ -128,11 +128,18 @@ class RegularizationPathDisplay:
             )
         if feature_names is None:
             feature_names = getattr(estimator, "feature_names_in_", None)
+        alphas = np.asarray(estimator.alphas_)
+        mse_path = getattr(estimator, "mse_path_", None)
+        if alphas.ndim == 2:
+            # Several values of l1_ratio were tried; the path is that of the best.
+            row = np.flatnonzero(np.asarray(estimator.l1_ratio) == estimator.l1_ratio_)
+            alphas = alphas[row[0]]
+            mse_path = None if mse_path is None else mse_path[row[0]]
         return cls(
-            alphas=np.asarray(estimator.alphas_),
+            alphas=alphas,
             coefs=np.asarray(estimator.coef_path_),
             selected_alpha=getattr(estimator, "alpha_", None),
-            mse_path=getattr(estimator, "mse_path_", None),
+            mse_path=mse_path,
             feature_names=feature_names,
             estimator_name=type(estimator).__name__ if name is None else name,
         ).plot(ax=ax, **kwargs)

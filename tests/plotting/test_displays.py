@@ -100,6 +100,18 @@ def test_path_from_estimator_adds_the_cross_validation_error(pyplot, fitted_path
     assert {t.get_text() for t in display.label_texts_} == {"a", "b", "c"}
 
 
+def test_path_of_several_l1_ratios_is_that_of_the_best(pyplot):
+    from sparsestat.linear_model import ElasticNetCV
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 5))
+    model = ElasticNetCV(l1_ratio=[0.2, 0.9], alphas=6, cv=3).fit(X, X[:, 0])
+    display = RegularizationPathDisplay.from_estimator(model)
+    row = [0.2, 0.9].index(model.l1_ratio_)
+    np.testing.assert_array_equal(display.alphas, model.alphas_[row])
+    np.testing.assert_array_equal(display.mse_path, model.mse_path_[row])
+
+
 def test_path_opens_pipelines_and_finds_names(pyplot, fitted_path):
     fitted_path.feature_names_in_ = np.array(["a", "b", "c", "d", "e"], dtype=object)
     pipe = make_pipeline(StandardScaler(), fitted_path)
