@@ -5,10 +5,12 @@
 
 from sparsestat.plotting._certificates import CertificateDisplay
 from sparsestat.plotting._convergence import ConvergenceDisplay
+from sparsestat.plotting._embedding import EmbeddingDisplay
 from sparsestat.plotting._path import RegularizationPathDisplay
 
 __all__ = [
     "CertificateDisplay",
     "ConvergenceDisplay",
+    "EmbeddingDisplay",
     "RegularizationPathDisplay",
 ]
