@@ -319,16 +319,21 @@ class _Packer:
         )
 
     def put(self, chunk, values, columns, count):
-        """Hand in a finished chunk; pack all whose predecessors are packed."""
+        """Hand in a finished chunk; pack all whose place is known by now.
+
+        Only the bookkeeping is locked: threads copy side by side.
+        """
+        placed = []
         with self._lock:
             self._ready[chunk] = values, columns, count
             while self._next in self._ready:
-                values, columns, count = self._ready.pop(self._next)
-                place = slice(self.nnz, self.nnz + count)
-                self.data[place] = values[:count]
-                self.indices[place] = columns[:count]
-                first, last = self.starts[self._next], self.starts[self._next + 1]
-                self.indptr[first + 1 : last + 1] += self.indptr.dtype.type(self.nnz)
-                self._free.append((values, columns))
-                self.nnz += count
+                placed.append((self._next, self.nnz, *self._ready.pop(self._next)))
+                self.nnz += placed[-1][-1]
                 self._next += 1
+        for chunk, begin, values, columns, count in placed:
+            self.data[begin : begin + count] = values[:count]
+            self.indices[begin : begin + count] = columns[:count]
+            first, last = self.starts[chunk], self.starts[chunk + 1]
+            self.indptr[first + 1 : last + 1] += self.indptr.dtype.type(begin)
+            with self._lock:
+                self._free.append((values, columns))
