@@ -164,9 +164,9 @@ class ElasticNet(CallbackSupportMixin, LinearPredictor):
     One pass over X costs O(n_samples * n_features) or O(nnz); a Newton step on a
     support of size s costs O(s^3) on a cached Gram matrix (dense) or a few
     conjugate gradient steps (sparse). Memory beside X, with a working set of size
-    a: O(n_samples * a + a^2) for dense X, O(nnz) for sparse X. float32 input is
-    read as it is and
-    gives float32 coefficients; all sums are float64. The result is deterministic.
+    a: O(n_samples * a + a^2) for dense X and for sparse X that is at least 5 %
+    full, O(nnz) for other sparse X. float32 input is read as it is and gives
+    float32 coefficients; all sums are float64. The result is deterministic.
 
     References
     ----------
@@ -377,9 +377,9 @@ class Lasso(ElasticNet):
     One pass over X costs O(n_samples * n_features) or O(nnz); a Newton step on a
     support of size s costs O(s^3) on a cached Gram matrix (dense) or a few
     conjugate gradient steps (sparse). Memory beside X, with a working set of size
-    a: O(n_samples * a + a^2) for dense X, O(nnz) for sparse X. float32 input is
-    read as it is and
-    gives float32 coefficients; all sums are float64. The result is deterministic.
+    a: O(n_samples * a + a^2) for dense X and for sparse X that is at least 5 %
+    full, O(nnz) for other sparse X. float32 input is read as it is and gives
+    float32 coefficients; all sums are float64. The result is deterministic.
 
     References
     ----------

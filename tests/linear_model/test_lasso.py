@@ -467,3 +467,51 @@ def test_one_sample_and_one_feature():
     assert not model.coef_.any() and model.intercept_ == 3.0
     model = Lasso(0.1, tol=1e-12).fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
     assert_allclose(model.coef_, [1.0 - 0.1 * 3 / 2], atol=1e-10)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sparse_input_is_never_densified(weighted):
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((2000, 20000), density=1e-3, format="csc", rng=rng)
+    y = X[:, :20].sum(axis=1) + 0.01 * rng.standard_normal(2000)
+    s = np.ones(2000) if weighted else None
+    model = Lasso(1e-5)
+    model.fit(X, y, sample_weight=s)  # kernels loaded outside the count
+    tracemalloc.start()
+    model.fit(X, y, sample_weight=s)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The dense matrix has 320 MB, X itself 0.5 MB; vectors of n_features 0.16 MB.
+    assert peak < 10e6
+    assert model.certificate_.satisfied
+
+
+class StopAfterTwo:
+    """A callback that ends the fit after its second iteration."""
+
+    def setup(self, estimator, context):
+        self.count = 0
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context, **kwargs):
+        pass
+
+    def on_fit_task_end(self, estimator, context, **kwargs):
+        self.count += context.task_name == "iteration"
+        return self.count >= 2
+
+
+def test_callbacks_see_every_iteration_and_may_stop_the_fit():
+    pytest.importorskip("sklearn.callback")
+    X, y = problem(seed=14)
+    alpha = 0.02 * largest_alpha(X, y)
+    full = Lasso(alpha, tol=1e-10).fit(X, y)
+    stopper = StopAfterTwo()
+    with pytest.warns(ConvergenceWarning):
+        stopped = Lasso(alpha, tol=1e-10).set_callbacks(stopper).fit(X, y)
+    assert stopped.n_iter_ == 2 < full.n_iter_
+    assert stopper.count == 2
