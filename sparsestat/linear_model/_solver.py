@@ -180,7 +180,9 @@ class WorkingSetSolver:
             alive = self._screen(penalty, parts, alive)
             worst, added = self._grow(penalty, alive)
             self.set.use(penalty, self.residual, self.correlations)
-            goal = max(_INNER_SHARE * gap, 0.5 * tol) * self.scale
+            # With no violation outside, the set probably holds the solution.
+            share = _INNER_SHARE * gap if added else 0.0
+            goal = max(share, 0.5 * tol) * self.scale
             self._solve_set(penalty, goal, worst, max_epochs, counter)
             self.residual = self.set.residual()
             self._moved = True
@@ -351,7 +353,9 @@ class WorkingSetSolver:
             settled = changes <= max(1, _SETTLE * n_nonzero)
             determined = n_nonzero < self.design.n_samples or penalty.has_l2
             if not newton_rests and settled and determined and n_nonzero:
-                clipped = working.newton()
+                # The gap falls with the square of the error of the step.
+                rtol = min(0.1, max(1e-8, 0.3 * np.sqrt(goal / gap)))
+                clipped = working.newton(rtol)
                 counter["newton"] += 1
                 if clipped < 0:
                     newton_rests = True

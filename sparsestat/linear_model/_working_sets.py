@@ -77,12 +77,13 @@ class _WorkingSet:
             gain = gain.sum(axis=1)
         return float(gain @ (1.0 / squares))
 
-    def newton(self):
+    def newton(self, rtol=1e-3):
         """Take a Newton step on the support, projected on the present signs.
 
         Entries that would change sign are set to zero, then the step length is
         exact. Returns the number of such entries, or -1 if no step was possible.
-        Several targets have no sign pattern: always -1.
+        Several targets have no sign pattern: always -1. An iterative solver stops
+        at the relative accuracy `rtol`.
         """
         if self.w.ndim == 2:
             return -1
@@ -91,7 +92,7 @@ class _WorkingSet:
         signs = np.sign(old)
         slope = self._support_q(support) - self.l2[support] * old
         slope -= self.lam[support] * signs
-        step = self._solve_normal(support, self.l2[support], slope)
+        step = self._solve_normal(support, self.l2[support], slope, rtol)
         if step is None or not np.isfinite(step).all():
             return -1
         new = old + step

@@ -139,9 +139,9 @@ def test_weighted_lasso_cv_agrees_with_scikit_learn(data):
 def test_elastic_net_cv_tries_every_ratio(data):
     X, y = data
     ratios = [0.3, 0.9]
-    ours = ssl.ElasticNetCV(l1_ratio=ratios, alphas=8, cv=3, tol=1e-11).fit(X, y)
+    ours = ssl.ElasticNetCV(l1_ratio=ratios, alphas=8, cv=3, tol=1e-14).fit(X, y)
     theirs = skl.ElasticNetCV(
-        l1_ratio=ratios, alphas=8, cv=3, tol=1e-11, max_iter=10**6
+        l1_ratio=ratios, alphas=8, cv=3, tol=1e-14, max_iter=10**6
     ).fit(X, y)
     assert ours.mse_path_.shape == (2, 8, 3)
     assert_allclose(ours.mse_path_, theirs.mse_path_, rtol=1e-6)
