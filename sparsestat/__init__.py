@@ -19,6 +19,7 @@ _SUBPACKAGES = (
     "linear_model",
     "plotting",
     "sparse",
+    "transport",
 )
 _LAZY_NAMES = {
     "Certificate": "sparsestat._utils.results",

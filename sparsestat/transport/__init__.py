@@ -1,0 +1,34 @@
+"""Optimal transport: entropic at any strength, exact, unbalanced, between points."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from sparsestat.transport._distances import (
+    sinkhorn_divergence,
+    wasserstein_distance,
+)
+from sparsestat.transport._estimators import (
+    DoublyStochasticAffinity,
+    OptimalTransport,
+)
+from sparsestat.transport._result import OTResult
+from sparsestat.transport._sinkhorn import (
+    sinkhorn,
+    sinkhorn_newton_sparse,
+    sinkhorn_points,
+)
+from sparsestat.transport._symmetric import doubly_stochastic
+from sparsestat.transport._unbalanced import sinkhorn_unbalanced
+
+__all__ = [
+    "DoublyStochasticAffinity",
+    "OTResult",
+    "OptimalTransport",
+    "doubly_stochastic",
+    "sinkhorn",
+    "sinkhorn_divergence",
+    "sinkhorn_newton_sparse",
+    "sinkhorn_points",
+    "sinkhorn_unbalanced",
+    "wasserstein_distance",
+]

@@ -1,0 +1,432 @@
+"""Transport between samples as estimators: a transformer and an affinity."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sparsestat._utils.base import SparsestatEstimator
+from sparsestat._utils.compat import Interval, StrOptions, fit_context
+from sparsestat.transport._costs import METRICS, pairwise_cost
+from sparsestat.transport._entropic import Request, solve_entropic
+from sparsestat.transport._symmetric import doubly_stochastic
+from sparsestat.transport._unbalanced import check_prices, solve_unbalanced
+from sparsestat.transport._validation import (
+    check_masses,
+    check_points,
+    choose_strength,
+    make_cost,
+    one_mass,
+)
+
+__all__ = ["DoublyStochasticAffinity", "OptimalTransport"]
+
+_BLOCK_ENTRIES = 1 << 21
+
+
+def _dense(X):
+    return X.toarray() if sparse.issparse(X) else X
+
+
+class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimator):
+    r"""Map samples onto the distribution of others by entropic optimal transport.
+
+    Finds the plan P between the fitted samples X and the target samples and maps a
+    point by
+
+    .. math::
+        T(x) = \frac{\sum_j w_j(x)\, y_j}{\sum_j w_j(x)}, \qquad
+        w_j(x) = b_j \exp\big((\psi_j - c(x, y_j)) / \varepsilon\big)
+
+    At a fitted sample this is the mean of the targets that its mass goes to; at a new
+    one it is the same formula, so that there is no separate rule for new data. Use it
+    to adapt one domain to another, or to transfer colours; for labels or many
+    correspondences known in advance a supervised model does better. Read more in
+    :ref:`User Guide <optimal_transport>`.
+
+    Parameters
+    ----------
+    reg : float, default=0.05
+        Entropic strength: small values map sharply, large ones to the targets' mean.
+    reg_mode : {"relative", "absolute"}, default="relative"
+        "relative" multiplies `reg` by the median cost.
+    metric : str, default="sqeuclidean"
+        "sqeuclidean", "euclidean", "cityblock" or "cosine": the cost between two samples.
+    method : {"auto", "sns", "sinkhorn", "proximal"}, default="auto"
+        As in :func:`sinkhorn`.
+    reg_m : float or tuple of two floats, default=None
+        Prices of missing the masses, in units of the cost; None enforces them. For
+        samples with outliers, or different proportions of clusters.
+    tol : float, default=1e-9
+        Stop when the L1 error of the marginals is at most `tol` times the mass.
+    max_iter : int, default=None
+        Newton steps in all, or sweeps with "sinkhorn" and with `reg_m`; None means
+        1000 and 10000.
+
+    Attributes
+    ----------
+    coupling_ : {ndarray, csr_array} of shape (n_samples, n_targets)
+        The plan; sparse above 16 million entries.
+    potentials_ : tuple of ndarray
+        Pair of shapes (n_samples,) and (n_targets,), as in ``OTResult.potentials``.
+    value_ : float
+        Cost of the plan.
+    gap_ : float
+        Distance of `value_` to the optimal cost without entropy is at most this; with
+        `reg_m`, the duality gap.
+    reg_ : float
+        Strength in units of the cost.
+    source_, target_ : ndarray
+        The samples on both sides.
+    source_weights_, target_weights_ : ndarray
+        Their masses, with total one unless `reg_m` is given.
+    certificate_ : Certificate
+        The marginal error against the tolerance.
+    n_iter_ : int
+        Number of sweeps and Newton steps.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X is a data frame.
+
+    See Also
+    --------
+    sinkhorn_points : The plan without an estimator.
+
+    References
+    ----------
+    .. [1] N. Courty, R. Flamary, D. Tuia, A. Rakotomamonjy, "Optimal Transport for
+       Domain Adaptation", IEEE TPAMI 39, 2017.
+    .. [2] A.-A. Pooladian, J. Niles-Weed, "Entropic estimation of optimal transport
+       maps", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsestat.transport import OptimalTransport
+    >>> X = np.random.default_rng(0).standard_normal((200, 2))
+    >>> model = OptimalTransport(reg=0.01).fit(X, Xt=X + [3.0, 0.0])
+    >>> bool(abs(model.transform(X) - X - [3.0, 0.0]).mean() < 0.1)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "reg": [Interval(Real, 0, None, closed="neither")],
+        "reg_mode": [StrOptions({"relative", "absolute"})],
+        "metric": [StrOptions(set(METRICS))],
+        "method": [StrOptions({"auto", "sns", "sinkhorn", "proximal"})],
+        "reg_m": [Interval(Real, 0, None, closed="neither"), tuple, None],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        reg=0.05,
+        *,
+        reg_mode="relative",
+        metric="sqeuclidean",
+        method="auto",
+        reg_m=None,
+        tol=1e-9,
+        max_iter=None,
+    ):
+        self.reg = reg
+        self.reg_mode = reg_mode
+        self.metric = metric
+        self.method = method
+        self.reg_m = reg_m
+        self.tol = tol
+        self.max_iter = max_iter
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, Xt=None, sample_weight_s=None, sample_weight_t=None):
+        """Find the plan between X and the targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Source samples; sparse input is made dense.
+        y : None
+            Ignored.
+        Xt : {array-like, sparse matrix} of shape (n_targets, n_features), default=None
+            Target samples; None means X itself.
+        sample_weight_s : array-like of shape (n_samples,), default=None
+            Masses of the source samples.
+        sample_weight_t : array-like of shape (n_targets,), default=None
+            Masses of the target samples; of X, if `Xt` is None, those given for it.
+
+        Returns
+        -------
+        self : OptimalTransport
+            The fitted estimator.
+        """
+        X = _dense(validate_data(self, X, accept_sparse="csr", dtype=np.float64))
+        if Xt is None:
+            target = X.copy()
+            if sample_weight_t is None:
+                sample_weight_t = sample_weight_s
+        else:
+            Xt = check_array(Xt, accept_sparse="csr", dtype=np.float64, input_name="Xt")
+            target = _dense(Xt).copy()
+        X, target = check_points(X, target, self.metric)
+        cost = make_cost(X, target, self.metric)
+        eps = choose_strength(float(self.reg), self.reg_mode, cost)
+        a = one_mass(sample_weight_s, len(X), "sample_weight_s")
+        b = one_mass(sample_weight_t, len(target), "sample_weight_t")
+        sweeps_only = self.method == "sinkhorn" or self.reg_m is not None
+        max_iter = self.max_iter or (10_000 if sweeps_only else 1000)
+        if self.reg_m is None:
+            a, b = check_masses(a / a.sum(), b / b.sum(), cost.shape)
+            method = "sns" if self.method == "auto" else self.method
+            request = Request(eps, method, float(self.tol), max_iter)
+            result = solve_entropic(cost, a, b, request)
+        else:
+            prices = check_prices(self.reg_m)
+            result = solve_unbalanced(
+                cost, a, b, eps, prices, tol=float(self.tol), max_iter=max_iter
+            )
+        self.source_, self.target_ = X.copy(), target
+        self.source_weights_, self.target_weights_ = a.copy(), b.copy()
+        self.coupling_ = result.plan
+        self.potentials_ = result.potentials
+        self.value_, self.gap_, self.reg_ = result.value, result.gap, eps
+        self.certificate_ = result.certificate
+        counts = result.n_iter
+        self.n_iter_ = max(1, counts["sinkhorn"] + counts.get("newton", 0))
+        return self
+
+    def transform(self, X):
+        """Map samples to the target side.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples like those of :meth:`fit`.
+
+        Returns
+        -------
+        X_mapped : ndarray of shape (n_samples, n_features)
+            Weighted means of target samples.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        psi = self.potentials_[1]
+        return self._map(_dense(X), self.target_, self.target_weights_, psi)
+
+    def inverse_transform(self, X):
+        """Map samples of the target side back to the source side.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples like those of `Xt`.
+
+        Returns
+        -------
+        X_mapped : ndarray of shape (n_samples, n_features)
+            Weighted means of source samples.
+        """
+        check_is_fitted(self)
+        X = check_array(X, accept_sparse="csr", dtype=np.float64)
+        X, _ = check_points(X, self.source_, self.metric)
+        phi = self.potentials_[0]
+        return self._map(_dense(X), self.source_, self.source_weights_, phi)
+
+    def _map(self, X, points, weights, potential):
+        keep = np.flatnonzero(weights)
+        points = points[keep]
+        with np.errstate(under="ignore"):
+            offset = potential[keep] / self.reg_ + np.log(weights[keep])
+            out = np.empty((len(X), points.shape[1]))
+            size = max(1, _BLOCK_ENTRIES // len(points))
+            for start in range(0, len(X), size):
+                part = slice(start, start + size)
+                W = offset - pairwise_cost(X[part], points, self.metric) / self.reg_
+                W -= W.max(axis=1, keepdims=True)
+                np.exp(W, out=W)
+                W /= W.sum(axis=1, keepdims=True)
+                out[part] = W @ points
+        return out
+
+    def score(self, X, y=None):
+        """Return minus the cost of moving X, with equal masses, to the targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples like those of :meth:`fit`.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            Larger is better; at most 0 for non-negative costs.
+        """
+        check_is_fitted(self)
+        X = _dense(
+            validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        )
+        cost = make_cost(X, self.target_, self.metric)
+        b = self.target_weights_ / self.target_weights_.sum()
+        a, b = check_masses(None, b, cost.shape)
+        request = Request(self.reg_, tol=float(self.tol), return_plan=False)
+        return -solve_entropic(cost, a, b, request).value
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class DoublyStochasticAffinity(SparsestatEstimator):
+    r"""Affinity between samples whose rows and columns all sum to one.
+
+    .. math::
+        \Gamma_{ij} = \exp((f_i + f_j - c(x_i, x_j)) / \varepsilon),
+        \quad \Gamma 1 = 1, \; \Gamma = \Gamma^T
+
+    Each sample has the same total affinity, so that dense regions do not dominate
+    and no normalised Laplacian is needed: the leading eigenvectors of
+    ``affinity_matrix_`` are spectral coordinates as they are. It competes with the
+    "rbf" affinity of :class:`sklearn.cluster.SpectralClustering`, to which it can be
+    handed as "precomputed". Read more in :ref:`User Guide <optimal_transport>`.
+
+    Parameters
+    ----------
+    reg : float, default=0.1
+        Entropic strength, the width of the affinity.
+    reg_mode : {"relative", "absolute"}, default="relative"
+        "relative" multiplies `reg` by the median cost.
+    affinity : str, default="sqeuclidean"
+        "sqeuclidean", "euclidean", "cityblock" or "cosine": the cost between two
+        samples; "precomputed" takes X as symmetric costs.
+    zero_diagonal : bool, default=False
+        Give samples no affinity to themselves; needs at least 3.
+    tol : float, default=1e-9
+        Stop when no row sum is off by more than this.
+    max_iter : int, default=300
+        Largest number of sweeps and Newton steps.
+
+    Attributes
+    ----------
+    affinity_matrix_ : ndarray of shape (n_samples, n_samples)
+        Symmetric and doubly stochastic.
+    potential_ : ndarray of shape (n_samples,)
+        The potential f.
+    reg_ : float
+        Strength in units of the cost.
+    certificate_ : Certificate
+        The largest error of a row sum against the tolerance.
+    n_iter_ : int
+        Number of sweeps and Newton steps.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X is a data frame.
+
+    See Also
+    --------
+    doubly_stochastic : The projection of a matrix.
+
+    References
+    ----------
+    .. [1] R. Zass, A. Shashua, "Doubly Stochastic Normalization for Spectral
+       Clustering", NeurIPS 2006.
+    .. [2] T. Ding, S. Tong, K. H. R. Chan, X. Dai, Y. Ma, B. D. Haeffele,
+       "Unsupervised Manifold Linearizing and Clustering", ICCV 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsestat.transport import DoublyStochasticAffinity
+    >>> X = np.random.default_rng(0).standard_normal((100, 3))
+    >>> Gamma = DoublyStochasticAffinity().fit(X).affinity_matrix_
+    >>> bool(abs(Gamma.sum(axis=1) - 1).max() < 1e-8)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "reg": [Interval(Real, 0, None, closed="neither")],
+        "reg_mode": [StrOptions({"relative", "absolute"})],
+        "affinity": [StrOptions({*METRICS, "precomputed"})],
+        "zero_diagonal": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        reg=0.1,
+        *,
+        reg_mode="relative",
+        affinity="sqeuclidean",
+        zero_diagonal=False,
+        tol=1e-9,
+        max_iter=300,
+    ):
+        self.reg = reg
+        self.reg_mode = reg_mode
+        self.affinity = affinity
+        self.zero_diagonal = zero_diagonal
+        self.tol = tol
+        self.max_iter = max_iter
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Compute the affinity between the rows of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples, made dense if sparse; or symmetric costs of shape (n_samples,
+            n_samples) if ``affinity="precomputed"``.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : DoublyStochasticAffinity
+            The fitted estimator.
+        """
+        X = _dense(validate_data(self, X, accept_sparse="csr", dtype=np.float64))
+        if self.affinity == "precomputed":
+            C = X
+            if len(C) != C.shape[1]:
+                raise ValueError(
+                    f"affinity='precomputed' needs square costs, got shape {C.shape}."
+                )
+        else:
+            X, _ = check_points(X, X, self.affinity)
+            C = pairwise_cost(X, X, self.affinity)
+            C = 0.5 * (C + C.T)
+            np.fill_diagonal(C, 0.0)
+        scale = 1.0
+        if self.reg_mode == "relative" and len(C) > 1:
+            typical = np.abs(C[~np.eye(len(C), dtype=bool)])
+            scale = float(np.median(typical)) or float(typical.mean()) or 1.0
+        self.reg_ = float(self.reg) * scale
+        Gamma, f, certificate = doubly_stochastic(
+            C,
+            reg=self.reg_,
+            zero_diagonal=self.zero_diagonal,
+            tol=self.tol,
+            max_iter=self.max_iter,
+        )
+        self.affinity_matrix_, self.potential_ = Gamma, f
+        self.certificate_ = certificate
+        self.n_iter_ = max(1, int(certificate.details["n_iter"]))
+        return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.pairwise = self.affinity == "precomputed"
+        return tags

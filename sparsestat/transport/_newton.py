@@ -1,0 +1,285 @@
+r"""Sinkhorn sweeps and sparse Newton steps on the semi-dual, level by level.
+
+The Newton system is the Laplacian of the plan's graph, of which only the entries
+that matter at the present error are kept; dropped mass stays on the diagonal, so
+that the matrix is positive definite for every pattern.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import linalg, sparse
+
+from sparsestat.transport import _kernels
+from sparsestat.transport._semidual import NOTHING
+
+__all__ = ["Trace", "levels_to", "solve_newton", "solve_sinkhorn"]
+
+_DENSE_UP_TO = 256  # columns up to which the Laplacian is factored
+_LEVEL_ERROR = 1e-2  # marginal error at which a level hands on to the next
+_LEVEL_STEPS = 30
+_STEPS = (1.0, 0.5, 0.25, 0.125, *(0.125 * 0.2**k for k in range(1, 9)))
+
+
+@dataclass
+class Trace:
+    """Counts and the marginal error after each sweep or step."""
+
+    n_sinkhorn: int = 0
+    n_newton: int = 0
+    n_cg: int = 0
+    history: list = field(default_factory=list)
+
+    def add(self, phase, eps, error):
+        """Note one finished iteration."""
+        self.history.append((phase, float(eps), float(error)))
+
+
+def levels_to(eps, start, *, factor=2.0):
+    """Return the decreasing strengths from `start` to `eps`, eps last."""
+    levels = []
+    while start > eps * factor:
+        levels.append(start)
+        start /= factor
+    if start > eps * 1.5:
+        levels.append(start)
+    return [*levels, eps]
+
+
+def solve_sinkhorn(problem, g, eps, tol, max_iter, trace, *, tau=NOTHING):
+    """Sweep until the columns are met; the rows always are."""
+    state = problem.evaluate(g, eps, tau)
+    for _ in range(max_iter):
+        if state.error <= max(tol, problem.floor(state, eps)):
+            break
+        state = _sweep(problem, state, eps, trace, tau)
+    return state
+
+
+def _sweep(problem, state, eps, trace, tau):
+    g = problem.centred(problem.updated_columns(state, eps))
+    state = problem.evaluate(g, eps, tau)
+    trace.n_sinkhorn += 1
+    trace.add("sinkhorn", eps, state.error)
+    return state
+
+
+def solve_newton(
+    problem,
+    g,
+    eps,
+    tol,
+    trace,
+    *,
+    scale,
+    n_sinkhorn=5,
+    max_newton=1000,
+    path="auto",
+    density=None,
+):
+    """Solve at `eps`, directly from g or along a path of decreasing strengths.
+
+    Parameters
+    ----------
+    problem : SemiDual
+        The problem.
+    g : ndarray
+        Starting potentials.
+    eps, tol : float
+        Strength, and marginal error relative to the mass.
+    trace : Trace
+        Filled.
+    scale : float
+        Where a path begins: a quarter of the typical cost.
+    n_sinkhorn, max_newton : int
+        Plain sweeps tried first, and Newton steps in total.
+    path : {"auto", True, False} or list of float
+        "auto" walks along a path when the plain sweeps leave an error above 0.5, and
+        along a finer one if the first attempt fails.
+    density : float, default=None
+        Largest share of the entries used in a Newton step; None keeps all above the
+        threshold.
+
+    Returns
+    -------
+    state : State
+        The last state, the best one seen at `eps`.
+    """
+    steps = _Steps(max_newton, density)
+    if isinstance(path, list):
+        return _walk(problem, g, path, tol, steps, trace)
+    levels = levels_to(eps, scale)
+    if path is True and len(levels) > 1:
+        return _walk(problem, g, levels, tol, steps, trace)
+    # Few sweeps tell whether Newton's method can start at the target.
+    state = solve_sinkhorn(problem, g, eps, tol, n_sinkhorn, trace, tau=1e-5)
+    direct = path is False or len(levels) == 1
+    if direct or state.error < 0.5:
+        state = _newton_level(problem, state, eps, tol, steps, trace, final=True)
+        if path is False or _done(problem, state, eps, tol):
+            return state
+    best = state
+    for factor in (2.0, 1.4):
+        levels = levels_to(eps, scale, factor=factor)
+        if steps.left(trace) <= 0 or len(levels) == 1:
+            break
+        state = _walk(problem, g, levels, tol, steps, trace)
+        best = state if state.error < best.error else best
+        if _done(problem, best, eps, tol):
+            break
+    return best
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """How many Newton steps may be taken in all, and how dense they may be."""
+
+    max_newton: int
+    density: float | None
+
+    def left(self, trace):
+        return self.max_newton - trace.n_newton
+
+
+def _done(problem, state, eps, tol):
+    return state.error <= max(tol, problem.floor(state, eps))
+
+
+def _walk(problem, g, levels, tol, steps, trace):
+    for level in levels[:-1]:
+        state = solve_sinkhorn(problem, g, level, _LEVEL_ERROR, 3, trace, tau=1e-5)
+        if state.error > _LEVEL_ERROR:
+            state = _newton_level(
+                problem, state, level, _LEVEL_ERROR, steps, trace, final=False
+            )
+        g = state.g
+    eps = levels[-1]
+    state = solve_sinkhorn(problem, g, eps, tol, 3, trace, tau=1e-5)
+    return _newton_level(problem, state, eps, tol, steps, trace, final=True)
+
+
+def _newton_level(problem, state, eps, tol, steps, trace, *, final):
+    """Take Newton steps at one strength; return the best state seen."""
+    mu, best, since = 1e-3, state, 0
+    patience = 10 if not final else 30
+    left = steps.left(trace) if final else min(_LEVEL_STEPS, steps.left(trace))
+    for _ in range(left):
+        goal = max(tol, problem.floor(state, eps)) if final else tol
+        if state.error <= goal:
+            break
+        if state.indices is None:  # too many entries: sweeps converge fast there
+            state = solve_sinkhorn(
+                problem, state.g, eps, goal, 200, trace, tau=_store(state)
+            )
+            best = state if state.error < best.error else best
+            if state.indices is None:
+                break
+            continue
+        direction, n_cg = _direction(problem, state, eps, mu, steps.density)
+        trace.n_cg += n_cg
+        candidate, t = _line_search(problem, state, direction, eps)
+        trace.n_newton += 1
+        if candidate is None:
+            mu = min(mu * 10.0, 1e3)
+            candidate = _sweep(problem, state, eps, trace, _store(state))
+        elif t == 1.0:
+            mu = max(mu * 0.3, 1e-6)
+        elif t < 0.2:
+            mu = min(mu * 2.0, 1e3)
+        state = candidate
+        trace.add("newton", eps, state.error)
+        if state.error < best.error:
+            since = 0 if state.error < 0.9 * best.error else since + 1
+            best = state
+        else:
+            since += 1
+        if since >= patience:
+            break
+    return best
+
+
+def _store(state):
+    """Return the threshold of the entries kept for the next Newton step.
+
+    The error may fall quadratically in one step, and the threshold of the step
+    after follows it.
+    """
+    error = state.error
+    return min(1e-5, max(1e-4 * error * min(error, 1.0), 1e-15))
+
+
+def _direction(problem, state, eps, mu, density):
+    m, error = problem.m, min(state.error, 1.0)
+    tau = min(1e-4, max(1e-3 * error, 1e-14))
+    if density is not None:
+        n_kept = int(np.ceil(density * problem.n * m))
+        stored = state.weights[: state.ptr[-1]]
+        if n_kept < len(stored):
+            tau = max(tau, np.partition(stored, -n_kept)[-n_kept])
+    entries = _kernels.select_entries(
+        state.indices, state.weights, state.ptr, problem.a, m, max(tau, state.tau)
+    )
+    indices, weights, ptr, rest, dropped = entries
+    diagonal = _kernels.split_entries(indices, weights, ptr, problem.a, rest, dropped)
+    shift = mu * error / m
+    rhs = eps * (problem.b - state.c)
+    rhs -= rhs.mean()
+    dense = m <= _DENSE_UP_TO or (m <= 1000 and ptr[-1] > 0.25 * problem.n * m)
+    if dense:
+        d = _solve_dense(problem, indices, weights, ptr, diagonal, shift, rhs)
+        if d is not None:
+            return d - d.mean(), 0
+    d, steps = _kernels.conjugate_gradient(
+        indices,
+        weights,
+        ptr,
+        problem.a,
+        rest,
+        dropped,
+        np.maximum(diagonal, 1e-300),
+        shift,
+        rhs,
+        min(0.05, error),
+        2000,
+    )
+    return d - d.mean(), steps
+
+
+def _solve_dense(problem, indices, weights, ptr, diagonal, shift, rhs):
+    n, m = problem.n, problem.m
+    L = np.zeros((m, m))
+    if ptr[-1] > 0.05 * n * m:
+        W = sparse.csr_array((weights, indices, ptr), shape=(n, m))
+        for start in range(0, n, 4096):
+            block = W[start : start + 4096].toarray()
+            L -= block.T @ (problem.a[start : start + 4096, None] * block)
+    else:
+        _kernels.add_dense_laplacian(indices, weights, ptr, problem.a, L)
+    # The constant vector is in the null space; a multiple of 11^T moves it out.
+    L += diagonal.mean() / m
+    L[np.diag_indices(m)] = diagonal + shift + diagonal.mean() / m
+    try:
+        factor = linalg.cho_factor(L, lower=True, overwrite_a=True, check_finite=False)
+    except linalg.LinAlgError:
+        return None
+    return linalg.cho_solve(factor, rhs, check_finite=False)
+
+
+def _line_search(problem, state, d, eps):
+    slope = (problem.b - state.c) @ d
+    if not slope > 0 or not np.isfinite(d).all():
+        return None, 0.0
+    allowance = 1e-14 * abs(state.objective)
+    for t in _STEPS:
+        g = problem.centred(state.g + t * d)
+        candidate = problem.evaluate(g, eps, _store(state))
+        rise = candidate.objective - state.objective
+        if rise >= 1e-4 * t * slope - allowance or (
+            # Near the optimum S is flat to rounding; the gradient still tells.
+            candidate.error < 0.5 * state.error
+        ):
+            return candidate, t
+    return None, 0.0

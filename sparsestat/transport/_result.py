@@ -1,0 +1,126 @@
+"""What a transport solver returns, measured on the answer itself."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import sparse
+
+from sparsestat._utils.results import Certificate
+
+__all__ = ["OTResult"]
+
+
+@dataclass(frozen=True, repr=False)
+class OTResult:
+    r"""A transport plan, its potentials and what was proved about them.
+
+    Parameters
+    ----------
+    value : float
+        :math:`\langle C, P\rangle`, the cost of the plan.
+    value_entropic : float
+        :math:`\langle C, P\rangle + \varepsilon \sum_{ij} P_{ij} (\log P_{ij} - 1)`.
+    dual_value : float
+        :math:`\langle a, f\rangle + \langle b, g\rangle - \varepsilon \sum_{ij}
+        P_{ij}`, equal to `value_entropic` at the optimum.
+    value_kl : float
+        :math:`\langle C, P\rangle + \varepsilon\,\mathrm{KL}(P \mid a b^T)`, which is
+        what :func:`sinkhorn_divergence` compares.
+    gap : float
+        Distance of `value` to the optimal cost of transport without entropy is at
+        most this: the plan is rounded to a feasible one and compared with a feasible
+        dual. An estimate, not a bound, when arcs are forbidden.
+    marginal_error : float
+        :math:`\|P 1 - a\|_1 + \|P^T 1 - b\|_1`, relative to the total mass.
+    potentials : tuple of ndarray
+        Pair :math:`(\varphi, \psi)` with :math:`P_{ij} = a_i b_j
+        \exp((\varphi_i + \psi_j - C_{ij})/\varepsilon)`, finite also where a mass is
+        zero. For exact transport, the optimal dual variables of the linear program.
+    plan : ndarray, csr_array or None
+        The plan, if it was asked for.
+    n_iter : dict
+        Numbers of ``"sinkhorn"`` sweeps, ``"newton"`` and ``"cg"`` steps, and of
+        ``"passes"`` over the costs.
+    converged : bool
+        Whether `marginal_error` met the tolerance (for exact transport, the gap).
+    reg : float
+        Entropic strength in units of the cost; 0 for exact transport.
+    certificate : Certificate
+        The marginal error against the tolerance, with the gap in its details.
+    history : list of tuple, default=[]
+        ``(phase, reg, marginal error)`` after each sweep or step.
+
+    See Also
+    --------
+    sinkhorn : Returns such a result.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsestat.transport import sinkhorn
+    >>> result = sinkhorn(np.array([[0.0, 1.0], [1.0, 0.0]]), reg=0.1)
+    >>> result
+    OTResult(value=4.54e-05, gap=4.54e-05, marginal_error=..., converged=True)
+    """
+
+    value: float
+    value_entropic: float
+    dual_value: float
+    value_kl: float
+    gap: float
+    marginal_error: float
+    potentials: tuple
+    plan: object
+    n_iter: dict
+    converged: bool
+    reg: float
+    certificate: Certificate
+    history: list = field(default_factory=list)
+
+    def __repr__(self):
+        return (
+            f"OTResult(value={self.value:.3g}, gap={self.gap:.3g}, "
+            f"marginal_error={self.marginal_error:.1e}, converged={self.converged})"
+        )
+
+
+def dense_plan(cost, a, b, phi, psi, eps):
+    """Return the plan of potentials as a matrix of the cost's dtype."""
+    P = np.zeros(cost.shape, dtype=cost.dtype)
+    rows, columns = np.flatnonzero(a), np.flatnonzero(b)
+    f = np.full(len(a), -np.inf)
+    f[rows] = phi[rows] / eps + np.log(a[rows])
+    with np.errstate(under="ignore"):
+        g = psi[columns] / eps + np.log(b[columns])
+        for start, stop, C in cost.blocks():
+            for low in range(start, stop, 512):
+                part = slice(low, min(low + 512, stop))
+                block = C[part.start - start : part.stop - start]
+                if len(columns) == len(b):
+                    exponent = f[part, None] + (g - block / eps)
+                    P[part] = np.exp(exponent)
+                else:
+                    exponent = f[part, None] + (g - block[:, columns] / eps)
+                    P[part, columns] = np.exp(exponent)
+    return P
+
+
+def plan_from_state(state, problem, swapped, mass, shape, rows, columns):
+    """Return the stored entries as a CSR array in the caller's orientation."""
+    nnz = state.ptr[-1]
+    data = state.weights[:nnz] * np.repeat(problem.a * mass, np.diff(state.ptr))
+    P = sparse.csr_array(
+        (data, state.indices[:nnz].copy(), state.ptr), shape=(problem.n, problem.m)
+    )
+    if swapped:
+        P = sparse.csr_array(P.T)
+    P.sort_indices()
+    if P.shape == shape:
+        return P
+    wide = P.tocoo()
+    return sparse.csr_array(
+        (wide.data, (rows[wide.row], columns[wide.col])), shape=shape
+    )

@@ -1,0 +1,27 @@
+"""Compile the common signatures of this family on tiny data."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+
+from sparsestat.transport import (
+    doubly_stochastic,
+    sinkhorn,
+    sinkhorn_points,
+    sinkhorn_unbalanced,
+)
+
+__all__ = ["warmup"]
+
+
+def warmup():
+    """Solve small and larger problems, in both precisions, once."""
+    C = np.random.default_rng(0).random((300, 280))
+    sinkhorn(C, eta=300.0, return_plan="sparse")
+    sinkhorn(C[:20, :10], eta=300.0)
+    sinkhorn(C.astype(np.float32), eta=300.0, tol=1e-5)
+    sinkhorn(C[:20, :20], eta=3000.0, method="sinkhorn", tol=1e-3, max_iter=100)
+    sinkhorn_points(C[:, :2], C[:, 2:4], eta=100.0)
+    sinkhorn_unbalanced(C[:20, :10], eta=10.0)
+    doubly_stochastic((C[:20, :1] - C[:20, 0]) ** 2, reg=0.1)

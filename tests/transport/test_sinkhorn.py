@@ -1,0 +1,462 @@
+"""Entropic transport: oracles, invariants, extreme strengths, bad input."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.optimize import linprog
+from sklearn.datasets import load_digits
+
+from sparsestat.exceptions import ConvergenceWarning
+from sparsestat.transport import (
+    OTResult,
+    sinkhorn,
+    sinkhorn_newton_sparse,
+    sinkhorn_points,
+)
+from sparsestat.transport._costs import METRICS, MatrixCost, pairwise_cost
+from sparsestat.transport._kernels import laplacian_diagonal, split_entries
+from sparsestat.transport._semidual import SemiDual
+
+METHODS = ("sns", "sinkhorn", "proximal")
+
+
+def problem(n=14, m=11, seed=0):
+    rng = np.random.default_rng(seed)
+    a, b = rng.random(n) + 0.1, rng.random(m) + 0.1
+    return rng.random((n, m)), a / a.sum(), b / b.sum()
+
+
+def marginal_error(P, a, b):
+    return np.abs(P.sum(axis=1) - a).sum() + np.abs(P.sum(axis=0) - b).sum()
+
+
+def lp_value(C, a, b):
+    n, m = C.shape
+    A = sparse.vstack(
+        [sparse.kron(sparse.eye(n), np.ones(m)), sparse.kron(np.ones(n), sparse.eye(m))]
+    )
+    A = sparse.csr_array(A)
+    return linprog(C.ravel(), A_eq=A, b_eq=np.concatenate([a, b])).fun
+
+
+def entropic_objective(P, C, eps):
+    positive = P > 0
+    p = P[positive]
+    return p @ C[positive] + eps * (p * (np.log(p) - 1)).sum()
+
+
+# Oracle 1: brute force
+
+
+@pytest.mark.parametrize("eps", [1.0, 0.1, 0.03])
+def test_plan_matches_the_exponential_cone_program(eps):
+    cp = pytest.importorskip("cvxpy")
+    C, a, b = problem(8, 6)
+    P = cp.Variable(C.shape, nonneg=True)
+    objective = cp.sum(cp.multiply(C, P)) - eps * cp.sum(cp.entr(P)) - eps * cp.sum(P)
+    constraints = [cp.sum(P, axis=1) == a, cp.sum(P, axis=0) == b]
+    tight = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-12)
+    cp.Problem(cp.Minimize(objective), constraints).solve(solver="CLARABEL", **tight)
+    result = sinkhorn(C, a, b, reg=eps, tol=1e-12)
+    np.testing.assert_allclose(result.plan, P.value, atol=1e-6)
+
+
+# Oracle 2: invariants
+
+
+@pytest.mark.parametrize("eta", [5.0, 200.0])
+def test_plan_does_not_see_shifts_scales_order_or_orientation(eta):
+    C, a, b = problem(30, 24)
+    rng = np.random.default_rng(1)
+    P = sinkhorn(C, a, b, eta=eta, tol=1e-12).plan
+    u, v = rng.normal(size=30), rng.normal(size=24)
+    shifted = sinkhorn(C + u[:, None] + v, a, b, eta=eta, tol=1e-12).plan
+    np.testing.assert_allclose(shifted, P, atol=1e-11)
+    scaled = sinkhorn(7 * C, a, b, eta=eta / 7, tol=1e-12).plan
+    np.testing.assert_allclose(scaled, P, atol=1e-11)
+    i, j = rng.permutation(30), rng.permutation(24)
+    permuted = sinkhorn(C[np.ix_(i, j)], a[i], b[j], eta=eta, tol=1e-12).plan
+    np.testing.assert_allclose(permuted, P[np.ix_(i, j)], atol=1e-11)
+    transposed = sinkhorn(C.T, b, a, eta=eta, tol=1e-12).plan
+    np.testing.assert_allclose(transposed.T, P, atol=1e-11)
+
+
+def test_splitting_a_point_keeps_cost_and_relative_entropy():
+    C, a, b = problem(20, 20)
+    whole = sinkhorn(C, a, b, reg=0.05, tol=1e-12)
+    halves = np.concatenate([[a[0] / 2, a[0] / 2], a[1:]])
+    split = sinkhorn(np.vstack([C[:1], C]), halves, b, reg=0.05, tol=1e-12)
+    assert split.value == pytest.approx(whole.value, rel=1e-10)
+    assert split.value_kl == pytest.approx(whole.value_kl, rel=1e-10)
+    assert abs(split.value_entropic - whole.value_entropic) > 1e-4
+
+
+# Oracle 3: duality; the values are recomputed from the plan
+
+
+@pytest.mark.parametrize("mass", [1.0, 3.0])
+@pytest.mark.parametrize("shape", [(25, 18), (18, 25)])
+@pytest.mark.parametrize("eta", [2.0, 50.0, 2000.0])
+def test_values_and_certificate_are_those_of_the_returned_plan(shape, eta, mass):
+    C, a, b = problem(*shape)
+    a, b = mass * a, mass * b
+    result = sinkhorn(C, a, b, eta=eta, tol=1e-11)
+    P, (phi, psi) = result.plan, result.potentials
+    rebuilt = np.outer(a, b) * np.exp(eta * (phi[:, None] + psi - C))
+    np.testing.assert_allclose(P, rebuilt, rtol=1e-9, atol=1e-300)
+    assert marginal_error(P, a, b) / mass <= 1.2e-11
+    assert result.marginal_error == pytest.approx(
+        marginal_error(P, a, b) / mass, abs=2e-12
+    )
+    assert result.value == pytest.approx((P * C).sum(), rel=1e-11)
+    objective = entropic_objective(P, C, 1 / eta)
+    assert result.value_entropic == pytest.approx(objective, rel=1e-10)
+    assert result.dual_value == pytest.approx(objective, rel=1e-10)
+    positive = P > 0
+    kl = (P[positive] * np.log(P[positive] / np.outer(a, b)[positive])).sum()
+    kl += mass**2 - P.sum()
+    assert result.value_kl == pytest.approx((P * C).sum() + kl / eta, rel=1e-10)
+    assert result.certificate.kind == "transport_gap"
+    assert result.certificate.satisfied and result.converged
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("eta", [3.0, 100.0, 1e4])
+def test_gap_is_never_below_the_true_error(seed, eta):
+    C, a, b = problem(40, 33, seed)
+    exact = lp_value(C, a, b)
+    for method in METHODS:
+        result = sinkhorn(
+            C, a, b, eta=eta, method=method, tol=1e-3 if method == "sinkhorn" else 1e-9
+        )
+        assert result.gap >= abs(result.value - exact) - 1e-12
+        assert result.certificate.details["lower_bound"] <= exact + 1e-12
+
+
+# Oracle 4: closed forms
+
+
+@pytest.mark.parametrize("eps", [5.0, 0.5, 0.05, 0.005])
+def test_two_by_two_closed_form(eps):
+    C = np.array([[0.3, 0.9], [0.5, 0.2]])
+    d = C[0, 1] + C[1, 0] - C[0, 0] - C[1, 1]
+    P = sinkhorn(C, reg=eps, tol=1e-13).plan
+    # d > 0 favours the diagonal.
+    assert P[0, 0] == pytest.approx(0.5 / (1 + np.exp(-d / (2 * eps))), rel=1e-9)
+
+
+def test_infinite_strength_gives_the_product():
+    C, a, b = problem()
+    P = sinkhorn(C, a, b, reg=1e9).plan
+    np.testing.assert_allclose(P, np.outer(a, b), rtol=1e-7)
+
+
+# Oracle 5: derivatives
+
+
+def test_gradient_and_laplacian_match_central_differences():
+    C, a, b = problem(20, 12)
+    semidual, eps, h = SemiDual(MatrixCost(C), a, b), 0.05, 1e-6
+    rng = np.random.default_rng(3)
+    g, v = 0.1 * rng.normal(size=12), rng.normal(size=12)
+    state = semidual.evaluate(g, eps, 0.0)
+    up, down = semidual.evaluate(g + h * v, eps), semidual.evaluate(g - h * v, eps)
+    slope = (up.objective - down.objective) / (2 * h)
+    assert slope == pytest.approx((b - state.c) @ v, rel=1e-6)
+    out = np.empty(12)
+    laplacian_diagonal(
+        state.indices,
+        state.weights,
+        state.ptr,
+        a,
+        np.zeros(20),
+        np.zeros(12),
+        v,
+        out,
+    )
+    np.testing.assert_allclose(eps * (up.c - down.c) / (2 * h), out, rtol=1e-6)
+    diagonal = split_entries(
+        state.indices, state.weights, state.ptr, a, np.zeros(20), np.zeros(12)
+    )
+    W = np.zeros((20, 12))
+    for i in range(20):
+        part = slice(state.ptr[i], state.ptr[i + 1])
+        W[i, state.indices[part]] = state.weights[part]
+    dense = np.diag(state.c) - W.T @ (a[:, None] * W)
+    np.testing.assert_allclose(diagonal, np.diag(dense), rtol=1e-10)
+    np.testing.assert_allclose(out, dense @ v, atol=1e-14)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_thresholded_operator_is_positive_semidefinite(seed):
+    from sparsestat.transport._kernels import select_entries
+
+    C, a, b = problem(15, 9, seed)
+    semidual = SemiDual(MatrixCost(C), a, b)
+    state = semidual.evaluate(np.random.default_rng(seed).normal(size=9), 0.3, 0.0)
+    indices, weights, ptr, rest, dropped = select_entries(
+        state.indices, state.weights, state.ptr, a, 9, 0.05 * (seed + 1)
+    )
+    M = np.empty((9, 9))
+    for k in range(9):
+        laplacian_diagonal(indices, weights, ptr, a, rest, dropped, np.eye(9)[k], M[k])
+    np.testing.assert_allclose(M, M.T, atol=1e-14)
+    assert np.linalg.eigvalsh(M).min() > -1e-14
+    # The full mass stays on the diagonal: row sums are the mass dropped.
+    assert (M.sum(axis=1) >= -1e-14).all()
+
+
+# Oracle 6: methods agree
+
+
+@pytest.mark.parametrize("shape", [(60, 60), (80, 30)])
+def test_methods_agree(shape):
+    C, a, b = problem(*shape)
+    plans = [
+        sinkhorn(C, a, b, eta=60.0, method=m, tol=1e-12).plan
+        for m in ("sns", "sinkhorn", "proximal")
+    ]
+    np.testing.assert_allclose(plans[1], plans[0], atol=1e-9)
+    np.testing.assert_allclose(plans[2], plans[0], atol=1e-9)
+
+
+def test_proximal_steps_are_one_problem_at_a_smaller_strength():
+    C, a, b = problem(20, 20)
+    eps, k = 0.3, 5
+    P = np.outer(a, b)
+    for _ in range(k):  # argmin <C, P> + eps KL(P | previous P)
+        P = sinkhorn(C - eps * np.log(P), a, b, reg=eps, tol=1e-13).plan
+    once = sinkhorn(C, a, b, reg=eps / k, tol=1e-13).plan
+    np.testing.assert_allclose(P, once, atol=1e-10)
+
+
+def test_newton_steps_replace_sweeps():
+    C = np.random.default_rng(0).random((200, 200))
+    fast = sinkhorn_newton_sparse(C, eta=1200.0, tol=1e-10)
+    assert fast.converged and fast.n_iter["newton"] <= 60
+    with pytest.warns(ConvergenceWarning, match=r"marginal error is .*max_iter"):
+        slow = sinkhorn(C, eta=1200.0, tol=1e-10, method="sinkhorn", max_iter=200)
+    assert not slow.converged and slow.marginal_error > 1e-10
+    sparse_steps = sinkhorn_newton_sparse(C, eta=1200.0, density=0.05, n_scaling=0)
+    np.testing.assert_allclose(sparse_steps.plan, fast.plan, atol=1e-9)
+
+
+# Oracle 7: extreme strengths
+
+
+def digit_problem(p, seed):
+    from scipy.ndimage import zoom
+
+    images = load_digits().images
+    rng = np.random.default_rng(seed)
+    pair = [
+        np.clip(zoom(images[k], 2, order=1), 0, None) for k in rng.integers(0, 1797, 2)
+    ]
+    a, b = ((x / x.max() + 0.01).ravel() for x in pair)
+    grid = np.stack(np.meshgrid(*[np.arange(16.0)] * 2), -1).reshape(-1, 2)
+    C = (np.abs(grid[:, None] - grid) ** p).sum(axis=-1)
+    return C / np.median(C), a / a.sum(), b / b.sum()
+
+
+@pytest.mark.parametrize("eta", [1.0, 1e2, 1e4, 1e5])
+@pytest.mark.parametrize("kind", ["random", "digits-1", "digits-2", "far"])
+def test_no_strength_overflows_and_the_status_is_true(kind, eta):
+    if kind == "random":
+        C, a, b = problem(60, 60)
+        C = C / np.median(C)
+    elif kind == "far":
+        x = np.linspace(0, 1, 80)
+        C, a, b = (x[:, None] - x) ** 2, np.exp(-40 * x), np.exp(-40 * (1 - x))
+        C, a, b = C / np.median(C), a / a.sum(), b / b.sum()
+    else:
+        C, a, b = digit_problem(int(kind[-1]), 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        with np.errstate(all="raise", under="ignore"):
+            result = sinkhorn(C, a, b, eta=eta, tol=1e-10)
+    assert np.isfinite(result.plan).all()
+    assert all(np.isfinite(p).all() for p in result.potentials)
+    assert np.isfinite([result.value, result.gap, result.dual_value]).all()
+    error = marginal_error(result.plan.astype(float), a, b)
+    assert error <= 1.5 * result.certificate.tol + 1e-9 * eta / 1e5
+    assert result.converged == (result.marginal_error <= result.certificate.tol)
+    assert result.converged
+
+
+# Masses, forbidden arcs, containers, types
+
+
+def test_zero_masses_give_empty_rows_and_finite_potentials():
+    C, a, b = problem(12, 10)
+    a[[0, 5]], b[3] = 0, 0
+    a, b = a / a.sum(), b / b.sum()
+    result = sinkhorn(C, a, b, eta=30.0)
+    assert (result.plan[[0, 5]] == 0).all() and (result.plan[:, 3] == 0).all()
+    phi, psi = result.potentials
+    assert np.isfinite(phi).all() and np.isfinite(psi).all()
+    # The soft c-transform defines potentials where the mass is zero.
+    np.testing.assert_allclose(
+        np.exp(30 * (phi[:, None] + psi - C)) @ b, np.ones(12), rtol=1e-7
+    )
+
+
+def test_tiny_masses_are_legal():
+    C, a, b = problem(12, 10)
+    a[0], b[1] = 1e-300, 1e-200
+    a, b = a / a.sum(), b / b.sum()
+    result = sinkhorn(C, a, b, eta=50.0)
+    assert result.converged and np.isfinite(result.plan).all()
+    assert np.isfinite(result.potentials[0]).all()
+
+
+@pytest.mark.parametrize("eta", [10.0, 1000.0])
+def test_forbidden_arcs_carry_nothing(eta):
+    C, a, b = problem(20, 20)
+    a[:], b[:] = 1 / 20, 1 / 20
+    closed = np.random.default_rng(5).random(C.shape) < 0.4
+    np.fill_diagonal(closed, False)
+    C = np.where(closed, np.inf, C)
+    result = sinkhorn(C, a, b, eta=eta)
+    assert (result.plan[closed] == 0).all()
+    assert marginal_error(result.plan, a, b) <= 1e-8
+    table = sparse.coo_array((C[~closed], np.nonzero(~closed)), shape=C.shape)
+    np.testing.assert_array_equal(sinkhorn(table, a, b, eta=eta).plan, result.plan)
+
+
+def test_impossible_arcs_are_named():
+    C = np.ones((3, 3))
+    C[1] = np.inf
+    with pytest.raises(ValueError, match=r"No plan exists: rows \[1\]"):
+        sinkhorn(C, reg=1.0)
+    C = np.array([[1.0, np.inf], [1.0, 1.0], [np.inf, 1.0]])
+    C = np.block([[C, np.full((3, 2), np.inf)], [np.full((1, 2), np.inf), C[:1, ::-1]]])
+    C[3] = [np.inf, np.inf, 1.0, 1.0]
+    with pytest.raises(ValueError, match="cut off by forbidden arcs"):
+        sinkhorn(C, reg=1.0)
+
+
+def test_float32_costs_are_not_copied_and_give_a_float32_plan():
+    C, a, b = problem(30, 20)
+    C32 = C.astype(np.float32)
+    assert np.shares_memory(MatrixCost(C32).C, C32)
+    result = sinkhorn(C32, a, b, eta=20.0)
+    assert result.plan.dtype == np.float32
+    assert result.potentials[0].dtype == np.float64
+    reference = sinkhorn(C32.astype(float), a, b, eta=20.0)
+    np.testing.assert_allclose(result.plan, reference.plan, rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(50, 40), (40, 50)])
+def test_sparse_plan_is_the_dense_one_without_its_small_entries(shape):
+    C, a, b = problem(*shape)
+    a[2] = 0
+    a /= a.sum()
+    dense = sinkhorn(C, a, b, eta=400.0).plan
+    found = sinkhorn(C, a, b, eta=400.0, return_plan="sparse").plan
+    assert found.nnz < 0.5 * dense.size
+    np.testing.assert_allclose(found.toarray(), dense, atol=1e-13)
+    assert sinkhorn(C, a, b, eta=4.0, return_plan=False).plan is None
+
+
+def test_warm_start_saves_the_work():
+    C, a, b = problem(100, 80)
+    cold = sinkhorn(C, a, b, eta=500.0)
+    warm = sinkhorn(C, a, b, eta=500.0, warm_start=cold)
+    assert warm.n_iter["newton"] == 0 and warm.n_iter["sinkhorn"] <= 1
+    np.testing.assert_allclose(warm.plan, cold.plan, atol=1e-9)
+    flipped = sinkhorn(C.T, b, a, eta=500.0, warm_start=cold.potentials[::-1])
+    assert flipped.n_iter["newton"] == 0
+
+
+def test_inputs_are_not_modified():
+    C, a, b = problem()
+    before = [x.copy() for x in (C, a, b)]
+    for x in (C, a, b):
+        x.flags.writeable = False
+    sinkhorn(C, a, b, eta=100.0)
+    for x, y in zip((C, a, b), before, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (2, 3)])
+def test_smallest_shapes(shape):
+    C, a, b = problem(*shape)
+    result = sinkhorn(C, a, b, reg=0.1)
+    assert isinstance(result, OTResult)
+    assert marginal_error(result.plan, a, b) < 1e-8
+
+
+def test_relative_strength_is_in_units_of_the_median():
+    C, a, b = problem()
+    one = sinkhorn(C, a, b, reg=0.1, reg_mode="relative")
+    assert one.reg == pytest.approx(0.1 * np.median(C))
+    two = sinkhorn(5 * C, a, b, reg=0.1, reg_mode="relative")
+    np.testing.assert_allclose(one.plan, two.plan, atol=1e-9)
+    zero = sinkhorn(np.zeros((3, 3)), reg=0.1, reg_mode="relative")
+    np.testing.assert_allclose(zero.plan, 1 / 9)
+
+
+# Points
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("n_features", [2, 30])
+def test_points_and_matrix_give_one_answer(metric, n_features, monkeypatch):
+    from sparsestat.transport import _costs
+
+    monkeypatch.setattr(_costs, "_BLOCK_BYTES", 8 * 30 * 7)
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((40, n_features)) + 0.1, rng.random((30, n_features)) + 0.2
+    C = pairwise_cost(X, Y, metric)
+    lazy = sinkhorn_points(X, Y, metric=metric, reg=0.01, reg_mode="relative")
+    dense = sinkhorn(C, reg=lazy.reg)
+    np.testing.assert_allclose(lazy.plan.toarray(), dense.plan, atol=2e-9)
+    from_sparse = sinkhorn_points(sparse.csr_array(X), Y, metric=metric, reg=lazy.reg)
+    np.testing.assert_allclose(from_sparse.plan.toarray(), dense.plan, atol=2e-9)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"C": [[np.nan, 1.0]]}, "C contains NaN"),
+        ({"C": [[-np.inf, 1.0]]}, "C contains -inf"),
+        ({"C": np.ones((2, 2), complex)}, "Complex data not supported"),
+        ({"C": np.ones(3)}, "must be a matrix"),
+        ({"C": np.ones((0, 3))}, "at least one row"),
+        ({"a": [0.5, np.nan]}, "a contains NaN"),
+        ({"a": [1.5, -0.5]}, "negative entries"),
+        ({"a": [1.0, 1.0]}, "different total masses, 2 and 1.*sinkhorn_unbalanced"),
+        ({"a": [0.0, 0.0]}, "zero total mass"),
+        ({"b": [1.0]}, r"b must have shape \(2,\)"),
+        ({"reg": None}, "exactly one of reg and eta"),
+        ({"eta": 1.0}, "exactly one of reg and eta"),
+        ({"reg": 0}, "method='exact'"),
+        ({"reg": -1.0}, "reg must be a finite number above 0"),
+        ({"reg": np.nan}, "reg must be a finite number above 0"),
+        ({"method": "magic"}, "method must be one of"),
+        ({"tol": 0}, "tol must be"),
+        ({"max_iter": 0}, "max_iter must be an integer above 0"),
+        ({"max_iter": 1.5}, "max_iter must be an integer"),
+        ({"reg_mode": "x"}, "reg_mode must be"),
+        ({"return_plan": "x"}, "return_plan must be one of"),
+        ({"n_scaling": -1}, "n_scaling must be"),
+        ({"warm_start": ([0.0], [0.0])}, "warm_start must be a pair"),
+    ],
+)
+def test_bad_input_is_refused_in_words(change, match):
+    arguments = {"C": np.ones((2, 2)), "reg": 1.0} | change
+    with pytest.raises(ValueError, match=match):
+        sinkhorn(**arguments)
+
+
+def test_slightly_different_totals_are_rescaled():
+    C, a, b = problem()
+    result = sinkhorn(C, a, b * (1 + 5e-7), reg=0.1)
+    assert result.converged and result.plan.sum() == pytest.approx(1.0)

@@ -1,0 +1,132 @@
+"""The estimators: one map for old and new samples, masses, affinities."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.cluster import SpectralClustering
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score
+from sklearn.utils.estimator_checks import check_estimator
+
+from sparsestat.transport import (
+    DoublyStochasticAffinity,
+    OptimalTransport,
+    sinkhorn,
+)
+
+
+@pytest.fixture
+def domains():
+    X, y = make_blobs(120, centers=[[0, 0], [4, 0], [0, 4]], random_state=0)
+    Xt, yt = make_blobs(100, centers=[[6, 1], [10, 1], [6, 5]], random_state=1)
+    return X, y, Xt, yt
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        OptimalTransport(method="sinkhorn", reg=0.5),
+        OptimalTransport(reg_m=1.0),
+        DoublyStochasticAffinity(affinity="euclidean"),
+    ],
+    ids=["sinkhorn", "unbalanced", "affinity"],
+)
+def test_scikit_learn_checks_hold_for_other_settings(estimator):
+    check_estimator(estimator)
+
+
+@pytest.mark.parametrize("reg_m", [None, 2.0])
+@pytest.mark.parametrize("reg", [0.5, 0.01])
+def test_map_of_fitted_samples_is_the_barycentric_one(domains, reg, reg_m):
+    X, _, Xt, _ = domains
+    rng = np.random.default_rng(0)
+    ws, wt = rng.random(120) + 0.1, rng.random(100) + 0.1
+    ws[3] = wt[7] = 0.0
+    model = OptimalTransport(reg=reg, reg_m=reg_m, tol=1e-12)
+    model.fit(X, Xt=Xt, sample_weight_s=ws, sample_weight_t=wt)
+    P, seen = model.coupling_, ws > 0
+    rows = P.sum(axis=1)
+    expected = (P @ Xt)[seen] / rows[seen, None]
+    np.testing.assert_allclose(model.transform(X)[seen], expected, atol=1e-8)
+    seen = wt > 0
+    back = (P.T @ X)[seen] / P.sum(axis=0)[seen, None]
+    np.testing.assert_allclose(model.inverse_transform(Xt)[seen], back, atol=1e-8)
+    assert np.isfinite(model.transform(X)).all()
+    if reg_m is None:
+        np.testing.assert_allclose(rows, ws / ws.sum(), atol=1e-9)
+
+
+def test_new_samples_land_among_the_targets(domains):
+    X, _, Xt, _ = domains
+    model = OptimalTransport(reg=0.01).fit(X, Xt=Xt)
+    new = model.transform(X + 0.01)
+    assert new.shape == X.shape
+    assert np.abs(new - model.transform(X)).mean() < 0.5
+    assert (new >= Xt.min(axis=0) - 1e-9).all() and (new <= Xt.max(axis=0) + 1e-9).all()
+
+
+def test_adaptation_keeps_the_classes_together():
+    X, y = make_blobs(90, centers=[[0, 0], [6, 0], [0, 6]], random_state=0)
+    Xt, yt = X + [5.0, 1.0], y
+    mapped = OptimalTransport(reg=0.01).fit(X, Xt=Xt).transform(X)
+    nearest = yt[((mapped[:, None] - Xt) ** 2).sum(axis=-1).argmin(axis=1)]
+    assert (nearest == y).mean() > 0.95
+
+
+def test_attributes_score_and_certificate(domains):
+    X, _, Xt, _ = domains
+    model = OptimalTransport(reg=0.1).fit(X, Xt=Xt)
+    C = ((X[:, None] - Xt) ** 2).sum(axis=-1)
+    assert model.reg_ == pytest.approx(0.1 * np.median(C))
+    direct = sinkhorn(C, reg=model.reg_)
+    np.testing.assert_allclose(model.coupling_, direct.plan, atol=1e-9)
+    assert model.value_ == pytest.approx(direct.value)
+    assert model.score(X) == pytest.approx(-model.value_, rel=1e-7)
+    assert model.certificate_.satisfied and model.n_iter_ >= 1
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.transform(X), model.transform(X))
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_without_targets_samples_map_close_to_themselves(domains):
+    X = domains[0]
+    model = OptimalTransport(reg=1e-4).fit(X)
+    assert np.abs(model.fit_transform(X) - X).mean() < 0.05
+    np.testing.assert_array_equal(
+        OptimalTransport(reg=0.1).fit(sparse.csr_array(X)).coupling_,
+        OptimalTransport(reg=0.1).fit(X).coupling_,
+    )
+
+
+def test_bad_targets_are_refused(domains):
+    X, _, Xt, _ = domains
+    with pytest.raises(ValueError, match="same space"):
+        OptimalTransport().fit(X, Xt=np.ones((5, 3)))
+    with pytest.raises(ValueError, match="negative entries"):
+        OptimalTransport().fit(X, Xt=Xt, sample_weight_s=-np.ones(120))
+    with pytest.raises(ValueError, match="must have shape"):
+        OptimalTransport().fit(X, Xt=Xt, sample_weight_t=np.ones(3))
+    with pytest.raises(ValueError, match="Xt contains NaN"):
+        OptimalTransport().fit(X, Xt=np.full((5, 2), np.nan))
+
+
+def test_affinity_separates_clusters_and_takes_costs():
+    X, y = make_blobs(90, centers=3, cluster_std=0.6, random_state=4)
+    model = DoublyStochasticAffinity(reg=0.05).fit(X)
+    G = model.affinity_matrix_
+    assert model.certificate_.satisfied
+    assert np.abs(G.sum(axis=1) - 1).max() < 1e-8
+    labels = SpectralClustering(3, affinity="precomputed", random_state=0).fit_predict(
+        G
+    )
+    assert adjusted_rand_score(y, labels) > 0.95
+    C = ((X[:, None] - X) ** 2).sum(axis=-1)
+    C = 0.5 * (C + C.T)
+    other = DoublyStochasticAffinity(reg=0.05, affinity="precomputed").fit(C)
+    np.testing.assert_allclose(other.affinity_matrix_, G, atol=1e-8)
+    with pytest.raises(ValueError, match="square"):
+        DoublyStochasticAffinity(affinity="precomputed").fit(X)

@@ -1,0 +1,259 @@
+"""Exact, unbalanced, symmetric and debiased transport, each against an oracle."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment, linprog
+from scipy.stats import wasserstein_distance as scipy_w1
+
+from sparsestat.transport import (
+    doubly_stochastic,
+    sinkhorn,
+    sinkhorn_divergence,
+    sinkhorn_points,
+    sinkhorn_unbalanced,
+    wasserstein_distance,
+)
+
+
+def masses(n, m, seed=0):
+    rng = np.random.default_rng(seed)
+    a, b = rng.random(n) + 0.05, rng.random(m) + 0.05
+    return a / a.sum(), b / b.sum()
+
+
+def lp_value(C, a, b):
+    n, m = C.shape
+    rows = sparse.kron(sparse.eye(n), np.ones(m))
+    columns = sparse.kron(np.ones(n), sparse.eye(m))
+    A = sparse.csr_array(sparse.vstack([rows, columns]))
+    return linprog(C.ravel(), A_eq=A, b_eq=np.concatenate([a, b])).fun
+
+
+# Exact
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("shape", [(30, 30), (60, 25), (200, 150)])
+def test_exact_value_and_duals_match_the_full_program(shape, seed):
+    rng = np.random.default_rng(seed)
+    C, (a, b) = rng.random(shape), masses(*shape, seed)
+    result = sinkhorn(C, a, b, method="exact")
+    assert result.converged and result.reg == 0
+    assert result.value == pytest.approx(lp_value(C, a, b), rel=1e-9)
+    phi, psi = result.potentials
+    assert (C - phi[:, None] - psi).min() >= -1e-12
+    assert a @ phi + b @ psi == pytest.approx(result.value, rel=1e-9)
+    assert result.gap <= 1e-9 * abs(result.value) + 1e-12
+    np.testing.assert_allclose(result.plan.sum(axis=1), a, atol=1e-10)
+    np.testing.assert_allclose(result.plan.sum(axis=0), b, atol=1e-10)
+
+
+@pytest.mark.parametrize("n", [50, 300])
+def test_exact_uniform_is_an_assignment(n):
+    C = np.random.default_rng(n).random((n, n))
+    i, j = linear_sum_assignment(C)
+    result = sinkhorn(C, method="exact", return_plan="sparse")
+    assert result.value == pytest.approx(C[i, j].mean(), rel=1e-10)
+    assert result.plan.nnz == n
+
+
+def test_exact_with_zero_masses_and_forbidden_arcs():
+    C, (a, b) = np.random.default_rng(0).random((20, 20)), masses(20, 20)
+    C[0, :19] = np.inf
+    a[0], a[3], b[5] = 0.01, 0, 0
+    a, b = a / a.sum(), b / b.sum()
+    b[19] = max(b[19], 0.02)
+    b /= b.sum()
+    result = sinkhorn(C, a, b, method="exact")
+    assert np.isfinite(result.value) and result.plan[0, 19] == pytest.approx(a[0])
+    with pytest.raises(ValueError, match="leave eta out"):
+        sinkhorn(C, a, b, method="exact", eta=3.0)
+
+
+def test_exact_between_points_uses_few_arcs():
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((250, 2)), rng.random((240, 2)) + 0.2
+    result = sinkhorn_points(X, Y, method="exact")
+    assert result.converged
+    assert result.certificate.details["arcs"] < 0.2 * 250 * 240
+    C = ((X[:, None] - Y) ** 2).sum(axis=-1)
+    full = lp_value(C, np.full(250, 1 / 250), np.full(240, 1 / 240))
+    assert result.value == pytest.approx(full, rel=1e-9)
+
+
+# Wasserstein distances
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, 4])
+def test_distance_on_the_line_equals_the_program(p):
+    rng = np.random.default_rng(0)
+    x, y, (a, b) = rng.normal(size=40), rng.normal(size=30) + 1, masses(40, 30)
+    by_sorting = wasserstein_distance(x, y, a, b, p=p)
+    by_program = wasserstein_distance(x, y, a, b, p=p, method="exact")
+    assert by_sorting == pytest.approx(by_program, rel=1e-8)
+    if p == 1:
+        assert by_sorting == pytest.approx(scipy_w1(x, y, a, b), rel=1e-12)
+
+
+def test_distance_of_shifted_points_is_the_shift():
+    X = np.random.default_rng(0).random((60, 3))
+    shift = np.array([1.0, -2.0, 2.0])
+    assert wasserstein_distance(X, X + shift) == pytest.approx(3.0, rel=1e-9)
+    assert wasserstein_distance(X, X + shift, p=1) == pytest.approx(3.0, rel=1e-9)
+    assert wasserstein_distance(X, X) == pytest.approx(0.0, abs=1e-6)
+    near = wasserstein_distance(X, X + shift, reg=1e-3)
+    assert near == pytest.approx(3.0, rel=1e-2)
+
+
+def test_distance_refuses_what_does_not_fit():
+    x = np.arange(3.0)
+    with pytest.raises(ValueError, match="needs reg > 0"):
+        wasserstein_distance(x, x, method="sns")
+    with pytest.raises(ValueError, match="is exact: pass reg=0"):
+        wasserstein_distance(x, x, method="sorting", reg=1.0)
+    with pytest.raises(ValueError, match="points on a line"):
+        wasserstein_distance(np.ones((3, 2)), np.ones((3, 2)), method="sorting")
+    with pytest.raises(ValueError, match="p must be"):
+        wasserstein_distance(x, x, p=0.5)
+    with pytest.raises(ValueError, match="same space"):
+        wasserstein_distance(np.ones((3, 2)), np.ones((3, 3)))
+
+
+def test_entropic_cost_between_gaussians_matches_the_closed_form():
+    # min <C, P> + eps KL(P | a b) between N(0, s^2) and N(m, t^2), squared cost:
+    # with d = sqrt(4 s^2 t^2 + (eps/2)^2), the cross moment is (d - eps/2) / 2, and
+    # the value m^2 + s^2 + t^2 - d + eps/2 - (eps/2) log(eps) + (eps/2) log(...)
+    # follows from the mutual information of the optimal Gaussian coupling.
+    s, t, m, eps = 0.7, 1.2, 1.5, 0.4
+    x = np.linspace(-6, 6, 500) * s
+    y = np.linspace(-6, 6, 500) * t + m
+    a, b = np.exp(-0.5 * (x / s) ** 2), np.exp(-0.5 * ((y - m) / t) ** 2)
+    a, b = a / a.sum(), b / b.sum()
+    d = np.sqrt(4 * s**2 * t**2 + (eps / 2) ** 2)
+    cross = 0.5 * (d - eps / 2)
+    information = -0.5 * np.log(1 - (cross / (s * t)) ** 2)
+    expected = m**2 + s**2 + t**2 - 2 * cross + eps * information
+    result = sinkhorn((x[:, None] - y) ** 2, a, b, reg=eps, tol=1e-11)
+    assert result.value_kl == pytest.approx(expected, rel=1e-6)
+
+
+# Debiased divergence
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean"])
+@pytest.mark.parametrize("reg", [0.01, 0.3, 10.0])
+def test_divergence_is_zero_for_equal_measures_and_positive_otherwise(metric, reg):
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((60, 2)), rng.random((50, 2)) + 0.3
+    a, b = masses(60, 50)
+    order = rng.permutation(60)
+    same = sinkhorn_divergence(X, X[order], a, a[order], metric=metric, reg=reg)
+    assert abs(same) < 1e-11
+    assert sinkhorn_divergence(X, X, a, a, metric=metric, reg=reg) == 0
+    there = sinkhorn_divergence(X, Y, a, b, metric=metric, reg=reg, tol=1e-11)
+    back = sinkhorn_divergence(Y, X, b, a, metric=metric, reg=reg, tol=1e-11)
+    assert there > 1e-4 and there == pytest.approx(back, rel=1e-9)
+
+
+def test_divergence_of_a_shift_is_its_square():
+    X = np.random.default_rng(1).normal(size=(70, 2))
+    for reg in (0.05, 2.0):
+        found = sinkhorn_divergence(X, X + [3.0, 4.0], reg=reg)
+        assert found == pytest.approx(25.0, rel=1e-8)
+
+
+# Unbalanced
+
+
+def test_high_price_reproduces_balanced_transport():
+    C, (a, b) = np.random.default_rng(0).random((20, 15)), masses(20, 15)
+    balanced = sinkhorn(C, a, b, reg=0.1)
+    free = sinkhorn_unbalanced(C, a, b, reg=0.1, reg_m=1e8)
+    np.testing.assert_allclose(free.plan, balanced.plan, atol=1e-6)
+    one_side = sinkhorn_unbalanced(C, a, 2 * b, reg=0.1, reg_m=(np.inf, 1.0))
+    np.testing.assert_allclose(one_side.plan.sum(axis=1), a, atol=1e-8)
+
+
+@pytest.mark.parametrize("prices", [(1.0, 1.0), (0.2, 3.0)])
+def test_unbalanced_plan_is_the_minimiser(prices):
+    cp = pytest.importorskip("cvxpy")
+    C, (a, b) = np.random.default_rng(1).random((6, 5)), masses(6, 5)
+    b, eps = 1.7 * b, 0.2
+    P = cp.Variable(C.shape, nonneg=True)
+    objective = (
+        cp.sum(cp.multiply(C, P))
+        + eps * cp.sum(cp.kl_div(P, np.outer(a, b)))
+        + prices[0] * cp.sum(cp.kl_div(cp.sum(P, axis=1), a))
+        + prices[1] * cp.sum(cp.kl_div(cp.sum(P, axis=0), b))
+    )
+    tight = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-11)
+    best = cp.Problem(cp.Minimize(objective)).solve(solver="CLARABEL", **tight)
+    result = sinkhorn_unbalanced(C, a, b, reg=eps, reg_m=prices, tol=1e-11)
+    np.testing.assert_allclose(result.plan, P.value, atol=2e-6)
+    assert result.value_entropic == pytest.approx(best, rel=1e-7)
+    assert result.dual_value == pytest.approx(best, rel=1e-7)
+    assert result.certificate.satisfied
+
+
+def test_unbalanced_edges_and_bad_input():
+    C = np.random.default_rng(0).random((4, 4))
+    a = np.array([0.5, 0.0, 0.5, 0.0])
+    result = sinkhorn_unbalanced(C, a, reg=1e-4, reg_m=0.01)
+    assert np.isfinite(result.plan).all() and (result.plan[1] == 0).all()
+    with pytest.raises(ValueError, match="total masses differ"):
+        sinkhorn_unbalanced(C, a, np.ones(4), reg=0.1, reg_m=np.inf)
+    with pytest.raises(ValueError, match="reg_m must be positive"):
+        sinkhorn_unbalanced(C, reg=0.1, reg_m=-1.0)
+    with pytest.raises(ValueError, match="one number or two"):
+        sinkhorn_unbalanced(C, reg=0.1, reg_m=(1.0, 2.0, 3.0))
+
+
+# Doubly stochastic
+
+
+@pytest.mark.parametrize("zero_diagonal", [False, True])
+@pytest.mark.parametrize("reg", [5.0, 0.5, 0.05, 0.005])
+def test_scaling_is_doubly_stochastic_and_symmetric_to_the_bit(reg, zero_diagonal):
+    X = np.random.default_rng(0).random((80, 2))
+    C = ((X[:, None] - X) ** 2).sum(axis=-1)
+    G, f, certificate = doubly_stochastic(C, reg=reg, zero_diagonal=zero_diagonal)
+    assert certificate.satisfied
+    assert np.abs(G.sum(axis=1) - 1).max() < 1e-9
+    np.testing.assert_array_equal(G, G.T)
+    assert (np.diag(G) == 0).all() == zero_diagonal
+    if not zero_diagonal:
+        plain = sinkhorn(C, np.ones(80), np.ones(80), reg=reg, tol=1e-12).plan
+        np.testing.assert_allclose(G, plain, atol=1e-8)
+        rebuilt = np.exp((f[:, None] + f - C) / reg)
+        np.testing.assert_allclose(G, rebuilt, rtol=1e-10)
+
+
+def test_kernel_and_given_sums():
+    rng = np.random.default_rng(0)
+    K = rng.random((20, 20))
+    K = K + K.T
+    K[0, 1] = K[1, 0] = 0
+    a = rng.random(20) + 0.5
+    G, _, _ = doubly_stochastic(K, a, kind="kernel")
+    np.testing.assert_allclose(G.sum(axis=0), a, rtol=1e-8)
+    assert G[0, 1] == 0
+    ratio = (G / np.where(K > 0, K, 1))[2:, 2:]  # d_i d_j: rank one
+    np.testing.assert_allclose(np.linalg.matrix_rank(ratio, tol=1e-9), 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"C": np.ones((2, 3)), "reg": 1.0}, "must be square"),
+        ({"C": np.array([[0.0, 1.0], [2.0, 0.0]]), "reg": 1.0}, "must be symmetric"),
+        ({"C": np.ones((2, 2)), "reg": 1.0, "zero_diagonal": True}, "at least 3"),
+        ({"C": np.ones((2, 2))}, "reg is required"),
+        ({"C": -np.ones((2, 2)), "kind": "kernel"}, "finite and non-negative"),
+        ({"C": np.zeros((2, 2)), "kind": "kernel"}, "no positive entry"),
+        ({"C": np.ones((2, 2)), "reg": 1.0, "a": [1.0, 0.0]}, "a must be positive"),
+    ],
+)
+def test_bad_scalings_are_refused_in_words(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        doubly_stochastic(arguments.pop("C"), arguments.pop("a", None), **arguments)
