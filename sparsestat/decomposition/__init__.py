@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.decomposition._codes import abs_topk_code, topk_code
+from sparsestat.decomposition._low_rank_sparse import low_rank_plus_sparse
 from sparsestat.decomposition._monarch import monarch_matmul, project_monarch
 from sparsestat.decomposition._orthogonal_batch import OrthogonalDictionary
 from sparsestat.decomposition._orthogonal_online import OnlineOrthogonalDictionary
@@ -13,11 +14,14 @@ from sparsestat.decomposition._projections import (
     project_stiefel,
     project_topk,
 )
+from sparsestat.decomposition._robust_pca import RobustPCA
 
 __all__ = [
     "OnlineOrthogonalDictionary",
     "OrthogonalDictionary",
+    "RobustPCA",
     "abs_topk_code",
+    "low_rank_plus_sparse",
     "monarch_matmul",
     "project_monarch",
     "project_nm",

@@ -6,6 +6,7 @@
 import numpy as np
 
 from sparsestat.decomposition import (
+    RobustPCA,
     abs_topk_code,
     project_nm,
     project_topk,
@@ -25,3 +26,4 @@ def warmup():
         project_topk(W, 3)
         project_nm(W)
         project_nm(W, 1, 2)
+    RobustPCA(1, method="altproj", tol=1.0, random_state=0).fit(W)

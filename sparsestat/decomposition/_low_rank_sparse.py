@@ -1,0 +1,437 @@
+r"""Split a matrix into a low-rank and a sparse part, three ways.
+
+Principal component pursuit minimizes :math:`\|L\|_* + \lambda \|S\|_1` subject to
+L + S = D, and is convex. Alternating projections and GoDec fix the rank.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import linalg, sparse
+from scipy.sparse.linalg import svds
+from sklearn.utils import check_random_state
+
+from sparsestat._utils.compat import Interval, align_sparse_interface, validate_params
+from sparsestat._utils.validation import read_only
+from sparsestat.decomposition import _kernels_select as select
+from sparsestat.decomposition import _kernels_threshold as kernels
+from sparsestat.decomposition._codes import check_matrix
+
+__all__ = [
+    "LowRankPlusSparse",
+    "alternating_projections",
+    "go_dec",
+    "low_rank_plus_sparse",
+    "principal_component_pursuit",
+]
+
+
+@dataclass(frozen=True, repr=False)
+class LowRankPlusSparse:
+    """A low-rank and a sparse matrix whose sum is close to the input.
+
+    Parameters
+    ----------
+    low_rank : ndarray of shape (n_rows, n_columns)
+        The low-rank part.
+    sparse : csr_array of shape (n_rows, n_columns)
+        The sparse part.
+    components : ndarray of shape (rank, n_columns)
+        Orthonormal rows that span those of the low-rank part.
+    singular_values : ndarray of shape (rank,)
+        Singular values of the low-rank part.
+    residual : float
+        ``||M - low_rank - sparse||_F / ||M||_F``.
+    n_iter : int
+        Number of iterations.
+    converged : bool
+        Whether the tolerance was met.
+    history : list of float
+        What was compared with the tolerance at each iteration.
+    dual : ndarray or None
+        Feasible dual point of principal component pursuit.
+    objective, dual_objective : float
+        Both sides of the duality gap, NaN for the other methods.
+    """
+
+    low_rank: np.ndarray
+    sparse: sparse.csr_array
+    components: np.ndarray
+    singular_values: np.ndarray
+    residual: float
+    n_iter: int
+    converged: bool
+    history: list = field(default_factory=list)
+    dual: np.ndarray | None = None
+    objective: float = np.nan
+    dual_objective: float = np.nan
+
+    def __repr__(self):
+        return (
+            f"LowRankPlusSparse(rank={len(self.singular_values)}, "
+            f"nnz={self.sparse.nnz}, residual={self.residual:.1e})"
+        )
+
+
+def _svt(M, threshold, guess, rng):
+    """Return the singular triples of M above a threshold, and its other norm bound.
+
+    A truncated decomposition is tried when the rank is expected to be small, and
+    kept only if it reaches below the threshold.
+    """
+    small = min(M.shape)
+    if guess < small / 5 and small > 50:
+        k = guess + 1
+        U, s, Vt = svds(M, k=k, v0=rng.standard_normal(small), solver="arpack")
+        order = np.argsort(-s)
+        U, s, Vt = U[:, order], s[order], Vt[order]
+        if s[-1] <= threshold:
+            keep = s > threshold
+            return U[:, keep], s[keep] - threshold, Vt[keep], int(keep.sum()) + 1
+    U, s, Vt = linalg.svd(M, full_matrices=False, check_finite=False)
+    rank = int((s > threshold).sum())
+    guess = min(rank + 1 if rank < guess else rank + max(1, small // 20), small)
+    return U[:, :rank], s[:rank] - threshold, Vt[:rank], guess
+
+
+def _dual_bound(Y, D, lam, observed, exact_norm):
+    """Scale Y into the feasible set and return its dual objective."""
+    worst = np.abs(Y).max() / lam if lam > 0 else 1.0
+    if exact_norm:
+        worst = max(worst, np.linalg.norm(Y, 2))
+    scale = max(worst, 1.0)
+    return float(np.vdot(Y, D if observed is None else D * observed)) / scale, scale
+
+
+def principal_component_pursuit(
+    D, lam, *, observed=None, tol=1e-6, max_iter=1000, rng=None, step=None
+):
+    """Minimize the nuclear norm plus `lam` times the l1 norm, with a duality gap.
+
+    The augmented Lagrangian method with one pass over both blocks an iteration.
+    Its penalty grows while the constraint lags behind and shrinks while the
+    objective does, so that it neither stops early nor crawls.
+
+    Parameters
+    ----------
+    D : ndarray of shape (n_rows, n_columns)
+        The matrix; entries that are not observed are ignored.
+    lam : float
+        Weight of the l1 norm.
+    observed : ndarray of bool, default=None
+        Which entries are known; None means all.
+    tol : float
+        Stop when the duality gap is at most ``tol * objective`` and the residual
+        at most ``tol * ||D||_F``.
+    max_iter : int
+        Largest number of iterations.
+    rng : RandomState, default=None
+        Draws start vectors of truncated decompositions.
+    step : callable, default=None
+        Called with the relative gap; returning True stops.
+
+    Returns
+    -------
+    result : LowRankPlusSparse
+    """
+    rng = check_random_state(rng)
+    if observed is not None:
+        D = np.where(observed, D, 0.0)
+    scale = np.linalg.norm(D)
+    if scale == 0:
+        return _empty(D)
+    top = np.linalg.norm(D, 2)
+    Y = D / max(top, np.abs(D).max() / lam)
+    mu, mu_max = 1.25 / top, 1.25e7 / top
+    S = np.zeros_like(D)
+    guess, best_dual, history, converged = 10, -np.inf, [], False
+    best_Y, n_iter = Y, 0
+    for n_iter in range(1, max_iter + 1):
+        M = D - S + Y / mu
+        U, s, Vt, guess = _svt(M, 1.0 / mu, guess, rng)
+        L = (U * s) @ Vt
+        # The multiplier before the l1 step has spectral norm at most 1; after it,
+        # entries at most lam. Either can be scaled to a feasible dual point.
+        if observed is None:
+            Z = mu * (M - L)
+            bound, shrink = _dual_bound(Z, D, lam, None, False)
+            if bound > best_dual:
+                best_dual, best_Y = bound, Z / shrink
+        S_old = S
+        R = D - L + Y / mu
+        S = np.sign(R) * np.maximum(np.abs(R) - lam / mu, 0.0)
+        if observed is not None:
+            S = np.where(observed, S, R)
+        residual = D - L - S
+        Y = Y + mu * residual
+        if observed is not None:
+            Y = np.where(observed, Y, 0.0)
+            if n_iter % 5 == 0 or n_iter == max_iter:
+                bound, shrink = _dual_bound(Y, D, lam, observed, True)
+                if bound > best_dual:
+                    best_dual, best_Y = bound, Y / shrink
+        misfit = D - L if observed is None else (D - L) * observed
+        primal = float(s.sum() + lam * np.abs(misfit).sum())
+        gap = (primal - best_dual) / primal
+        history.append(gap)
+        lag = np.linalg.norm(residual) / scale
+        drift = mu * np.linalg.norm(S - S_old) / max(np.linalg.norm(Y), 1e-300)
+        if (step is not None and step(gap)) or (gap <= tol and lag <= tol):
+            converged = bool(gap <= tol and lag <= tol)
+            break
+        # Balanced penalties; frozen late, where only a constant one surely converges.
+        if n_iter <= 300:
+            if lag > drift:
+                mu = min(1.5 * mu, mu_max)
+            elif drift > 4.0 * lag:
+                mu /= 1.5
+    # Certify with an exact norm: a truncated decomposition is only accurate.
+    norm = max(np.linalg.norm(best_Y, 2), np.abs(best_Y).max() / lam, 1.0)
+    best_Y = best_Y / norm
+    dual = float(np.vdot(best_Y, D))
+    converged = converged and (primal - dual) / primal <= tol
+    if observed is not None:
+        S = np.where(observed, S, 0.0)
+    return LowRankPlusSparse(
+        L,
+        sparse.csr_array(S),
+        Vt,
+        s,
+        float(lag),
+        n_iter,
+        bool(converged),
+        history,
+        best_Y,
+        primal,
+        dual,
+    )
+
+
+def _empty(D):
+    return LowRankPlusSparse(
+        np.zeros_like(D),
+        sparse.csr_array(D.shape),
+        np.zeros((0, D.shape[1])),
+        np.zeros(0),
+        0.0,
+        1,
+        True,
+        [0.0],
+        np.zeros_like(D),
+        0.0,
+        0.0,
+    )
+
+
+def _leading(M, rank, rng):
+    """Return the leading singular triples, largest first."""
+    if rank < min(M.shape) / 5:
+        U, s, Vt = svds(M, k=rank, v0=rng.standard_normal(min(M.shape)))
+        order = np.argsort(-s)
+        return U[:, order], s[order], Vt[order]
+    U, s, Vt = linalg.svd(M, full_matrices=False, check_finite=False)
+    return U[:, :rank], s[:rank], Vt[:rank]
+
+
+def alternating_projections(
+    D, rank, *, decay=0.7, tol=1e-6, max_iter=200, rng=None, step=None
+):
+    """Alternate thresholding and projection onto tangent spaces, at a known rank.
+
+    Parameters
+    ----------
+    D : ndarray of shape (n_rows, n_columns)
+        The matrix.
+    rank : int
+        Rank of the low-rank part.
+    decay : float
+        Factor by which the threshold falls.
+    tol : float
+        Stop when ``||D - L - S||_F <= tol * ||D||_F``.
+    max_iter : int
+        Largest number of iterations.
+    rng : RandomState, default=None
+        Draws start vectors.
+    step : callable, default=None
+        Called with the relative residual; returning True stops.
+
+    Returns
+    -------
+    result : LowRankPlusSparse
+    """
+    rng = check_random_state(rng)
+    scale = np.linalg.norm(D)
+    if scale == 0:
+        return _empty(D)
+    D = np.ascontiguousarray(D)
+    beta = 1.0 / (2.0 * (D.shape[0] * D.shape[1]) ** 0.25)
+    S = np.empty_like(D)
+    given = read_only(D)
+    top = _leading(D, 1, rng)[1][0]
+    kernels.threshold_residual(given, read_only(np.zeros_like(D)), 4.0 * beta * top, S)
+    U, s, Vt = _leading(D - S, rank, rng)
+    V = Vt.T
+    L = (U * s) @ V.T
+    _, rest = kernels.threshold_residual(given, read_only(L), beta * s[0], S)
+    history, n_iter = [np.sqrt(rest) / scale], 0
+    # Thresholds go below the rounding error of L only for data without a gap.
+    for n_iter in range(1, max_iter + 1):
+        if history[-1] <= tol:
+            break
+        Z = np.subtract(D, S)
+        ZV, ZtU = Z @ V, Z.T @ U
+        core = U.T @ ZV
+        Q2, R2 = np.linalg.qr(ZV - U @ core)
+        Q1, R1 = np.linalg.qr(ZtU - V @ core.T)
+        M = np.block([[core, R1.T], [R2, np.zeros((rank, rank))]])
+        Um, sm, Vmt = np.linalg.svd(M)
+        U = np.hstack([U, Q2]) @ Um[:, :rank]
+        V = np.hstack([V, Q1]) @ Vmt[:rank].T
+        s = sm[:rank]
+        np.matmul(U * s, V.T, out=L)
+        zeta = beta * (sm[rank] + decay**n_iter * sm[0])
+        _, rest = kernels.threshold_residual(given, read_only(L), zeta, S)
+        history.append(np.sqrt(rest) / scale)
+        if step is not None and step(history[-1]):
+            break
+    return LowRankPlusSparse(
+        L,
+        sparse.csr_array(S),
+        np.ascontiguousarray(V.T),
+        s,
+        float(history[-1]),
+        n_iter,
+        bool(history[-1] <= tol),
+        history,
+    )
+
+
+def go_dec(M, rank, k, *, tol=1e-7, max_iter=200, rng=None, step=None):
+    """Alternate the best low-rank and the best k-sparse approximation.
+
+    Parameters
+    ----------
+    M : ndarray of shape (n_rows, n_columns)
+        The matrix.
+    rank, k : int
+        Rank of one part, number of entries of the other.
+    tol : float
+        Stop when the squared error falls by at most ``tol * ||M||_F^2``.
+    max_iter : int
+        Largest number of iterations.
+    rng : RandomState, default=None
+        Draws start vectors.
+    step : callable, default=None
+        Called with the relative residual; returning True stops.
+
+    Returns
+    -------
+    result : LowRankPlusSparse
+        ``history`` holds relative residuals, which never rise.
+    """
+    rng = check_random_state(rng)
+    scale = np.linalg.norm(M)
+    if scale == 0:
+        return _empty(M)
+    S = np.zeros_like(M)
+    history, converged, n_iter = [], False, 0
+    for n_iter in range(1, max_iter + 1):
+        U, s, Vt = _leading(M - S, rank, rng)
+        L = (U * s) @ Vt
+        rest = M - L
+        S = np.zeros_like(M)
+        if k > 0:
+            sizes = np.abs(rest).ravel()
+            bar = select.kth_largest(sizes.copy(), min(k, sizes.size))
+            above = np.flatnonzero(sizes > bar)
+            ties = np.flatnonzero(sizes == bar)[: min(k, sizes.size) - len(above)]
+            for chosen in (above, ties):
+                S.ravel()[chosen] = rest.ravel()[chosen]
+        history.append(float(np.linalg.norm(rest - S) / scale))
+        if step is not None and step(history[-1]):
+            break
+        small = n_iter > 1 and history[-2] ** 2 - history[-1] ** 2 <= tol**2
+        if small or history[-1] <= tol:
+            converged = True
+            break
+    return LowRankPlusSparse(
+        L, sparse.csr_array(S), Vt, s, history[-1], n_iter, converged, history
+    )
+
+
+@validate_params(
+    {
+        "M": ["array-like"],
+        "rank": [Interval(Integral, 1, None, closed="left")],
+        "k": [Interval(Integral, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def low_rank_plus_sparse(M, rank, k, *, tol=1e-7, max_iter=200, random_state=None):
+    r"""Approximate a matrix by one of given rank plus one with k entries.
+
+    Lowers :math:`\|M - L - S\|_F` by alternating exact minimization over L and S.
+    The error never rises; the problem is not convex, and the answer may be a local
+    minimum. Use :class:`RobustPCA` when neither rank nor number is known.
+
+    Parameters
+    ----------
+    M : array-like of shape (n_rows, n_columns)
+        The matrix.
+    rank : int
+        Rank of L.
+    k : int
+        Number of entries of S.
+    tol : float, default=1e-7
+        Stop when the squared error relative to that of zero falls by at most the
+        square of `tol` in one iteration, or is below it.
+    max_iter : int, default=200
+        Largest number of iterations.
+    random_state : int, RandomState instance or None, default=None
+        Draws start vectors of truncated decompositions.
+
+    Returns
+    -------
+    result : LowRankPlusSparse
+        With ``low_rank``, ``sparse``, ``components``, ``singular_values``,
+        ``residual``, ``n_iter``, ``converged`` and ``history``.
+
+    See Also
+    --------
+    RobustPCA : As an estimator, with a convex method.
+
+    References
+    ----------
+    .. [1] T. Zhou, D. Tao, "GoDec: randomized low-rank & sparse matrix decomposition
+       in noisy case", ICML, 2011.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsestat.decomposition import low_rank_plus_sparse
+    >>> rng = np.random.default_rng(0)
+    >>> M = np.outer(rng.standard_normal(20), rng.standard_normal(30))
+    >>> M[3, 4] += 10.0
+    >>> low_rank_plus_sparse(M, 1, 1, random_state=0).sparse.nonzero()
+    (array([3]...), array([4]...))
+    """
+    M = check_matrix(M, "M", dtype=(np.float64,))
+    if rank > min(M.shape):
+        raise ValueError(f"rank={rank} exceeds the smaller side of M, {min(M.shape)}.")
+    result = go_dec(
+        M,
+        rank,
+        k,
+        tol=tol,
+        max_iter=max_iter,
+        rng=check_random_state(random_state),
+    )
+    object.__setattr__(result, "sparse", align_sparse_interface(result.sparse))
+    return result

@@ -1,0 +1,169 @@
+"""Robust PCA: cvxpy, optimality conditions, exact recovery, missing entries."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sparsestat.decomposition import RobustPCA, low_rank_plus_sparse
+from sparsestat.exceptions import ConvergenceWarning
+
+
+@pytest.fixture
+def rng(global_random_seed):
+    return np.random.default_rng(global_random_seed)
+
+
+def corrupted(shape, rank, share, rng):
+    """Return a low-rank and a sparse matrix."""
+    L = rng.standard_normal((shape[0], rank)) @ rng.standard_normal((rank, shape[1]))
+    hit = rng.random(shape) < share
+    S = np.where(hit, 10.0 * np.abs(L).mean() * rng.uniform(-1, 1, shape), 0.0)
+    return L, S
+
+
+@pytest.mark.parametrize("hidden", [0.0, 0.2])
+def test_convex_method_agrees_with_cvxpy(hidden, rng):
+    cp = pytest.importorskip("cvxpy")
+    X = rng.standard_normal((20, 15))
+    mask = rng.random(X.shape) >= hidden
+    lam = 0.3
+    model = RobustPCA(lam=lam, tol=1e-6, max_iter=5000).fit(
+        X, mask=mask if hidden else None
+    )
+    L = cp.Variable(X.shape)
+    known = cp.multiply(mask.astype(float), X - L)
+    problem = cp.Problem(cp.Minimize(cp.normNuc(L) + lam * cp.sum(cp.abs(known))))
+    problem.solve(solver=cp.CLARABEL)
+    assert_allclose(model.objective_, problem.value, rtol=1e-5)
+
+
+def test_duality_gap_can_be_recomputed(rng):
+    X = rng.standard_normal((40, 25))
+    model = RobustPCA(random_state=0, tol=1e-6, max_iter=5000).fit(X)
+    lam, Y, L = 1 / np.sqrt(40), model.dual_, model.low_rank_
+    assert np.linalg.norm(Y, 2) <= 1 + 1e-12 and np.abs(Y).max() <= lam + 1e-12
+    primal = np.linalg.norm(L, "nuc") + lam * np.abs(X - L).sum()
+    assert_allclose(model.objective_, primal, rtol=1e-9)
+    details = model.certificate_.details
+    assert_allclose(details["dual_objective"], np.vdot(X, Y), rtol=1e-9)
+    gap = (primal - np.vdot(X, Y)) / primal
+    assert -1e-12 <= gap <= 1e-6
+    assert model.certificate_.satisfied and model.certificate_.kind == "duality_gap"
+
+
+def test_optimality_conditions(rng):
+    L, S = corrupted((60, 50), 3, 0.05, rng)
+    model = RobustPCA(random_state=0, tol=1e-8, max_iter=5000).fit(L + S)
+    Y, lam, V = model.dual_, 1 / np.sqrt(60), model.components_
+    E = model.sparse_.toarray()
+    big = np.abs(E) > 1e-3
+    assert_allclose(Y[big], lam * np.sign(E[big]), atol=1e-4)
+    U = model.low_rank_ @ V.T / model.singular_values_
+    assert_allclose(Y @ V.T, U, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["ialm", "altproj", "godec"])
+def test_parts_are_recovered(method, rng):
+    L, S = corrupted((120, 90), 4, 0.05, rng)
+    arguments = {} if method == "ialm" else {"n_components": 4}
+    share = (S != 0).mean()
+    model = RobustPCA(
+        method=method, sparsity=share, tol=1e-7, random_state=0, **arguments
+    )
+    model.fit(L + S)
+    assert model.rank_ == 4
+    assert np.linalg.norm(model.low_rank_ - L) <= 1e-5 * np.linalg.norm(L)
+    assert np.linalg.norm(model.sparse_.toarray() - S) <= 1e-5 * np.linalg.norm(L)
+    assert_allclose(model.components_ @ model.components_.T, np.eye(4), atol=1e-10)
+
+
+def test_a_problem_like_the_published_one_is_recovered(rng):
+    L, S = corrupted((200, 200), 10, 0.05, rng)
+    model = RobustPCA(3, random_state=0).fit(L + S)
+    assert model.components_.shape == (3, 200)
+    assert model.rank_ == 10 and model.certificate_.satisfied
+    assert np.linalg.norm(model.low_rank_ - L) <= 1e-5 * np.linalg.norm(L)
+
+
+def test_heavy_corruption_at_a_known_rank(rng):
+    L, S = corrupted((400, 400), 5, 0.4, rng)
+    model = RobustPCA(5, method="altproj", tol=1e-7, random_state=0).fit(L + S)
+    assert np.linalg.norm(model.low_rank_ - L) <= 1e-6 * np.linalg.norm(L)
+
+
+def test_missing_entries_are_filled_in(rng):
+    L, S = corrupted((80, 60), 2, 0.03, rng)
+    mask = rng.random(L.shape) > 0.2
+    X = np.where(mask, L + S, 1e6)  # what is hidden is not read
+    model = RobustPCA(random_state=0, tol=1e-6, max_iter=5000).fit(X, mask=mask)
+    assert np.linalg.norm(model.low_rank_ - L) <= 1e-3 * np.linalg.norm(L)
+    assert not model.sparse_.toarray()[~mask].any()
+
+
+def test_codes_of_new_samples_ignore_gross_errors(rng):
+    L, S = corrupted((200, 60), 3, 0.05, rng)
+    model = RobustPCA(random_state=0).fit((L + S)[:150])
+    found = model.inverse_transform(model.transform((L + S)[150:]))
+    assert np.linalg.norm(found - L[150:]) <= 1e-2 * np.linalg.norm(L[150:])
+
+
+def test_alternating_exact_steps_never_raise_the_error(rng):
+    M = rng.standard_normal((40, 30))
+    result = low_rank_plus_sparse(M, 3, 50, random_state=0)
+    assert (np.diff(result.history) <= 1e-12).all()
+    assert result.sparse.nnz <= 50
+    assert np.linalg.matrix_rank(result.low_rank) == 3
+    rest = np.linalg.norm(M - result.low_rank - result.sparse.toarray())
+    assert_allclose(result.residual, rest / np.linalg.norm(M), rtol=1e-10)
+
+
+def test_zero_matrix_has_rank_zero():
+    for arguments in ({}, {"method": "altproj", "n_components": 1}):
+        model = RobustPCA(**arguments).fit(np.zeros((5, 4)))
+        assert model.rank_ == 0 and model.sparse_.nnz == 0
+        assert model.certificate_.satisfied
+
+
+def test_single_precision_is_kept(rng):
+    L, S = corrupted((50, 40), 2, 0.05, rng)
+    X = (L + S).astype(np.float32)
+    model = RobustPCA(random_state=0).fit(X)
+    assert model.low_rank_.dtype == model.transform(X).dtype == np.float32
+
+
+def test_same_seed_same_answer(rng):
+    L, S = corrupted((120, 100), 2, 0.05, rng)
+    one, two = (RobustPCA(random_state=0).fit(L + S).low_rank_ for _ in range(2))
+    assert_array_equal(one, two)
+
+
+def test_too_few_iterations_warn_once(rng):
+    X = rng.standard_normal((20, 15))
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter") as caught:
+        model = RobustPCA(max_iter=2).fit(X)
+    assert len(caught) == 1 and not model.certificate_.satisfied
+
+
+def test_bad_input_is_explained(rng):
+    X = rng.standard_normal((6, 5))
+    with pytest.raises(ValueError, match="needs the rank"):
+        RobustPCA(method="altproj").fit(X)
+    with pytest.raises(ValueError, match="exceeds the smaller side"):
+        RobustPCA(6, method="godec").fit(X)
+    mask = np.ones(X.shape, dtype=bool)
+    mask[2] = False
+    with pytest.raises(ValueError, match="every entry of row 2"):
+        RobustPCA().fit(X, mask=mask)
+    with pytest.raises(ValueError, match="every entry of column 2"):
+        RobustPCA().fit(X.T, mask=mask.T)
+    with pytest.raises(ValueError, match="boolean array of shape"):
+        RobustPCA().fit(X, mask=mask[:3])
+    with pytest.raises(ValueError, match="does not take a mask"):
+        RobustPCA(2, method="altproj").fit(X, mask=mask)
+    with pytest.raises(ValueError, match="exceeds the smaller side"):
+        low_rank_plus_sparse(X, 7, 2)
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        RobustPCA().fit(X * 1j)
