@@ -23,7 +23,7 @@ __all__ = ["masked_spgemm", "spgemm"]
 _INT32_MAX = np.iinfo(np.int32).max
 _ALWAYS_ONE_PASS = 1 << 22  # entries up to which an upper bound is simply allocated
 _LOOSE = 2  # how far above the estimate an upper bound may be
-_CHUNKS_PER_THREAD = 8
+_CHUNKS_PER_THREAD = 16
 
 
 def spgemm(A, B, *, mask=None, sort=True, n_jobs=None):
