@@ -57,7 +57,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
     reg_mode : {"relative", "absolute"}, default="relative"
         "relative" multiplies `reg` by the median cost.
     metric : str, default="sqeuclidean"
-        "sqeuclidean", "euclidean", "cityblock" or "cosine": the cost between two samples.
+        The cost between two samples: "sqeuclidean", "euclidean", "cityblock" or
+        "cosine".
     method : {"auto", "sns", "sinkhorn", "proximal"}, default="auto"
         As in :func:`sinkhorn`.
     reg_m : float or tuple of two floats, default=None

@@ -334,7 +334,8 @@ def sinkhorn_points(
     b : array-like of shape (m,), default=None
         Masses of `Y`.
     metric : str, default="sqeuclidean"
-        "sqeuclidean", "euclidean", "cityblock" or "cosine": the cost between two points.
+        The cost between two points: "sqeuclidean", "euclidean", "cityblock" or
+        "cosine".
     reg : float, default=None
         Entropic strength in units of the cost. Exactly one of `reg` and `eta`.
     eta : float, default=None
