@@ -15,11 +15,13 @@ from sparsestat.decomposition._projections import (
     project_topk,
 )
 from sparsestat.decomposition._robust_pca import RobustPCA
+from sparsestat.decomposition._semi_nmf import SemiNMF
 
 __all__ = [
     "OnlineOrthogonalDictionary",
     "OrthogonalDictionary",
     "RobustPCA",
+    "SemiNMF",
     "abs_topk_code",
     "low_rank_plus_sparse",
     "monarch_matmul",

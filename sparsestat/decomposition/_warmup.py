@@ -7,6 +7,7 @@ import numpy as np
 
 from sparsestat.decomposition import (
     RobustPCA,
+    SemiNMF,
     abs_topk_code,
     project_nm,
     project_topk,
@@ -26,4 +27,5 @@ def warmup():
         project_topk(W, 3)
         project_nm(W)
         project_nm(W, 1, 2)
+    SemiNMF(2, tol=1.0, random_state=0).fit(W)
     RobustPCA(1, method="altproj", tol=1.0, random_state=0).fit(W)

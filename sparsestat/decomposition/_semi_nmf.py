@@ -1,0 +1,334 @@
+"""Semi-non-negative factorisation, with sparse components if wanted."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import linalg
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.cluster import KMeans
+from sklearn.utils import check_random_state
+from sklearn.utils.extmath import randomized_svd
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sparsestat._utils.base import SparsestatEstimator
+from sparsestat._utils.compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    fit_context,
+)
+from sparsestat._utils.progress import FitProgress
+from sparsestat._utils.results import Certificate, warn_if_unsatisfied
+from sparsestat._utils.validation import read_only, refuse_complex
+from sparsestat.decomposition import _kernels_nnls as kernels
+from sparsestat.decomposition._codes import select_topk
+
+__all__ = ["SemiNMF"]
+
+_SWEEPS = 5  # of non-negative least squares in each iteration of "hals"
+_EPS = 1e-12
+
+
+class SemiNMF(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    SparsestatEstimator,
+):
+    r"""Factorisation with non-negative codes and free components.
+
+    Minimizes
+
+    .. math:: \|X - G H\|_F^2 \quad \text{over} \quad G \ge 0
+
+    with G the codes and H `components_`. Use it in place of
+    :class:`sklearn.decomposition.NMF` for data with negative entries, or as k-means
+    with soft memberships. With `feature_density` every component keeps only its
+    largest entries. Read more in the :ref:`User Guide <semi_nmf>`.
+
+    Parameters
+    ----------
+    n_components : int, default=8
+        Number of components.
+    feature_density : float, default=None
+        Share of the features that a component may use, in (0, 1]. None means all.
+    solver : {"hals", "mu"}, default="hals"
+        Five sweeps of coordinate descent an iteration, or one multiplicative
+        update, which is slower and never reaches zero.
+    init : {"svd", "kmeans", "random"} or array-like, default="svd"
+        First codes; an array has shape (n_samples, n_components).
+    tol : float, default=1e-6
+        Stop when the objective falls by at most ``tol * ||X||_F^2``.
+    max_iter : int, default=500
+        Largest number of iterations.
+    random_state : int, RandomState instance or None, default=None
+        Draws the first codes.
+    verbose : int, default=0
+        At 1 and above, log a line per iteration.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Components, free in sign.
+    reconstruction_err_ : float
+        ``||X - G H||_F`` of the answer.
+    objective_history_ : ndarray of shape (n_iter_,)
+        Squared error at each iteration; never rises without `feature_density`.
+    certificate_ : Certificate
+        Kind ``monotone_bound``: the last change of the squared error, relative to
+        the squared norm of X.
+    n_iter_ : int
+        Number of iterations.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    sklearn.decomposition.NMF : Both factors non-negative.
+    OrthogonalDictionary : Orthogonal atoms, codes free in sign.
+
+    Notes
+    -----
+    An iteration costs O(nnz(X) n_components + (n_samples + n_features)
+    n_components^2). Sparse X stays sparse. The problem is not convex. With
+    `feature_density` the objective may rise, and the best iterate is returned.
+
+    References
+    ----------
+    .. [1] C. Ding, T. Li, M. Jordan, "Convex and semi-nonnegative matrix
+       factorizations", IEEE TPAMI 32, 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsestat.decomposition import SemiNMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((50, 2)) @ rng.standard_normal((2, 20))
+    >>> model = SemiNMF(2, random_state=0).fit(X)
+    >>> bool(model.reconstruction_err_ < 0.05 * np.linalg.norm(X))
+    True
+    """
+
+    _parameter_constraints = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "feature_density": [Interval(Real, 0, 1, closed="right"), None],
+        "solver": [StrOptions({"hals", "mu"})],
+        "init": [StrOptions({"svd", "kmeans", "random"}), "array-like"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_components=8,
+        *,
+        feature_density=None,
+        solver="hals",
+        init="svd",
+        tol=1e-6,
+        max_iter=500,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.feature_density = feature_density
+        self.solver = solver
+        self.init = init
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Factorise X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data. Never densified or modified.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        X = self._validate(X, reset=True)
+        dtype, X = X.dtype, X.astype(np.float64)
+        G = self._start(X, check_random_state(self.random_state))
+        dense = X.data if hasattr(X, "tocsr") else X
+        total = float(np.vdot(dense, dense))
+        history, best, change = [], (np.inf, None), np.inf
+        with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
+            for _ in range(self.max_iter):
+                H = _free_factor(X, G)
+                if self.feature_density is not None:
+                    H, G = self._sparsify(H, G)
+                P, Q = np.ascontiguousarray(X @ H.T), H @ H.T
+                if self.solver == "hals":
+                    kernels.nnls_rows(read_only(P), read_only(Q), G, _SWEEPS, 0.0)
+                else:
+                    G = _multiply(P, Q, G)
+                error = max(total - 2 * np.vdot(P, G) + np.vdot(G.T @ G, Q), 0.0)
+                history.append(float(error))
+                if error < best[0]:
+                    best = error, H
+                if len(history) > 1 and total > 0:
+                    change = abs(history[-2] - error) / total
+                if total == 0:
+                    change = 0.0
+                if progress.step(objective=error) or change <= self.tol:
+                    break
+        self.components_ = best[1].astype(dtype)
+        codes = self._solve(X, best[1])
+        self.reconstruction_err_ = _distance(X, codes, best[1])
+        self.objective_history_ = np.array(history)
+        self.n_iter_ = len(history)
+        self.certificate_ = Certificate(
+            "monotone_bound",
+            float(change),
+            float(self.tol),
+            bool(change <= self.tol),
+            "last change of the squared error / squared norm of X",
+            {"squared_error": self.reconstruction_err_**2},
+        )
+        warn_if_unsatisfied(
+            self.certificate_,
+            "SemiNMF did not converge: the last change",
+            "Raise max_iter or tol.",
+        )
+        return self
+
+    def _validate(self, X, *, reset):
+        refuse_complex(X)
+        return validate_data(
+            self,
+            X,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            order="C",
+            reset=reset,
+        )
+
+    def _start(self, X, rng):
+        """Return positive codes of shape (n_samples, n_components)."""
+        n, k = X.shape[0], self.n_components
+        if not isinstance(self.init, str):
+            G = np.array(self.init, dtype=np.float64)
+            if G.shape != (n, k) or not np.isfinite(G).all() or (G < 0).any():
+                raise ValueError(
+                    f"init must be a finite, non-negative array of shape ({n}, {k}), "
+                    f"got shape {G.shape}."
+                )
+            return np.ascontiguousarray(G)
+        G = rng.random_sample((n, k))
+        rank = min(k, *X.shape)
+        if self.init == "svd":
+            U, s, _ = randomized_svd(X, rank, random_state=rng)
+            G[:, :rank] = np.maximum(U * np.sqrt(s), 0.01 * np.sqrt(s[0]) * G[:, :rank])
+        elif self.init == "kmeans":
+            k_means = KMeans(min(k, n), n_init=1, random_state=rng)
+            labels = k_means.fit(X).labels_
+            G = 0.2 + np.eye(k)[labels]
+        return np.ascontiguousarray(G + _EPS)
+
+    def _sparsify(self, H, G):
+        """Keep the largest entries of each component; put scales into it."""
+        keep = int(np.ceil(self.feature_density * H.shape[1]))
+        norms = np.linalg.norm(G, axis=0)
+        scale = np.where(norms > 0, norms, 1.0)
+        H = select_topk(np.ascontiguousarray(H), keep, True).toarray()
+        return H * scale[:, None], G / scale
+
+    def _solve(self, X, H):
+        """Return the non-negative codes of X for given components."""
+        P, Q = np.ascontiguousarray(X @ H.T), H @ H.T
+        G = np.zeros(P.shape)
+        k = len(Q)
+        work = np.empty(k, dtype=np.int64), np.empty((k, k)), np.empty(k)
+        # Coordinate descent crawls when components are nearly dependent.
+        kernels.nnls_active_set(read_only(P), read_only(Q), G, *work)
+        return G
+
+    def transform(self, X):
+        """Return non-negative codes, by non-negative least squares.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_components)
+            The codes.
+        """
+        check_is_fitted(self)
+        X = self._validate(X, reset=False)
+        H = self.components_.astype(np.float64)
+        return self._solve(X.astype(np.float64), H).astype(X.dtype)
+
+    def inverse_transform(self, X):
+        """Return the samples that codes stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            ``X @ components_``.
+        """
+        check_is_fitted(self)
+        return np.asarray(X) @ self.components_
+
+    @property
+    def _n_features_out(self):
+        return self.components_.shape[0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _free_factor(X, G):
+    """Return the least-squares components of given codes."""
+    gram = G.T @ G
+    ridge = _EPS * max(np.trace(gram) / len(gram), np.finfo(float).tiny)
+    gram[np.diag_indices_from(gram)] += ridge
+    right = np.asarray((X.T @ G).T)
+    try:
+        return linalg.cho_solve(linalg.cho_factor(gram), right)
+    except linalg.LinAlgError:  # codes that are dependent to rounding
+        return linalg.lstsq(gram, right)[0]
+
+
+def _multiply(P, Q, G):
+    """Return the codes after one multiplicative update."""
+    up, down = np.maximum(P, 0), np.maximum(-P, 0)
+    Q_up, Q_down = np.maximum(Q, 0), np.maximum(-Q, 0)
+    ratio = (up + G @ Q_down) / np.maximum(down + G @ Q_up, _EPS**2)
+    return G * np.sqrt(ratio)
+
+
+def _distance(X, G, H):
+    """Return ``||X - G H||_F``, by blocks of rows."""
+    total = 0.0
+    for s in range(0, X.shape[0], 1024):
+        block = X[s : s + 1024]
+        block = block.toarray() if hasattr(block, "toarray") else block
+        total += np.linalg.norm(block - G[s : s + 1024] @ H) ** 2
+    return float(np.sqrt(total))

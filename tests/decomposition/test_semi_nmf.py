@@ -1,0 +1,99 @@
+"""Semi-NMF: scipy's NNLS, a closed form, monotone steps, recovery."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+from scipy.optimize import nnls
+
+from sparsestat.decomposition import SemiNMF
+from sparsestat.exceptions import ConvergenceWarning
+
+
+@pytest.fixture
+def rng(global_random_seed):
+    return np.random.default_rng(global_random_seed)
+
+
+def test_codes_are_those_of_scipy(rng):
+    X = rng.standard_normal((30, 12))
+    model = SemiNMF(4, random_state=0, max_iter=5000).fit(X)
+    expected = np.array([nnls(model.components_.T, x)[0] for x in X])
+    assert_allclose(model.transform(X), expected, atol=1e-7)
+    error = np.linalg.norm(X - expected @ model.components_)
+    assert_allclose(model.reconstruction_err_, error, rtol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["hals", "mu"])
+@pytest.mark.parametrize("init", ["svd", "kmeans", "random"])
+def test_the_objective_never_rises(solver, init, rng):
+    X = rng.standard_normal((60, 20))
+    model = SemiNMF(5, solver=solver, init=init, random_state=0, max_iter=5000).fit(X)
+    total = (X**2).sum()
+    assert (np.diff(model.objective_history_) <= 1e-12 * total).all()
+    assert model.certificate_.satisfied
+    assert model.reconstruction_err_**2 <= model.objective_history_[-1] + 1e-9 * total
+
+
+def test_one_component_has_a_closed_form(rng):
+    # Positive first left singular vector: the best rank-one matrix is feasible.
+    X = np.outer(1 + rng.random(20), rng.standard_normal(9))
+    X += 0.01 * rng.standard_normal(X.shape)
+    s = np.linalg.svd(X, compute_uv=False)
+    model = SemiNMF(1, tol=1e-15, max_iter=2000, random_state=0).fit(X)
+    assert_allclose(model.reconstruction_err_, np.sqrt((s[1:] ** 2).sum()), rtol=1e-8)
+
+
+@pytest.mark.parametrize("init", ["kmeans", "svd"])
+def test_separable_codes_are_recovered(init, rng):
+    k, n = 4, 80
+    G = np.zeros((n, k))
+    G[np.arange(n), np.arange(n) % k] = 1 + rng.random(n)
+    X = G @ rng.standard_normal((k, 30))
+    model = SemiNMF(k, init=init, tol=1e-14, max_iter=5000, random_state=0).fit(X)
+    assert model.reconstruction_err_ <= 1e-6 * np.linalg.norm(X)
+
+
+def test_sparse_components_keep_their_share(rng):
+    k, d = 3, 40
+    H = np.zeros((k, d))
+    for j in range(k):
+        H[j, 10 * j : 10 * j + 10] = rng.standard_normal(10) + 2
+    X = rng.random((200, k)) @ H
+    model = SemiNMF(k, feature_density=0.25, random_state=0, tol=1e-12).fit(X)
+    assert ((model.components_ != 0).sum(axis=1) <= 10).all()
+    assert model.reconstruction_err_ <= 1e-3 * np.linalg.norm(X)
+
+
+def test_sparse_data_give_the_dense_answer(rng):
+    X = rng.standard_normal((50, 20)) * (rng.random((50, 20)) < 0.3)
+    dense = SemiNMF(3, random_state=0, max_iter=2000).fit(X)
+    thin = SemiNMF(3, random_state=0, max_iter=2000).fit(sparse.csr_array(X))
+    assert_allclose(thin.components_, dense.components_, atol=1e-8)
+    assert_allclose(thin.reconstruction_err_, dense.reconstruction_err_, rtol=1e-8)
+    assert_allclose(thin.transform(sparse.csc_array(X)), dense.transform(X), atol=1e-8)
+
+
+def test_zero_data_give_zero_components():
+    model = SemiNMF(2, random_state=0).fit(np.zeros((6, 4)))
+    assert not model.components_.any() and model.certificate_.satisfied
+
+
+def test_a_given_start_is_used_and_checked(rng):
+    X = rng.standard_normal((10, 5))
+    start = rng.random((10, 2))
+    before = start.copy()
+    SemiNMF(2, init=start, max_iter=1000).fit(X)
+    assert_allclose(start, before)
+    for bad in (start[:5], -start, start * np.nan):
+        with pytest.raises(ValueError, match="non-negative array of shape"):
+            SemiNMF(2, init=bad).fit(X)
+    with pytest.raises(ValueError, match="'feature_density'"):
+        SemiNMF(2, feature_density=0.0).fit(X)
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        SemiNMF(2).fit(X * 1j)
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter"):
+        SemiNMF(2, max_iter=1, random_state=0).fit(X)
