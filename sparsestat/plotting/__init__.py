@@ -7,10 +7,12 @@ from sparsestat.plotting._certificates import CertificateDisplay
 from sparsestat.plotting._convergence import ConvergenceDisplay
 from sparsestat.plotting._embedding import EmbeddingDisplay
 from sparsestat.plotting._path import RegularizationPathDisplay
+from sparsestat.plotting._transport import TransportPlanDisplay
 
 __all__ = [
     "CertificateDisplay",
     "ConvergenceDisplay",
     "EmbeddingDisplay",
     "RegularizationPathDisplay",
+    "TransportPlanDisplay",
 ]
