@@ -131,8 +131,8 @@ def run(quick=False):
         "Processor seconds of one fit, one thread, median over seeds. Seeds 100 and "
         "up, which no default was chosen on. MiniBatchDictionaryLearning: one epoch, "
         "early stopping off, coordinate descent, at most 5 seeds.",
-        "Batch methods and FastICA visit all samples many times. One pass of 200 steps is "
-        "not enough for 50 atoms and more: there FastICA and the batch methods win.",
+        "Batch methods and FastICA visit all samples many times. One pass of 200 steps "
+        "is not enough for 50 atoms and more: there FastICA and the batch methods win.",
     ]
     if not quick:
         notes.append(

@@ -79,19 +79,25 @@ def topk_of_rows(U, k, signed, keys, indices, values, counts):
 
 
 @njit(cache=True, nogil=True)
-def keep_two_of_four(w, scores, out):
-    """Zero all but the two largest scores of every four; ties: the first."""
+def keep_two_of_four(w, out):
+    """Zero all but the two largest magnitudes of every four; ties: the first."""
     zero = w[0] * 0
-    for g in range(0, len(w), 4):
-        a, b, c, d = scores[g], scores[g + 1], scores[g + 2], scores[g + 3]
-        # Each comparison has one loser; who loses at most once is kept. An entry
-        # that comes first wins a tie.
-        ab, ac, ad = a >= b, a >= c, a >= d
-        bc, bd, cd = b >= c, b >= d, c >= d
-        out[g] = w[g] if (not ab) + (not ac) + (not ad) < 2 else zero
-        out[g + 1] = w[g + 1] if ab + (not bc) + (not bd) < 2 else zero
-        out[g + 2] = w[g + 2] if ac + bc + (not cd) < 2 else zero
-        out[g + 3] = w[g + 3] if ad + bd + cd < 2 else zero
+    for q in range(len(w) // 4):
+        g = 4 * q
+        u, v, x, y = w[g], w[g + 1], w[g + 2], w[g + 3]
+        a, b, c, d = abs(u), abs(v), abs(x), abs(y)
+        # Each comparison has one loser, and who loses at most once is kept; of
+        # equals the first wins. Integers, for a loop without branches.
+        ab = 1 if a >= b else 0
+        ac = 1 if a >= c else 0
+        ad = 1 if a >= d else 0
+        bc = 1 if b >= c else 0
+        bd = 1 if b >= d else 0
+        cd = 1 if c >= d else 0
+        out[g] = u if ab + ac + ad > 1 else zero
+        out[g + 1] = v if bc + bd - ab > 0 else zero
+        out[g + 2] = x if cd - ac - bc > -1 else zero
+        out[g + 3] = y if ad + bd + cd < 2 else zero
 
 
 @njit(cache=True, nogil=True)

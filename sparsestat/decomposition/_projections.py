@@ -138,16 +138,16 @@ def project_nm(W, n=2, m=4, *, axis=-1, importance=None):
     if turned:
         W = np.ascontiguousarray(W.T)
         weights = None if weights is None else weights.T
-    scores = np.abs(W)
-    if weights is not None:
-        # Square roots: squares of small float32 entries would underflow to ties.
-        scores *= np.sqrt(weights)
     out = np.empty_like(W)
-    flat = read_only(W.ravel()), read_only(scores.ravel())
-    if (n, m) == (2, 4):
-        kernels.keep_two_of_four(*flat, out.ravel())
+    flat = read_only(W.ravel())
+    if weights is None and (n, m) == (2, 4):
+        kernels.keep_two_of_four(flat, out.ravel())
     else:
-        kernels.keep_n_of_m(*flat, n, m, out.ravel())
+        scores = np.abs(W)
+        if weights is not None:
+            # Square roots: squares of small float32 entries would become ties.
+            scores *= np.sqrt(weights)
+        kernels.keep_n_of_m(flat, read_only(scores.ravel()), n, m, out.ravel())
     return np.ascontiguousarray(out.T) if turned else out
 
 
