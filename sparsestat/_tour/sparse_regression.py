@@ -127,7 +127,7 @@ def _problems():
             "Lasso",
             digits.data,
             (digits.target == 8).astype(float),
-            {"alpha": 1e-3, "tol": TOL},
+            {"alpha": 3e-4, "tol": TOL},
             pipeline=products,
         ),
     ]
