@@ -5,6 +5,7 @@
 
 from sparsestat.plotting._certificates import CertificateDisplay
 from sparsestat.plotting._convergence import ConvergenceDisplay
+from sparsestat.plotting._dictionary import DictionaryDisplay
 from sparsestat.plotting._embedding import EmbeddingDisplay
 from sparsestat.plotting._path import RegularizationPathDisplay
 from sparsestat.plotting._transport import TransportPlanDisplay
@@ -12,6 +13,7 @@ from sparsestat.plotting._transport import TransportPlanDisplay
 __all__ = [
     "CertificateDisplay",
     "ConvergenceDisplay",
+    "DictionaryDisplay",
     "EmbeddingDisplay",
     "RegularizationPathDisplay",
     "TransportPlanDisplay",

@@ -1,0 +1,177 @@
+"""Tour, dictionaries: patches of a photograph, and moving spots on a background."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import time
+
+import numpy as np
+from scipy.fft import dctn, idctn
+from sklearn.decomposition import PCA
+
+import sparsestat
+from sparsestat._tour._section import Mark, Plot, SectionResult, Table
+from sparsestat._utils.parallel import single_blas_thread
+from sparsestat.datasets import load_image_patches
+from sparsestat.decomposition import (
+    OnlineOrthogonalDictionary,
+    OrthogonalDictionary,
+    RobustPCA,
+    abs_topk_code,
+)
+from sparsestat.plotting import DictionaryDisplay
+
+NAME = "dictionaries"
+TITLE = "Dictionaries and factorisations"
+ORDER = 40
+N_STEPS = 4
+KEPT = (2, 4, 8, 16)
+
+
+def run(progress):
+    """Code patches with few atoms; separate a background; return the findings."""
+    progress("compiling the kernels (once, then cached)")
+    sparsestat.warmup(["decomposition"])
+    with single_blas_thread():
+        progress("dictionaries of image patches")
+        codes, errors, batch = _patches()
+        progress("background and moving spots")
+        frames, parts, figure = _background()
+    progress("drawing")
+    plots = [
+        Plot(
+            DictionaryDisplay.from_estimator(batch, shape=(8, 8)).figure_,
+            "64 orthogonal atoms learned from patches of 8 by 8 pixels.",
+        ),
+        Plot(figure, "A frame, its low-rank and its sparse part."),
+    ]
+    k = KEPT[1]
+    finding = (
+        f"With {k} of 64 coefficients, other patches are off by "
+        f"{errors['OrthogonalDictionary', k]:.3f} of their norm in the learned "
+        f"dictionary, by {errors['DCT', k]:.3f} in the cosine basis and by "
+        f"{errors['PCA', k]:.3f} in that of principal components. {parts}"
+    )
+    return SectionResult(finding, [codes, frames], plots)
+
+
+def _patches():
+    data = load_image_patches(n_patches=20_000, patch_size=8, random_state=0).data
+    train, test = data[:15_000], data[15_000:]
+    fits = {}
+    for name, model in (
+        ("OrthogonalDictionary", OrthogonalDictionary(p=3, tol=5e-3, random_state=0)),
+        (
+            "OnlineOrthogonalDictionary",
+            OnlineOrthogonalDictionary(max_iter=5, random_state=0),
+        ),
+        ("PCA", PCA(random_state=0)),
+    ):
+        start = time.perf_counter()
+        model.fit(train)
+        fits[name] = model, time.perf_counter() - start
+    norm = np.linalg.norm(test)
+    errors, rows = {}, []
+    for name in (*fits, "DCT"):
+        if name == "DCT":
+            images = test.reshape(-1, 8, 8)
+            full = dctn(images, axes=(1, 2), norm="ortho").reshape(test.shape)
+        else:
+            full = test @ fits[name][0].components_.T
+        for k in KEPT:
+            kept = abs_topk_code(full, k).toarray()
+            if name == "DCT":
+                back = idctn(kept.reshape(-1, 8, 8), axes=(1, 2), norm="ortho")
+                back = back.reshape(test.shape)
+            else:
+                back = kept @ fits[name][0].components_
+            errors[name, k] = np.linalg.norm(test - back) / norm
+        seconds = f"{fits[name][1]:.2f} s" if name in fits else "none"
+        rows.append([name, *(f"{errors[name, k]:.3f}" for k in KEPT), seconds])
+    table = Table(
+        ("basis", *(f"{k} kept" for k in KEPT), "fit"),
+        rows,
+        note=(
+            "Relative error of other patches of the same picture when the k largest coefficients are "
+            "kept. Each basis is orthogonal, so that this is the best k-sparse code in "
+            "it. 15,000 patches of 8 by 8 pixels less their means."
+        ),
+        title="Sparse codes of image patches",
+        text_columns=1,
+    )
+    return table, errors, fits["OrthogonalDictionary"][0]
+
+
+def _background():
+    """Make frames from a photograph: changing light, and spots that move."""
+    picture = load_image_patches(n_patches=1, random_state=0).image[::7, ::8]
+    rng = np.random.default_rng(0)
+    n_frames = 60
+    light = 1.0 + 0.2 * np.sin(np.arange(n_frames) / 7.0)
+    shade = np.linspace(0, 1, picture.shape[1]) * np.ones(picture.shape)
+    L = np.outer(light, picture.ravel())
+    L += np.outer(0.2 * np.cos(np.arange(n_frames) / 11.0), shade.ravel())
+    S = np.zeros((n_frames, *picture.shape))
+    starts = rng.integers(5, 45, size=(3, 2))
+    for t in range(n_frames):
+        for j, (row, column) in enumerate(starts):
+            top = (row + (1 + j) * t) % (picture.shape[0] - 6)
+            left = (column + (3 - j) * t) % (picture.shape[1] - 6)
+            S[t, top : top + 6, left : left + 6] = (-1) ** j * 0.8
+    S = S.reshape(n_frames, -1)
+    rows, shown = [], {}
+    methods = {
+        "ialm": RobustPCA(random_state=0),
+        "altproj": RobustPCA(2, method="altproj", random_state=0),
+    }
+    for name, model in methods.items():
+        start = time.perf_counter()
+        model.fit(L + S)
+        seconds = time.perf_counter() - start
+        error = np.linalg.norm(model.low_rank_ - L) / np.linalg.norm(L)
+        certificate = model.certificate_
+        rows.append(
+            [
+                f"RobustPCA, {name}",
+                str(model.rank_),
+                f"{error:.0e}",
+                Mark(f"{certificate.value:.0e}", certificate.satisfied),
+                f"{seconds:.2f} s",
+            ]
+        )
+        shown[name] = model, error
+    pca = PCA(2).fit(L + S)
+    plain = pca.inverse_transform(pca.transform(L + S))
+    error = np.linalg.norm(plain - L) / np.linalg.norm(L)
+    rows.append(["PCA, rank 2", "2", f"{error:.0e}", "", ""])
+    table = Table(
+        ("method", "rank", "error", "certificate", "time"),
+        rows,
+        note=(
+            "60 frames of a photograph in changing light with three moving squares. "
+            "Error of the background relative to its norm. Certificate: duality gap "
+            "relative to the objective (ialm), residual relative to the data (altproj)."
+        ),
+        title="Background and moving spots",
+        text_columns=1,
+    )
+    model, best = shown["ialm"]
+    parts = (
+        f"Robust PCA finds the background behind moving squares to {best:.0e}, "
+        f"principal components to {error:.0e}."
+    )
+    return table, parts, _frame(L + S, model, picture.shape)
+
+
+def _frame(frames, model, shape, t=20):
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(8, 2.4), layout="constrained")
+    pictures = frames[t], model.low_rank_[t], model.sparse_.toarray()[t]
+    for ax, picture, title in zip(
+        axes, pictures, ("frame", "low rank", "sparse"), strict=True
+    ):
+        ax.imshow(picture.reshape(shape), cmap="gray")
+        ax.set_title(title, fontsize="medium")
+        ax.set_axis_off()
+    return figure
