@@ -92,9 +92,9 @@ def _patches():
         ("basis", *(f"{k} kept" for k in KEPT), "fit"),
         rows,
         note=(
-            "Relative error of other patches of the same picture when the k largest coefficients are "
-            "kept. Each basis is orthogonal, so that this is the best k-sparse code in "
-            "it. 15,000 patches of 8 by 8 pixels less their means."
+            "Relative error of other patches of the same picture when the k largest "
+            "coefficients are kept. Each basis is orthogonal, so that this is the best "
+            "k-sparse code in it. 15,000 patches of 8 by 8 pixels less their means."
         ),
         title="Sparse codes of image patches",
         text_columns=1,
