@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sparsestat.decomposition._calibrated import CalibratedSparseFactorization
 from sparsestat.decomposition._codes import abs_topk_code, topk_code
 from sparsestat.decomposition._low_rank_sparse import low_rank_plus_sparse
 from sparsestat.decomposition._monarch import monarch_matmul, project_monarch
@@ -18,6 +19,7 @@ from sparsestat.decomposition._robust_pca import RobustPCA
 from sparsestat.decomposition._semi_nmf import SemiNMF
 
 __all__ = [
+    "CalibratedSparseFactorization",
     "OnlineOrthogonalDictionary",
     "OrthogonalDictionary",
     "RobustPCA",

@@ -6,6 +6,7 @@
 import numpy as np
 
 from sparsestat.decomposition import (
+    CalibratedSparseFactorization,
     RobustPCA,
     SemiNMF,
     abs_topk_code,
@@ -28,4 +29,5 @@ def warmup():
         project_nm(W)
         project_nm(W, 1, 2)
     SemiNMF(2, tol=1.0, random_state=0).fit(W)
+    CalibratedSparseFactorization(3, tol=1.0, random_state=0).fit(W)
     RobustPCA(1, method="altproj", tol=1.0, random_state=0).fit(W)
