@@ -100,7 +100,7 @@ def solve_entropic(cost, a, b, request):
     want = _wanted_plan(request, cost)
     # The last pass recomputes everything from g alone, entries included.
     state = problem.evaluate(
-        problem.centred(state.g), eps, _PLAN_TAU if want == "sparse" else 2.0
+        problem.centred(state.g), eps, _PLAN_TAU if want == "sparse" else 2.0, 0.03
     )
     rounded, forbidden = problem.rounded(state, eps)
     dual_bound = -(problem.a @ state.shift) + problem.b @ state.g
@@ -137,6 +137,8 @@ def solve_entropic(cost, a, b, request):
             "lower_bound": float(mass * dual_bound),
             "proved": not forbidden,
             "reg": float(eps),
+            # Relative to its row's (or column's) mass, what the plan leaves out.
+            "plan_threshold": float(state.tau) if want == "sparse" else 0.0,
         },
     )
     if request.warn:

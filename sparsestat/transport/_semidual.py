@@ -18,12 +18,14 @@ import numpy as np
 
 from sparsestat._utils.validation import read_only
 from sparsestat.transport import _kernels
+from sparsestat.transport._costs import MatrixCost
 
 __all__ = ["NOTHING", "SemiDual", "State"]
 
 NOTHING = 2.0  # a threshold that stores no entries
 _LOOSEST = 3e-3  # coarsest threshold tried before the entries are given up
 _MAX_ENTRIES = 12_000_000
+_MAX_ENTRIES_LAZY = 4_000_000  # where the costs themselves are not in memory
 
 
 @dataclass
@@ -61,18 +63,22 @@ class SemiDual:
         self.log_a, self.log_b = read_only(np.log(a)), np.log(b)
         self.n, self.m = cost.shape
         self.cut = 37.0 + np.log(max(self.n, self.m))
-        self.max_entries = min(_MAX_ENTRIES, self.n * self.m)
+        most = _MAX_ENTRIES if isinstance(cost, MatrixCost) else _MAX_ENTRIES_LAZY
+        self.max_entries = min(most, self.n * self.m)
+        self._least_tau = {}  # by strength: below it the entries did not fit
         self._indices = self._weights = None
         self.n_passes = 0
 
-    def evaluate(self, g, eps, tau=NOTHING):
+    def evaluate(self, g, eps, tau=NOTHING, loosest=_LOOSEST):
         """Visit all rows at g; entries above tau are kept if they fit."""
         eps = float(eps)
+        tau = max(float(tau), self._least_tau.get(eps, 0.0))
         while True:
-            state = self._evaluate(g, eps, float(tau))
+            state = self._evaluate(g, eps, tau)
             if state is not None:
                 return state
-            tau = max(30.0 * tau, 1e-12) if tau < _LOOSEST else NOTHING
+            tau = max(30.0 * tau, 1e-12) if tau < loosest else NOTHING
+            self._least_tau[eps] = tau
 
     def _evaluate(self, g, eps, tau):
         n, m = self.n, self.m

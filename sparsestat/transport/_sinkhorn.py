@@ -85,8 +85,9 @@ def sinkhorn(
     reg_mode : {"absolute", "relative"}, default="absolute"
         "relative" multiplies `reg` by the median of the finite costs.
     return_plan : {"auto", "dense", "sparse"} or False, default="auto"
-        "sparse" keeps entries above 1e-13 times the mass of their row or column;
-        "auto" is "dense" up to 16 million entries.
+        "sparse" keeps entries above 1e-13 times the mass of their row or column, or
+        the largest that fit where those are too many (``plan_threshold`` in the
+        certificate's details); "auto" is "dense" up to 16 million entries.
 
     Returns
     -------
@@ -320,8 +321,8 @@ def sinkhorn_points(
     """Solve entropic transport between two sets of points without a cost matrix.
 
     Costs are computed in blocks of 16 MiB each time they are visited. Memory is the
-    points, one block and the entries of the plan that matter (at most 12 million,
-    after which small ones are left out, or Newton steps are replaced by sweeps).
+    points, one block and the entries of the plan that matter (at most 4 million, after
+    which the smaller ones are left out, or Newton steps are replaced by sweeps).
 
     Parameters
     ----------
