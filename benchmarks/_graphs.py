@@ -74,11 +74,11 @@ def alternate(calls, repeats):
     times = {name: [] for name in calls}
     for call in calls.values():
         call()
-    names = list(calls)
-    for turn in range(repeats):
-        # Rotated: fresh memory costs most for the side that runs after a long pause.
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
+    rng = np.random.default_rng(0)
+    for _ in range(repeats):
+        # In random order: fresh memory costs most for the side that follows on one
+        # that ran long or kept its memory.
+        for name in rng.permutation(list(calls)):
             start = time.perf_counter()
             result = calls[name]()
             times[name].append(1e3 * (time.perf_counter() - start))

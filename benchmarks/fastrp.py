@@ -257,7 +257,7 @@ def status(key):
     return next(int(x.split()[1]) * 1024 for x in lines if x.startswith(key))
 
 small = graph(60, 400)
-FastRP(32, random_state=0, max_memory=limit and 1.2e4).fit(small)  # compiles
+FastRP(32, random_state=0, max_memory=limit and 1.6e4).fit(small)  # compiles
 A = graph(n, edges)
 size = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
 open("/proc/self/clear_refs", "w").write("5")  # peak memory starts anew
