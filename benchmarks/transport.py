@@ -133,7 +133,8 @@ def run(quick=False, names=tuple(PROBLEMS)):
         "title": "Entropic transport at small strengths",
         "claim": (
             "The default call brings the L1 marginal error below 1e-10 on every "
-            "problem and seed, and is faster than regot's ssns at that error."
+            "problem and seed of the table, and is faster than regot's ssns wherever "
+            "that gets there."
         ),
         "columns": [
             "problem",
