@@ -23,6 +23,7 @@ from sparsestat.sparse import masked_spgemm, spgemm
 
 TITLE = "Sparse matrix times sparse matrix"
 CLAIM = (
+    "Targets; the rows show which are met: "
     "C = A A in float64 with sorted rows, one thread: geometric mean at least 1.5 "
     "times as fast as scipy with sort_indices and as fast as MKL and GraphBLAS; no "
     "case below 0.9 of scipy; two threads at least 1.7 times one."

@@ -65,6 +65,9 @@ def read_results(folder):
     return results, problems
 
 
+DASH = "–"
+
+
 def cell(value):
     """Return the text of one cell: three digits of a number, nothing for None."""
     if value is None:
@@ -89,7 +92,11 @@ def section(result):
         lines += [escape(result["claim"]), ""]
     lines += [".. list-table::", "   :header-rows: 1", "   :class: benchmark", ""]
     for row in [result["columns"], *result["rows"]]:
-        cells = [escape(cell(value)) for value in row]
+        # A lone dash or star would start a list inside the cell.
+        cells = [
+            DASH if cell(value) in ("-", "*", "+") else escape(cell(value))
+            for value in row
+        ]
         lines += [f"   {'* -' if k == 0 else '  -'} {c}" for k, c in enumerate(cells)]
     lines.append("")
     lines += [f"- {escape(' '.join(note.split()))}" for note in result["notes"]]
