@@ -182,7 +182,8 @@ def test_first_fit_of_a_new_process_costs_no_more_than_an_import(record_property
     imported, fit = min(runs[1:], key=sum)
     record_property("seconds_import_sklearn", imported)
     record_property("seconds_first_fit", fit)
-    # Measured 0.9 s against 1.0 s on a quiet machine; compiling costs 10 s.
+    # `python -m benchmarks lasso` prints the figure; the bound here is loose, since
+    # test machines are shared.
     assert fit < 4.0 * imported + 1.5
 
 
