@@ -22,8 +22,19 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import warn_if_unsatisfied
 from sparsestat.linear_model import _paths as paths
+from sparsestat.linear_model._path_problems import (
+    ElasticNetProblem,
+    feature_weight_array,
+    warn_no_penalty,
+)
 
-__all__ = ["ElasticNet", "Lasso", "LinearPredictor", "MultiTaskLasso"]
+__all__ = [
+    "ElasticNet",
+    "Lasso",
+    "LinearPredictor",
+    "MultiTaskLasso",
+    "PenalizedRegressor",
+]
 
 
 class LinearPredictor(RegressorMixin, SparsestatEstimator):
@@ -81,11 +92,77 @@ def validate_fit_data(estimator, X, y, sample_weight, *, multi_output=False):
         sample_weight = check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
-    weights = paths.feature_weight_array(estimator.feature_weights, X.shape[1])
-    return X, np.asarray(y, dtype=np.float64), sample_weight, weights
+    return X, np.asarray(y, dtype=np.float64), sample_weight
 
 
-class ElasticNet(CallbackSupportMixin, LinearPredictor):
+class PenalizedRegressor(CallbackSupportMixin, LinearPredictor):
+    """Fit at one strength: validate, solve, store, warn.
+
+    Subclasses say which problem they solve by ``_problem(X, y, sample_weight)`` and
+    ``_setting()``, see ``_path_problems``.
+    """
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; F-ordered dense or CSC avoids a copy. Never modified.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; an integer weight equals repetition.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        X, y, sample_weight = validate_fit_data(self, X, y, sample_weight)
+        return self._fit_validated(X, y, sample_weight)
+
+    def _setting(self):
+        return None
+
+    def _fit_validated(self, X, y, sample_weight):
+        problem = self._problem(X, y, sample_weight)
+        if self.alpha == 0:
+            warn_no_penalty()
+        start = None
+        if self.warm_start and hasattr(self, "coef_"):
+            start = np.asarray(self.coef_, dtype=np.float64).T
+            if start.shape != (problem.n_features, *problem.target.shape[1:]):
+                start = None  # another problem: its solution says nothing here
+        with FitProgress(
+            self, self.max_iter, X=X, y=y, verbose=self.verbose
+        ) as progress:
+            result = problem.solve_one(
+                self.alpha,
+                self._setting(),
+                coef_init=start,
+                step=lambda gap: progress.step(gap=gap),
+            )
+        problem.keep_one(self, result)
+        self.n_epochs_ = result.n_sweeps
+        warn_if_unsatisfied(
+            self.certificate_,
+            f"{type(self).__name__} did not converge: its {self.certificate_.kind}",
+            problem.remedy,
+        )
+        return self
+
+    def _options(self):
+        return {
+            "fit_intercept": self.fit_intercept,
+            "tol": self.tol,
+            "max_iter": self.max_iter,
+            "max_epochs": self.max_epochs,
+        }
+
+
+class ElasticNet(PenalizedRegressor):
     r"""Elastic net by working-set coordinate descent with a Newton finish.
 
     Minimizes
@@ -229,77 +306,18 @@ class ElasticNet(CallbackSupportMixin, LinearPredictor):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data; F-ordered dense or CSC avoids a copy. Never modified.
-        y : array-like of shape (n_samples,)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; an integer weight equals repetition.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-        """
-        X, y, sample_weight, weights = validate_fit_data(self, X, y, sample_weight)
-        return self._fit_validated(X, y, sample_weight, weights)
-
-    def _fit_validated(self, X, y, sample_weight, weights):
-        if self.alpha == 0:
-            paths.warn_no_penalty()
-        design = paths.design_of(X, sample_weight, self.fit_intercept)
-        target, y_mean = design.target(y)
-        start = None
-        if self.warm_start and hasattr(self, "coef_"):
-            start = np.asarray(self.coef_, dtype=np.float64).T
-            if start.shape != (design.n_features, *target.shape[1:]):
-                start = None  # another problem: its solution says nothing here
-        with FitProgress(
-            self, self.max_iter, X=X, y=y, verbose=self.verbose
-        ) as progress:
-            result = paths.solve_one(
-                design,
-                target,
-                self.alpha,
-                self._l1_share(),
-                positive=getattr(self, "positive", False),
-                feature_weights=weights,
-                coef_init=start,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                max_epochs=self.max_epochs,
-                step=lambda gap: progress.step(gap=gap),
-            )
-        self._store(design, y_mean, result, X.dtype)
-        warn_if_unsatisfied(
-            self.certificate_,
-            f"{type(self).__name__} did not converge: its {self.certificate_.kind}",
-            paths.GAP_REMEDY,
+    def _problem(self, X, y, sample_weight):
+        return ElasticNetProblem(
+            X,
+            y,
+            sample_weight,
+            positive=getattr(self, "positive", False),
+            feature_weights=feature_weight_array(self.feature_weights, X.shape[1]),
+            **self._options(),
         )
-        return self
 
-    def _l1_share(self):
+    def _setting(self):
         return self.l1_ratio
-
-    def _store(self, design, y_mean, result, dtype):
-        # C order also for several targets, as scikit-learn's linear models have it.
-        self.coef_ = np.ascontiguousarray(result.dense_coef(design.n_features, dtype).T)
-        intercept = design.intercept(y_mean, result.columns, result.coef)
-        self.intercept_ = (
-            dtype.type(intercept) if y_mean.ndim == 0 else (intercept.astype(dtype))
-        )
-        self.certificate_ = paths.make_certificate(result, self.tol, design.total)
-        self.objective_ = result.objective / design.total
-        self.dual_gap_ = max(result.objective - result.dual, 0.0) / design.total
-        self.gap_history_ = np.array(result.gap_history)
-        self.n_iter_ = result.n_iter
-        self.n_epochs_ = result.n_sweeps
 
 
 class Lasso(ElasticNet):
@@ -434,7 +452,7 @@ class Lasso(ElasticNet):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _l1_share(self):
+    def _setting(self):
         return 1.0
 
 
@@ -568,7 +586,7 @@ class MultiTaskLasso(MultiOutputMixin, Lasso):
         self : object
             Fitted estimator.
         """
-        X, y, sample_weight, weights = validate_fit_data(
+        X, y, sample_weight = validate_fit_data(
             self, X, y, sample_weight, multi_output=True
         )
         if y.ndim == 1:
@@ -576,7 +594,7 @@ class MultiTaskLasso(MultiOutputMixin, Lasso):
                 f"For one-dimensional targets use Lasso: y has shape {y.shape}, but "
                 "(n_samples, n_targets) is expected."
             )
-        return self._fit_validated(X, y, sample_weight, weights)
+        return self._fit_validated(X, y, sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,7 +1,7 @@
 """Choosing alpha on a path: cross-validation and information criteria.
 
-The mixin knows nothing of a particular penalty: it asks for the path on some
-rows, and for the errors of that path on others.
+The mixin knows nothing of a particular penalty or loss: it asks a problem for the
+path on some rows, and for the losses of that path on others.
 """
 
 # Authors: The sparsestat developers
@@ -10,9 +10,8 @@ rows, and for the errors of that path on others.
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import issparse
-from scipy.special import gammaln
+from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
@@ -20,30 +19,12 @@ from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import warn_if_unsatisfied
 from sparsestat.linear_model import _paths as paths
 from sparsestat.linear_model._coordinate_descent import (
+    ElasticNet,
     LinearPredictor,
     validate_fit_data,
 )
 
-__all__ = ["ElasticNetCV", "LassoCV", "information_criterion", "one_se_index"]
-
-_RSS_FLOOR = 1e-14  # of ||y||^2: below this a residual is rounding
-
-
-def information_criterion(criterion, rss, scale, df, n_effective, n_features):
-    """Return AIC, BIC or EBIC of Gaussian models with unknown variance.
-
-    ``n log(RSS / n) + c df`` with c = 2 (AIC) or log n (BIC); the extended BIC adds
-    ``2 log binomial(n_features, df)``. RSS is floored at 1e-14 of `scale`.
-    """
-    rss = np.maximum(rss, _RSS_FLOOR * scale)
-    value = n_effective * np.log(rss / n_effective)
-    if criterion == "aic":
-        return value + 2.0 * df
-    value = value + np.log(n_effective) * df
-    if criterion == "ebic":
-        p = n_features
-        value += 2.0 * (gammaln(p + 1) - gammaln(df + 1) - gammaln(p - df + 1))
-    return value
+__all__ = ["ElasticNetCV", "LassoCV", "PathCVMixin", "one_se_index"]
 
 
 def one_se_index(errors, fold_weights=None):
@@ -63,115 +44,104 @@ def one_se_index(errors, fold_weights=None):
     return int(np.flatnonzero(mean <= mean[best] + spread)[0])
 
 
-def _fold_errors(X, y, sample_weight, train, test, l1_ratio, alphas, options):
-    """Mean squared errors on the rows `test` of a path fitted on `train`."""
-    intercept = options["fit_intercept"]
+def _fold_losses(estimator, X, y, sample_weight, train, test, setting, alphas):
+    """Held-out losses on the rows `test` of a path fitted on `train`."""
     weights = None if sample_weight is None else sample_weight[train]
-    X_train = X[train]
-    if not issparse(X):
-        X_train = np.asfortranarray(X_train)
-    design = paths.design_of(X_train, weights, intercept)
-    target, y_mean = design.target(y[train])
-    results = paths.solve_path(
-        design, target, alphas, l1_ratio, **{**options["solver"], "verbose": 0}
-    )
-    used = np.unique(np.concatenate([r.columns for r in results]))
-    coefs = paths.stack_coefs(results, design.n_features)[used]
-    X_test = X[test][:, used]
-    fitted = np.asarray(X_test @ coefs) + design.intercept(y_mean, used, coefs)
-    squared = (y[test][:, None] - fitted) ** 2
-    if sample_weight is None:
-        return squared.mean(axis=0)
-    held = sample_weight[test]
-    return held @ squared / held.sum() if held.sum() > 0 else np.zeros(len(alphas))
+    held = None if sample_weight is None else sample_weight[test]
+    X_train = X[train] if issparse(X) else np.asfortranarray(X[train])
+    problem = estimator._problem(X_train, y[train], weights)
+    results = problem.solve(alphas, setting)
+    return problem.losses(results, X[test], y[test], held)
+
+
+def _criterion_path(problem, setting, alphas, criterion):
+    """Solve a path and return it with the criterion at each of its points."""
+    results = problem.solve(alphas, setting)
+    return results, problem.criteria(criterion, results, alphas, setting)
 
 
 class PathCVMixin:
-    """Fit a path for each l1_ratio, choose a point on it, store what was found."""
+    """Fit a path for each setting, choose a point on it, store what was found.
 
-    def _fit_cv(self, X, y, sample_weight, groups):
-        X, y, sample_weight, weights = validate_fit_data(self, X, y, sample_weight)
-        solver_options = {
-            "feature_weights": weights,
-            "positive": self.positive,
-            "tol": self.tol,
-            "max_iter": self.max_iter,
-            "max_epochs": self.max_epochs,
-        }
-        options = {"fit_intercept": self.fit_intercept, "solver": solver_options}
-        design = paths.design_of(X, sample_weight, self.fit_intercept)
-        target, y_mean = design.target(y)
-        ratios = self._l1_ratios()
-        grids = [self._grid(design, target, ratio, weights) for ratio in ratios]
+    A class that mixes this in has the parameters `alphas`, `eps`, `cv`, `one_se`,
+    `n_jobs`, `verbose` and, if it offers information criteria, `criterion`; and
 
-        if self.criterion == "cv":
-            picks = self._cross_validate(
-                X, y, sample_weight, groups, ratios, grids, options
-            )
-            best = min(range(len(ratios)), key=lambda k: picks[k][1])
-            results = paths.solve_path(
-                design,
-                target,
-                grids[best],
-                ratios[best],
-                verbose=self.verbose,
-                **solver_options,
-            )
+    - ``_problem(X, y, sample_weight)``: the PathProblem of validated rows;
+    - ``_validated(X, y, sample_weight)``: what `fit` was given, checked (targets of
+      classifiers encoded);
+    - ``_settings()``: what is tried beside alpha; ``[None]`` means nothing;
+    - ``_losses_name``: the fitted attribute of the held-out losses.
+
+    The folds of classifiers are stratified. Results do not depend on `n_jobs`.
+    """
+
+    _losses_name = "mse_path_"
+
+    def _validated(self, X, y, sample_weight):
+        return validate_fit_data(self, X, y, sample_weight)
+
+    def _settings(self):
+        return [None]
+
+    def _many_settings(self):
+        return False
+
+    def _fit_cv(self, X, y, sample_weight, groups=None):
+        X, y, sample_weight = self._validated(X, y, sample_weight)
+        problem = self._problem(X, y, sample_weight)
+        settings = self._settings()
+        grids = [problem.grid(self.alphas, self.eps, s) for s in settings]
+        criterion = getattr(self, "criterion", "cv")
+        if criterion == "cv":
+            picks = self._cross_validate(X, y, sample_weight, groups, settings, grids)
+            best = min(range(len(settings)), key=lambda k: picks[k][1])
+            results = problem.solve(grids[best], settings[best], verbose=self.verbose)
         else:
             tasks = [
-                (design, target, grid, ratio, solver_options, self.criterion)
-                for ratio, grid in zip(ratios, grids, strict=True)
+                (problem, setting, grid, criterion)
+                for setting, grid in zip(settings, grids, strict=True)
             ]
             found = run_parallel(_criterion_path, tasks, n_jobs=self.n_jobs)
             picks = [
                 (int(np.argmin(values)), float(values.min())) for _, values in found
             ]
-            best = min(range(len(ratios)), key=lambda k: picks[k][1])
+            best = min(range(len(settings)), key=lambda k: picks[k][1])
             results = found[best][0]
             values = np.array([values for _, values in found])
-            self.criterion_path_ = values if self._many_ratios() else values[0]
-        self._keep(design, y_mean, results, picks[best][0], X.dtype)
-        self.alphas_ = np.array(grids) if self._many_ratios() else grids[0]
-        self.alpha_ = float(grids[best][picks[best][0]])
-        self._best_ratio = ratios[best]
+            self.criterion_path_ = values if self._many_settings() else values[0]
+        index = picks[best][0]
+        problem.keep(self, results, index)
+        self.alphas_ = np.array(grids) if self._many_settings() else grids[0]
+        self.alpha_ = float(grids[best][index])
+        self._best_setting = settings[best]
+        worst = problem.certificate(max(results, key=lambda result: result.gap))
+        what = "gap" if worst.kind == "duality_gap" else "violation"
         warn_if_unsatisfied(
-            paths.path_certificate(results, self.tol),
-            f"{type(self).__name__}: the largest gap on the path",
-            paths.GAP_REMEDY,
+            worst,
+            f"{type(self).__name__}: the largest {what} on the path",
+            problem.remedy,
         )
         return self
 
-    def _grid(self, design, target, ratio, weights):
-        if isinstance(self.alphas, Integral):
-            return paths.alpha_grid(
-                design,
-                target,
-                l1_ratio=ratio,
-                n_alphas=self.alphas,
-                eps=self.eps,
-                positive=self.positive,
-                feature_weights=weights,
-            )
-        return np.sort(np.asarray(self.alphas, dtype=np.float64))[::-1]
-
-    def _cross_validate(self, X, y, sample_weight, groups, ratios, grids, options):
-        """Errors of every fold and ratio; return (index, error) for each ratio."""
+    def _cross_validate(self, X, y, sample_weight, groups, settings, grids):
+        """Losses of every fold and setting; return (index, loss) for each setting."""
         if issparse(X):
             X = X.tocsr()
-        folds = list(check_cv(self.cv).split(X, y, groups))
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self))
+        folds = list(splitter.split(X, y, groups))
         tasks = [
-            (X, y, sample_weight, train, test, ratio, grid, options)
-            for ratio, grid in zip(ratios, grids, strict=True)
+            (self, X, y, sample_weight, train, test, setting, grid)
+            for setting, grid in zip(settings, grids, strict=True)
             for train, test in folds
         ]
-        errors = np.array(run_parallel(_fold_errors, tasks, n_jobs=self.n_jobs))
-        errors = errors.reshape(len(ratios), len(folds), -1).transpose(0, 2, 1)
-        self.mse_path_ = errors if self._many_ratios() else errors[0]
+        losses = np.array(run_parallel(_fold_losses, tasks, n_jobs=self.n_jobs))
+        losses = losses.reshape(len(settings), len(folds), -1).transpose(0, 2, 1)
+        setattr(self, self._losses_name, losses if self._many_settings() else losses[0])
         fold_weights = None
         if sample_weight is not None:
             fold_weights = np.array([sample_weight[test].sum() for _, test in folds])
         picks = []
-        for table in errors:
+        for table in losses:
             mean = np.average(table, axis=1, weights=fold_weights)
             index = int(np.argmin(mean))
             smallest = float(mean[index])
@@ -180,55 +150,8 @@ class PathCVMixin:
             picks.append((index, smallest))
         return picks
 
-    def _keep(self, design, y_mean, results, index, dtype):
-        chosen = results[index]
-        coefs = paths.stack_coefs(results, design.n_features, dtype)
-        self.coef_path_ = coefs
-        gaps = np.array([result.objective - result.dual for result in results])
-        self.dual_gaps_ = np.maximum(gaps, 0.0) / design.total
-        self.coef_ = np.ascontiguousarray(coefs[:, index])
-        self.intercept_ = dtype.type(
-            design.intercept(y_mean, chosen.columns, chosen.coef)
-        )
-        self.dual_gap_ = float(self.dual_gaps_[index])
-        self.objective_ = chosen.objective / design.total
-        self.gap_history_ = np.array(chosen.gap_history)
-        self.n_iter_ = chosen.n_iter
-        self.certificate_ = paths.make_certificate(chosen, self.tol, design.total)
 
-
-def _criterion_path(design, target, grid, ratio, solver_options, criterion):
-    """Solve a path and return it with the criterion at each of its points."""
-    results = paths.solve_path(design, target, grid, ratio, **solver_options)
-    rss = np.empty(len(results))
-    df = np.empty(len(results))
-    for k, (result, alpha) in enumerate(zip(results, grid, strict=True)):
-        residual = target - design.product(result.columns, result.coef)
-        rss[k] = residual @ residual
-        ridge = design.total * alpha * (1.0 - ratio)
-        if solver_options["feature_weights"] is not None:
-            ridge = ridge * solver_options["feature_weights"][result.columns]
-        df[k] = _degrees_of_freedom(design, result.columns, ridge)
-    scale = float(target @ target)
-    values = information_criterion(
-        criterion, rss, scale, df, design.total, design.n_features
-    )
-    return results, values
-
-
-def _degrees_of_freedom(design, columns, ridge):
-    """Trace of the map from y to the fit on a support: its size without ridge."""
-    if len(columns) == 0 or not np.any(ridge):
-        return float(len(columns))
-    block = np.column_stack(
-        [design.product(columns[k : k + 1], np.ones(1)) for k in range(len(columns))]
-    )
-    gram = block.T @ block
-    shifted = gram + np.diag(np.broadcast_to(ridge, len(columns)))
-    return float(np.trace(cho_solve(cho_factor(shifted), gram)))
-
-
-_CV_CONSTRAINTS = {
+CV_CONSTRAINTS = {
     "eps": [Interval(Real, 0, 1, closed="neither")],
     "alphas": [Interval(Integral, 1, None, closed="left"), "array-like"],
     "fit_intercept": ["boolean"],
@@ -245,7 +168,14 @@ _CV_CONSTRAINTS = {
 }
 
 
-class ElasticNetCV(PathCVMixin, LinearPredictor):
+class _ElasticNetCVBase(PathCVMixin, LinearPredictor):
+    """The problem of the elastic net for its cross-validated classes."""
+
+    _problem = ElasticNet._problem
+    _options = ElasticNet._options
+
+
+class ElasticNetCV(_ElasticNetCVBase):
     r"""Elastic net with alpha and l1_ratio chosen from the data.
 
     Fits the path of :class:`ElasticNet` and chooses the point with the least
@@ -359,7 +289,7 @@ class ElasticNetCV(PathCVMixin, LinearPredictor):
 
     _parameter_constraints = {
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
-        **_CV_CONSTRAINTS,
+        **CV_CONSTRAINTS,
     }
 
     path = staticmethod(paths.enet_path)
@@ -418,20 +348,20 @@ class ElasticNetCV(PathCVMixin, LinearPredictor):
             Fitted estimator.
         """
         self._fit_cv(X, y, sample_weight, groups)
-        self.l1_ratio_ = self._best_ratio
+        self.l1_ratio_ = self._best_setting
         return self
 
-    def _l1_ratios(self):
+    def _settings(self):
         ratios = np.atleast_1d(np.asarray(self.l1_ratio, dtype=np.float64))
         if ratios.size == 0 or ratios.min() < 0.0 or ratios.max() > 1.0:
             raise ValueError(f"`l1_ratio` must lie in [0, 1], got {self.l1_ratio}.")
         return [float(ratio) for ratio in ratios]
 
-    def _many_ratios(self):
+    def _many_settings(self):
         return np.ndim(self.l1_ratio) > 0
 
 
-class LassoCV(PathCVMixin, LinearPredictor):
+class LassoCV(_ElasticNetCVBase):
     r"""Lasso with alpha chosen from the data.
 
     Fits the path of :class:`Lasso` and chooses the point with the least
@@ -533,7 +463,7 @@ class LassoCV(PathCVMixin, LinearPredictor):
     12
     """
 
-    _parameter_constraints = dict(_CV_CONSTRAINTS)
+    _parameter_constraints = dict(CV_CONSTRAINTS)
 
     path = staticmethod(paths.lasso_path)
 
@@ -590,8 +520,8 @@ class LassoCV(PathCVMixin, LinearPredictor):
         """
         return self._fit_cv(X, y, sample_weight, groups)
 
-    def _l1_ratios(self):
+    def _settings(self):
         return [1.0]
 
-    def _many_ratios(self):
+    def _many_settings(self):
         return False

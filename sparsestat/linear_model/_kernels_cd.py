@@ -12,19 +12,89 @@ from numba import njit
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
 
-# Penalty codes; the Python twins stand in `_penalties.py`.
-L1 = 0  # lam |w| + l2 w^2 / 2
+# Penalty codes; the Python twins stand in `_penalties.py`. With t = |w|:
+L1 = 0  # lam t + l2 t^2 / 2
 L1_PLUS = 1  # the same on w >= 0
+MCP = 2  # lam t - l2 t^2 / 2 up to t = lam / l2, constant from there on
+SCAD = 3  # lam t up to lam / v, concave up to a lam / v, constant from there on;
+#           here a = params[0] and l2 = v / (a - 1), the concavity in between
 
 
 @njit(cache=True, nogil=True)
 def prox(code, params, z, lam, curvature, l2):
-    """Minimise curvature w^2 / 2 - z w + penalty(w) over one coordinate."""
-    if z > lam:
-        return (z - lam) / (curvature + l2)
-    if z < -lam and code != L1_PLUS:
-        return (z + lam) / (curvature + l2)
-    return 0.0
+    """Minimise curvature w^2 / 2 - z w + penalty(w) over one coordinate.
+
+    The minimum is the global one, also where the penalty is more concave than
+    the quadratic is curved.
+    """
+    if code <= L1_PLUS:
+        if z > lam:
+            return (z - lam) / (curvature + l2)
+        if z < -lam and code != L1_PLUS:
+            return (z + lam) / (curvature + l2)
+        return 0.0
+    if code == MCP:
+        return _prox_mcp(z, lam, curvature, l2)
+    return _prox_scad(params[0], z, lam, curvature, l2)
+
+
+@njit(cache=True, nogil=True)
+def _prox_mcp(z, lam, curvature, concavity):
+    size = abs(z)
+    if concavity >= curvature:  # only the ends of the concave piece can be minima
+        if size * size * concavity <= lam * lam * curvature:
+            return 0.0
+        return z / curvature
+    if size <= lam:
+        return 0.0
+    if size * concavity > lam * curvature:
+        return z / curvature
+    return np.sign(z) * (size - lam) / (curvature - concavity)
+
+
+@njit(cache=True, nogil=True)
+def _prox_scad(a, z, lam, curvature, concavity):
+    size = abs(z)
+    v = concavity * (a - 1.0)
+    sparse = max(size - lam, 0.0) / curvature  # minimum of the absolute piece
+    flat = size / curvature  # minimum of the constant piece
+    absolute = sparse * v <= lam
+    constant = flat * v >= a * lam
+    if concavity >= curvature and absolute and constant:
+        gain = 0.5 * curvature * sparse * sparse
+        if gain < 0.5 * curvature * flat * flat - 0.5 * (a + 1.0) * lam * lam / v:
+            return np.sign(z) * flat
+        return np.sign(z) * sparse
+    if absolute:
+        return np.sign(z) * sparse
+    if constant or concavity >= curvature:
+        return np.sign(z) * flat
+    middle = (size - a * lam / (a - 1.0)) / (curvature - concavity)
+    return np.sign(z) * middle
+
+
+@njit(cache=True, nogil=True)
+def prox_all(code, params, z, lam, curvature, l2, out):
+    """Write the prox of every coordinate of z into out; all arrays of one length."""
+    for j in range(z.shape[0]):
+        out[j] = prox(code, params, z[j], lam[j], curvature[j], l2[j])
+
+
+@njit(cache=True, nogil=True)
+def piece(code, params, w, lam, l2):
+    """Number of the smooth piece of the penalty on which w lies; 0 is w = 0."""
+    if w == 0.0:
+        return 0
+    number = 1
+    if code == MCP and abs(w) * l2 >= lam:
+        number = 2
+    elif code == SCAD:
+        reach = abs(w) * l2 * (params[0] - 1.0)
+        if reach >= params[0] * lam:
+            number = 3
+        elif reach > lam:
+            number = 2
+    return number if w > 0.0 else -number
 
 
 @njit(cache=True, nogil=True)
@@ -40,11 +110,12 @@ def gram_cd(G, q, w, lam, l2, code, params, max_sweeps, target, settle):
     """Cyclic coordinate descent that keeps q = A'(y - Aw) up to date.
 
     Stops when a whole sweep moved no gradient by more than `target`, or, if
-    `settle` is at least 0, when at most max(1, settle * nnz) signs changed.
+    `settle` is at least 0, when at most max(1, settle * nnz) coordinates went to
+    another piece of the penalty (for the absolute value: changed sign).
 
     Returns
     -------
-    n_sweeps, largest gradient move and sign changes of the last sweep.
+    n_sweeps, largest gradient move and changes of piece of the last sweep.
     """
     m = w.shape[0]
     moved = 0.0
@@ -66,7 +137,11 @@ def gram_cd(G, q, w, lam, l2, code, params, max_sweeps, target, settle):
                 n_nonzero += 1
             if new == old:
                 continue
-            if np.sign(new) != np.sign(old):
+            if code <= L1_PLUS:
+                changes += np.sign(new) != np.sign(old)
+            elif piece(code, params, new, lam[j], l2[j]) != piece(
+                code, params, old, lam[j], l2[j]
+            ):
                 changes += 1
             step = new - old
             w[j] = new
@@ -112,7 +187,11 @@ def csc_cd(
                 n_nonzero += 1
             if new == old:
                 continue
-            if np.sign(new) != np.sign(old):
+            if code <= L1_PLUS:
+                changes += np.sign(new) != np.sign(old)
+            elif piece(code, params, new, lam[k], l2[k]) != piece(
+                code, params, old, lam[k], l2[k]
+            ):
                 changes += 1
             step = new - old
             w[k] = new

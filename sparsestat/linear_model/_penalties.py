@@ -12,7 +12,7 @@ import numpy as np
 
 from sparsestat.linear_model import _kernels_cd as kernels
 
-__all__ = ["ElasticNetPenalty", "GapParts"]
+__all__ = ["ConcavePenalty", "ElasticNetPenalty", "GapParts"]
 
 
 class GapParts:
@@ -39,6 +39,32 @@ class GapParts:
         return self.primal - self.dual
 
 
+def _strengths(alpha, total, n_features, feature_weights):
+    """Return ``total * alpha * omega`` (infinite for dropped features) and kept."""
+    omega = np.ones(n_features) if feature_weights is None else feature_weights
+    dropped = np.isinf(omega)
+    lam = np.where(dropped, np.inf, total * alpha * np.where(dropped, 0.0, omega))
+    return lam, ~dropped if dropped.any() else None
+
+
+class StationarityParts:
+    """Primal value and largest violation, where no duality gap exists.
+
+    Attributes
+    ----------
+    primal, gap : float
+        `gap` is the largest violation of stationarity.
+    """
+
+    dual = np.nan
+    scale = 0.0
+    radius = np.inf  # nothing can be screened
+
+    def __init__(self, primal, violation):
+        self.primal = primal
+        self.gap = violation
+
+
 class ElasticNetPenalty:
     r"""The weighted elastic net, ``lam_j |w_j| + l2_j w_j^2 / 2``.
 
@@ -57,6 +83,7 @@ class ElasticNetPenalty:
     """
 
     params = np.empty(0)
+    is_convex = True
 
     def __init__(
         self,
@@ -68,18 +95,29 @@ class ElasticNetPenalty:
         positive=False,
         feature_weights=None,
     ):
-        omega = np.ones(n_features) if feature_weights is None else feature_weights
-        dropped = np.isinf(omega)
-        finite = np.where(dropped, 0.0, omega)
-        self.lam = np.where(dropped, np.inf, total * alpha * l1_ratio * finite)
-        self.l2 = total * alpha * (1.0 - l1_ratio) * finite
+        self.lam, self.kept = _strengths(
+            alpha * l1_ratio, total, n_features, feature_weights
+        )
+        l2, _ = _strengths(alpha * (1.0 - l1_ratio), total, n_features, feature_weights)
+        self.l2 = np.where(np.isfinite(l2), l2, 0.0)
         self.positive = positive
         self.code = kernels.L1_PLUS if positive else kernels.L1
         self.free = np.flatnonzero((self.lam == 0.0) & (self.l2 == 0.0))
-        self.kept = ~dropped if dropped.any() else None
         self.has_l2 = bool(self.l2.any())
         # Without feature weights one strength stands for all.
         self.uniform = float(self.lam[0]) if feature_weights is None else None
+
+    def least_factor(self, correlations):
+        """Return the smallest multiple of the strengths that keeps w = 0."""
+        magnitude = self.magnitude(correlations)
+        penalised = (self.lam > 0) & np.isfinite(self.lam)
+        ratios = magnitude[penalised] / self.lam[penalised]
+        return float(np.max(ratios, initial=0.0))
+
+    def derivatives(self, columns, w):
+        """First and second derivative where the coefficients w are not zero."""
+        l2 = self.l2[columns]
+        return self.lam[columns] * np.sign(w) + l2 * w, l2
 
     def value(self, columns, w):
         """Penalty of coefficients w that stand on `columns`."""
@@ -194,3 +232,113 @@ class ElasticNetPenalty:
         active = np.abs(correlations - l2 * w - finite * np.sign(w))
         resting = np.maximum(self.magnitude(correlations) - lam, 0.0)
         return np.where(w != 0, active, resting)
+
+
+class ConcavePenalty:
+    r"""MCP or SCAD, which leave large coefficients unshrunk.
+
+    With lam and the concavity kappa of a feature and t = abs(w_j), the MCP is
+    ``lam t - kappa t^2 / 2`` up to ``t = lam / kappa`` and constant from there on.
+    SCAD, with ``v = kappa (a - 1)``, has the slope lam up to ``t = lam / v`` and
+    ``(a lam - v t) / (a - 1)`` from there to ``a lam / v``, where it is constant.
+    Here ``lam_j = total * alpha * omega_j``, and kappa_j is ``curvatures_j / gamma``
+    (MCP) or ``curvatures_j / (a - 1)`` (SCAD): a shape above 1 (MCP) or 2 (SCAD)
+    keeps the problem in one coordinate convex wherever the loss is at least as
+    curved as `curvatures`.
+
+    Parameters
+    ----------
+    kind : {"mcp", "scad"}
+    alpha : float
+    shape : float
+        gamma of the MCP, a of SCAD. Infinity makes the absolute value.
+    curvatures : ndarray of shape (n_features,)
+        Second derivative of the loss (not divided by `total`) in each coordinate;
+        for least squares the squared norms of the columns.
+    total : float
+        Sum of the sample weights.
+    feature_weights : ndarray of shape (n_features,), default=None
+        0 leaves a feature free, infinity drops it.
+
+    Attributes
+    ----------
+    lam, l2 : ndarray of shape (n_features,)
+        Strengths, and concavities (the kernels take them in the place of l2).
+    free : ndarray of int
+        Features without any penalty.
+    kept : ndarray of bool or None
+        False for dropped features; None when none is.
+    """
+
+    is_convex = False
+    positive = False
+    has_l2 = False
+
+    def __init__(self, kind, alpha, shape, curvatures, total, *, feature_weights=None):
+        n_features = len(curvatures)
+        self.kind, self.shape = kind, float(shape)
+        self.lam, self.kept = _strengths(alpha, total, n_features, feature_weights)
+        self.code = {"mcp": kernels.MCP, "scad": kernels.SCAD}[kind]
+        divisor = self.shape if kind == "mcp" else self.shape - 1.0
+        bends = (self.lam > 0) & np.isfinite(self.lam) & np.isfinite(divisor)
+        self.l2 = np.where(bends, np.asarray(curvatures) / divisor, 0.0)
+        # An infinite shape would make 0 * infinity; without concavity it is not used.
+        self.params = np.array([self.shape if np.isfinite(divisor) else 3.0])
+        self.free = np.flatnonzero(self.lam == 0.0)
+
+    def value(self, columns, w):
+        """Penalty of coefficients w that stand on `columns`."""
+        used = np.flatnonzero(w)
+        lam, kappa = self.lam[columns][used], self.l2[columns][used]
+        t = np.abs(w[used])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.code == kernels.MCP:
+                flat = kappa * t >= lam
+                flat &= kappa > 0
+                rising = lam * t - 0.5 * kappa * t * t
+                return float(np.where(flat, 0.5 * lam * lam / kappa, rising).sum())
+            a = self.params[0]
+            v = kappa * (a - 1.0)
+            bend = (2.0 * a * lam * t - v * t * t - lam * lam / v) / (2.0 * (a - 1.0))
+            level = 0.5 * (a + 1.0) * lam * lam / v
+        values = np.where(v * t <= lam, lam * t, np.where(v * t < a * lam, bend, level))
+        return float(np.where(lam == 0.0, 0.0, values).sum())
+
+    def derivatives(self, columns, w):
+        """First and second derivative where the coefficients w are not zero."""
+        lam, kappa, t = self.lam[columns], self.l2[columns], np.abs(w)
+        lam = np.where(np.isinf(lam), 0.0, lam)  # dropped: w is zero there
+        if self.code == kernels.MCP:
+            concave = kappa * t < lam
+            first = np.where(concave, lam - kappa * t, 0.0)
+        else:
+            a = self.params[0]
+            v = kappa * (a - 1.0)
+            concave = (v * t > lam) & (v * t < a * lam)
+            first = np.where(v * t <= lam, lam, 0.0)
+            first = np.where(concave, (a * lam - v * t) / (a - 1.0), first)
+        return np.sign(w) * first, np.where(concave, -kappa, 0.0)
+
+    def magnitude(self, correlations):
+        """What is compared with lam to tell whether zero is stationary."""
+        return np.abs(correlations)
+
+    def least_factor(self, correlations):
+        """Return the smallest multiple of the strengths that keeps w = 0."""
+        penalised = (self.lam > 0) & np.isfinite(self.lam)
+        ratios = np.abs(correlations[penalised]) / self.lam[penalised]
+        return float(np.max(ratios, initial=0.0))
+
+    def violations(self, columns, w, correlations):
+        """Distance of the smooth part's descent direction to the subdifferential."""
+        lam = self.lam[columns]
+        nonzero = w != 0
+        first, _ = self.derivatives(columns, np.where(nonzero, w, 0.0))
+        active = np.abs(correlations - np.where(nonzero, first, 0.0))
+        return np.where(nonzero, active, np.maximum(np.abs(correlations) - lam, 0.0))
+
+    def gap_parts(self, columns, w, correlations, residual_square, target_dot):
+        """Objective, and the largest violation of stationarity in place of a gap."""
+        violations = self.violations(columns, w, correlations)
+        primal = 0.5 * residual_square + self.value(columns, w)
+        return StationarityParts(primal, float(np.max(violations, initial=0.0)))

@@ -70,7 +70,10 @@ class SolverResult:
     converged : bool
         Whether ``gap <= tol``.
     kind : {"duality_gap", "kkt"}
-        What `gap` is; a KKT residual where nothing is penalised.
+        What `gap` is; a KKT residual where nothing is penalised or the penalty is
+        not convex.
+    scale : str
+        What `gap` is relative to, where `kind` does not say it.
     """
 
     columns: np.ndarray
@@ -84,6 +87,7 @@ class SolverResult:
     gap_history: list = field(default_factory=list)
     converged: bool = True
     kind: str = "duality_gap"
+    scale: str = ""
 
     def dense_coef(self, n_features, dtype=np.float64):
         """Return the coefficients of all features."""

@@ -14,8 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sparsestat.linear_model as ssl
-from sparsestat.linear_model._cv import information_criterion, one_se_index
+from sparsestat.linear_model._cv import one_se_index
 from sparsestat.linear_model._design import make_design
+from sparsestat.linear_model._path_problems import information_criterion
 from sparsestat.linear_model._penalties import ElasticNetPenalty
 from sparsestat.linear_model._solver import WorkingSetSolver
 from tests.linear_model.lasso_oracles import objective, relative_gap

@@ -1,0 +1,414 @@
+"""Problems on one data set, as fits, paths and cross-validation see them.
+
+A problem holds validated data. It knows its penalties, solves for one strength or
+along a path, measures held-out losses and stores what was found on an estimator.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import nnls
+from scipy.sparse import issparse
+from scipy.sparse.linalg import LinearOperator, lsmr
+from scipy.special import gammaln
+from sklearn.utils import check_array
+
+from sparsestat._utils.progress import progress_bar
+from sparsestat._utils.results import (
+    Certificate,
+    users_stacklevel,
+    warn_if_unsatisfied,
+)
+from sparsestat._utils.validation import as_compressed
+from sparsestat.linear_model._design import make_design
+from sparsestat.linear_model._penalties import ElasticNetPenalty
+from sparsestat.linear_model._solver import SolverResult, WorkingSetSolver
+from sparsestat.linear_model._working_sets import make_working_set
+
+__all__ = [
+    "ElasticNetProblem",
+    "LeastSquaresProblem",
+    "PathProblem",
+    "feature_weight_array",
+    "information_criterion",
+    "warn_no_penalty",
+]
+
+GAP_SCALE = "duality gap / squared norm of the centred y, both divided by n_samples"
+KKT_SCALE = "largest gradient of a free coefficient / largest gradient at zero"
+VIOLATION_SCALE = "largest violation of stationarity / largest gradient at zero"
+GAP_REMEDY = (
+    "Increase max_iter or max_epochs, scale the features, or raise alpha or tol."
+)
+_RSS_FLOOR = 1e-14  # of ||y||^2: below this a residual is rounding
+
+
+class PathProblem:
+    """What the cross-validation mixin asks of a problem; a base for all of them.
+
+    The *setting* of a problem is what is tried beside the strength alpha, such as
+    the l1_ratio of the elastic net; None where there is no such thing. A *result*
+    is one point of a path and has at least the attributes of
+    :class:`~sparsestat.linear_model._solver.SolverResult`.
+
+    Subclasses give ``alpha_max(setting)``, ``solve(alphas, setting, coef_init,
+    verbose)``, ``losses(results, X, y, sample_weight)``, ``keep(estimator, results,
+    index)`` and, for information criteria, ``criteria(name, results, alphas,
+    setting)``. Attributes: ``total``, the sum of the sample weights; ``tol``;
+    ``n_features``; ``dtype``.
+    """
+
+    remedy = GAP_REMEDY
+
+    def grid(self, alphas, eps, setting=None):
+        """Return strengths in decreasing order: those given, or so many of them."""
+        if not isinstance(alphas, Integral):
+            alphas = check_array(alphas, ensure_2d=False, dtype=np.float64)
+            alphas = np.sort(alphas)[::-1]
+            if alphas[-1] < 0.0:
+                raise ValueError(
+                    f"`alphas` must not be negative, got {alphas[-1]}. Zero is no "
+                    "penalty at all."
+                )
+            return alphas
+        largest = self.alpha_max(setting)
+        if largest <= np.finfo(np.float64).resolution:
+            return np.full(alphas, np.finfo(np.float64).resolution)
+        if alphas == 1:
+            return np.array([largest])
+        grid = np.geomspace(largest, largest * eps, num=alphas)
+        grid[0] = largest  # geomspace rounds its ends
+        return grid
+
+    def run(self, alphas, eps, setting=None, *, coef_init=None, verbose=0):
+        """Solve on a grid; return it, the stacked coefficients and the results.
+
+        Warns once if a point of the path missed its tolerance.
+        """
+        alphas = self.grid(alphas, eps, setting)
+        results = self.solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+        certificate = self.certificate(max(results, key=lambda result: result.gap))
+        what = "gap" if certificate.kind == "duality_gap" else "violation"
+        warn_if_unsatisfied(certificate, f"The largest {what}", self.remedy)
+        return alphas, stack_coefs(results, self.n_features, self.dtype), results
+
+    def certificate(self, result):
+        """Return the certificate of one result, in the units of the estimator."""
+        details = {"objective": result.objective / self.total}
+        scale = result.scale or (GAP_SCALE if result.kind != "kkt" else KKT_SCALE)
+        if result.kind == "duality_gap":
+            details["dual_objective"] = result.dual / self.total
+        return Certificate(
+            result.kind,
+            float(result.gap),
+            float(self.tol),
+            bool(result.gap <= self.tol),
+            scale,
+            details,
+        )
+
+
+class LeastSquaresProblem(PathProblem):
+    """A squared loss on one design and target; subclasses name the penalty.
+
+    Parameters
+    ----------
+    X, y, sample_weight : validated arrays
+    fit_intercept : bool
+    tol, max_iter, max_epochs : see the solver
+    """
+
+    def __init__(
+        self, X, y, sample_weight=None, *, fit_intercept, tol, max_iter, max_epochs
+    ):
+        self.dtype = X.dtype
+        if issparse(X):
+            X = as_compressed(X, "csc")
+        self.design = make_design(X, sample_weight, fit_intercept=fit_intercept)
+        self.target, self.y_mean = self.design.target(y)
+        self.total = self.design.total
+        self.n_features = self.design.n_features
+        self.tol = tol
+        self.limits = {"tol": tol, "max_iter": max_iter, "max_epochs": max_epochs}
+
+    def penalty(self, alpha, setting):
+        """Return the penalty object of one strength."""
+        raise NotImplementedError
+
+    def make_solver(self, coef_init=None):
+        """Return a solver that can be used for all strengths in turn."""
+        return WorkingSetSolver(self.design, self.target, coef_init)
+
+    def alpha_max(self, setting=None):
+        """Return the smallest alpha at which every penalised coefficient is zero."""
+        penalty = self.penalty(1.0, setting)
+        solver = self.make_solver()
+        solver.settle_free(penalty)
+        return penalty.least_factor(solver.correlations)
+
+    def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
+        """Solve one problem; least squares when nothing is penalised."""
+        penalty = self.penalty(alpha, setting)
+        if not np.any(penalty.lam[np.isfinite(penalty.lam)]) and not penalty.has_l2:
+            return _least_squares(self.design, self.target, penalty)
+        if solver is None:
+            solver = self.make_solver(coef_init)
+        return solver.solve(penalty, step=step, **self.limits)
+
+    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
+        """Solve for each alpha in turn with warm starts; return the results."""
+        solver = self.make_solver(coef_init)
+        return [
+            self.solve_one(alpha, setting, solver=solver)
+            for alpha in progress_bar(alphas, description="path", verbose=verbose)
+        ]
+
+    def losses(self, results, X, y, sample_weight=None):
+        """Mean squared error of each result on other rows."""
+        used = np.unique(np.concatenate([r.columns for r in results]))
+        coefs = stack_coefs(results, self.n_features)[used]
+        fitted = np.asarray(X[:, used] @ coefs)
+        fitted = fitted + self.design.intercept(self.y_mean, used, coefs)
+        return weighted_mean((y[:, None] - fitted) ** 2, sample_weight)
+
+    def criteria(self, name, results, alphas, setting=None):
+        """Information criterion of each result."""
+        rss = np.empty(len(results))
+        df = np.empty(len(results))
+        for k, (result, alpha) in enumerate(zip(results, alphas, strict=True)):
+            residual = self.target - self.design.product(result.columns, result.coef)
+            rss[k] = residual @ residual
+            df[k] = self.degrees_of_freedom(result, alpha, setting)
+        scale = float(self.target @ self.target)
+        return information_criterion(name, rss, scale, df, self.total, self.n_features)
+
+    def degrees_of_freedom(self, result, alpha, setting):
+        """Return the effective number of parameters of one result."""
+        return float(len(result.columns))
+
+    def keep(self, estimator, results, index):
+        """Store a path and the chosen point of it on an estimator."""
+        estimator.coef_path_ = stack_coefs(results, self.n_features, self.dtype)
+        if all(result.kind == "duality_gap" for result in results):
+            gaps = np.array([result.objective - result.dual for result in results])
+            estimator.dual_gaps_ = np.maximum(gaps, 0.0) / self.total
+        else:
+            estimator.kkt_residuals_ = np.array([result.gap for result in results])
+        self.keep_one(estimator, results[index])
+
+    def keep_one(self, estimator, result):
+        """Store one solution on an estimator."""
+        # C order also for several targets, as scikit-learn's linear models have it.
+        estimator.coef_ = np.ascontiguousarray(
+            result.dense_coef(self.n_features, self.dtype).T
+        )
+        intercept = self.design.intercept(self.y_mean, result.columns, result.coef)
+        estimator.intercept_ = (
+            self.dtype.type(intercept)
+            if self.y_mean.ndim == 0
+            else intercept.astype(self.dtype)
+        )
+        estimator.certificate_ = self.certificate(result)
+        estimator.objective_ = result.objective / self.total
+        if result.scale != VIOLATION_SCALE:
+            gap = max(result.objective - result.dual, 0.0)
+            estimator.dual_gap_ = gap / self.total
+        estimator.gap_history_ = np.array(result.gap_history)
+        estimator.n_iter_ = result.n_iter
+
+
+class ElasticNetProblem(LeastSquaresProblem):
+    """Weighted elastic net; the setting is its l1_ratio."""
+
+    def __init__(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        positive=False,
+        feature_weights=None,
+        **options,
+    ):
+        super().__init__(X, y, sample_weight, **options)
+        self.positive = positive
+        self.feature_weights = feature_weights
+
+    def penalty(self, alpha, setting):
+        """Return the elastic net penalty of one strength."""
+        return ElasticNetPenalty(
+            alpha,
+            setting,
+            self.n_features,
+            self.total,
+            positive=self.positive,
+            feature_weights=self.feature_weights,
+        )
+
+    def grid(self, alphas, eps, setting=None):
+        """Return strengths in decreasing order: those given, or so many of them."""
+        if isinstance(alphas, Integral) and setting == 0.0:
+            raise ValueError(
+                "No alpha makes the ridge solution (l1_ratio=0) exactly zero, so there "
+                "is no automatic grid. Pass `alphas` as an array."
+            )
+        return super().grid(alphas, eps, setting)
+
+    def degrees_of_freedom(self, result, alpha, setting):
+        """Trace of the map from y to the fit on a support: its size without ridge."""
+        ridge = self.total * alpha * (1.0 - setting)
+        if self.feature_weights is not None:
+            ridge = ridge * self.feature_weights[result.columns]
+        columns = result.columns
+        if len(columns) == 0 or not np.any(ridge):
+            return float(len(columns))
+        block = np.column_stack(
+            [
+                self.design.product(columns[k : k + 1], np.ones(1))
+                for k in range(len(columns))
+            ]
+        )
+        gram = block.T @ block
+        shifted = gram + np.diag(np.broadcast_to(ridge, len(columns)))
+        return float(np.trace(cho_solve(cho_factor(shifted), gram)))
+
+
+def weighted_mean(losses, sample_weight=None):
+    """Mean over rows of (n_samples, n_alphas); zeros when all weights vanish."""
+    if sample_weight is None:
+        return losses.mean(axis=0)
+    total = sample_weight.sum()
+    return sample_weight @ losses / total if total > 0 else np.zeros(losses.shape[1])
+
+
+def feature_weight_array(feature_weights, n_features):
+    """Validate penalty multipliers: None, or non-negative and possibly infinite."""
+    if feature_weights is None:
+        return None
+    weights = np.asarray(feature_weights, dtype=np.float64)
+    if weights.shape != (n_features,):
+        raise ValueError(
+            f"`feature_weights` has shape {weights.shape}, expected ({n_features},): "
+            "one multiplier per feature."
+        )
+    if np.isnan(weights).any() or (weights < 0).any():
+        raise ValueError(
+            "`feature_weights` must not be negative or NaN: 0 leaves a feature "
+            "unpenalized, infinity drops it."
+        )
+    return weights
+
+
+def stack_coefs(results, n_features, dtype=np.float64):
+    """Return the coefficients of a path as (n_features, n_alphas)."""
+    coefs = np.zeros((n_features, len(results)), dtype=dtype, order="F")
+    for k, result in enumerate(results):
+        coefs[result.columns, k] = result.coef
+    return coefs
+
+
+def information_criterion(criterion, rss, scale, df, n_effective, n_features):
+    """Return AIC, BIC or EBIC of Gaussian models with unknown variance.
+
+    ``n log(RSS / n) + c df`` with c = 2 (AIC) or log n (BIC); the extended BIC adds
+    ``2 log binomial(n_features, df)``. RSS is floored at 1e-14 of `scale`.
+    """
+    rss = np.maximum(rss, _RSS_FLOOR * scale)
+    value = n_effective * np.log(rss / n_effective)
+    if criterion == "aic":
+        return value + 2.0 * df
+    value = value + np.log(n_effective) * df
+    if criterion == "ebic":
+        p = n_features
+        value += 2.0 * (gammaln(p + 1) - gammaln(df + 1) - gammaln(p - df + 1))
+    return value
+
+
+def warn_no_penalty():
+    """Say that alpha = 0 is least squares and what to use instead."""
+    warnings.warn(
+        "alpha=0 leaves the coefficients unpenalized: the least squares solution is "
+        "returned. Use sklearn.linear_model.LinearRegression for that, or alpha > 0.",
+        UserWarning,
+        stacklevel=users_stacklevel(),
+    )
+
+
+def _least_squares(design, target, penalty):
+    """Minimum-norm (or non-negative) least squares with a KKT residual."""
+    kept = np.flatnonzero((design.squares > 0.0) & np.isfinite(penalty.lam))
+    coef = np.zeros((design.n_features, *target.shape[1:]))
+    start = design.correlations(target)
+    if len(kept):
+        if not design.is_sparse:
+            A = np.empty((design.n_samples, len(kept)), order="F")
+            design.gather(kept, A, 0)
+            if penalty.positive:
+                coef[kept] = nnls(A, target)[0]
+            else:
+                coef[kept] = np.linalg.lstsq(A, target, rcond=None)[0]
+        else:
+            solve = _sparse_nnls if penalty.positive else _sparse_least_squares
+            coef[kept] = solve(design, target, kept)
+    residual = target - design.product(kept, coef[kept])
+    gradient = design.correlations(residual)
+    slack = np.abs(gradient)
+    if penalty.positive:
+        slack = np.where(coef > 0, slack, np.maximum(gradient, 0.0))
+    largest = np.abs(start[kept]).max(initial=0.0)
+    violation = slack[kept].max(initial=0.0) / largest if largest > 0 else 0.0
+    objective = 0.5 * float(np.vdot(residual, residual))
+    support = np.flatnonzero(coef if coef.ndim == 1 else coef.any(axis=1))
+    return SolverResult(
+        columns=support,
+        coef=coef[support],
+        gap=float(violation),
+        objective=objective,
+        dual=objective,
+        n_iter=1,
+        n_sweeps=0,
+        n_newton=0,
+        gap_history=[float(violation)],
+        kind="kkt",
+    )
+
+
+def _sparse_least_squares(design, target, kept):
+    operator = LinearOperator(
+        (design.n_samples, len(kept)),
+        matvec=lambda w: design.product(kept, np.ravel(w)),
+        rmatvec=lambda r: design.correlations(np.ravel(r))[kept],
+        dtype=np.float64,
+    )
+    if target.ndim == 2:
+        return np.column_stack(
+            [_sparse_least_squares(design, t, kept) for t in target.T]
+        )
+    limit = 20 * max(operator.shape) + 1000
+    return lsmr(operator, target, atol=1e-14, btol=1e-14, conlim=0, maxiter=limit)[0]
+
+
+def _sparse_nnls(design, target, kept):
+    """Non-negative least squares: coordinate descent with Newton steps."""
+    working = make_working_set(design, target)
+    working.add(kept)
+    nothing = ElasticNetPenalty(
+        0.0, 1.0, design.n_features, design.total, positive=True
+    )
+    correlations = design.correlations(target)
+    working.use(nothing, target, correlations)
+    goal = 1e-12 * np.abs(correlations[kept]).max()
+    for _ in range(200):
+        _, moved, _ = working.sweep(50, goal, 0.02)
+        if moved <= goal:
+            break
+        if len(working.support):
+            working.newton()
+    out = np.zeros(design.n_features)
+    out[working.columns] = working.w
+    return out[kept]
