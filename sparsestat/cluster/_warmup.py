@@ -1,0 +1,16 @@
+"""Compile the common signatures of this family on tiny data."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+
+from sparsestat.cluster import BalancedKMeans
+
+__all__ = ["warmup"]
+
+
+def warmup():
+    """Fit every estimator with kernels once."""
+    X = np.random.default_rng(0).standard_normal((40, 2))
+    BalancedKMeans(3, tol=1.0, random_state=0).fit(X)

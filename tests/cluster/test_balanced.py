@@ -1,0 +1,233 @@
+"""Balanced k-means: linear programs, exact sizes, duality, invariants."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.optimize import linprog
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score
+
+from sparsestat.cluster import BalancedKMeans
+from sparsestat.cluster._assignment import bounded_assignment, check_sizes
+from sparsestat.exceptions import ConvergenceWarning
+
+
+@pytest.fixture
+def rng(global_random_seed):
+    return np.random.default_rng(global_random_seed)
+
+
+def transport_cost(D, low, high):
+    """Return the optimum of the linear program over fractional assignments."""
+    n, k = D.shape
+    rows = sparse.kron(sparse.eye_array(n), np.ones((1, k)))
+    columns = sparse.kron(np.ones((1, n)), sparse.eye_array(k))
+    bounds = sparse.vstack([columns, -columns])
+    found = linprog(
+        D.ravel(),
+        A_ub=bounds,
+        b_ub=np.concatenate([high, -low]),
+        A_eq=rows,
+        b_eq=np.ones(n),
+        method="highs",
+    )
+    return found.fun
+
+
+def random_bounds(rng, n, k, kind):
+    if kind == "equal":
+        return check_sizes(None, None, k, n)
+    if kind == "fixed":
+        sizes = np.bincount(rng.integers(0, k, n), minlength=k)
+        return check_sizes(sizes, sizes, k, n)
+    low, high = rng.integers(0, n // k + 1), rng.integers(-(-n // k), n + 1)
+    return check_sizes(int(low), int(high), k, n)
+
+
+@pytest.mark.parametrize("kind", ["equal", "fixed", "interval"])
+@pytest.mark.parametrize("rounded", [False, True])
+@pytest.mark.parametrize("start", ["cold", "wrong prices"])
+def test_assignment_is_the_optimum_of_the_linear_program(kind, rounded, start, rng):
+    for _ in range(8):
+        n = int(rng.integers(5, 90))
+        k = int(rng.integers(1, min(n, 7) + 1))
+        D = rng.standard_normal((n, k)) + 3 * rng.standard_normal(k)
+        D = D.round() if rounded else D  # ties everywhere
+        low, high = random_bounds(rng, n, k, kind)
+        prices = None if start == "cold" else 3 * rng.standard_normal(k)
+        found = bounded_assignment(D, low, high, prices)
+        sizes = np.bincount(found.labels, minlength=k)
+        assert_array_equal(sizes, found.sizes)
+        assert (sizes >= low).all() and (sizes <= high).all()
+        expected = transport_cost(D, low, high)
+        scale = max(1.0, abs(expected))
+        assert abs(found.cost - expected) <= 1e-9 * scale
+        # The prices prove it without a second solver.
+        assert abs(found.cost - found.lower_bound) <= 1e-9 * scale
+
+
+def test_assignment_by_way_of_a_part_of_the_rows_is_exact(rng):
+    n, k = 6000, 4  # enough rows for prices from a smaller problem
+    D = rng.standard_normal((n, k)) + np.array([0.0, 1.0, 2.0, 5.0])
+    low, high = check_sizes(None, None, k, n)
+    found = bounded_assignment(D, low, high)
+    assert found.sizes.tolist() == [1500] * 4
+    assert abs(found.cost - found.lower_bound) <= 1e-10 * abs(found.cost)
+    cold = bounded_assignment(D, low, high, np.zeros(k))
+    assert_allclose(found.cost, cold.cost, rtol=1e-12)
+    assert found.n_moves < cold.n_moves / 3
+
+
+@pytest.mark.parametrize("n", [30, 31, 1000])
+@pytest.mark.parametrize("k", [1, 4, 7])
+def test_sizes_differ_by_at_most_one(n, k, rng):
+    X = rng.standard_normal((n, 3)) * [10, 1, 0.1]
+    model = BalancedKMeans(k, random_state=0).fit(X)
+    sizes = np.bincount(model.labels_, minlength=k)
+    assert sizes.max() - sizes.min() <= 1
+    assert_array_equal(sizes, model.cluster_sizes_)
+    assert_array_equal(model.predict(X, balanced=True).shape, (n,))
+
+
+def test_brute_force_optimum_on_a_tiny_problem(rng):
+    X = rng.standard_normal((8, 2))
+    best = np.inf
+    for labels in product(range(2), repeat=8):
+        labels = np.array(labels)
+        if labels.sum() != 4:
+            continue
+        parts = X[labels == 0], X[labels == 1]
+        best = min(best, sum(((p - p.mean(axis=0)) ** 2).sum() for p in parts))
+    model = BalancedKMeans(2, n_init=30, random_state=0).fit(X)
+    assert_allclose(model.inertia_, best, rtol=1e-12)
+
+
+def test_fitted_state_is_what_it_says(rng):
+    X = make_blobs(500, centers=5, random_state=3)[0] + 100.0
+    model = BalancedKMeans(5, random_state=0, tol=0).fit(X)
+    means = np.array([X[model.labels_ == k].mean(axis=0) for k in range(5)])
+    assert_allclose(model.cluster_centers_, means, rtol=1e-12)
+    inertia = ((X - means[model.labels_]) ** 2).sum()
+    assert_allclose(model.inertia_, inertia, rtol=1e-10)
+    assert (np.diff(model.inertia_history_) <= 1e-12 * inertia).all()
+    # The labels are the optimal assignment to the means they define.
+    D = ((X[:, None] - means) ** 2).sum(axis=2)
+    assert_allclose(transport_cost(D, *model.size_bounds_.T), inertia, rtol=1e-9)
+    assert model.certificate_.satisfied
+    assert model.certificate_.details["assignment_gap"] <= 1e-9
+
+
+def test_bounds_that_do_not_bind_give_k_means(rng):
+    X = make_blobs(300, centers=4, random_state=1)[0]
+    start = X[:4]
+    ours = BalancedKMeans(4, size_min=1, init=start, tol=0).fit(X)
+    plain = KMeans(4, init=start, n_init=1, tol=0).fit(X)
+    assert_array_equal(ours.labels_, plain.labels_)
+    assert_allclose(ours.inertia_, plain.inertia_, rtol=1e-10)
+    assert_array_equal(ours.prices_, 0)
+
+
+def test_one_sided_and_single_bounds_hold(rng):
+    X = make_blobs([400, 50, 20], random_state=0)[0]
+    model = BalancedKMeans(3, size_max=200, random_state=0).fit(X)
+    assert model.cluster_sizes_.max() <= 200
+    model = BalancedKMeans(3, size_min=[10, 20, 300], random_state=0).fit(X)
+    assert (model.cluster_sizes_ >= [10, 20, 300]).all()
+    exact = [70, 100, 300]
+    model = BalancedKMeans(3, size_min=exact, size_max=exact, random_state=0).fit(X)
+    assert model.cluster_sizes_.tolist() == exact
+
+
+def test_equal_blobs_are_found():
+    X, y = make_blobs([60] * 5, random_state=7, cluster_std=0.7)
+    model = BalancedKMeans(5, n_init=5, random_state=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) == 1.0
+
+
+def test_shift_scale_and_row_order_do_not_matter(rng):
+    X = rng.standard_normal((120, 3))
+    start = X[:4]
+    labels = BalancedKMeans(4, init=start).fit(X).labels_
+    for scale in (1e-4, 1e4):
+        moved = scale * X + 1e6 * scale
+        again = BalancedKMeans(4, init=moved[:4]).fit(moved).labels_
+        assert_array_equal(labels, again)
+    order = rng.permutation(120)
+    again = BalancedKMeans(4, init=start).fit(X[order]).labels_
+    assert_array_equal(labels[order], again)
+
+
+def test_duplicates_and_single_points_are_legal():
+    X = np.repeat(np.arange(3.0)[:, None], 10, axis=0)
+    model = BalancedKMeans(6, random_state=0).fit(X)
+    assert model.cluster_sizes_.tolist() == [5] * 6 and model.inertia_ <= 10.0
+    model = BalancedKMeans(5, random_state=0).fit(np.ones((10, 2)))
+    assert model.cluster_sizes_.tolist() == [2] * 5 and model.inertia_ == 0
+    model = BalancedKMeans(3, random_state=0).fit(np.eye(3))
+    assert sorted(model.labels_.tolist()) == [0, 1, 2] and model.inertia_ == 0
+
+
+def test_empty_clusters_are_possible_only_if_allowed(rng):
+    X = np.concatenate([rng.standard_normal((50, 2)), [[500.0, 0.0]]])
+    model = BalancedKMeans(3, size_min=0, random_state=0).fit(X)
+    assert model.cluster_sizes_.sum() == 51 and model.certificate_.satisfied
+
+
+def test_prediction_with_and_without_sizes(rng):
+    X = rng.standard_normal((90, 2))
+    model = BalancedKMeans(3, random_state=0).fit(X)
+    new = rng.standard_normal((30, 2)) + [2.0, 0.0]
+    nearest = ((new[:, None] - model.cluster_centers_) ** 2).sum(axis=2).argmin(axis=1)
+    assert_array_equal(model.predict(new), nearest)
+    balanced = model.predict(new, balanced=True)
+    assert np.bincount(balanced).tolist() == [10, 10, 10]
+
+
+def test_prices_are_what_one_more_place_saves(rng):
+    D = rng.random((40, 3)) * [1, 2, 3]
+    low = high = np.array([10, 15, 15])
+    found = bounded_assignment(D, low, high)
+    # One place moved from cluster 2 to cluster 0 saves no less than the prices say.
+    other = np.array([11, 15, 14])
+    saved = found.cost - bounded_assignment(D, other, other).cost
+    assert saved <= found.prices[2] - found.prices[0] + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_clusters": 21}, "n_samples=20 must be at least n_clusters=21"),
+        ({"size_min": 8}, "add up to 24, but there are only 20"),
+        ({"size_max": 6}, "no room for all 20 samples"),
+        ({"size_min": 7, "size_max": 6}, "must not exceed size_max"),
+        ({"size_min": [1, 2]}, "an integer or 3 integers"),
+        ({"size_min": [1, 2, -3]}, "must not be negative"),
+        ({"size_max": [1.5, 2, 3]}, "an integer or 3 integers"),
+        ({"init": np.ones((2, 2))}, r"init must be a finite array of shape \(3, 2\)"),
+        ({"init": "best"}, "'init'"),
+        ({"n_clusters": 0}, "'n_clusters'"),
+    ],
+)
+def test_bad_input(parameters, message, rng):
+    X = rng.standard_normal((20, 2))
+    with pytest.raises(ValueError, match=message):
+        BalancedKMeans(**{"n_clusters": 3, **parameters}).fit(X)
+
+
+def test_complex_data_are_refused_and_stopping_early_warns(rng):
+    X = rng.standard_normal((200, 2))
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        BalancedKMeans(2).fit(X * 1j)
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter or tol"):
+        BalancedKMeans(5, max_iter=1, random_state=0).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        BalancedKMeans(5, random_state=0).fit(X)
