@@ -5,7 +5,16 @@
 
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["ConvergenceWarning", "NumericalError", "PrivacyLeakWarning"]
+__all__ = [
+    "ConvergenceWarning",
+    "NoiseCollapseWarning",
+    "NumericalError",
+    "PrivacyLeakWarning",
+]
+
+
+class NoiseCollapseWarning(UserWarning):
+    """A noise variance was learned from too few observations to be trusted."""
 
 
 class NumericalError(ArithmeticError):
