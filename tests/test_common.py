@@ -23,6 +23,10 @@ PRESETS = {
     "ElasticNetCV": [{"alphas": 10, "cv": 3}],
     "Lasso": [{}, {"positive": True}, {"fit_intercept": False, "warm_start": True}],
     "LassoCV": [{"alphas": 10, "cv": 3}, {"alphas": 10, "criterion": "ebic"}],
+    "GroupLasso": [{"groups": 2}, {"groups": 3, "l1_ratio": 0.5}],
+    "GroupLassoCV": [{"groups": 2, "alphas": 10, "cv": 3}],
+    "MCPRegressorCV": [{"alphas": 10, "cv": 3}],
+    "SCADRegressorCV": [{"alphas": 10, "criterion": "bic"}],
     "FastRP": [{"n_components": 4}],
     "FastRPCV": [{"n_components": 4, "n_iter": 2}],
 }

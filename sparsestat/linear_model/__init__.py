@@ -9,14 +9,23 @@ from sparsestat.linear_model._coordinate_descent import (
     MultiTaskLasso,
 )
 from sparsestat.linear_model._cv import ElasticNetCV, LassoCV
+from sparsestat.linear_model._group_lasso import GroupLasso, GroupLassoCV
+from sparsestat.linear_model._nonconvex import MCPRegressor, SCADRegressor
+from sparsestat.linear_model._nonconvex_cv import MCPRegressorCV, SCADRegressorCV
 from sparsestat.linear_model._paths import enet_path, lasso_path
 
 __all__ = [
     "ElasticNet",
     "ElasticNetCV",
+    "GroupLasso",
+    "GroupLassoCV",
     "Lasso",
     "LassoCV",
+    "MCPRegressor",
+    "MCPRegressorCV",
     "MultiTaskLasso",
+    "SCADRegressor",
+    "SCADRegressorCV",
     "enet_path",
     "lasso_path",
 ]

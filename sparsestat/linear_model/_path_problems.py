@@ -27,7 +27,11 @@ from sparsestat._utils.results import (
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._penalties import ElasticNetPenalty
-from sparsestat.linear_model._solver import SolverResult, WorkingSetSolver
+from sparsestat.linear_model._solver import (
+    VIOLATION_SCALE,
+    SolverResult,
+    WorkingSetSolver,
+)
 from sparsestat.linear_model._working_sets import make_working_set
 
 __all__ = [
@@ -41,7 +45,6 @@ __all__ = [
 
 GAP_SCALE = "duality gap / squared norm of the centred y, both divided by n_samples"
 KKT_SCALE = "largest gradient of a free coefficient / largest gradient at zero"
-VIOLATION_SCALE = "largest violation of stationarity / largest gradient at zero"
 GAP_REMEDY = (
     "Increase max_iter or max_epochs, scale the features, or raise alpha or tol."
 )
@@ -154,7 +157,7 @@ class LeastSquaresProblem(PathProblem):
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve one problem; least squares when nothing is penalised."""
         penalty = self.penalty(alpha, setting)
-        if not np.any(penalty.lam[np.isfinite(penalty.lam)]) and not penalty.has_l2:
+        if penalty.is_nothing:
             return _least_squares(self.design, self.target, penalty)
         if solver is None:
             solver = self.make_solver(coef_init)
@@ -341,7 +344,11 @@ def warn_no_penalty():
 
 def _least_squares(design, target, penalty):
     """Minimum-norm (or non-negative) least squares with a KKT residual."""
-    kept = np.flatnonzero((design.squares > 0.0) & np.isfinite(penalty.lam))
+    allowed = design.squares > 0.0
+    if penalty.kept is not None:
+        dropped = penalty.columns_of(~penalty.kept)
+        allowed[dropped] = False
+    kept = np.flatnonzero(allowed)
     coef = np.zeros((design.n_features, *target.shape[1:]))
     start = design.correlations(target)
     if len(kept):

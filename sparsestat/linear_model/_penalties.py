@@ -85,6 +85,15 @@ class ElasticNetPenalty:
     params = np.empty(0)
     is_convex = True
 
+    @property
+    def is_nothing(self):
+        """Whether no feature is penalised."""
+        return not self.has_l2 and not np.any(self.lam[np.isfinite(self.lam)])
+
+    def columns_of(self, mask):
+        """Return the features of a mask over the units, which are features here."""
+        return np.flatnonzero(mask)
+
     def __init__(
         self,
         alpha,
@@ -273,6 +282,15 @@ class ConcavePenalty:
     is_convex = False
     positive = False
     has_l2 = False
+
+    @property
+    def is_nothing(self):
+        """Whether no feature is penalised."""
+        return not np.any(self.lam[np.isfinite(self.lam)])
+
+    def columns_of(self, mask):
+        """Return the features of a mask over the units, which are features here."""
+        return np.flatnonzero(mask)
 
     def __init__(self, kind, alpha, shape, curvatures, total, *, feature_weights=None):
         n_features = len(curvatures)

@@ -29,9 +29,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import nnls
 
+from sparsestat.linear_model._group_working_sets import make_group_working_set
 from sparsestat.linear_model._working_sets import make_working_set
 
-__all__ = ["SolverResult", "WorkingSetSolver"]
+__all__ = ["VIOLATION_SCALE", "SolverResult", "WorkingSetSolver"]
+
+VIOLATION_SCALE = "largest violation of stationarity / largest gradient at zero"
 
 _FIRST_SET = 100  # columns in the first working set
 _INNER_SHARE = 0.1  # solve the set to this share of the outer gap
@@ -99,7 +102,10 @@ class SolverResult:
 class WorkingSetSolver:
     """Solve a sequence of penalised problems on one design and one target.
 
-    The working set, its Gram matrix and the last residual are kept from one call
+    The units of screening and of working sets are features, or groups of them. A
+    penalty that is not convex has no duality gap: the largest violation of
+    stationarity, relative to the largest gradient at zero, takes its place. The
+    working set, its Gram matrix and the last residual are kept from one call
     of :meth:`solve` to the next, which is what makes paths cheap.
 
     Parameters
@@ -109,9 +115,11 @@ class WorkingSetSolver:
         Already centred and weighted by the design.
     coef : ndarray of shape (n_features,), default=None
         Where to start.
+    groups : Groups, default=None
+        For group penalties.
     """
 
-    def __init__(self, design, target, coef=None):
+    def __init__(self, design, target, coef=None, groups=None):
         self.design = design
         self.target = target
         self.scale = float(np.vdot(target, target))
@@ -119,29 +127,35 @@ class WorkingSetSolver:
             raise ValueError(
                 "The squared norm of y overflows float64 or y holds NaN. Rescale y."
             )
-        self.set = make_working_set(design, target)
+        if groups is None:
+            self.set = make_working_set(design, target)
+            self._unit_squares = design.squares
+        else:
+            self.set = make_group_working_set(design, target, groups)
+            self._unit_squares = groups.sums(design.squares)
         self.residual = target.copy()
         if coef is not None and np.any(coef):
-            support = np.flatnonzero(coef)
-            self.set.add(support)
-            self.set.w = np.array(coef[support], dtype=np.float64)
+            self.set.hold(np.flatnonzero(coef))
+            self.set.w = np.array(coef[self.set.columns], dtype=np.float64)
             self.residual = self.set.residual()
         self.correlations = design.correlations(self.residual)
         self._moved = False  # the residual has changed since the correlations
         self._partial = False  # some correlations were left out by screening
         self._previous_lam = None
         self._is_cold = True
-        norms = design.squares[design.squares > 0]
+        norms = self._unit_squares[self._unit_squares > 0]
         self._least_norm = np.sqrt(norms.min(initial=np.inf))
+        self._null_gradient = None
 
     def solve(self, penalty, *, tol=1e-4, max_iter=100, max_epochs=10_000, step=None):
         """Solve for one penalty, starting from the present coefficients.
 
         Parameters
         ----------
-        penalty : ElasticNetPenalty
+        penalty : ElasticNetPenalty, ConcavePenalty or GroupPenalty
         tol : float, default=1e-4
-            Stop when the duality gap is at most ``tol * ||target||^2``.
+            Stop when the duality gap is at most ``tol * ||target||^2``, or the
+            largest violation at most tol times the largest gradient at zero.
         max_iter : int, default=100
             Largest number of outer iterations.
         max_epochs : int, default=10000
@@ -158,17 +172,18 @@ class WorkingSetSolver:
         history = []
         self._drop_forbidden(penalty)
         self.settle_free(penalty)
-        self._correlate(None)
+        self._correlate(penalty)
         alive = penalty.kept
+        unit = self._unit_of_measure(penalty)
         best, stalled, added = np.inf, 0, 0
         for n_iter in range(1, max_iter + 1):
             parts = self._parts(penalty)
-            if self._partial and parts.gap <= tol * self.scale:
+            if self._partial and parts.gap <= tol * unit:
                 # The certificate is about all features, screened ones included.
-                self._correlate(None if alive is None else ~alive)
+                self._correlate(penalty, None if alive is None else ~alive)
                 self._partial = False
                 parts = self._parts(penalty)
-            gap = max(parts.gap / self.scale, 0.0) if self.scale > 0 else 0.0
+            gap = max(parts.gap / unit, 0.0) if unit > 0 else 0.0
             history.append(gap)
             if (step is not None and step(gap)) or gap <= tol:
                 break
@@ -186,12 +201,12 @@ class WorkingSetSolver:
             self.set.use(penalty, self.residual, self.correlations)
             # With no violation outside, the set probably holds the solution.
             share = _INNER_SHARE * gap if added else 0.0
-            goal = max(share, 0.5 * tol) * self.scale
+            goal = max(share, 0.5 * tol) * unit
             self._solve_set(penalty, goal, worst, max_epochs, counter)
             self.residual = self.set.residual()
             self._moved = True
             self.settle_free(penalty)
-            self._correlate(alive)
+            self._correlate(penalty, alive)
         self._previous_lam = penalty.lam
         self._is_cold = False
         nonzero = self.set.support
@@ -207,14 +222,26 @@ class WorkingSetSolver:
             n_newton=counter["newton"],
             gap_history=history,
             converged=gap <= tol,
+            kind="duality_gap" if penalty.is_convex else "kkt",
+            scale="" if penalty.is_convex else VIOLATION_SCALE,
         )
+
+    def _unit_of_measure(self, penalty):
+        """What gaps, or violations, are relative to."""
+        if penalty.is_convex:
+            return self.scale
+        if self._null_gradient is None:
+            self._null_gradient = np.abs(self.design.correlations(self.target))
+        gradient = self._null_gradient
+        if penalty.kept is not None:
+            gradient = gradient[penalty.kept]
+        return float(np.max(gradient, initial=0.0))
 
     def _drop_forbidden(self, penalty):
         """Take out what the new penalty does not allow a warm start to hold."""
-        w = self.set.w
-        allowed = np.isfinite(penalty.lam[self.set.columns])
+        allowed = np.isfinite(penalty.lam[self.set.units])
         if penalty.positive:
-            allowed &= w >= 0
+            allowed &= self.set.w >= 0
         if not allowed.all():
             self.set.keep(np.flatnonzero(allowed))
             self.residual = self.set.residual()
@@ -230,9 +257,7 @@ class WorkingSetSolver:
         free = free[self.design.squares[free] > 0.0]
         if free.size == 0:
             return
-        missing = free[~self.set.inside[free]]
-        if missing.size:
-            self.set.add(missing)
+        self.set.hold(free)
         one = np.ones(1)
         block = np.column_stack(
             [self.design.product(free[k : k + 1], one) for k in range(len(free))]
@@ -248,15 +273,15 @@ class WorkingSetSolver:
         self.set.w[at] += step
         self.residual = self.residual - block @ step
         self._moved = True
-        self._correlate(None)
+        self._correlate(penalty)
 
-    def _correlate(self, alive):
+    def _correlate(self, penalty, alive=None):
         """Bring the correlations up to date with the residual."""
         if not self._moved and not self._partial:
             return
         columns = None
         if alive is not None:
-            columns = np.flatnonzero(alive)
+            columns = penalty.columns_of(alive)
             if len(columns) > 0.9 * self.design.n_features:
                 columns = None
         self.design.correlations(self.residual, columns, self.correlations)
@@ -283,13 +308,13 @@ class WorkingSetSolver:
         if parts.radius * self._least_norm >= np.max(penalty.lam):
             return alive
         gone = penalty.screened(
-            parts, self._full_coef(), self.correlations, self.design.squares
+            parts, self._full_coef(), self.correlations, self._unit_squares
         )
-        gone[self.set.columns] = False
+        gone[self.set.units] = False
         if not gone.any():
             return alive
         # A screened feature keeps a correlation that cannot disturb the gap.
-        self.correlations[gone] = 0.0
+        self.correlations[penalty.columns_of(gone)] = 0.0
         self._partial = True
         return ~gone if alive is None else ~gone & alive
 
@@ -298,17 +323,18 @@ class WorkingSetSolver:
         working = self.set
         lam = penalty.lam
         magnitude = penalty.magnitude(self.correlations)
-        n_nonzero = len(working.support)
-        if len(working) > 1.5 * n_nonzero + _FIRST_SET:
-            held = working.columns
+        n_nonzero = len(working.active)
+        held = working.units
+        first = max(int(_FIRST_SET * len(lam) / self.design.n_features), 10)
+        if len(held) > 1.5 * n_nonzero + first:
             needed = magnitude[held] >= 0.95 * lam[held]
-            needed[working.support] = True
-            if np.count_nonzero(needed) < 0.9 * len(working):
+            needed[working.active] = True
+            if np.count_nonzero(needed) < 0.9 * len(held):
                 working.keep(np.flatnonzero(needed))
         excess = magnitude - lam
         worst = float(np.max(excess, initial=0.0))
         excess[working.inside] = -1.0
-        excess[self.design.squares == 0.0] = -1.0
+        excess[self._unit_squares == 0.0] = -1.0
         if alive is not None:
             excess[~alive] = -1.0
         growth = _GROWTH if self._is_cold else _PATH_GROWTH
@@ -317,10 +343,10 @@ class WorkingSetSolver:
             previous, self._previous_lam = self._previous_lam, None
             with np.errstate(invalid="ignore"):
                 likely = (magnitude >= 2.0 * lam - previous) & (excess > -lam)
-            likely &= ~working.inside & (self.design.squares > 0.0)
+            likely &= ~working.inside & (self._unit_squares > 0.0)
             excess[likely] = np.maximum(excess[likely], np.finfo(float).tiny)
         violators = np.flatnonzero(excess > 0.0)
-        room = max(_FIRST_SET, int(growth * n_nonzero))
+        room = max(first, int(growth * n_nonzero))
         if len(violators) > room:
             chosen = np.argpartition(excess[violators], -room)[-room:]
             added = np.sort(violators[chosen])
@@ -355,10 +381,11 @@ class WorkingSetSolver:
                 return  # rounding: the outer loop judges
             n_nonzero = len(working.support)
             settled = changes <= max(1, _SETTLE * n_nonzero)
-            determined = n_nonzero < self.design.n_samples or penalty.has_l2
+            determined = working.is_curved or n_nonzero < self.design.n_samples
             if not newton_rests and settled and determined and n_nonzero:
-                # The gap falls with the square of the error of the step.
-                rtol = min(0.1, max(1e-8, 0.3 * np.sqrt(goal / gap)))
+                # A gap falls with the square of the error of the step.
+                share = np.sqrt(goal / gap) if penalty.is_convex else goal / gap
+                rtol = min(0.1, max(1e-8, 0.3 * share))
                 clipped = working.newton(rtol)
                 counter["newton"] += 1
                 if clipped < 0:
@@ -366,7 +393,11 @@ class WorkingSetSolver:
                 elif clipped > _MAX_CLIPS:
                     failures += 1
                     newton_rests = failures >= _MAX_FAILURES
-            elif sweeps >= working.patience and gap <= _HANDOVER * self.scale:
+            elif (
+                working.has_dual_step
+                and sweeps >= working.patience
+                and gap <= _HANDOVER * self.scale
+            ):
                 if working.augmented_lagrangian(goal, counter):
                     if working.gap() <= goal:
                         return

@@ -41,6 +41,16 @@ class _WorkingSet:
         The features held, in the order of `w`.
     w : ndarray of float
         Their coefficients.
+    units : ndarray of int
+        What enters and leaves as a whole: the features, or groups of them.
+    inside : ndarray of bool
+        Which units are held.
+    active : ndarray of int
+        Positions of the units with a non-zero coefficient.
+    is_curved : bool
+        Whether the penalty makes the Newton system regular on any support.
+    has_dual_step : bool
+        Whether :meth:`augmented_lagrangian` can be used.
     """
 
     def __init__(self, design, target):
@@ -59,6 +69,33 @@ class _WorkingSet:
         """Positions of the non-zero coefficients (rows of them)."""
         return np.flatnonzero(self.w if self.w.ndim == 1 else self.w.any(axis=1))
 
+    @property
+    def units(self):
+        return self.columns
+
+    @property
+    def where(self):
+        """Where the penalty finds the strengths of `w`."""
+        return self.columns
+
+    @property
+    def active(self):
+        return self.support
+
+    @property
+    def is_curved(self):
+        return self.penalty.has_l2
+
+    @property
+    def has_dual_step(self):
+        return self.penalty.is_convex
+
+    def hold(self, columns):
+        """Add those of the columns that are not held yet."""
+        missing = columns[~self.inside[columns]]
+        if missing.size:
+            self.add(missing)
+
     def use(self, penalty, residual, correlations):
         """Adopt a penalty and the residual and correlations at the present w."""
         self.penalty = penalty
@@ -66,9 +103,23 @@ class _WorkingSet:
         self.l2 = penalty.l2[self.columns]
         self._adopt(residual, correlations)
 
+    def _enter(self, columns):
+        zeros = np.zeros((len(columns), *self.w.shape[1:]))
+        self.columns = np.concatenate([self.columns, columns])
+        self.w = np.concatenate([self.w, zeros])
+        self._mark()
+
+    def _leave(self, positions):
+        self.columns, self.w = self.columns[positions], self.w[positions]
+        self._mark()
+
+    def _mark(self):
+        self.inside[:] = False
+        self.inside[self.units] = True
+
     def _free_slack(self, products):
         """What free columns could still gain; they are no part of the dual bound."""
-        if self.penalty.free.size == 0:
+        if self.penalty.free.size == 0 or not self.penalty.is_convex:
             return 0.0
         free = (self.lam == 0.0) & (self.l2 == 0.0)
         squares = self.design.squares[self.columns[free]]
@@ -81,39 +132,68 @@ class _WorkingSet:
         """Take a Newton step on the support, projected on the present signs.
 
         Entries that would change sign are set to zero, then the step length is
-        exact. Returns the number of such entries, or -1 if no step was possible.
-        Several targets have no sign pattern: always -1. An iterative solver stops
-        at the relative accuracy `rtol`.
+        exact (convex penalties) or halved until the objective falls. Returns the
+        number of such entries, or -1 if no step was possible. Several targets have
+        no sign pattern: always -1. An iterative solver stops at the relative
+        accuracy `rtol`.
         """
         if self.w.ndim == 2:
             return -1
         support = self.support
         old = self.w[support]
-        signs = np.sign(old)
-        slope = self._support_q(support) - self.l2[support] * old
-        slope -= self.lam[support] * signs
-        step = self._solve_normal(support, self.l2[support], slope, rtol)
+        first, second = self.penalty.derivatives(self.columns[support], old)
+        slope = self._support_q(support) - first
+        step = self._solve_normal(support, second, slope, rtol)
+        if step is None and not self.penalty.is_convex:
+            # A concave penalty lies below its tangent: without its curvature the
+            # model is an upper bound, and its minimum a step down.
+            step = self._solve_normal(support, np.zeros(len(old)), slope, rtol)
         if step is None or not np.isfinite(step).all():
             return -1
         new = old + step
-        flipped = np.sign(new) != signs
+        flipped = np.sign(new) != np.sign(old)
         n_flipped = int(np.count_nonzero(flipped))
-        length = 1.0
         new[flipped] = 0.0
         step = new - old
         image = self._image(support, step)
-        if n_flipped:
+        length = 1.0
+        if not self.penalty.is_convex:
+            if not step.any():
+                return -1
+            length = self._falling_length(support, old, step, image)
+            if length == 0.0:
+                return -1
+        elif n_flipped:
             curvature = self._curvature(support, step, image)
             ascent = float(slope @ step)
             if ascent <= 0.0 or curvature <= 0.0:
                 return -1
-            length = ascent / curvature
-            if length < 1.0:
-                new = old + length * step
-            else:
-                length = 1.0
+            length = min(ascent / curvature, 1.0)
+        if length < 1.0:
+            new = old + length * step
         self._move(support, new, length, image)
-        return n_flipped
+        return n_flipped if length == 1.0 else max(n_flipped, 1)
+
+    def _curvature(self, support, step, image):
+        ridge = float((self.l2[support] * step) @ step)
+        return self._squared_image(support, step, image) + ridge
+
+    def _value_with(self, support, values):
+        # Penalty when the coefficients at `support` have these values.
+        return self.penalty.value(self.columns[support], values)
+
+    def _falling_length(self, support, old, step, image):
+        """Largest of 1, 1/2, ... at which the objective has fallen, or 0."""
+        products = float(self._support_q(support) @ step)
+        square = self._squared_image(support, step, image)
+        before = self._value_with(support, old)
+        for halvings in range(6):
+            length = 0.5**halvings
+            after = self._value_with(support, old + length * step)
+            loss = length * (0.5 * length * square - products)
+            if after - before + loss <= 1e-14 * abs(before):
+                return length
+        return 0.0
 
     def augmented_lagrangian(self, goal, counter):
         """Semismooth-Newton augmented Lagrangian on the dual, until gap <= goal.
@@ -248,19 +328,15 @@ class GramWorkingSet(_WorkingSet):
         self._G[: m + k, m : m + k] = block
         self._G[m : m + k, : m + k] = block.T
         self._b[m : m + k] = new.T @ self.target
-        self.columns = np.concatenate([self.columns, columns])
-        self.w = np.concatenate([self.w, np.zeros((k, *self.w.shape[1:]))])
-        self.inside[columns] = True
+        self._enter(columns)
 
     def keep(self, positions):
         """Drop every column but those at `positions`."""
         k = len(positions)
-        self.inside[self.columns] = False
         self._A[:, :k] = self._A[:, positions]
         self._G[:k, :k] = self._G[np.ix_(positions, positions)]
         self._b[:k] = self._b[positions]
-        self.columns, self.w = self.columns[positions], self.w[positions]
-        self.inside[self.columns] = True
+        self._leave(positions)
 
     def _reserve(self, size):
         m, capacity = len(self), self._A.shape[1]
@@ -308,13 +384,13 @@ class GramWorkingSet(_WorkingSet):
 
     def gap(self):
         """Duality gap of the problem restricted to the working set."""
-        parts = self.penalty.gap_parts(self.columns, self.w, self.q, *self._moments())
+        parts = self.penalty.gap_parts(self.where, self.w, self.q, *self._moments())
         return parts.gap + self._free_slack(self.q)
 
     def objective(self):
         """Objective at w."""
         square, _ = self._moments()
-        return 0.5 * square + self.penalty.value(self.columns, self.w)
+        return 0.5 * square + self.penalty.value(self.where, self.w)
 
     def residual(self):
         """Return y - A w, computed afresh."""
@@ -338,8 +414,8 @@ class GramWorkingSet(_WorkingSet):
         full[support] = step
         return self.G @ full
 
-    def _curvature(self, support, step, image):
-        return float(step @ image[support] + (self.l2[support] * step) @ step)
+    def _squared_image(self, support, step, image):
+        return float(step @ image[support])
 
     def _move(self, support, new, length, image):
         self.w[support] = new
@@ -365,15 +441,11 @@ class CSCWorkingSet(_WorkingSet):
 
     def add(self, columns):
         """Take more columns into the set."""
-        self.columns = np.concatenate([self.columns, columns])
-        self.w = np.concatenate([self.w, np.zeros((len(columns), *self.w.shape[1:]))])
-        self.inside[columns] = True
+        self._enter(columns)
 
     def keep(self, positions):
         """Drop every column but those at `positions`."""
-        self.inside[self.columns] = False
-        self.columns, self.w = self.columns[positions], self.w[positions]
-        self.inside[self.columns] = True
+        self._leave(positions)
 
     def _adopt(self, residual, correlations):
         # Sorted columns are read in memory order.
@@ -417,15 +489,13 @@ class CSCWorkingSet(_WorkingSet):
         r = self._present()
         square, target_dot = float(np.vdot(r, r)), float(np.vdot(self.target, r))
         products = self._products(r)
-        parts = self.penalty.gap_parts(
-            self.columns, self.w, products, square, target_dot
-        )
+        parts = self.penalty.gap_parts(self.where, self.w, products, square, target_dot)
         return parts.gap + self._free_slack(products)
 
     def objective(self):
         """Objective at w."""
         r = self._present()
-        return 0.5 * float(np.vdot(r, r)) + self.penalty.value(self.columns, self.w)
+        return 0.5 * float(np.vdot(r, r)) + self.penalty.value(self.where, self.w)
 
     def residual(self):
         """Return y - A w, computed afresh."""
@@ -462,8 +532,8 @@ class CSCWorkingSet(_WorkingSet):
     def _image(self, support, step):
         return self.design.product(self.columns[support], step)
 
-    def _curvature(self, support, step, image):
-        return float(image @ image + (self.l2[support] * step) @ step)
+    def _squared_image(self, support, step, image):
+        return float(image @ image)
 
     def _move(self, support, new, length, image):
         self.w[support] = new

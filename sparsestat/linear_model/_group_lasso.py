@@ -1,0 +1,520 @@
+r"""Group and sparse-group Lasso.
+
+.. math:: \min_{w, b}\; \frac{1}{2 S}\sum_i s_i (y_i - b - x_i'w)^2
+   + \alpha \Big((1 - \rho) \sum_g \omega_g \|w_g\|_2 + \rho \|w\|_1\Big),
+   \qquad S = \sum_i s_i.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral, Real
+
+import numpy as np
+
+from sparsestat._utils.compat import Interval, StrOptions, fit_context
+from sparsestat.linear_model._coordinate_descent import (
+    LinearPredictor,
+    PenalizedRegressor,
+)
+from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat.linear_model._group_penalty import (
+    GroupPenalty,
+    group_weight_array,
+    make_groups,
+)
+from sparsestat.linear_model._path_problems import LeastSquaresProblem
+from sparsestat.linear_model._paths import PathResult, check_path_input
+from sparsestat.linear_model._solver import WorkingSetSolver
+
+__all__ = ["GroupLasso", "GroupLassoCV", "group_lasso_path"]
+
+
+class GroupProblem(LeastSquaresProblem):
+    """Least squares with the sparse-group penalty; the setting is its l1_ratio."""
+
+    def __init__(self, X, y, sample_weight=None, *, groups, weights, **options):
+        super().__init__(X, y, sample_weight, **options)
+        self.groups = make_groups(groups, self.n_features)
+        self.weights = group_weight_array(weights, self.groups)
+
+    def penalty(self, alpha, setting):
+        """Return the penalty of one strength."""
+        return GroupPenalty(self.groups, self.weights, alpha, setting, self.total)
+
+    def make_solver(self, coef_init=None):
+        """Return a solver whose units are the groups."""
+        return WorkingSetSolver(self.design, self.target, coef_init, self.groups)
+
+    def keep_one(self, estimator, result):
+        """Store one solution on an estimator, and its groups."""
+        super().keep_one(estimator, result)
+        estimator.group_labels_ = self.groups.labels
+        estimator.group_sizes_ = self.groups.sizes
+        estimator.active_groups_ = np.unique(self.groups.labels[result.columns])
+
+
+def group_lasso_path(
+    X,
+    y,
+    *,
+    groups=1,
+    l1_ratio=0.0,
+    weights="sqrt",
+    eps=1e-3,
+    alphas=100,
+    fit_intercept=False,
+    sample_weight=None,
+    coef_init=None,
+    tol=1e-4,
+    max_iter=100,
+    max_epochs=10_000,
+    verbose=0,
+):
+    """Group Lasso path by working-set block coordinate descent with warm starts.
+
+    The problem of :class:`GroupLasso` for a decreasing sequence of strengths. Read
+    more in the :ref:`User Guide <nonconvex_and_groups>`.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Design. F-ordered dense or CSC float64 avoids a copy; never modified.
+    y : array-like of shape (n_samples,)
+        Target.
+    groups : int, array-like of int of shape (n_features,) or list of array-like, \
+            default=1
+        Size of consecutive groups (the last may be smaller), or one label per
+        feature, or the features of each group.
+    l1_ratio : float, default=0.0
+        Share of the absolute penalty inside the groups, in [0, 1].
+    weights : {"sqrt"}, array-like of shape (n_groups,) or None, default="sqrt"
+        Penalty multipliers of the groups: square roots of the sizes, given, or
+        ones; 0 frees a group of its norm, infinity drops it.
+    eps : float, default=1e-3
+        Smallest alpha divided by the largest, when `alphas` is an int.
+    alphas : int or array-like, default=100
+        Number of strengths on a logarithmic grid from the smallest alpha with an
+        all-zero solution downwards, or the strengths themselves.
+    fit_intercept : bool, default=False
+        Centre X and y (weighted) first.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights; an integer weight equals repetition.
+    coef_init : array-like of shape (n_features,), default=None
+        Where the first problem starts.
+    tol : float, default=1e-4
+        Each problem stops when its duality gap is at most ``tol * ||y||^2 / n``
+        with the centered y.
+    max_iter : int, default=100
+        Largest number of passes over all features, for each alpha.
+    max_epochs : int, default=10000
+        Largest number of block coordinate descent sweeps, for each alpha.
+    verbose : int, default=0
+        At 1 and above, show a progress bar.
+
+    Returns
+    -------
+    path : PathResult
+        Named tuple ``(alphas, coefs, dual_gaps)``.
+
+    Raises
+    ------
+    ValueError
+        If the data are not finite, real and of matching shapes, a strength is
+        negative, or the groups overlap or miss a feature.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Once, when a problem of the path missed its tolerance.
+
+    See Also
+    --------
+    GroupLasso : One strength.
+    lasso_path : Groups of one feature.
+
+    Examples
+    --------
+    >>> from sparsestat.datasets import load_diabetes_interactions
+    >>> from sparsestat.linear_model import GroupLasso
+    >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
+    >>> path = GroupLasso.path(X, y - y.mean(), groups=5, alphas=5)
+    >>> bool((path.dual_gaps <= 1e-4 * y.var()).all())
+    True
+    """
+    if not 0.0 <= l1_ratio <= 1.0:
+        raise ValueError(f"`l1_ratio` must lie in [0, 1], got {l1_ratio}.")
+    X, y, sample_weight, coef_init = check_path_input(X, y, sample_weight, coef_init)
+    problem = GroupProblem(
+        X,
+        y,
+        sample_weight,
+        groups=groups,
+        weights=weights,
+        fit_intercept=fit_intercept,
+        tol=tol,
+        max_iter=max_iter,
+        max_epochs=max_epochs,
+    )
+    alphas, coefs, results = problem.run(
+        alphas, eps, l1_ratio, coef_init=coef_init, verbose=verbose
+    )
+    gaps = np.array([result.objective - result.dual for result in results])
+    return PathResult(alphas, coefs, np.maximum(gaps, 0.0) / problem.total)
+
+
+class _GroupProblemMixin:
+    """The problem, for fits and for cross-validation."""
+
+    def _problem(self, X, y, sample_weight):
+        return GroupProblem(
+            X,
+            y,
+            sample_weight,
+            groups=self.groups,
+            weights=self.weights,
+            fit_intercept=self.fit_intercept,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            max_epochs=self.max_epochs,
+        )
+
+
+_GROUP_CONSTRAINTS = {
+    "groups": [Interval(Integral, 1, None, closed="left"), "array-like"],
+    "weights": [StrOptions({"sqrt"}), "array-like", None],
+}
+
+
+class GroupLasso(_GroupProblemMixin, PenalizedRegressor):
+    r"""Group and sparse-group Lasso by block descent with a Newton finish.
+
+    Minimizes
+
+    .. math:: \frac{1}{2 n}\|y - b - X w\|^2 + \alpha \Big((1 - \rho) \sum_g
+        \omega_g \|w_g\|_2 + \rho \|w\|_1\Big)
+
+    over coefficients w (`coef_`) and intercept b (`intercept_`), with alpha
+    `alpha`, rho `l1_ratio` and omega `weights`; w_g are the coefficients of group g.
+    A group enters or stays out as a whole, with ``l1_ratio > 0`` also single
+    features inside it. Use it for features that belong together: the indicator
+    columns of a category, a basis expansion of one variable, the lags of one series.
+    Do not use it when the groups are guesses: a wrong group drags its idle members
+    in. Read more in the :ref:`User Guide <nonconvex_and_groups>`.
+
+    Parameters
+    ----------
+    groups : int, array-like of int of shape (n_features,) or list of array-like, \
+            default=1
+        Size of consecutive groups (the last may be smaller), or one label per
+        feature, or the features of each group. They must not overlap and must hold
+        every feature.
+    alpha : float, default=1.0
+        Penalty strength, in units of y times a feature. Zero warns and gives
+        least squares.
+    l1_ratio : float, default=0.0
+        Share of the absolute penalty, in [0, 1]; 0 is the group Lasso, 1 the Lasso.
+    weights : {"sqrt"}, array-like of shape (n_groups,) or None, default="sqrt"
+        Penalty multipliers of the groups: square roots of their sizes, given (in
+        increasing order of the labels, or in the order of the list), or ones.
+        0 frees a group of its norm, infinity drops it.
+    fit_intercept : bool, default=True
+        Fit an intercept. X is centered implicitly, so sparse X stays sparse.
+    tol : float, default=1e-4
+        Stop when the duality gap is at most ``tol * ||y||^2 / n_samples`` with y
+        centered if there is an intercept.
+    max_iter : int, default=100
+        Largest number of outer iterations (passes over all features).
+    max_epochs : int, default=10000
+        Largest number of block coordinate descent sweeps over the working sets.
+    warm_start : bool, default=False
+        Start from the previous `coef_`.
+    verbose : int, default=0
+        At 1 and above, log a line per outer iteration.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,)
+        Coefficients.
+    intercept_ : float
+        Intercept, 0.0 without one.
+    sparse_coef_ : csr_array of shape (1, n_features)
+        The coefficients in sparse form.
+    active_groups_ : ndarray of int
+        The groups with a non-zero coefficient.
+    group_labels_ : ndarray of int of shape (n_features,)
+        The group of each feature, numbered from 0.
+    group_sizes_ : ndarray of int of shape (n_groups,)
+        Number of features of each group.
+    certificate_ : Certificate
+        Duality gap relative to ``||y||^2 / n_samples`` (``kkt`` when alpha is 0).
+    dual_gap_ : float
+        Duality gap of the objective, in units of y squared.
+    objective_ : float
+        The objective at the solution.
+    gap_history_ : ndarray of shape (n_iter_,)
+        Relative duality gap at each outer iteration.
+    n_iter_ : int
+        Number of outer iterations.
+    n_epochs_ : int
+        Number of block coordinate descent sweeps.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    GroupLassoCV : Chooses alpha from the data.
+    Lasso : Groups of one feature.
+    MultiTaskLasso : Groups made of the targets.
+
+    Notes
+    -----
+    The blocks are not orthonormalized: the penalty is on the coefficients as they
+    are, and each block step uses the largest eigenvalue of its Gram block. Costs and
+    memory are those of :class:`Lasso`, plus the cube of a group size once for each
+    group that ever enters. The result is deterministic.
+
+    References
+    ----------
+    .. [1] M. Yuan, Y. Lin, "Model selection and estimation in regression with
+       grouped variables", JRSS B 68, 2006.
+    .. [2] N. Simon, J. Friedman, T. Hastie, R. Tibshirani, "A sparse-group lasso",
+       Journal of Computational and Graphical Statistics 22, 2013.
+    .. [3] E. Ndiaye, O. Fercoq, A. Gramfort, J. Salmon, "Gap safe screening rules for
+       sparsity enforcing penalties", JMLR 18, 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsestat.linear_model import GroupLasso
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((80, 20))
+    >>> y = X[:, :4] @ [1.0, -2.0, 1.5, 1.0] + 0.1 * rng.standard_normal(80)
+    >>> model = GroupLasso(groups=4, alpha=0.2).fit(X, y)
+    >>> model.active_groups_
+    array([0])
+    >>> model.certificate_.satisfied
+    True
+    """
+
+    _parameter_constraints = {
+        **_GROUP_CONSTRAINTS,
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "fit_intercept": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+    }
+
+    path = staticmethod(group_lasso_path)
+
+    def __init__(
+        self,
+        groups=1,
+        *,
+        alpha=1.0,
+        l1_ratio=0.0,
+        weights="sqrt",
+        fit_intercept=True,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=10_000,
+        warm_start=False,
+        verbose=0,
+    ):
+        self.groups = groups
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.weights = weights
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_epochs = max_epochs
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def _setting(self):
+        return float(self.l1_ratio)
+
+
+class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
+    r"""Group Lasso with alpha, and l1_ratio if wanted, chosen from the data.
+
+    Fits the path of :class:`GroupLasso` and chooses the point with the least
+    cross-validated squared error. Read more in the
+    :ref:`User Guide <nonconvex_and_groups>`.
+
+    Parameters
+    ----------
+    groups : int, array-like of int of shape (n_features,) or list of array-like, \
+            default=1
+        Groups of features, as in :class:`GroupLasso`.
+    l1_ratio : float or array-like of float, default=0.0
+        Shares of the absolute penalty to try, each in [0, 1].
+    weights : {"sqrt"}, array-like of shape (n_groups,) or None, default="sqrt"
+        Penalty multipliers of the groups, as in :class:`GroupLasso`.
+    eps : float, default=1e-3
+        Smallest alpha divided by the largest, when `alphas` is an int.
+    alphas : int or array-like, default=100
+        Number of strengths on an automatic grid, or the strengths.
+    fit_intercept : bool, default=True
+        Fit an intercept. X is centered implicitly, so sparse X stays sparse.
+    one_se : bool, default=False
+        Take the largest alpha whose error is within one standard error of the
+        least: a sparser, more stable model.
+    cv : int, cross-validation generator or iterable, default=None
+        Splitting; None means 5 folds. For splits that respect groups of samples pass
+        the splits themselves: the parameter `groups` is about features.
+    tol : float, default=1e-4
+        Every problem stops when its duality gap is at most
+        ``tol * ||y||^2 / n_samples``.
+    max_iter : int, default=100
+        Largest number of outer iterations, for each problem.
+    max_epochs : int, default=10000
+        Largest number of block coordinate descent sweeps, for each problem.
+    n_jobs : int, default=None
+        Workers over folds and ratios. The result does not depend on it.
+    verbose : int, default=0
+        At 1 and above, show a progress bar for the final path.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The chosen strength.
+    l1_ratio_ : float
+        The chosen share.
+    alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
+        The strengths tried, in decreasing order.
+    mse_path_ : ndarray of shape ([n_l1_ratio,] n_alphas, n_folds)
+        Squared error of each held-out fold.
+    coef_path_ : ndarray of shape (n_features, n_alphas)
+        Coefficients on all the data along the path of the chosen share.
+    dual_gaps_ : ndarray of shape (n_alphas,)
+        Their duality gaps.
+    coef_ : ndarray of shape (n_features,)
+        Coefficients at the chosen point.
+    intercept_ : float
+        Intercept at the chosen point.
+    sparse_coef_ : csr_array of shape (1, n_features)
+        The coefficients in sparse form.
+    active_groups_ : ndarray of int
+        The groups with a non-zero coefficient at the chosen point.
+    group_labels_ : ndarray of int of shape (n_features,)
+        The group of each feature, numbered from 0.
+    group_sizes_ : ndarray of int of shape (n_groups,)
+        Number of features of each group.
+    certificate_ : Certificate
+        Duality gap at the chosen point relative to ``||y||^2 / n_samples``.
+    dual_gap_ : float
+        Duality gap of the objective at the chosen point.
+    objective_ : float
+        Objective at the chosen point.
+    gap_history_ : ndarray
+        Relative gap at each outer iteration of the chosen point.
+    n_iter_ : int
+        Number of outer iterations of the chosen point.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    GroupLasso : One strength.
+    LassoCV : Groups of one feature.
+
+    References
+    ----------
+    .. [1] N. Simon, J. Friedman, T. Hastie, R. Tibshirani, "A sparse-group lasso",
+       Journal of Computational and Graphical Statistics 22, 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsestat.linear_model import GroupLassoCV
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((80, 20))
+    >>> y = X[:, :4] @ [1.0, -2.0, 1.5, 1.0] + rng.standard_normal(80)
+    >>> model = GroupLassoCV(groups=4, l1_ratio=[0.0, 0.5], one_se=True).fit(X, y)
+    >>> model.active_groups_
+    array([0])
+    """
+
+    _parameter_constraints = {
+        **_GROUP_CONSTRAINTS,
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
+        **{
+            name: rule
+            for name, rule in CV_CONSTRAINTS.items()
+            if name not in ("positive", "feature_weights", "criterion")
+        },
+    }
+
+    path = staticmethod(group_lasso_path)
+
+    def __init__(
+        self,
+        groups=1,
+        *,
+        l1_ratio=0.0,
+        weights="sqrt",
+        eps=1e-3,
+        alphas=100,
+        fit_intercept=True,
+        one_se=False,
+        cv=None,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=10_000,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.groups = groups
+        self.l1_ratio = l1_ratio
+        self.weights = weights
+        self.eps = eps
+        self.alphas = alphas
+        self.fit_intercept = fit_intercept
+        self.one_se = one_se
+        self.cv = cv
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_epochs = max_epochs
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the paths and choose a point.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; F-ordered dense or CSC avoids a copy. Never modified.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, of the training and of the held-out errors.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        self._fit_cv(X, y, sample_weight)
+        self.l1_ratio_ = self._best_setting
+        return self
+
+    def _settings(self):
+        ratios = np.atleast_1d(np.asarray(self.l1_ratio, dtype=np.float64))
+        if ratios.size == 0 or ratios.min() < 0.0 or ratios.max() > 1.0:
+            raise ValueError(f"`l1_ratio` must lie in [0, 1], got {self.l1_ratio}.")
+        return [float(ratio) for ratio in ratios]
+
+    def _many_settings(self):
+        return np.ndim(self.l1_ratio) > 0

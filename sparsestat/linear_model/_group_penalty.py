@@ -1,0 +1,245 @@
+"""Groups of features, and the sparse-group penalty on them."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral
+
+import numpy as np
+
+from sparsestat._utils.validation import read_only
+from sparsestat.linear_model import _kernels_group as kernels
+from sparsestat.linear_model._penalties import GapParts
+
+__all__ = ["GroupPenalty", "Groups", "group_weight_array", "make_groups"]
+
+
+class Groups:
+    """A partition of the features.
+
+    Attributes
+    ----------
+    labels : ndarray of int of shape (n_features,)
+        Group of each feature.
+    order : ndarray of int of shape (n_features,)
+        The features, those of one group side by side.
+    ptr : ndarray of int of shape (n_groups + 1,)
+        Group k holds ``order[ptr[k]:ptr[k + 1]]``.
+    sizes : ndarray of int of shape (n_groups,)
+    """
+
+    def __init__(self, labels, n_groups):
+        self.labels = labels
+        self.sizes = np.bincount(labels, minlength=n_groups)
+        self.order = read_only(np.argsort(labels, kind="stable"))
+        self.ptr = read_only(np.concatenate([[0], np.cumsum(self.sizes)]))
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def columns_of(self, units):
+        """Return the features of some groups, group after group."""
+        pieces = [self.order[self.ptr[k] : self.ptr[k + 1]] for k in units]
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.intp)
+
+    def sums(self, values):
+        """Sum feature values over each group."""
+        return np.bincount(self.labels, weights=values, minlength=len(self))
+
+    def restricted(self, units):
+        """Return the groups in `units` as a partition of their columns."""
+        labels = np.repeat(np.arange(len(units)), self.sizes[units])
+        return Groups(labels, len(units))
+
+
+def make_groups(groups, n_features):
+    """Validate `groups` of an estimator: a size, lists of indices, or labels.
+
+    Parameters
+    ----------
+    groups : int, array-like of int of shape (n_features,) or list of array-like
+    n_features : int
+
+    Returns
+    -------
+    groups : Groups
+    """
+    if isinstance(groups, Integral) and not isinstance(groups, bool | np.bool_):
+        if groups < 1:
+            raise ValueError(f"An integer `groups` is a size of at least 1: {groups}.")
+        labels = np.arange(n_features) // int(groups)
+        return Groups(labels, int(labels[-1]) + 1)
+    if isinstance(groups, str) or not np.iterable(groups) or len(groups) == 0:
+        raise ValueError(
+            f"`groups` must be a size, a list of index arrays that partition the "
+            f"features, or one integer label per feature, got {groups!r}."
+        )
+    if any(np.ndim(group) > 0 for group in groups):
+        return _from_lists(groups, n_features)
+    labels = np.asarray(groups)
+    if labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"`groups` has labels of dtype {labels.dtype}, but integers are required. "
+            "Encode them, e.g. numpy.unique(labels, return_inverse=True)[1]."
+        )
+    if labels.shape != (n_features,):
+        raise ValueError(
+            f"`groups` has {len(labels)} labels, but X has {n_features} features: one "
+            "label per feature is required."
+        )
+    names, codes = np.unique(labels, return_inverse=True)
+    return Groups(codes, len(names))
+
+
+def _from_lists(groups, n_features):
+    labels = np.full(n_features, -1)
+    expected = f"Pass a list of index arrays that partition range({n_features})."
+    for k, group in enumerate(groups):
+        index = np.asarray(group)
+        if index.ndim != 1 or index.size == 0 or index.dtype.kind not in "iu":
+            raise ValueError(
+                f"Group {k} must be a list of feature indices, got {group!r}. "
+                + expected
+            )
+        if index.min() < 0 or index.max() >= n_features:
+            raise ValueError(
+                f"Group {k} has indices from {index.min()} to {index.max()}, but X has "
+                f"{n_features} features. " + expected
+            )
+        twice = np.unique(index[labels[index] >= 0])
+        if twice.size or len(np.unique(index)) < len(index):
+            seen, count = np.unique(index, return_counts=True)
+            twice = twice if twice.size else seen[count > 1]
+            raise ValueError(
+                "`groups` must not overlap, but features "
+                f"{twice[:10].tolist()} occur more than once. " + expected
+            )
+        labels[index] = k
+    missing = np.flatnonzero(labels < 0)
+    if missing.size:
+        raise ValueError(
+            f"`groups` must assign each of the {n_features} features exactly once, but "
+            f"features {missing[:10].tolist()} are missing. " + expected
+        )
+    return Groups(labels, len(groups))
+
+
+def group_weight_array(weights, groups):
+    """Validate penalty multipliers of groups: "sqrt", None or one for each group."""
+    if weights is None:
+        return np.ones(len(groups))
+    if isinstance(weights, str):
+        if weights != "sqrt":
+            raise ValueError(
+                f"`weights` must be 'sqrt', None or an array, got {weights!r}."
+            )
+        return np.sqrt(groups.sizes)
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (len(groups),):
+        raise ValueError(
+            f"`weights` has shape {weights.shape}, expected ({len(groups)},): one "
+            "multiplier per group."
+        )
+    if np.isnan(weights).any() or (weights < 0).any():
+        raise ValueError(
+            "`weights` must not be negative or NaN: 0 leaves a group unpenalized, "
+            "infinity drops it."
+        )
+    return weights
+
+
+class GroupPenalty:
+    r"""The sparse-group penalty, ``sum_g lam_g ||w_g|| + l1 ||w||_1``.
+
+    Here ``lam_g = total * alpha * (1 - l1_ratio) * omega_g`` and ``l1 = total *
+    alpha * l1_ratio``. Its units are groups where those of the other penalties are
+    features: `lam`, `kept` and what :meth:`magnitude` returns have one entry for
+    each group.
+
+    Parameters
+    ----------
+    groups : Groups
+    weights : ndarray of shape (n_groups,)
+        Multipliers omega: 0 leaves the group without its norm, infinity drops it.
+    alpha, l1_ratio, total : float
+    """
+
+    is_convex = True
+    positive = False
+    has_l2 = False
+    uniform = None
+
+    def __init__(self, groups, weights, alpha, l1_ratio, total):
+        self.groups = groups
+        dropped = np.isinf(weights)
+        strength = total * alpha * (1.0 - l1_ratio)
+        lam = np.where(dropped, np.inf, strength * np.where(dropped, 0.0, weights))
+        self.kept = ~dropped if dropped.any() else None
+        self._set(lam, float(total * alpha * l1_ratio))
+
+    def _set(self, lam, l1):
+        self.lam, self.l1 = lam, l1
+        self.free_units = np.flatnonzero((self.lam == 0.0) & (self.l1 == 0.0))
+        self.free = self.groups.columns_of(self.free_units)
+
+    @property
+    def is_nothing(self):
+        """Whether no feature is penalised."""
+        return self.l1 == 0.0 and not np.any(self.lam[np.isfinite(self.lam)])
+
+    def columns_of(self, mask):
+        """Return the features of the groups in a mask."""
+        return np.flatnonzero(mask[self.groups.labels])
+
+    def least_factor(self, correlations):
+        """Return the smallest multiple of the strengths that keeps w = 0."""
+        out = np.empty(len(self.groups))
+        kernels.group_factors(
+            read_only(correlations),
+            self.groups.order,
+            self.groups.ptr,
+            read_only(self.lam),
+            self.l1,
+            out,
+        )
+        return float(np.max(out, initial=0.0))
+
+    def magnitude(self, correlations):
+        """What is compared with lam to tell whether a group rests at zero."""
+        out = np.empty(len(self.groups))
+        kernels.shrunk_norms(
+            read_only(correlations), self.groups.order, self.groups.ptr, self.l1, out
+        )
+        return out
+
+    def restricted(self, units):
+        """Return the penalty on some groups, as one on their columns alone."""
+        local = object.__new__(GroupPenalty)
+        local.groups = self.groups.restricted(units)
+        local._set(self.lam[units], self.l1)
+        return local
+
+    def value(self, columns, w):
+        """Penalty of the coefficients w of all features; `columns` is all of them."""
+        norms = np.sqrt(self.groups.sums(w * w))
+        used = norms > 0  # a dropped group has an infinite strength
+        absolute = self.l1 * float(np.abs(w).sum())
+        return float(self.lam[used] @ norms[used]) + absolute
+
+    def gap_parts(self, columns, w, correlations, residual_square, target_dot):
+        """Duality gap at w, as in the elastic net but for all features."""
+        primal = 0.5 * residual_square + self.value(columns, w)
+        ratio = self.least_factor(correlations)
+        best = target_dot / residual_square if residual_square > 0 else 0.0
+        scale = max(min(best, 1.0 / ratio if ratio > 0 else np.inf), 0.0)
+        dual = scale * target_dot - 0.5 * scale * scale * residual_square
+        return GapParts(primal, dual, scale, dual)
+
+    def screened(self, parts, w, correlations, squares):
+        """Gap-safe rule: True for groups that are zero in every solution.
+
+        `squares` are the squared Frobenius norms of the groups' columns, which bound
+        their spectral norms.
+        """
+        magnitude = self.magnitude(parts.scale * correlations)
+        return magnitude + parts.radius * np.sqrt(squares) < self.lam
