@@ -9,6 +9,10 @@ from sparsestat.linear_model._coordinate_descent import (
     MultiTaskLasso,
 )
 from sparsestat.linear_model._cv import ElasticNetCV, LassoCV
+from sparsestat.linear_model._graph_labels import (
+    GraphLabelPropagation,
+    GraphLabelRegressor,
+)
 from sparsestat.linear_model._group_lasso import GroupLasso, GroupLassoCV
 from sparsestat.linear_model._nonconvex import MCPRegressor, SCADRegressor
 from sparsestat.linear_model._nonconvex_cv import MCPRegressorCV, SCADRegressorCV
@@ -17,6 +21,8 @@ from sparsestat.linear_model._paths import enet_path, lasso_path
 __all__ = [
     "ElasticNet",
     "ElasticNetCV",
+    "GraphLabelPropagation",
+    "GraphLabelRegressor",
     "GroupLasso",
     "GroupLassoCV",
     "Lasso",

@@ -64,8 +64,8 @@ class SparseSystem:
         if worst > SYMMETRY * largest:
             raise ValueError(
                 f"A must be symmetric, but |A_ij - A_ji| reaches {worst:.3g} where the "
-                f"largest entry is {largest:.3g}. Pass (A + A.T) / 2 if it is symmetric "
-                "up to rounding."
+                f"largest entry is {largest:.3g}. Pass (A + A.T) / 2 if it is "
+                "symmetric up to rounding."
             )
         diag, *rest = kernels.split_diagonal(*triple)
         if diag.min() <= 0:
