@@ -10,7 +10,7 @@ A datafit holds a target and sample weights and measures a linear predictor eta
 - ``curvature_bound``: an upper bound of that diagonal for every eta, or None;
 - ``smoothness``: per sample, an upper bound of the Hessian as a matrix, or None;
 - ``conjugate(v)``: the convex conjugate at v (of the shape of eta), or None;
-- ``gram(A, eta)``: ``A' H(eta) A`` for columns A;
+- ``gram(A, eta, h)``: ``A' H(eta) A`` for columns A, h the diagonal curvature;
 - ``null_intercept()`` and ``settle_intercept(eta)``: the best constant predictor,
   and the shift of eta that makes the gradient sum to zero, to rounding;
 - ``saturated``: the least value that any eta could have.
@@ -40,6 +40,7 @@ class Datafit:
     curvature_bound = None
     smoothness = None
     saturated = 0.0
+    floor = 1e-6  # least curvature of a model, relative to the weight of a sample
 
     def __init__(self, y, sample_weight=None):
         self.y = np.asarray(y, dtype=np.float64)
@@ -54,9 +55,9 @@ class Datafit:
         """Return None: no conjugate is known."""
         return None
 
-    def gram(self, A, eta):
-        """Return ``A' diag(curvature) A``."""
-        B = np.sqrt(self.curvature(eta))[:, None] * A
+    def gram(self, A, eta, h):
+        """Return ``A' H(eta) A``, of which `h` is the diagonal."""
+        B = np.sqrt(h)[:, None] * A
         return B.T @ B
 
     def null_intercept(self):
@@ -204,6 +205,8 @@ class Huber(Datafit):
     ``r^2 / 2`` where ``|r| <= delta`` and ``delta (|r| - delta / 2)`` elsewhere.
     """
 
+    floor = 0.02
+
     def __init__(self, y, sample_weight=None, *, delta=1.35):
         super().__init__(y, sample_weight)
         self.delta = float(delta)
@@ -344,7 +347,10 @@ class Softmax:
             H = np.diag(weighted.sum(axis=0)) - P.T @ weighted
             # The all-ones direction is flat; this fills it.
             H += self.total / self.n_classes**2
-            step = np.linalg.lstsq(H, -slope, rcond=1e-13)[0]
+            try:
+                step = np.linalg.solve(H, -slope)
+            except np.linalg.LinAlgError:  # a class without any probability
+                step = np.linalg.lstsq(H, -slope, rcond=1e-13)[0]
             step -= step.mean()
             length = min(1.0, 8.0 / max(np.abs(step).max(), 1e-300))
             gain = float(slope @ step)
@@ -510,10 +516,9 @@ class Cox(Datafit):
         out[self.order] = np.maximum(self._expected(eta), 0.0)
         return out
 
-    def gram(self, A, eta):
-        """Return ``A' H(eta) A`` with the full, not diagonal, Hessian."""
-        B = np.sqrt(self.curvature(eta))[:, None] * A
-        G = B.T @ B
+    def gram(self, A, eta, h):
+        """Return ``A' H(eta) A`` with the full Hessian, h minus a part of low rank."""
+        G = super().gram(A, eta, h)
         _, _, e, risk, tied = self._sums(eta)
         weighted = e[:, None] * A[self.order]
         # Means of the columns over each risk set.

@@ -1,0 +1,406 @@
+r"""Proximal Newton on working sets for likelihoods of one linear predictor.
+
+Minimises :math:`f(X w + b) + \sum_j g_j(w_j)` for a convex datafit f. Each outer
+iteration makes one pass over the features, which gives the duality gap (or the
+violation of stationarity), screens features that are certainly zero [1]_ and takes
+the worst violators into a working set. On it the likelihood is replaced by its
+second-order model, whose minimum is the search direction [2]_. A concave penalty is
+replaced by its tangent at the present coefficients [3]_, which lies above it, so
+that the objective falls all the same.
+
+References
+----------
+.. [1] E. Ndiaye, O. Fercoq, A. Gramfort, J. Salmon, "Gap safe screening rules for
+   sparsity enforcing penalties", JMLR 18, 2017.
+.. [2] J. Lee, Y. Sun, M. Saunders, "Proximal Newton-type methods for minimizing
+   composite functions", SIAM J. Optim. 24, 2014.
+.. [3] H. Zou, R. Li, "One-step sparse estimates in nonconcave penalized likelihood
+   models", Annals of Statistics 36, 2008.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import sparse
+
+from sparsestat.linear_model._glm_models import ColumnModel, GramModel, l1_violations
+
+__all__ = ["GLMResult", "GLMSolver", "line_search"]
+
+_FIRST_SET = 50  # columns in the first working set
+_GROWTH = 1.0  # enlarge the set at most by this share of the support
+_INNER_SHARE = 0.1  # solve the set to this share of the outer gap or violation
+_MAX_NEWTON = 20  # models in one working set
+_MAX_STALLED = 4  # outer iterations without progress before giving up
+_MAX_SET = 3000  # columns in a working set, so that its Hessian fits in memory
+_ARMIJO = 1e-4
+_ROUNDING = 1e-14
+
+
+@dataclass
+class GLMResult:
+    """Solution of one penalised likelihood.
+
+    Attributes
+    ----------
+    columns : ndarray of int
+        Features with a non-zero coefficient, sorted.
+    coef : ndarray of shape (n_columns,) or (n_columns, n_classes)
+        Their coefficients.
+    shift : float or ndarray of shape (n_classes,)
+        Intercept that belongs to the centred features.
+    gap : float
+        Duality gap or violation, in the relative units of `kind`.
+    objective, dual : float
+        Primal and dual value (loss not divided by anything); nan without a dual.
+    n_iter, n_sweeps, n_newton : int
+        Passes over the features, coordinate descent sweeps, second-order models.
+    gap_history : list of float
+    converged : bool
+    kind : {"duality_gap", "kkt"}
+    """
+
+    columns: np.ndarray
+    coef: np.ndarray
+    shift: float | np.ndarray
+    gap: float
+    objective: float
+    dual: float
+    n_iter: int
+    n_sweeps: int
+    n_newton: int
+    gap_history: list = field(default_factory=list)
+    converged: bool = True
+    kind: str = "duality_gap"
+    scale: str = ""
+
+    def dense_coef(self, n_features, dtype=np.float64):
+        """Return the coefficients of all features."""
+        out = np.zeros((n_features, *self.coef.shape[1:]), dtype=dtype)
+        out[self.columns] = self.coef
+        return out
+
+
+def line_search(objective, present, change):
+    """Halve the step until the objective falls enough.
+
+    Parameters
+    ----------
+    objective : callable
+        Takes a step length.
+    present : float
+        Objective at length 0.
+    change : float
+        What the model promises of a full step; negative.
+
+    Returns
+    -------
+    length : float
+        0.0 if no step descends.
+    """
+    length = 1.0
+    while length > 1e-10:
+        new = objective(length)
+        if new <= present + _ARMIJO * length * change:
+            return length
+        # At the optimum both sides agree to rounding: a full step is as good.
+        if length == 1.0 and -change <= 10 * _ROUNDING * abs(present):
+            return 1.0 if new <= present + _ROUNDING * abs(present) else 0.0
+        length *= 0.5
+    return 0.0
+
+
+class GLMSolver:
+    """Solve a sequence of penalised likelihoods on one design and one datafit.
+
+    Coefficients are kept from one call of :meth:`solve` to the next.
+
+    Parameters
+    ----------
+    design : Design
+        Without sample weights: the datafit has them.
+    datafit : Datafit
+    coef : ndarray of shape (n_features,), default=None
+        Where to start.
+    norms : ndarray of shape (n_features,), default=None
+        Norms of the columns in the metric of ``datafit.smoothness``, for screening.
+    """
+
+    def __init__(self, design, datafit, coef=None, *, norms=None):
+        self.design, self.datafit = design, datafit
+        self.norms = norms
+        self.fits_shift = design.fit_intercept and datafit.has_intercept
+        self.w = np.zeros(design.n_features)
+        self.shift = datafit.null_intercept() if self.fits_shift else 0.0
+        eta = np.full(design.n_samples, self.shift)
+        self.null_value = datafit.value(eta)
+        # Beside a saturated model, what there is to explain.
+        self.gap_scale = self.null_value - datafit.saturated
+        if self.gap_scale <= 1e-14 * abs(self.null_value):
+            self.gap_scale = 0.0
+        self.gradient = datafit.gradient(eta)
+        self.q = design.correlations(-self.gradient)
+        self.kkt_scale = float(np.abs(self.q).max(initial=0.0))
+        # Constant columns are dropped by their squares, not by rounding.
+        self.usable = design.squares > 0.0
+        self._previous_lam = None
+        self._partial = False  # some of q was left out by screening
+        self.eta = eta
+        if coef is not None and np.any(coef):
+            self.w = np.where(self.usable, coef, 0.0)
+            held = np.flatnonzero(self.w)
+            self.eta = self.shift + design.product(held, self.w[held])
+            if np.isfinite(datafit.value(self.eta)):
+                self._settle()
+                self._correlate()
+            else:  # a start that overflows is no start
+                self.w[:] = 0.0
+                self.eta = eta
+
+    def solve(
+        self, penalty, *, kind, tol=1e-4, max_iter=100, max_epochs=10_000, step=None
+    ):
+        """Solve for one penalty, starting from the present coefficients.
+
+        Parameters
+        ----------
+        penalty : GLMPenalty
+        kind : {"duality_gap", "kkt"}
+            What is measured and compared with `tol`: the gap relative to the
+            deviance of the null model, or the largest violation relative to the
+            largest gradient there.
+        tol, max_iter, max_epochs, step
+            As in ``WorkingSetSolver.solve``.
+
+        Returns
+        -------
+        result : GLMResult
+        """
+        counter = {"sweeps": 0, "newton": 0}
+        history = []
+        alive = None
+        if self._partial:
+            self._correlate()
+        best, stalled = np.inf, 0
+        for n_iter in range(1, max_iter + 1):
+            value, dual, measure = self._measure(penalty, kind)
+            if self._partial and measure <= tol:
+                self._correlate()
+                value, dual, measure = self._measure(penalty, kind)
+            history.append(measure)
+            if (step is not None and step(measure)) or measure <= tol:
+                break
+            if n_iter == max_iter or counter["sweeps"] >= max_epochs:
+                break
+            no_gain = best - value <= _ROUNDING * abs(value)
+            stalled = stalled + 1 if no_gain else 0
+            best = min(best, value)
+            if stalled >= _MAX_STALLED:
+                break
+            if kind == "duality_gap":
+                alive = self._screen(penalty, value - dual, alive)
+            columns, complete = self._choose(penalty, alive)
+            goal = 0.5 * tol if complete else max(_INNER_SHARE * measure, 0.5 * tol)
+            self._descend(penalty, columns, kind, goal, max_epochs, counter)
+            self._correlate(alive)
+        self._previous_lam = penalty.lam
+        support = np.flatnonzero(self.w)
+        return GLMResult(
+            columns=support,
+            coef=self.w[support],
+            shift=self.shift,
+            gap=measure,
+            objective=value,
+            dual=dual,
+            n_iter=n_iter,
+            n_sweeps=counter["sweeps"],
+            n_newton=counter["newton"],
+            gap_history=history,
+            converged=measure <= tol,
+            kind=kind,
+        )
+
+    def _settle(self):
+        """Minimise over the intercept; the gradient then sums to zero."""
+        if self.fits_shift:
+            change = self.datafit.settle_intercept(self.eta)
+            self.shift += change
+            self.eta = self.eta + change
+        self.gradient = self.datafit.gradient(self.eta)
+
+    def _correlate(self, alive=None):
+        """Bring the negative gradient of the loss up to date."""
+        columns = None
+        if alive is not None:
+            columns = np.flatnonzero(alive)
+            if len(columns) > 0.9 * self.design.n_features:
+                columns = None
+        self.design.correlations(-self.gradient, columns, self.q)
+        self._partial = columns is not None
+
+    def _measure(self, penalty, kind):
+        """Return objective, dual value and the relative gap or violation."""
+        return self._measure_on(penalty, kind, self.w, self.q)
+
+    def _measure_on(self, penalty, kind, w, q):
+        value = self.datafit.value(self.eta) + penalty.value(w)
+        if kind == "kkt":
+            worst = float(penalty.violations(w, q).max(initial=0.0))
+            scale = self.kkt_scale
+            return value, np.nan, worst / scale if scale > 0 else 0.0
+        dual = self._dual(penalty, q)
+        if self.gap_scale == 0.0:
+            return value, dual, 0.0 if not w.any() else max(value - dual, 0.0)
+        return value, dual, max(value - dual, 0.0) / self.gap_scale
+
+    def _dual(self, penalty, q):
+        """Largest dual value of a multiple of the gradient that is feasible."""
+        ratio = penalty.largest_ratio(q)
+        c = min(1.0, 1.0 / ratio) if ratio > 0 else 1.0
+        self._multiple = c
+        dual = -self.datafit.conjugate(c * self.gradient) if c > 0 else -np.inf
+        if penalty.l2 > 0.0 and c < 1.0:
+            # The constraint is soft, so the gradient itself is feasible too.
+            soft = -self.datafit.conjugate(self.gradient) - penalty.conjugate(q)
+            if soft > dual:
+                self._multiple, dual = 1.0, soft
+        return dual
+
+    def _screen(self, penalty, gap, alive):
+        """Leave out features that are certainly zero, once that can be shown."""
+        if self.norms is None or not np.isfinite(gap) or penalty.lam == 0.0:
+            return alive
+        radius = np.sqrt(2.0 * max(gap, 0.0))
+        if self._multiple < 1.0 and penalty.l2 > 0.0:
+            return alive
+        gone = penalty.screened(self._multiple * self.q, radius, self.norms)
+        gone &= self.w == 0.0
+        if not gone.any():
+            return alive
+        self.q[gone] = 0.0
+        self._partial = True
+        return ~gone if alive is None else ~gone & alive
+
+    def _choose(self, penalty, alive):
+        """Return the working set, and whether it holds every violator."""
+        excess = penalty.excess(self.q)
+        held = self.w != 0.0
+        excess[held] = -np.inf
+        excess[~self.usable] = -np.inf
+        if alive is not None:
+            excess[~alive] = -np.inf
+        candidates = np.flatnonzero(excess > 0.0)
+        n_held = int(np.count_nonzero(held))
+        room = max(_FIRST_SET, int(_GROWTH * n_held))
+        complete = len(candidates) <= room
+        if self._previous_lam is not None:
+            # Sequential strong rule: these will probably enter on the way down.
+            likely = np.abs(self.q) >= 2.0 * penalty.lam - self._previous_lam
+            candidates = np.flatnonzero(likely & np.isfinite(excess))
+            self._previous_lam = None
+        if len(candidates) > room:
+            top = np.argpartition(excess[candidates], -room)[-room:]
+            candidates = candidates[top]
+        held[candidates] = True
+        columns = np.flatnonzero(held)
+        if len(columns) > _MAX_SET:
+            worst = penalty.violations(self.w, self.q)[columns]
+            columns = np.sort(columns[np.argpartition(worst, -_MAX_SET)[-_MAX_SET:]])
+            complete = False
+        return columns, complete
+
+    def _descend(self, penalty, columns, kind, goal, max_epochs, counter):
+        """Proximal Newton on the columns until their measure is below goal."""
+        design, datafit = self.design, self.datafit
+        dense = design.prefers_gram
+        if dense:
+            A = np.empty((design.n_samples, len(columns)), order="F")
+            design.gather(columns, A, 0)
+        else:
+            matrix = sparse.csc_array(
+                (design.data, design.indices, design.indptr), shape=design.X.shape
+            )
+            A = matrix[:, columns]
+        centre = design.means[columns]
+        q = self.q[columns]
+        l2 = np.full(len(columns), penalty.l2)
+        w = self.w[columns]
+        sub = penalty.restricted(columns)
+        for _ in range(_MAX_NEWTON):
+            lam = sub.slopes(w)
+            worst = float(l1_violations(w, q, lam, l2).max(initial=0.0))
+            # Superlinear: the model is solved the better the closer it fits.
+            share = min(0.1, max(worst / self.kkt_scale, 1e-3))
+            limit = max(max_epochs - counter["sweeps"], 1)
+            if dense:
+                new, d_shift = self._dense_model(
+                    A, q, w, lam, l2, share * worst, limit, counter
+                )
+            else:
+                new, d_shift = self._sparse_model(
+                    A, centre, w, lam, l2, share * worst, limit, counter
+                )
+            counter["newton"] += 1
+            d = new - w
+            image = A @ d
+            if not dense:
+                image = image - centre @ d
+            image += d_shift
+            change = float(-q @ d + lam @ (np.abs(new) - np.abs(w)))
+            change += float(l2 @ (new * new - w * w)) / 2.0
+            change += d_shift * float(self.gradient.sum())
+            if not change < 0.0:
+                return
+            present = datafit.value(self.eta) + sub.value(w)
+
+            def objective(t, w=w, d=d, image=image):
+                return datafit.value(self.eta + t * image) + sub.value(w + t * d)
+
+            length = line_search(objective, present, change)
+            if length == 0.0:
+                return
+            w = new if length == 1.0 else w + length * d
+            self.w[columns] = w
+            self.eta = self.eta + length * image
+            self.shift += length * d_shift
+            self._settle()
+            r = -self.gradient
+            q = A.T @ r
+            if not dense:
+                q = q - centre * r.sum()
+            measure = self._measure_on(sub, kind, w, q)[2]
+            if measure <= goal or counter["sweeps"] >= max_epochs:
+                return
+
+    def _curvature(self):
+        h = self.datafit.curvature(self.eta)
+        return np.maximum(h, self.datafit.floor * self.datafit.weights)
+
+    def _dense_model(self, A, q, w, lam, l2, goal, limit, counter):
+        h = self._curvature()
+        H = self.datafit.gram(A, self.eta, h)
+        if self.fits_shift:
+            total = float(h.sum())
+            means = A.T @ h / total if total > 0 else np.zeros(len(w))
+            H -= total * np.outer(means, means)
+        model = GramModel(H, q.copy(), w.copy(), lam, l2)
+        sweeps, _ = model.minimise(goal, limit)
+        counter["sweeps"] += sweeps
+        shift = -float(means @ (model.w - w)) if self.fits_shift else 0.0
+        return model.w, shift
+
+    def _sparse_model(self, A, centre, w, lam, l2, goal, limit, counter):
+        h = self._curvature()
+        response = self.eta - self.shift - self.gradient / h
+        model = ColumnModel(
+            A, h, response, w.copy(), lam, l2, fit_intercept=self.fits_shift
+        )
+        sweeps, _ = model.minimise(goal, limit)
+        counter["sweeps"] += sweeps
+        if not self.fits_shift:
+            return model.w, 0.0
+        # Of the centred columns: eta = (x - centre)'w + shift.
+        return model.w, model.intercept() + float(centre @ model.w)
