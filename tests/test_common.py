@@ -28,6 +28,11 @@ PRESETS = {
     "MCPRegressorCV": [{"alphas": 10, "cv": 3}],
     "SCADRegressorCV": [{"alphas": 10, "criterion": "bic"}],
     "FastRP": [{"n_components": 4}],
+    "SupervisedDictionaryLearning": [
+        {"n_components": 2},
+        {"n_components": 2, "mode": "feature"},
+        {"n_components": 2, "solver": "bcd"},
+    ],
     "FastRPCV": [{"n_components": 4, "n_iter": 2}],
 }
 

@@ -17,6 +17,9 @@ from sparsestat.decomposition._projections import (
 )
 from sparsestat.decomposition._robust_pca import RobustPCA
 from sparsestat.decomposition._semi_nmf import SemiNMF
+from sparsestat.decomposition._supervised_dictionary import (
+    SupervisedDictionaryLearning,
+)
 
 __all__ = [
     "CalibratedSparseFactorization",
@@ -24,6 +27,7 @@ __all__ = [
     "OrthogonalDictionary",
     "RobustPCA",
     "SemiNMF",
+    "SupervisedDictionaryLearning",
     "abs_topk_code",
     "low_rank_plus_sparse",
     "monarch_matmul",

@@ -9,6 +9,7 @@ from sparsestat.decomposition import (
     CalibratedSparseFactorization,
     RobustPCA,
     SemiNMF,
+    SupervisedDictionaryLearning,
     abs_topk_code,
     project_nm,
     project_topk,
@@ -30,4 +31,9 @@ def warmup():
         project_nm(W, 1, 2)
     SemiNMF(2, tol=1.0, random_state=0).fit(W)
     CalibratedSparseFactorization(3, tol=1.0, random_state=0).fit(W)
+    y = np.arange(8) % 2
+    for nonnegative in (False, True):
+        SupervisedDictionaryLearning(
+            2, solver="bcd", nonnegative=nonnegative, tol=1.0, max_iter=6
+        ).fit(np.abs(W), y).transform(np.abs(W))
     RobustPCA(1, method="altproj", tol=1.0, random_state=0).fit(W)
