@@ -1,0 +1,325 @@
+"""Laplacian k-means: dense references, limits, monotone energy, seeds."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.special import logsumexp, softmax, xlogy
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs, make_moons
+from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import kneighbors_graph
+
+from sparsestat.cluster import LaplacianKMeans
+from sparsestat.cluster._laplacian_energy import GraphEnergy, effective_dimension
+from sparsestat.exceptions import ConvergenceWarning
+
+
+@pytest.fixture
+def rng(global_random_seed):
+    return np.random.default_rng(global_random_seed)
+
+
+def random_problem(rng, update="sequential", prototype="mean", temperature=0.7):
+    n, d, k = 40, 3, 4
+    X = rng.standard_normal((n, d))
+    W = sparse.random_array((n, n), density=0.2, rng=rng).toarray()
+    W = W + W.T
+    np.fill_diagonal(W, 0)
+    fixed = np.full(n, -1)
+    fixed[:3] = [0, 1, 3]
+    problem = GraphEnergy(
+        X, sparse.csr_array(W), fixed, prototype, 1.3, temperature, update, None
+    )
+    return problem, X, W, X[:k].copy()
+
+
+def dense_energy(problem, W, U, Z):
+    W = W + np.diag(problem.shift)
+    smooth = np.sum(Z * (W @ Z))
+    mixed = xlogy(Z, Z).sum()
+    return (Z * U).sum() - 0.5 * problem.reg * smooth + problem.temperature * mixed
+
+
+@pytest.mark.parametrize("update", ["sequential", "parallel"])
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_one_pass_is_that_of_dense_numpy(update, temperature, rng):
+    problem, X, W, centers = random_problem(rng, update, temperature=temperature)
+    U = ((X[:, None] - centers) ** 2).sum(axis=2) / 2
+    assert_allclose(problem.costs(centers), U, atol=1e-12)
+    Z, entropy = problem.start(U)
+    expected = Z.copy()
+
+    def updated(field):
+        if temperature == 0:
+            return np.eye(len(field))[field.argmax()]
+        return softmax(field / temperature)
+
+    old = expected.copy()
+    for i in range(3, len(X)):
+        source = expected if update == "sequential" else old
+        pull = W[i] @ source + problem.shift[i] * source[i]
+        expected[i] = updated(-U[i] + problem.reg * pull)
+    found, _ = problem.descend(U, Z, entropy, 0.0, 1, 1.0)
+    assert_allclose(found, expected, atol=1e-12)
+    energy, _ = problem.energy(U, found, entropy)
+    assert_allclose(energy, dense_energy(problem, W, U, found), rtol=1e-12)
+
+
+def test_the_decrease_a_sweep_reports_is_the_decrease(rng):
+    problem, _, _, centers = random_problem(rng)
+    U = problem.costs(centers)
+    Z, entropy = problem.start(U)
+    before, _ = problem.energy(U, Z, entropy)
+    from sparsestat.cluster import _kernels_laplacian as kernels
+
+    fall = kernels.sweep(*problem.graph, U, problem.fixed, problem.reg, 0.7, Z, entropy)
+    after, _ = problem.energy(U, Z, entropy)
+    assert fall > 0
+    assert_allclose(before - after, fall, rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:.*distinct clusters")
+@pytest.mark.parametrize("prototype", ["mean", "mode", "medoid"])
+@pytest.mark.parametrize("update", ["sequential", "parallel"])
+@pytest.mark.parametrize("reg", [0.0, 0.3, 3.0])
+def test_the_energy_never_rises(prototype, update, reg):
+    X = make_blobs(200, centers=5, cluster_std=2.0, random_state=0)[0]
+    seeds = np.full(200, -1)
+    seeds[:2] = [0, 1]
+    model = LaplacianKMeans(
+        5,
+        prototype=prototype,
+        update=update,
+        reg=reg,
+        random_state=0,
+        tol=1e-8,
+        max_iter=1000,
+    ).fit(X, seeds=seeds)
+    history = model.energy_history_
+    assert (np.diff(history) <= 1e-10 * np.abs(history).max()).all()
+    assert model.certificate_.satisfied
+    assert_allclose(model.memberships_.sum(axis=1), 1, rtol=1e-12)
+    assert_array_equal(model.memberships_[:2], np.eye(5)[:2])
+    assert_array_equal(model.labels_, model.memberships_.argmax(axis=1))
+    if prototype == "medoid":
+        gaps = np.abs(X[:, None] - model.cluster_centers_).sum(axis=2).min(axis=0)
+        assert gaps.max() <= 1e-9
+
+
+@pytest.mark.parametrize("prototype", ["mean", "mode"])
+def test_the_answer_is_stationary(prototype):
+    X = make_blobs(150, centers=4, cluster_std=2.0, random_state=1)[0]
+    model = LaplacianKMeans(
+        4, prototype=prototype, random_state=0, tol=1e-14, max_iter=5000
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X)
+    Z, W, M = model.memberships_, model.affinity_matrix_, model.cluster_centers_
+    D = ((X[:, None] - M) ** 2).sum(axis=2) / (2 * model.sigma_**2)
+    U = D if prototype == "mean" else -np.exp(-D)
+    assert_allclose(Z, softmax(-U + W @ Z, axis=1), atol=1e-4)
+    weights = Z if prototype == "mean" else Z * np.exp(-D)
+    means = weights.T @ X / weights.sum(axis=0)[:, None]
+    assert_allclose(M, means, atol=1e-3 * np.abs(X).max())
+
+
+def test_without_graph_and_entropy_it_is_k_means(rng):
+    X = rng.standard_normal((200, 3)) + 50.0
+    start = X[:5]
+    ours = LaplacianKMeans(5, reg=0, temperature=0, init=start, tol=0).fit(X)
+    plain = KMeans(5, init=start, n_init=1, tol=0).fit(X)
+    assert_array_equal(ours.labels_, plain.labels_)
+    assert_allclose(ours.cluster_centers_, plain.cluster_centers_, rtol=1e-10)
+    energy = plain.inertia_ / (2 * ours.sigma_**2)
+    assert_allclose(ours.energy_, energy, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:.*distinct clusters")
+def test_soft_memberships_without_graph_have_a_closed_form(rng):
+    X = rng.standard_normal((80, 2))
+    model = LaplacianKMeans(
+        3, reg=0, temperature=0.5, sigma=1.5, random_state=0, tol=1e-12, max_iter=5000
+    ).fit(X)
+    D = ((X[:, None] - model.cluster_centers_) ** 2).sum(axis=2) / (2 * 1.5**2)
+    free_energy = -0.5 * logsumexp(-D / 0.5, axis=1).sum()
+    assert_allclose(model.energy_, free_energy, rtol=1e-9)
+    assert_allclose(model.memberships_, softmax(-D / 0.5, axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_moons_with_one_seed_each(seed):
+    X, y = make_moons(400, noise=0.06, random_state=seed)
+    rng = np.random.default_rng(seed)
+    seeds = np.full(400, -1)
+    for label in range(2):
+        seeds[rng.choice(np.flatnonzero(y == label))] = label
+    model = LaplacianKMeans(2, reg=50.0, n_neighbors=10).fit(X, seeds=seeds)
+    assert (model.labels_ != y).mean() < 0.01
+    # New points follow the moons too, if their neighbours are asked.
+    new, y_new = make_moons(200, noise=0.06, random_state=seed + 10)
+    assert (model.predict(new, neighbors=True) != y_new).mean() < 0.02
+    assert (model.predict(new) != y_new).mean() > 0.02
+
+
+def test_seed_spreading_is_the_harmonic_extension(rng):
+    X = rng.standard_normal((60, 2))
+    W = kneighbors_graph(X, 6)
+    W = sparse.csr_array(0.5 * (W + W.T))
+    fixed = np.full(60, -1)
+    fixed[:6] = [0, 1, 2, 0, 1, 2]
+    problem = GraphEnergy(X, W, fixed, "mean", 1.0, 1.0, "sequential", None)
+    Z = problem.spread_seeds(3)
+    L = (sparse.diags_array(np.asarray(W.sum(axis=1)).ravel()) - W).toarray()
+    free = fixed < 0
+    # scikit-learn's harmonic functions, by a dense solve
+    exact = np.linalg.lstsq(
+        L[np.ix_(free, free)], -L[np.ix_(free, ~free)] @ Z[~free], rcond=None
+    )[0]
+    labels = (exact / exact.sum(axis=0)).argmax(axis=1)
+    agree = labels == Z[free].argmax(axis=1)
+    sure = np.ptp(np.sort(exact / exact.sum(axis=0), axis=1)[:, -2:], axis=1) > 1e-3
+    assert agree[sure].all()
+
+
+def test_workers_do_not_change_the_result():
+    X = make_blobs(45_000, centers=3, random_state=0)[0]
+    W = sparse.csr_array(kneighbors_graph(X[:, :1], 3))
+    kwargs = {"update": "parallel", "affinity": W, "random_state": 0, "max_iter": 5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        one = LaplacianKMeans(3, n_jobs=1, **kwargs).fit(X)
+        two = LaplacianKMeans(3, n_jobs=2, **kwargs).fit(X)
+    assert_array_equal(one.memberships_, two.memberships_)
+
+
+@pytest.mark.parametrize("prototype", ["mean", "mode", "medoid"])
+def test_sparse_data_give_the_dense_answer(prototype, rng):
+    X = rng.standard_normal((60, 8)) * (rng.random((60, 8)) < 0.5)
+    seeds = np.arange(60) % 5 - 1
+    arguments = {"prototype": prototype, "sigma": 1.0, "max_iter": 1000}
+    dense = LaplacianKMeans(4, **arguments).fit(X, seeds=seeds)
+    thin = LaplacianKMeans(4, **arguments).fit(sparse.csr_array(X), seeds=seeds)
+    assert_array_equal(dense.labels_, thin.labels_)
+    assert_allclose(dense.energy_, thin.energy_, rtol=1e-10)
+    new = rng.standard_normal((9, 8))
+    assert_array_equal(dense.predict(new), thin.predict(sparse.csc_array(new)))
+
+
+def test_scaling_the_data_changes_nothing(rng):
+    X = rng.standard_normal((100, 4))
+    first = LaplacianKMeans(3, random_state=0).fit(X)
+    for scale in (1e-4, 1e4):
+        again = LaplacianKMeans(3, random_state=0).fit(scale * X + 1e5 * scale)
+        assert_array_equal(first.labels_, again.labels_)
+        assert_allclose(first.energy_, again.energy_, rtol=1e-6)
+
+
+def test_a_graph_of_ones_own_is_made_symmetric(rng):
+    X = rng.standard_normal((50, 2))
+    graph = kneighbors_graph(X, 5, include_self=True)
+    before = graph.copy()
+    ours = LaplacianKMeans(3, random_state=0).fit(X)
+    given = LaplacianKMeans(3, affinity=graph, random_state=0).fit(X)
+    W = given.affinity_matrix_.toarray()
+    assert_array_equal(W, W.T)
+    assert_array_equal(np.diag(W), 0)
+    assert (graph != before).nnz == 0
+    # Four true neighbours, since each point counts as its own.
+    fewer = LaplacianKMeans(3, n_neighbors=4, random_state=0).fit(X)
+    assert_allclose(W, fewer.affinity_matrix_.toarray())
+    assert ours.affinity_matrix_.nnz > given.affinity_matrix_.nnz
+
+
+def test_negative_weights_keep_points_apart():
+    X = np.array([[0.0], [0.1], [1.0], [1.1]])
+    W = np.zeros((4, 4))
+    W[0, 1] = W[1, 0] = -100.0
+    model = LaplacianKMeans(2, affinity=W, sigma=1.0, random_state=0).fit(X)
+    assert model.labels_[0] != model.labels_[1]
+
+
+def test_classes_beyond_the_clusters_are_numbered_in_order(rng):
+    X = make_blobs(90, centers=3, random_state=0)[0]
+    seeds = np.full(90, -1)
+    seeds[[3, 5]] = [7, 40]
+    model = LaplacianKMeans(3, random_state=0).fit(X, seeds=seeds)
+    assert model.classes_.tolist() == [7, 40, -1]
+    assert model.labels_[3] == 0 and model.labels_[5] == 1
+    seeds[[3, 5]] = [2, 0]
+    model = LaplacianKMeans(3, random_state=0).fit(X, seeds=seeds)
+    assert model.classes_.tolist() == [0, -1, 2]
+    assert model.labels_[3] == 2 and model.labels_[5] == 0
+
+
+def test_all_samples_seeded(rng):
+    X = rng.standard_normal((20, 2))
+    seeds = np.arange(20) % 3
+    model = LaplacianKMeans(3).fit(X, seeds=seeds)
+    assert_array_equal(model.labels_, seeds)
+    means = np.array([X[seeds == k].mean(axis=0) for k in range(3)])
+    assert_allclose(model.cluster_centers_, means, rtol=1e-10)
+
+
+def test_blobs_are_found_and_one_cluster_works():
+    X, y = make_blobs(
+        150, centers=[[0, 0], [5, 0], [0, 5]], cluster_std=0.5, random_state=5
+    )
+    for prototype in ("mean", "mode", "medoid"):
+        model = LaplacianKMeans(3, prototype=prototype, random_state=0, n_init=3)
+        assert adjusted_rand_score(y, model.fit(X).labels_) == 1.0
+        assert_array_equal(model.predict(X), model.labels_)
+    model = LaplacianKMeans(1, random_state=0).fit(X)
+    assert not model.labels_.any()
+    assert_allclose(model.cluster_centers_[0], X.mean(axis=0))
+    assert LaplacianKMeans(1).fit(X[:1]).labels_.tolist() == [0]
+
+
+def test_covariances_have_an_effective_dimension(rng):
+    X = rng.standard_normal((4000, 6)) * [1, 1, 1, 0, 0, 0]
+    X -= X.mean(axis=0)
+    assert abs(effective_dimension(X) - 3) < 0.05
+    assert abs(effective_dimension(sparse.csr_array(X)) - 3) < 0.05
+
+
+def test_fewer_distinct_points_than_clusters_warn():
+    X = np.repeat([[0.0], [5.0]], 10, axis=0)
+    with pytest.warns(ConvergenceWarning, match="2 distinct clusters were found"):
+        model = LaplacianKMeans(4, random_state=0).fit(X)
+    assert len(np.unique(model.labels_)) == 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "seeds", "message"),
+    [
+        ({"n_clusters": 31}, None, "n_samples=30 must be at least"),
+        ({}, np.zeros(5), r"seeds must have shape \(30,\)"),
+        ({}, np.arange(30) % 4, "seeds have 4 classes, more than n_clusters=3"),
+        ({}, np.full(30, -2), "got -2"),
+        ({}, np.full(30, 0.5), "seeds must be integers"),
+        ({"affinity": np.ones((3, 3))}, None, "affinity must have shape"),
+        ({"affinity": np.full((30, 30), np.nan)}, None, "affinity contains NaN"),
+        ({"init": np.ones((2, 2))}, None, "init must be a finite array"),
+        ({"prototype": "median"}, None, "'prototype'"),
+        ({"temperature": -1.0}, None, "'temperature'"),
+    ],
+)
+def test_bad_input(parameters, seeds, message, rng):
+    X = rng.standard_normal((30, 2))
+    with pytest.raises(ValueError, match=message):
+        LaplacianKMeans(**{"n_clusters": 3, **parameters}).fit(X, seeds=seeds)
+
+
+def test_stopping_early_warns_once_with_the_numbers(rng):
+    X = rng.standard_normal((100, 2))
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter or tol") as caught:
+        model = LaplacianKMeans(4, max_iter=1, random_state=0).fit(X)
+    assert len(caught) == 1 and not model.certificate_.satisfied
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        LaplacianKMeans(2).fit(X * 1j)
