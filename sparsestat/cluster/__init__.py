@@ -4,5 +4,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.cluster._balanced import BalancedKMeans
+from sparsestat.cluster._certificate import KMeansCertificate
+from sparsestat.cluster._certify import kmeans_certificate
+from sparsestat.cluster._laplacian import LaplacianKMeans
+from sparsestat.cluster._sdp_kmeans import SDPKMeans
 
-__all__ = ["BalancedKMeans"]
+__all__ = [
+    "BalancedKMeans",
+    "KMeansCertificate",
+    "LaplacianKMeans",
+    "SDPKMeans",
+    "kmeans_certificate",
+]

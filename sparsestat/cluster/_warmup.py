@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from sparsestat.cluster import BalancedKMeans
+from sparsestat.cluster import BalancedKMeans, LaplacianKMeans, SDPKMeans
 
 __all__ = ["warmup"]
 
@@ -13,4 +13,8 @@ __all__ = ["warmup"]
 def warmup():
     """Fit every estimator with kernels once."""
     X = np.random.default_rng(0).standard_normal((40, 2))
+    for update in ("sequential", "parallel"):
+        LaplacianKMeans(2, update=update, tol=1.0, random_state=0).fit(X)
     BalancedKMeans(3, tol=1.0, random_state=0).fit(X)
+    SDPKMeans(3, solver="nlr", n_init=1, random_state=0).fit(X)
+    SDPKMeans(3, solver="admm", max_iter=5, tol=1.0, random_state=0).fit(X)

@@ -1,0 +1,324 @@
+"""Certificates for partitions that come from anywhere."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import column_or_1d
+
+from sparsestat._utils.compat import (
+    Interval,
+    StrOptions,
+    check_sample_weight,
+    validate_params,
+)
+from sparsestat._utils.validation import refuse_complex
+from sparsestat.cluster._admm import solve_admm
+from sparsestat.cluster._certificate import (
+    ClusterMoments,
+    KMeansCertificate,
+    dense_multiplier,
+    pca_bound,
+    rank_one_bound,
+    relative_gap,
+    sampled_bound,
+)
+from sparsestat.cluster._data import CentredRows
+from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
+
+__all__ = ["Bounds", "check_weights", "kmeans_certificate"]
+
+LARGEST_DUAL = 3_000  # points that the dense relaxation takes in a certificate
+_LARGEST_SIDE = 4_000
+
+
+@validate_params(
+    {
+        "X": ["array-like", "sparse matrix"],
+        "labels": ["array-like"],
+        "sample_weight": ["array-like", None],
+        "method": [StrOptions({"rank_one", "dual", "sampled"})],
+        "gap_tol": [Interval(Real, 0, None, closed="left")],
+        "subset_size": [Interval(Integral, 2, None, closed="left")],
+        "n_subsets": [Interval(Integral, 2, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def kmeans_certificate(
+    X,
+    labels,
+    *,
+    sample_weight=None,
+    method="rank_one",
+    gap_tol=1e-6,
+    subset_size=300,
+    n_subsets=20,
+    max_iter=1000,
+    random_state=None,
+):
+    r"""Say how far from the global K-means optimum a partition can be.
+
+    Works on the labels of any clustering. With K clusters of means :math:`m_k` and
+    cost :math:`J = \sum_i \|x_i - m_{l_i}\|^2` it returns a number that no partition
+    into K clusters gets below. If it equals the cost, the partition is globally
+    optimal. Read more in the :ref:`User Guide <kmeans_certificates>`.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Points. Never densified or modified.
+    labels : array-like of shape (n_samples,)
+        Cluster of each point: integers or strings, each value a cluster.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights: the certificate of the data with repeated points.
+    method : {"rank_one", "dual", "sampled"}, default="rank_one"
+        ``rank_one`` costs about as much as a few Lloyd iterations and succeeds when
+        clusters are visibly apart. ``dual`` solves the semidefinite relaxation (at
+        most 3000 points) and is tighter. ``sampled`` gives a bound that holds with
+        99 % confidence, from relaxations of random subsets; it never certifies.
+    gap_tol : float, default=1e-6
+        Relative gap under which a partition counts as globally optimal.
+    subset_size : int, default=300
+        Points in each subset of ``sampled``.
+    n_subsets : int, default=20
+        Subsets of ``sampled``.
+    max_iter : int, default=1000
+        Iterations of each relaxation. Fewer give a weaker bound, still valid.
+    random_state : int, RandomState instance or None, default=None
+        Draws the subsets.
+
+    Returns
+    -------
+    certificate : KMeansCertificate
+        With `lower_bound`, `gap`, `certified` and the name of the `bound`;
+        ``details["cost"]`` is the cost of the partition about its means.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many labels as points, or `method` cannot take as many
+        points.
+
+    See Also
+    --------
+    SDPKMeans : Finds the partition as well.
+
+    Notes
+    -----
+    ``rank_one`` takes O(n d^2 + n d K) time plus eigenproblems of size at most
+    min(K d, d + K^2), and blocks of rows for memory. When that size and the number
+    of points both exceed 4000 no spectral bound is computed and the trivial bound 0
+    is returned. An allowance for rounding is taken off every bound.
+
+    References
+    ----------
+    .. [1] J. Peng, Y. Wei, "Approximating K-means-type clustering via semidefinite
+       programming", SIAM J. Optim. 18, 2007.
+    .. [2] T. Iguchi, D. Mixon, J. Peterson, S. Villar, "Probably certifiably
+       correct k-means clustering", Math. Program. 165, 2017.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import KMeans
+    >>> from sklearn.datasets import make_blobs
+    >>> from sparsestat.cluster import kmeans_certificate
+    >>> X, _ = make_blobs(300, centers=3, cluster_std=0.5, random_state=1)
+    >>> labels = KMeans(3, n_init=3, random_state=0).fit_predict(X)
+    >>> certificate = kmeans_certificate(X, labels)
+    >>> certificate.certified, certificate.bound
+    (True, 'rank_one')
+    """
+    refuse_complex(X)
+    X = check_array(X, accept_sparse="csr", dtype=np.float64)
+    labels = column_or_1d(labels)
+    check_consistent_length(X, labels)
+    names, labels = np.unique(labels, return_inverse=True)
+    weights = check_weights(sample_weight, X)
+    kept = weights > 0
+    if not kept.all():
+        X, labels, weights = X[kept], labels[kept], weights[kept]
+        names, labels = np.unique(labels, return_inverse=True)
+    labels = labels.astype(np.int64)
+    n = X.shape[0]
+    if method == "dual" and n > LARGEST_DUAL:
+        raise ValueError(
+            f"method='dual' forms n x n matrices and takes at most {LARGEST_DUAL} "
+            f"points, got {n}. Use method='rank_one', or 'sampled' for a bound that "
+            "holds with 99 % confidence."
+        )
+    if method == "sampled" and subset_size > min(n, LARGEST_DUAL):
+        raise ValueError(
+            f"subset_size={subset_size} must not exceed the number of points "
+            f"({n}) nor {LARGEST_DUAL}."
+        )
+    data = CentredRows(X, weights)
+    bounds = Bounds(data, labels, len(names))
+    if method == "dual":
+        bounds.add_dual(gap_tol=gap_tol, max_iter=max_iter)
+    elif method == "sampled":
+        bounds.replace_by_sampled(
+            X,
+            weights,
+            subset_size=subset_size,
+            n_subsets=n_subsets,
+            max_iter=max_iter,
+            random_state=random_state,
+        )
+    return bounds.certificate(gap_tol)
+
+
+def check_weights(sample_weight, X):
+    """Validate sample weights: non-negative, finite, not all zero."""
+    weights = check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    if not (weights > 0).any():
+        raise ValueError(
+            "sample_weight is zero for every sample. Give at least one sample a "
+            "positive weight."
+        )
+    return weights
+
+
+class Bounds:
+    """The lower bounds known for one partition, and the best of them.
+
+    Parameters
+    ----------
+    data : CentredRows
+        Points of positive weight.
+    labels : ndarray of shape (n_samples,)
+        Partition, 0..n_found-1, none empty.
+    n_found : int
+        Number of clusters in `labels`.
+    n_clusters : int, default=None
+        Number that the optimum may use, when larger than `n_found`.
+    """
+
+    def __init__(self, data, labels, n_found, n_clusters=None):
+        self.data, self.labels = data, labels
+        self.n_found = n_found
+        self.n_clusters = n_found if n_clusters is None else n_clusters
+        self.bound, self.lower_bound = "trivial", 0.0
+        self.lam = self.lam_max = self.slack = np.nan
+        small = data.reduced(_LARGEST_SIDE)
+        self.moments = None
+        if small is None:
+            self.cost = partition_cost(data, labels, n_found)
+            return
+        self.moments = ClusterMoments(small, labels, n_found)
+        self.reduced = small
+        self.cost = self.moments.cost
+        self.lam_max = self.moments.lam_max
+        total = data.sum_of_squares
+        value, lam, slack = -np.inf, np.nan, np.nan
+        if self.n_found == self.n_clusters:
+            value, lam, slack = rank_one_bound(self.moments, total)
+        if value > 0:
+            self._keep("rank_one", value)
+            self.lam, self.slack = lam, slack
+        if value < (1 - 1e-9) * self.cost:
+            self.moments.n_clusters = self.n_clusters
+            self._keep("pca", pca_bound(self.moments, total))
+            self.moments.n_clusters = n_found
+
+    def _keep(self, bound, value):
+        if value > self.lower_bound:
+            self.bound, self.lower_bound = bound, float(value)
+
+    def warm_multiplier(self):
+        """Return the rank-one multiplier of the partition, or None."""
+        if self.moments is None or not 0 < self.lam_max < np.inf:
+            return None
+        return dense_multiplier(self.reduced, self.labels, self.moments, self.lam_max)
+
+    def add_dual(self, **options):
+        """Solve the relaxation from this partition; return the solver's result."""
+        n, K = self.data.shape[0], self.n_clusters
+        if not 1 < K < n or self.cost == 0.0:
+            return None
+        multiplier = self.warm_multiplier() if self.n_found == K else None
+        result = solve_admm(
+            self.data,
+            K,
+            cost=self.cost,
+            start=self.labels if multiplier is not None else None,
+            multiplier=multiplier,
+            **options,
+        )
+        self._keep("dual", result.lower_bound)
+        return result
+
+    def replace_by_sampled(
+        self, X, weights, *, subset_size, n_subsets, max_iter, random_state
+    ):
+        """Put the statistical bound in place of a weaker deterministic one."""
+        K = self.n_clusters
+        rng = np.random.RandomState(0)
+
+        def solve(rows):
+            part = CentredRows(X[rows], weights[rows])
+            start = kmeans_plusplus(X[rows], K, rng, weights[rows])
+            if len(start) < K or len(rows) <= K:
+                return 0.0
+            centres = X[rows[start]]
+            centres = centres.toarray() if part.is_sparse else centres
+            labels = lloyd(X[rows], centres, weights[rows])[0]
+            used, labels = np.unique(labels, return_inverse=True)
+            bounds = Bounds(part, labels.astype(np.int64), len(used), K)
+            bounds.add_dual(gap_tol=1e-3, max_iter=min(max_iter, 200))
+            return bounds.lower_bound
+
+        value = sampled_bound(
+            X.shape[0],
+            subset_size=subset_size,
+            n_subsets=n_subsets,
+            solve=solve,
+            random_state=random_state,
+        )
+        self._keep("statistical", value)
+
+    def certificate(self, gap_tol, *, value=0.0, tol=None, satisfied=True, scale=None):
+        """Return the certificate; `value` and `tol` speak of the solver."""
+        gap = relative_gap(self.cost, self.lower_bound)
+        proved = self.bound != "statistical"
+        return KMeansCertificate(
+            "lower_bound",
+            float(value),
+            float(gap_tol if tol is None else tol),
+            bool(satisfied),
+            scale or "no iterative solver had to converge; see gap and lower_bound",
+            {
+                "cost": self.cost,
+                "lower_bound": self.lower_bound,
+                "gap": gap,
+                "certified": "yes" if proved and gap <= gap_tol else "no",
+                "bound": self.bound,
+            },
+            bound=self.bound,
+            lower_bound=self.lower_bound,
+            gap=gap,
+            certified=bool(proved and gap <= gap_tol),
+            lam=float(self.lam),
+            lam_max=float(self.lam_max),
+            slack=float(self.slack),
+        )
+
+
+def partition_cost(data, labels, n_clusters):
+    """Return the cost of a partition about its own means."""
+    from scipy import sparse
+
+    n = len(labels)
+    indicator = sparse.csr_array(
+        (data.root, labels, np.arange(n + 1)), shape=(n, n_clusters)
+    )
+    sizes = np.bincount(labels, data.weights, minlength=n_clusters)
+    sums = np.asarray(data.t_dot(indicator))
+    between = float((sums**2 / sizes).sum())
+    return max(data.sum_of_squares - between, 0.0)

@@ -1,0 +1,113 @@
+"""K-means starts and Lloyd's iteration, the same for weights and for repetition."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+
+import numpy as np
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.metrics import pairwise_distances_argmin_min
+from sklearn.utils.extmath import row_norms
+
+from sparsestat.exceptions import ConvergenceWarning
+
+__all__ = ["kmeans_plusplus", "lloyd"]
+
+_SORT_UNTIL = 50_000  # rows
+_SORT_DENSE_UNTIL = 1_000_000  # entries of a small sparse matrix, written out
+
+
+def _drawing_order(X):
+    """Return an order of the rows that does not depend on how they were given.
+
+    Drawing along it makes repeated rows and weighted ones meet the same random
+    numbers. Sorting large data costs more than a start, so these keep their order.
+    """
+    n, d = X.shape
+    if n > _SORT_UNTIL or (sparse.issparse(X) and n * d > _SORT_DENSE_UNTIL):
+        return np.arange(n)
+    columns = X.toarray() if sparse.issparse(X) else X
+    return np.lexsort(columns.T[::-1])
+
+
+def kmeans_plusplus(X, n_clusters, rng, sample_weight=None):
+    """Draw centres far from one another, the best of a few candidates each time.
+
+    Parameters
+    ----------
+    X : {ndarray, csr matrix} of shape (n_samples, n_features)
+        Points in double precision, best centred.
+    n_clusters : int
+        Number of centres.
+    rng : RandomState
+        Source of randomness.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Non-negative weights.
+
+    Returns
+    -------
+    indices : ndarray of at most `n_clusters` integers
+        Rows that became centres; fewer when there are not as many distinct points.
+    """
+    n = X.shape[0]
+    weights = np.ones(n) if sample_weight is None else sample_weight
+    order = _drawing_order(X)
+    squares = row_norms(X, squared=True)
+    n_trials = 2 + int(np.log(n_clusters))
+
+    def draw(mass, count):
+        cumulative = np.cumsum(mass[order])
+        picks = rng.uniform(size=count) * cumulative[-1]
+        places = np.searchsorted(cumulative, picks, side="right")
+        # The last place with mass, where rounding pushed a pick past the end.
+        last = int(np.searchsorted(cumulative, cumulative[-1], side="left"))
+        return order[np.minimum(places, last)]
+
+    def distances(rows):
+        cross = X @ X[rows].T
+        cross = cross.toarray() if sparse.issparse(cross) else cross
+        out = np.maximum(squares[:, None] - 2.0 * cross + squares[rows], 0.0)
+        out[out <= 1e-13 * (squares[:, None] + squares[rows])] = 0.0
+        return out
+
+    chosen = [int(draw(weights, 1)[0])]
+    closest = distances(chosen)[:, 0]
+    while len(chosen) < n_clusters:
+        mass = weights * closest
+        if not mass.sum() > 0:
+            break
+        candidates = draw(mass, n_trials)
+        trial = np.minimum(closest[:, None], distances(candidates))
+        best = int(np.argmin(weights @ trial))
+        chosen.append(int(candidates[best]))
+        closest = trial[:, best]
+    return np.array(chosen)
+
+
+def lloyd(X, centres, sample_weight=None, *, max_iter=300):
+    """Run Lloyd's iteration from given centres to its fixed point.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        Assignment.
+    centres : ndarray of shape (n_clusters, n_features)
+        Means of the clusters.
+    cost : float
+        Weighted sum of squared distances to the means.
+    """
+    if len(centres) == 1:
+        weights = np.ones(X.shape[0]) if sample_weight is None else sample_weight
+        mean = np.asarray(X.T @ weights).reshape(1, -1) / weights.sum()
+        labels, distance = pairwise_distances_argmin_min(
+            X, mean, metric="euclidean", metric_kwargs={"squared": True}
+        )
+        return labels.astype(np.int64), mean, float(weights @ distance)
+    model = KMeans(len(centres), init=centres, n_init=1, tol=0.0, max_iter=max_iter)
+    with warnings.catch_warnings():
+        # Fewer distinct points than centres: the caller says so in its own words.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, sample_weight=sample_weight)
+    return model.labels_.astype(np.int64), model.cluster_centers_, model.inertia_
