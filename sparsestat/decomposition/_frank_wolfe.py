@@ -45,17 +45,21 @@ def polar(G, near=None):
     if near is None or rank == len(s):
         return U @ Vt, float(s.sum())
     U, Vt = U[:, :rank], Vt[:rank]
-    rest = near - U @ (U.T @ near)
-    rest -= (rest @ Vt.T) @ Vt
+    rest = near - U @ (U.conj().T @ near)
+    rest -= (rest @ Vt.conj().T) @ Vt
     free = len(s) - rank
     U_rest, _, Vt_rest = np.linalg.svd(rest, full_matrices=False)
     return U @ Vt + U_rest[:, :free] @ Vt_rest[:free], float(s.sum())
 
 
-def random_stiefel(n_components, n_features, rng):
-    """Draw orthonormal rows uniformly (QR with its signs fixed)."""
-    Q, R = np.linalg.qr(rng.standard_normal((n_features, n_features)))
-    signs = np.where(np.diag(R) < 0, -1.0, 1.0)
+def random_stiefel(n_components, n_features, rng, *, is_complex=False):
+    """Draw orthonormal rows uniformly (QR with its signs or phases fixed)."""
+    M = rng.standard_normal((n_features, n_features))
+    if is_complex:
+        M = M + 1j * rng.standard_normal((n_features, n_features))
+    Q, R = np.linalg.qr(M)
+    diagonal = np.diag(R)
+    signs = diagonal / np.abs(diagonal)
     return np.ascontiguousarray((Q * signs).T[:n_components])
 
 
@@ -82,6 +86,8 @@ def _codes(X, operator, mean):
 
 def _power(Z, p):
     """Return ``sign(Z) |Z|^(p - 1)``."""
+    if Z.dtype.kind == "c":
+        return Z * _squares(Z) if p == 4 else Z * np.abs(Z) ** (p - 2)
     if p == 3:
         return Z * np.abs(Z)
     if p == 4:
@@ -89,12 +95,16 @@ def _power(Z, p):
     return np.sign(Z) * np.abs(Z) ** (p - 1)
 
 
+def _squares(Z):
+    return Z.real**2 + Z.imag**2 if Z.dtype.kind == "c" else Z * Z
+
+
 def _sum_of_powers(Z, p, weights):
     if p == 4:
-        squares = Z * Z
+        squares = _squares(Z)
         powers = np.einsum("ij,ij->i", squares, squares, dtype=np.float64)
     elif p == 3:
-        powers = np.einsum("ij,ij->i", Z * Z, np.abs(Z), dtype=np.float64)
+        powers = np.einsum("ij,ij->i", _squares(Z), np.abs(Z), dtype=np.float64)
     else:
         powers = (np.abs(Z) ** p).sum(axis=1, dtype=np.float64)
     return powers.sum() if weights is None else weights @ powers
@@ -108,7 +118,7 @@ def lp_gradient(X, A, p, *, weights=None, whitening=None, mean=None):
     X : {ndarray, csr_array} of shape (n_samples, n_features)
         Rows are samples. Visited in blocks: no second matrix of its size is made.
     A : ndarray of shape (n_components, n_features)
-        Orthonormal rows.
+        Orthonormal rows; complex when X is.
     p : float
         Exponent, above 2.
     weights : ndarray of shape (n_samples,), default=None
@@ -126,7 +136,7 @@ def lp_gradient(X, A, p, *, weights=None, whitening=None, mean=None):
         f(A).
     """
     operator = A if whitening is None else A @ whitening
-    gradient = np.zeros(A.shape)
+    gradient = np.zeros_like(A)
     value = 0.0
     total = X.shape[0] if weights is None else weights.sum()
     for start in range(0, X.shape[0], BLOCK_ROWS):
@@ -138,10 +148,10 @@ def lp_gradient(X, A, p, *, weights=None, whitening=None, mean=None):
         if w is not None:
             T *= w[:, None].astype(T.dtype)
         # (X^T T)^T keeps the sparse operand on the left.
-        part = (block.T @ T).T if not isinstance(block, np.ndarray) else T.T @ block
-        gradient += part
+        dense = isinstance(block, np.ndarray)
+        gradient += T.T @ block.conj() if dense else (block.T @ T).T
         if mean is not None:
-            gradient -= np.outer(T.sum(axis=0, dtype=np.float64), mean)
+            gradient -= np.outer(T.sum(axis=0, dtype=A.dtype), mean.conj())
     if total <= 0:
         return gradient, 0.0
     gradient /= total
@@ -168,7 +178,7 @@ def lp_value(X, A, p, *, whitening=None, mean=None):
 def frank_wolfe_gap(gradient, A):
     """Return ``(||G||_* - <A, G>) / n_components``, zero at a stationary point."""
     nuclear = np.linalg.svd(gradient, compute_uv=False).sum()
-    return max(float(nuclear - np.vdot(A, gradient)) / A.shape[0], 0.0)
+    return max(float(nuclear - np.vdot(A, gradient).real) / A.shape[0], 0.0)
 
 
 def whitening_from(covariance, n_components, reduce_rank):
@@ -201,8 +211,9 @@ def whitening_from(covariance, n_components, reduce_rank):
             f"Pass n_components <= {rank}, more samples, or precondition=False."
         )
     root = np.sqrt(np.where(keep, values, 1.0))
-    whitening = (vectors * np.where(keep, 1.0 / root, 0.0)) @ vectors.T
-    coloring = (vectors * np.where(keep, root, 0.0)) @ vectors.T
+    adjoint = vectors.conj().T
+    whitening = (vectors * np.where(keep, 1.0 / root, 0.0)) @ adjoint
+    coloring = (vectors * np.where(keep, root, 0.0)) @ adjoint
     return whitening, coloring
 
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import CallbackSupportMixin, Interval, StrOptions
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_complex_array, refuse_complex
 from sparsestat.decomposition import _frank_wolfe as fw
 from sparsestat.decomposition._codes import select_topk
 
@@ -25,6 +25,7 @@ COMMON_CONSTRAINTS = {
     "transform_algorithm": [StrOptions({"linear", "topk", "soft"})],
     "transform_n_nonzero_coefs": [Interval(Integral, 1, None, closed="left"), None],
     "transform_alpha": [Interval(Real, 0, None, closed="left"), None],
+    "allow_complex": ["boolean"],
     "init": ["array-like", None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
@@ -40,6 +41,15 @@ class OrthogonalTransformer(
     """Validation, exact codes and their inverse, shared by both dictionaries."""
 
     def _validate_samples(self, X, *, reset):
+        if self.allow_complex and np.iscomplexobj(X):
+            if not (reset or np.iscomplexobj(self.components_)):
+                raise ValueError(
+                    "X is complex, but the model was fitted to real data. Fit it to "
+                    "complex data."
+                )
+            X = check_complex_array(X)
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return np.ascontiguousarray(X)
         refuse_complex(X)
         return validate_data(
             self,
@@ -65,18 +75,19 @@ class OrthogonalTransformer(
             )
         return k
 
-    def _start(self, k, n_features, rng):
+    def _start(self, k, n_features, rng, is_complex):
         """Return the first iterate: the given one, or uniform on the manifold."""
         if self.init is None:
-            return fw.random_stiefel(k, n_features, rng)
-        refuse_complex(self.init, name="init")
-        A = np.array(self.init, dtype=np.float64)
+            return fw.random_stiefel(k, n_features, rng, is_complex=is_complex)
+        if not is_complex:
+            refuse_complex(self.init, name="init")
+        A = np.array(self.init, dtype=np.complex128 if is_complex else np.float64)
         if A.shape != (k, n_features):
             raise ValueError(
                 f"init has shape {A.shape}, but ({k}, {n_features}) is needed: "
                 "(n_components, n_features)."
             )
-        error = np.abs(A @ A.T - np.eye(k)).max()
+        error = np.abs(A @ A.conj().T - np.eye(k)).max()
         if not error <= 1e-6:
             raise ValueError(
                 f"The rows of init are not orthonormal: init @ init.T differs from "
@@ -85,14 +96,20 @@ class OrthogonalTransformer(
             )
         return A
 
+    def _samples_like_components(self, X):
+        X = self._validate_samples(X, reset=False)
+        if np.iscomplexobj(self.components_) and not np.iscomplexobj(X):
+            X = X.astype(np.result_type(X.dtype, np.complex64))
+        return X
+
     def _store_dictionary(self, A, whitening, coloring, dtype):
         self.whitening_ = whitening
         if whitening is None:
             self.components_ = A.astype(dtype)
-            self.dictionary_ = np.ascontiguousarray(A.T, dtype=dtype)
+            self.dictionary_ = np.ascontiguousarray(A.conj().T, dtype=dtype)
         else:
             self.components_ = (A @ whitening).astype(dtype)
-            self.dictionary_ = (coloring @ A.T).astype(dtype)
+            self.dictionary_ = (coloring @ A.conj().T).astype(dtype)
 
     def transform(self, X):
         """Compute the codes of samples.
@@ -108,16 +125,20 @@ class OrthogonalTransformer(
             The codes, thresholded as `transform_algorithm` says.
         """
         check_is_fitted(self)
-        X = self._validate_samples(X, reset=False)
+        X = self._samples_like_components(X)
         Z = fw._codes(X, self.components_, self.mean_)
         if self.transform_algorithm == "topk":
             k = self.transform_n_nonzero_coefs
             if k is None:
                 k = max(1, int(np.ceil(self.components_.shape[0] / 10)))
-            Z = select_topk(np.ascontiguousarray(Z), k, True).toarray()
+            if Z.dtype.kind == "c":
+                Z = np.where(select_topk(np.abs(Z), k, True).toarray() > 0, Z, 0)
+            else:
+                Z = select_topk(np.ascontiguousarray(Z), k, True).toarray()
         elif self.transform_algorithm == "soft":
             alpha = 1.0 if self.transform_alpha is None else self.transform_alpha
-            Z = np.sign(Z) * np.maximum(np.abs(Z) - Z.dtype.type(alpha), 0)
+            # numpy's sign of a complex number is its phase.
+            Z = np.sign(Z) * np.maximum(np.abs(Z) - Z.real.dtype.type(alpha), 0)
         return Z
 
     def inverse_transform(self, X):
@@ -161,7 +182,7 @@ class OrthogonalTransformer(
             The objective; larger is sparser.
         """
         check_is_fitted(self)
-        X = self._validate_samples(X, reset=False)
+        X = self._samples_like_components(X)
         return fw.lp_value(X, self.components_, self.p, mean=self.mean_)
 
     @property
@@ -176,21 +197,22 @@ class OrthogonalTransformer(
 
 
 def mean_of(X, weights):
+    wide = np.result_type(X.dtype, np.float64)
     if weights is None:
-        return np.asarray(X.mean(axis=0), dtype=np.float64).ravel()
+        return np.asarray(X.mean(axis=0), dtype=wide).ravel()
     return np.asarray(X.T @ weights).ravel() / weights.sum()
 
 
 def second_moments(X, weights, mean):
     """Return the (centered) second moments, a block of rows at a time."""
-    out = np.zeros((X.shape[1], X.shape[1]))
+    out = np.zeros((X.shape[1],) * 2, dtype=np.result_type(X.dtype, np.float64))
     for s in range(0, X.shape[0], fw.BLOCK_ROWS):
         block = X[s : s + fw.BLOCK_ROWS]
-        other = block
+        other = block.conj()
         if weights is not None:
             w = weights[s : s + fw.BLOCK_ROWS, None]
-            other = block.multiply(w).tocsr() if hasattr(block, "tocsr") else block * w
+            other = block.multiply(w).tocsr() if hasattr(block, "tocsr") else other * w
         moment = block.T @ other
         out += moment.toarray() if hasattr(moment, "toarray") else moment
     out /= X.shape[0] if weights is None else weights.sum()
-    return out if mean is None else out - np.outer(mean, mean)
+    return out if mean is None else out - np.outer(mean, mean.conj())

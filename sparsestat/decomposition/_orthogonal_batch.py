@@ -61,6 +61,9 @@ class OrthogonalDictionary(OrthogonalTransformer):
         Entries kept by ``"topk"``; None takes a tenth of the atoms.
     transform_alpha : float, default=None
         Shrinkage of ``"soft"``; None takes 1.
+    allow_complex : bool, default=False
+        Accept complex X (dense): atoms are then unitary, and gradients weigh codes by
+        their magnitudes.
     init : array-like of shape (n_components, n_features), default=None
         First start, with orthonormal rows. None draws it uniformly.
     random_state : int, RandomState instance or None, default=None
@@ -148,6 +151,7 @@ class OrthogonalDictionary(OrthogonalTransformer):
         transform_algorithm="linear",
         transform_n_nonzero_coefs=None,
         transform_alpha=None,
+        allow_complex=False,
         init=None,
         random_state=None,
         n_jobs=None,
@@ -163,6 +167,7 @@ class OrthogonalDictionary(OrthogonalTransformer):
         self.transform_algorithm = transform_algorithm
         self.transform_n_nonzero_coefs = transform_n_nonzero_coefs
         self.transform_alpha = transform_alpha
+        self.allow_complex = allow_complex
         self.init = init
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -203,11 +208,14 @@ class OrthogonalDictionary(OrthogonalTransformer):
                 self.n_components is not None,
             )
         rng = check_random_state(self.random_state)
-        starts = [self._start(k, n_features, rng)]
+        is_complex = np.iscomplexobj(X)
+        starts = [self._start(k, n_features, rng, is_complex)]
         starts += [
-            fw.random_stiefel(k, n_features, rng) for _ in range(self.n_init - 1)
+            fw.random_stiefel(k, n_features, rng, is_complex=is_complex)
+            for _ in range(self.n_init - 1)
         ]
-        tol = max(self.tol, 1e-5) if X.dtype == np.float32 else self.tol
+        single = X.dtype in (np.float32, np.complex64)
+        tol = max(self.tol, 1e-5) if single else self.tol
         with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
             step = None
             if self.n_init == 1:

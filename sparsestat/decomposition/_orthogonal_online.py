@@ -80,6 +80,9 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         Entries kept by ``"topk"``; None takes a tenth of the atoms.
     transform_alpha : float, default=None
         Shrinkage of ``"soft"``; None takes 1.
+    allow_complex : bool, default=False
+        Accept complex X (dense): atoms are then unitary, and gradients weigh codes by
+        their magnitudes.
     shuffle : bool, default=True
         Visit the samples in random order in `fit`.
     init : array-like of shape (n_components, n_features), default=None
@@ -177,6 +180,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         transform_algorithm="linear",
         transform_n_nonzero_coefs=None,
         transform_alpha=None,
+        allow_complex=False,
         shuffle=True,
         init=None,
         random_state=None,
@@ -194,6 +198,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         self.transform_algorithm = transform_algorithm
         self.transform_n_nonzero_coefs = transform_n_nonzero_coefs
         self.transform_alpha = transform_alpha
+        self.allow_complex = allow_complex
         self.shuffle = shuffle
         self.init = init
         self.random_state = random_state
@@ -220,7 +225,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         X = self._validate_samples(X, reset=True)
         weights = self._weights(sample_weight, X)
         rng = check_random_state(self.random_state)
-        self._reset(X.shape[1], rng)
+        self._reset(X, rng)
         n_samples = X.shape[0]
         with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
             for done in range(1, self.max_iter + 1):
@@ -255,9 +260,11 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         """
         first = not hasattr(self, "components_")
         X = self._validate_samples(X, reset=first)
+        if not first and np.iscomplexobj(self._A):
+            X = self._samples_like_components(X)
         weights = self._weights(sample_weight, X)
         if first:
-            self._reset(X.shape[1], check_random_state(self.random_state))
+            self._reset(X, check_random_state(self.random_state))
         last = self._use(X, weights, None)
         self.n_iter_ = max(self.n_iter_, 1)
         self._finish(X, weights, last)
@@ -271,12 +278,16 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
 
-    def _reset(self, n_features, rng):
+    def _reset(self, X, rng):
+        n_features = X.shape[1]
         k = self._check_sizes(n_features)
-        self._A = self._start(k, n_features, rng)
-        self.gradient_ = np.zeros((k, n_features))
-        self.mean_ = np.zeros(n_features) if self.center else None
-        self._covariance = np.zeros((n_features,) * 2) if self.precondition else None
+        self._A = self._start(k, n_features, rng, np.iscomplexobj(X))
+        wide = self._A.dtype
+        self.gradient_ = np.zeros((k, n_features), dtype=wide)
+        self.mean_ = np.zeros(n_features, dtype=wide) if self.center else None
+        self._covariance = None
+        if self.precondition:
+            self._covariance = np.zeros((n_features,) * 2, dtype=wide)
         self._whitening = self._coloring = None
         self._interval = 0  # batches between refreshes; 0 before the first
         self._next_refresh = 0
@@ -307,7 +318,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         share = weight / self._weight_seen
         if self.center:
             if weights is None:
-                mean = np.asarray(batch.mean(axis=0), dtype=np.float64).ravel()
+                mean = np.asarray(batch.mean(axis=0), dtype=self._A.dtype).ravel()
             else:
                 mean = np.asarray(batch.T @ weights).ravel() / weight
             self.mean_ = self.mean_ + share * (mean - self.mean_)
@@ -335,16 +346,16 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
 
     def _accumulate(self, batch, weights, weight, share):
         """Update the second moments, and the whitening when it is due."""
-        scaled = batch
+        scaled = batch.conj()
         if weights is not None:
             scaled = (
-                batch * weights[:, None]
+                scaled * weights[:, None]
                 if isinstance(batch, np.ndarray)
                 else batch.multiply(weights[:, None]).tocsr()
             )
         moment = batch.T @ scaled
         moment = moment.toarray() if hasattr(moment, "toarray") else moment
-        moment = np.asarray(moment, dtype=np.float64) / weight
+        moment = np.asarray(moment, dtype=self._A.dtype) / weight
         self._covariance += share * (moment - self._covariance)
         if self._interval == 0:
             if self.n_samples_seen_ >= 2 * batch.shape[1]:
@@ -360,7 +371,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         """Refresh the whitening; keep the atoms where they are in the data."""
         covariance = self._covariance
         if self.mean_ is not None:
-            covariance = covariance - np.outer(self.mean_, self.mean_)
+            covariance = covariance - np.outer(self.mean_, self.mean_.conj())
         whitening, coloring = fw.whitening_from(
             covariance, self._A.shape[0], reduce_rank
         )

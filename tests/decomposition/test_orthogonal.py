@@ -264,6 +264,118 @@ def test_fewer_atoms_than_features_have_orthonormal_rows(rng):
         assert model.get_feature_names_out().shape == (3,)
 
 
+def unitary_model(n_samples, n, theta, rng):
+    """Return complex data, their unitary dictionary and codes."""
+    D = fw.random_stiefel(n, n, rng, is_complex=True).T
+    codes = rng.standard_normal((n_samples, n)) + 1j * rng.standard_normal(
+        (n_samples, n)
+    )
+    codes *= rng.random((n_samples, n)) < theta
+    return codes @ D.T, D, codes
+
+
+@pytest.mark.parametrize("p", [3, 4, 2.5])
+def test_complex_gradient_is_the_derivative(p, rng):
+    X, _, _ = unitary_model(40, 5, 0.5, rng)
+    A, w = fw.random_stiefel(4, 5, rng, is_complex=True), rng.random(40)
+    M = rng.standard_normal((5, 9)) + 1j * rng.standard_normal((5, 9))
+    options = {"weights": w, "whitening": M @ M.conj().T / 9, "mean": M[:, 0]}
+    gradient, _ = fw.lp_gradient(X, A, p, **options)
+    direction, h = fw.random_stiefel(4, 5, rng, is_complex=True), 1e-5
+    up, down = (
+        fw.lp_gradient(X, A + s * h * direction, p, **options)[1] for s in (1, -1)
+    )
+    slope = (up - down) / (2 * h)
+    assert_allclose(p * np.vdot(gradient, direction).real, slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("cls", [OnlineOrthogonalDictionary, OrthogonalDictionary])
+def test_unitary_dictionaries_of_complex_data_are_recovered(cls):
+    rng = np.random.default_rng(3)
+    X, D, _ = unitary_model(10_000, 6, 0.3, rng)
+    model = (
+        cls(p=4, allow_complex=True, random_state=0, tol=1e-6)
+        if (cls is OrthogonalDictionary)
+        else cls(p=4, allow_complex=True, random_state=0)
+    )
+    model.fit(X)
+    assert model.components_.dtype == np.complex128
+    assert_allclose(np.abs(model.components_ @ D).max(axis=1), 1.0, atol=5e-3)
+    A = model.components_
+    assert_allclose(A @ A.conj().T, np.eye(6), atol=1e-12)
+    assert_allclose(model.inverse_transform(model.transform(X)), X, atol=1e-10)
+    kept = model.set_params(
+        transform_algorithm="topk", transform_n_nonzero_coefs=2
+    ).transform(X[:50])
+    full = X[:50] @ A.T
+    order = np.argsort(-np.abs(full), axis=1)[:, :2]
+    assert ((kept != 0).sum(axis=1) <= 2).all()
+    assert_allclose(
+        np.take_along_axis(kept, order, 1), np.take_along_axis(full, order, 1)
+    )
+    soft = model.set_params(transform_algorithm="soft", transform_alpha=0.3)
+    soft = soft.transform(X[:50])
+    assert_allclose(np.abs(soft), np.maximum(np.abs(full) - 0.3, 0), atol=1e-12)
+    single = clone(model).fit(X.astype(np.complex64))
+    assert single.components_.dtype == np.complex64
+    with pytest.raises(ValueError, match="fitted to real data"):
+        clone(model).fit(X.real).transform(X)
+
+
+@pytest.mark.parametrize("cls", [OnlineOrthogonalDictionary, OrthogonalDictionary])
+def test_complex_whitening(cls):
+    rng = np.random.default_rng(3)
+    X, D, _ = unitary_model(20_000, 5, 0.3, rng)
+    M = np.diag(np.geomspace(1, 3, 5)) @ unitary_model(1, 5, 1, rng)[1]
+    model = cls(allow_complex=True, precondition=True, center=True, random_state=0)
+    model.fit(X @ M.T + (1 + 2j))
+    effect = model.components_ @ M @ D
+    effect /= np.linalg.norm(effect, axis=1, keepdims=True)
+    assert np.abs(effect).max(axis=1).min() > 0.98
+    Z = model.transform(X @ M.T + (1 + 2j))
+    assert_allclose(Z.T @ Z.conj() / len(Z), np.eye(5), atol=0.05)
+
+
+def test_real_data_do_not_care_whether_complex_data_are_allowed(rng):
+    X, _, _ = bernoulli_gauss(500, 5, 0.3, rng)
+    one, two = (
+        OnlineOrthogonalDictionary(allow_complex=a, random_state=0).fit(X)
+        for a in (False, True)
+    )
+    assert_array_equal(one.components_, two.components_)
+
+
+def test_halves_of_a_batch_average_to_its_gradient(rng):
+    # Splitting batches changes the steps taken, not what a gradient is.
+    X, _, _ = bernoulli_gauss(200, 6, 0.3, rng)
+    A = fw.random_stiefel(6, 6, rng)
+    whole, value = fw.lp_gradient(X, A, 3)
+    halves = [fw.lp_gradient(part, A, 3) for part in (X[:100], X[100:])]
+    assert_allclose(whole, (halves[0][0] + halves[1][0]) / 2, atol=1e-14)
+    assert_allclose(value, (halves[0][1] + halves[1][1]) / 2, rtol=1e-13)
+    # Two chunks of one batch size are the same stream, whatever the chunks.
+    model = OnlineOrthogonalDictionary(shuffle=False, batch_size=50, random_state=0)
+    one, two = clone(model), clone(model)
+    for chunk in (X[:100], X[100:]):
+        one.partial_fit(chunk)
+    assert_array_equal(one.components_, two.partial_fit(X).components_)
+
+
+def test_no_data_are_kept_and_blocks_bound_the_memory(rng):
+    import pickle
+    import tracemalloc
+
+    X, _, _ = bernoulli_gauss(60_000, 8, 0.3, rng)
+    model = OnlineOrthogonalDictionary(random_state=0, precondition=True).fit(X)
+    assert len(pickle.dumps(model)) < 20 * 8 * 8**2 + 4096
+    tracemalloc.start()
+    OrthogonalDictionary(random_state=0, max_iter=3, tol=1.0).fit(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # A block of codes and its powers, not a second matrix of the size of X.
+    assert peak < 8 * fw.BLOCK_ROWS * 8 * 8 < X.nbytes * 1.1
+
+
 def test_certificate_can_be_recomputed(rng):
     X, _, _ = bernoulli_gauss(1000, 6, 0.3, rng)
     model = OnlineOrthogonalDictionary(shuffle=False, random_state=0).fit(X)
