@@ -38,6 +38,11 @@ def kth_largest(keys, k):
 
 
 @njit(cache=True, nogil=True)
+def _key(u, signed):
+    return abs(u) if signed else max(u, u * 0)
+
+
+@njit(cache=True, nogil=True)
 def topk_of_rows(U, k, signed, keys, indices, values, counts):
     """Write the k largest entries of each row in order of column; ties: the first.
 
@@ -45,25 +50,32 @@ def topk_of_rows(U, k, signed, keys, indices, values, counts):
     compared themselves and only positive ones kept. Zeros are never written.
     """
     n_columns = U.shape[1]
+    n_first = 8 * k
     for i in range(U.shape[0]):
-        for j in range(n_columns):
-            u = U[i, j]
-            if u < 0:
-                keys[j] = -u if signed else 0
-            else:
-                keys[j] = u
-        bar = kth_largest(keys, k) if k < n_columns else keys[0] * 0
+        # The k-th largest of the first entries is a lower bound on that of all: only
+        # entries that reach it are searched.
+        n_kept = 0
+        if n_columns >= 2 * n_first:
+            for j in range(n_first):
+                keys[j] = _key(U[i, j], signed)
+            least = kth_largest(keys[:n_first], k)
+            for j in range(n_columns):
+                key = _key(U[i, j], signed)
+                keys[n_kept] = key
+                n_kept += 1 if key >= least else 0
+        else:
+            for j in range(n_columns):
+                keys[j] = _key(U[i, j], signed)
+            n_kept = n_columns
+        bar = kth_largest(keys[:n_kept], k) if k < n_columns else keys[0] * 0
         above = 0
         for j in range(n_columns):
-            u = U[i, j]
-            key = (-u if signed else u * 0) if u < 0 else u
-            if key > bar:
-                above += 1
+            above += 1 if _key(U[i, j], signed) > bar else 0
         ties = k - above
         count = 0
         for j in range(n_columns):
             u = U[i, j]
-            key = (-u if signed else u * 0) if u < 0 else u
+            key = _key(u, signed)
             if key > bar:
                 take = True
             elif key == bar and ties > 0:
