@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +11,16 @@ from scipy import sparse
 
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat.transport import _newton
+from sparsestat.transport._cells import CellCost, worth_sorting
+from sparsestat.transport._costs import PointCost
 from sparsestat.transport._result import OTResult, dense_plan, plan_from_state
-from sparsestat.transport._semidual import SemiDual
+from sparsestat.transport._semidual import NOTHING, SemiDual
 
 __all__ = ["Request", "refuse_isolated", "solve_entropic"]
 
 _DENSE_PLAN_ENTRIES = 16_000_000
 _PLAN_TAU = 1e-13
+_PLAN_SHARE = 1e-3  # of the tolerance, where costs are computed when visited
 _PROXIMAL_STEPS = 10
 _REMEDY = "Increase max_iter or tol, or use a larger reg."
 
@@ -43,6 +47,8 @@ def refuse_isolated(cost, a, b):
     A positive mass needs an open arc, and the two sides of each connected part of
     the graph of open arcs need equal masses.
     """
+    if isinstance(cost, PointCost):
+        return  # all arcs are open
     closed, parts = False, []
     rows, columns = np.zeros(len(a), bool), np.zeros(len(b), bool)
     for start, stop, C in cost.blocks():
@@ -87,6 +93,10 @@ def solve_entropic(cost, a, b, request):
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     inner = cost.take(rows, columns)
     left, right = a[rows] / mass, b[columns] / b.sum()
+    if worth_sorting(inner):
+        inner, row_order, column_order = CellCost.of(inner, 2)
+        left, right = left[row_order], right[column_order]
+        rows, columns = rows[row_order], columns[column_order]
     swapped = inner.shape[0] < inner.shape[1]
     if swapped:
         inner, left, right = inner.T, right, left
@@ -99,9 +109,13 @@ def solve_entropic(cost, a, b, request):
     threshold = max(request.tol, floor)
     want = _wanted_plan(request, cost)
     # The last pass recomputes everything from g alone, entries included.
-    state = problem.evaluate(
-        problem.centred(state.g), eps, _PLAN_TAU if want == "sparse" else 2.0, 0.03
-    )
+    problem.set_precision(0.0)
+    g = problem.centred(state.g)
+    del state  # its entries make room for those of the plan
+    tau = _PLAN_TAU
+    if isinstance(inner, CellCost):
+        tau = max(tau, _PLAN_SHARE * threshold)
+    state = problem.evaluate(g, eps, tau if want == "sparse" else NOTHING, plan=True)
     rounded, forbidden = problem.rounded(state, eps)
     dual_bound = -(problem.a @ state.shift) + problem.b @ state.g
     gap = max(rounded - dual_bound, 0.0) + abs(rounded - state.cost)
@@ -124,6 +138,15 @@ def solve_entropic(cost, a, b, request):
         plan = plan_from_state(
             state, problem, swapped, mass, cost.shape, rows, columns
         ).astype(cost.dtype, copy=False)
+        missing = 1.0 - plan.sum() / mass
+        if missing > 10.0 * threshold and request.warn:
+            warnings.warn(
+                f"The sparse plan has room for {plan.nnz} entries and leaves out "
+                f"{missing:.1e} of the mass. The potentials describe all of it: use "
+                "them, a smaller reg, or return_plan='dense' if that fits in memory.",
+                UserWarning,
+                stacklevel=4,
+            )
     satisfied = bool(state.error <= threshold)
     certificate = Certificate(
         kind="transport_gap",
@@ -213,7 +236,7 @@ def _first_potential(request, problem, columns, swapped):
         return np.zeros(problem.m)
     phi, psi = getattr(warm, "potentials", warm)
     chosen = np.asarray(phi if swapped else psi, dtype=np.float64)
-    if chosen.ndim != 1 or len(chosen) <= columns[-1]:
+    if chosen.ndim != 1 or len(chosen) <= columns.max():
         raise ValueError(
             "warm_start must be a pair of potentials with one entry a row and one a "
             f"column, or an OTResult; got shapes {np.shape(phi)} and {np.shape(psi)}."
@@ -236,10 +259,10 @@ def _wanted_plan(request, cost):
 def _everywhere(cost, a, b, rows, columns, phi, psi, eps):
     """Extend potentials to points of zero mass by the soft c-transform."""
     n, m = cost.shape
-    if len(rows) == n and len(columns) == m:
-        return phi, psi
     full_phi, full_psi = np.zeros(n), np.zeros(m)
     full_phi[rows], full_psi[columns] = phi, psi
+    if len(rows) == n and len(columns) == m:
+        return full_phi, full_psi
     rest = np.setdiff1d(np.arange(n), rows)
     if len(rest):
         g = psi + eps * np.log(b[columns])

@@ -14,13 +14,15 @@ import numpy as np
 from scipy import linalg, sparse
 
 from sparsestat.transport import _kernels
-from sparsestat.transport._semidual import NOTHING
+from sparsestat.transport._cells import CellCost, coarsened
+from sparsestat.transport._semidual import NOTHING, SemiDual
 
 __all__ = ["Trace", "levels_to", "solve_newton", "solve_sinkhorn"]
 
 _DENSE_UP_TO = 256  # columns up to which the Laplacian is factored
 _LEVEL_ERROR = 1e-2  # marginal error at which a level hands on to the next
 _LEVEL_STEPS = 30
+_UNHEEDED = 1e-3  # share of the wanted error that a pass may leave out
 _STEPS = (1.0, 0.5, 0.25, 0.125, *(0.125 * 0.2**k for k in range(1, 9)))
 
 
@@ -111,6 +113,10 @@ def solve_newton(
     steps = _Steps(max_newton, density)
     if isinstance(path, list):
         return _walk(problem, g, path, tol, steps, trace)
+    if path == "auto" and isinstance(problem.cost, CellCost):
+        state = _climb(problem, levels_to(eps, scale), tol, steps, trace)
+        if _done(problem, state, eps, tol):
+            return state
     levels = levels_to(eps, scale)
     if path is True and len(levels) > 1:
         return _walk(problem, g, levels, tol, steps, trace)
@@ -150,15 +156,60 @@ def _done(problem, state, eps, tol):
 
 def _walk(problem, g, levels, tol, steps, trace):
     for level in levels[:-1]:
-        state = solve_sinkhorn(problem, g, level, _LEVEL_ERROR, 3, trace, tau=1e-5)
-        if state.error > _LEVEL_ERROR:
-            state = _newton_level(
-                problem, state, level, _LEVEL_ERROR, steps, trace, final=False
-            )
-        g = state.g
-    eps = levels[-1]
+        g = _level(problem, g, level, _LEVEL_ERROR, steps, trace).g
+    return _level(problem, g, levels[-1], tol, steps, trace, final=True)
+
+
+def _level(problem, g, eps, tol, steps, trace, *, final=False):
+    problem.set_precision(_UNHEEDED * tol)
     state = solve_sinkhorn(problem, g, eps, tol, 3, trace, tau=1e-5)
-    return _newton_level(problem, state, eps, tol, steps, trace, final=True)
+    if final or state.error > tol:
+        state = _newton_level(problem, state, eps, tol, steps, trace, final=final)
+    return state
+
+
+def _climb(problem, levels, tol, steps, trace):
+    """Walk along the levels on few points first, on all of them at the end.
+
+    A level takes the centres of parts so small that moving the points there costs
+    less than its strength; the potentials of one set of points extend to another.
+    """
+    whole, eps = problem, levels[-1]
+    depths = len(whole.cost.x_depths) + len(whole.cost.y_depths)
+    parts = [coarsened(whole.cost, whole.a, whole.b, d) for d in range(8, depths)]
+    last, state = None, None
+    for level in levels:
+        for cost, a, b, moved in parts:
+            if moved <= 0.5 * level or cost.shape == whole.cost.shape:
+                break
+        if cost.shape[0] * cost.shape[1] > 0.5 * whole.n * whole.m:
+            break
+        if last is None or cost is not last.cost:
+            problem = SemiDual(cost, a, b)
+            g = np.zeros(problem.m)
+            if last is not None:
+                g = _carried(last, state, problem, state_eps)
+            last = problem
+        state = _level(problem, g, level, _LEVEL_ERROR, steps, trace)
+        g, state_eps = state.g, level
+    if last is None:
+        return _walk(whole, np.zeros(whole.m), levels, tol, steps, trace)
+    g = _carried(last, state, whole, state_eps)
+    rest = [level for level in levels if level < state_eps] or [eps]
+    whole.n_passes += last.n_passes
+    return _walk(whole, g, rest, tol, steps, trace)
+
+
+def _carried(coarse, state, fine, eps):
+    """Extend potentials of few points to many by a soft c-transform."""
+    between = CellCost(
+        fine.cost.Y,
+        coarse.cost.X,
+        fine.cost.metric,
+        fine.cost.y_depths,
+        coarse.cost.x_depths,
+    )
+    return fine.centred(SemiDual(between, fine.b, coarse.a).evaluate(state.f, eps).f)
 
 
 def _newton_level(problem, state, eps, tol, steps, trace, *, final):
@@ -180,8 +231,11 @@ def _newton_level(problem, state, eps, tol, steps, trace, *, final):
             continue
         direction, n_cg = _direction(problem, state, eps, mu, steps.density)
         trace.n_cg += n_cg
+        grouped = state.group is not None
         candidate, t = _line_search(problem, state, direction, eps)
         trace.n_newton += 1
+        if grouped and candidate is not None:  # the sweep sees to the rest
+            candidate = _sweep(problem, candidate, eps, trace, _store(candidate))
         if candidate is None:
             mu = min(mu * 10.0, 1e3)
             candidate = _sweep(problem, state, eps, trace, _store(state))
@@ -212,7 +266,11 @@ def _store(state):
 
 
 def _direction(problem, state, eps, mu, density):
-    m, error = problem.m, min(state.error, 1.0)
+    error, b, c = min(state.error, 1.0), problem.b, state.c
+    group = state.group
+    if group is not None:  # Galerkin: one unknown for each group of columns
+        b, c = np.bincount(group, b), np.bincount(group, c)
+    m = len(b)
     tau = min(1e-4, max(1e-3 * error, 1e-14))
     if density is not None:
         n_kept = int(np.ceil(density * problem.n * m))
@@ -225,13 +283,13 @@ def _direction(problem, state, eps, mu, density):
     indices, weights, ptr, rest, dropped = entries
     diagonal = _kernels.split_entries(indices, weights, ptr, problem.a, rest, dropped)
     shift = mu * error / m
-    rhs = eps * (problem.b - state.c)
+    rhs = eps * (b - c)
     rhs -= rhs.mean()
     dense = m <= _DENSE_UP_TO or (m <= 1000 and ptr[-1] > 0.25 * problem.n * m)
     if dense:
         d = _solve_dense(problem, indices, weights, ptr, diagonal, shift, rhs)
         if d is not None:
-            return d - d.mean(), 0
+            return _lifted(d, group), 0
     d, steps = _kernels.conjugate_gradient(
         indices,
         weights,
@@ -245,11 +303,16 @@ def _direction(problem, state, eps, mu, density):
         min(0.05, error),
         2000,
     )
-    return d - d.mean(), steps
+    return _lifted(d, group), steps
+
+
+def _lifted(d, group):
+    d = d - d.mean()
+    return d if group is None else d[group]
 
 
 def _solve_dense(problem, indices, weights, ptr, diagonal, shift, rhs):
-    n, m = problem.n, problem.m
+    n, m = problem.n, len(rhs)
     L = np.zeros((m, m))
     if ptr[-1] > 0.05 * n * m:
         W = sparse.csr_array((weights, indices, ptr), shape=(n, m))
@@ -272,7 +335,7 @@ def _line_search(problem, state, d, eps):
     slope = (problem.b - state.c) @ d
     if not slope > 0 or not np.isfinite(d).all():
         return None, 0.0
-    allowance = 1e-14 * abs(state.objective)
+    allowance = 1e-14 * abs(state.objective) + eps * problem.precision
     for t in _STEPS:
         g = problem.centred(state.g + t * d)
         candidate = problem.evaluate(g, eps, _store(state))

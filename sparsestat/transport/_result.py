@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from sparsestat._utils.results import Certificate
+from sparsestat.transport import _kernels_points
 
 __all__ = ["OTResult"]
 
@@ -110,17 +111,21 @@ def dense_plan(cost, a, b, phi, psi, eps):
 
 def plan_from_state(state, problem, swapped, mass, shape, rows, columns):
     """Return the stored entries as a CSR array in the caller's orientation."""
-    nnz = state.ptr[-1]
-    data = state.weights[:nnz] * np.repeat(problem.a * mass, np.diff(state.ptr))
-    P = sparse.csr_array(
-        (data, state.indices[:nnz].copy(), state.ptr), shape=(problem.n, problem.m)
+    row_of = np.full(shape[1] if swapped else shape[0], -1)
+    own, other = (columns, rows) if swapped else (rows, columns)
+    row_of[own] = np.arange(len(own))
+    indices, weights, ptr = _kernels_points.placed_rows(
+        state.indices,
+        state.weights,
+        state.ptr,
+        problem.a * mass,
+        row_of,
+        other.astype(np.int32),
     )
+    state.indices = state.weights = None  # as large as the plan
     if swapped:
-        P = sparse.csr_array(P.T)
-    P.sort_indices()
-    if P.shape == shape:
+        P = sparse.csc_array((weights, indices, ptr), shape=shape)
+        P = sparse.csr_array(P)
+        P.sort_indices()
         return P
-    wide = P.tocoo()
-    return sparse.csr_array(
-        (wide.data, (rows[wide.row], columns[wide.col])), shape=shape
-    )
+    return sparse.csr_array((weights, indices, ptr), shape=shape)

@@ -17,15 +17,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsestat._utils.validation import read_only
-from sparsestat.transport import _kernels
+from sparsestat.transport import _kernels, _kernels_points
+from sparsestat.transport._cells import CellCost
 from sparsestat.transport._costs import MatrixCost
 
 __all__ = ["NOTHING", "SemiDual", "State"]
 
 NOTHING = 2.0  # a threshold that stores no entries
 _LOOSEST = 3e-3  # coarsest threshold tried before the entries are given up
+_LOOSEST_OF_A_PLAN = 0.03
+_LEAST_DEPTH = 6  # at least 64 groups of columns
 _MAX_ENTRIES = 12_000_000
-_MAX_ENTRIES_LAZY = 4_000_000  # where the costs themselves are not in memory
+_MAX_ENTRIES_LAZY = 3_000_000  # where the costs themselves are not in memory
+_MAX_PLAN_LAZY = 8_000_000
+_NO_WEIGHTS = read_only(np.empty(0))
+_ALONE = read_only(np.empty(0, np.int32))  # columns that are not grouped
+_STORE_NOTHING = (NOTHING, np.empty(0, np.int32), np.empty(0), np.zeros(1, np.int64), 0)
 
 
 @dataclass
@@ -44,6 +51,7 @@ class State:
     weights: np.ndarray = None
     ptr: np.ndarray = None
     tau: float = NOTHING
+    group: np.ndarray = None  # of each column, where entries are sums over groups
 
 
 class SemiDual:
@@ -62,61 +70,85 @@ class SemiDual:
         self.a, self.b = read_only(a), read_only(b)
         self.log_a, self.log_b = read_only(np.log(a)), np.log(b)
         self.n, self.m = cost.shape
-        self.cut = 37.0 + np.log(max(self.n, self.m))
-        most = _MAX_ENTRIES if isinstance(cost, MatrixCost) else _MAX_ENTRIES_LAZY
+        self.precision = 0.0
+        self.set_precision(1e-16)
+        matrix = isinstance(cost, MatrixCost)
+        most = _MAX_ENTRIES if matrix else _MAX_ENTRIES_LAZY
         self.max_entries = min(most, self.n * self.m)
+        most = _MAX_ENTRIES if matrix else _MAX_PLAN_LAZY
+        self.max_plan = min(most, self.n * self.m)
         self._least_tau = {}  # by strength: below it the entries did not fit
-        self._indices = self._weights = None
+        self._depths = {}  # by strength: groups of columns whose entries fit
         self.n_passes = 0
 
-    def evaluate(self, g, eps, tau=NOTHING, loosest=_LOOSEST):
-        """Visit all rows at g; entries above tau are kept if they fit."""
+    def set_precision(self, relative):
+        """Leave out of each row's sum what is below this share of it."""
+        self.precision = max(float(relative), 8e-17)
+        self.cut = float(np.log(max(self.n, self.m)) - np.log(self.precision))
+
+    def evaluate(self, g, eps, tau=NOTHING, *, plan=False):
+        """Visit all rows at g; entries above tau are kept if they fit.
+
+        If not, columns are grouped, or tau is raised; for a plan only the latter.
+        """
         eps = float(eps)
         tau = max(float(tau), self._least_tau.get(eps, 0.0))
+        loosest = _LOOSEST_OF_A_PLAN if plan else _LOOSEST
+        most = self.max_plan if plan else self.max_entries
         while True:
-            state = self._evaluate(g, eps, tau)
+            depth = None if plan else self._depths.get(eps)
+            state, done = self._evaluate(g, eps, tau, most, depth)
             if state is not None:
                 return state
-            tau = max(30.0 * tau, 1e-12) if tau < loosest else NOTHING
-            self._least_tau[eps] = tau
+            if plan or not self._group_more(eps, done):
+                tau = max(30.0 * tau, 1e-12) if tau < loosest else NOTHING
+                self._least_tau[eps] = tau
 
-    def _evaluate(self, g, eps, tau):
+    def _group_more(self, eps, done):
+        """Make the groups of columns larger; say whether that was possible.
+
+        `done` is the share of the rows whose entries did fit.
+        """
+        if not isinstance(self.cost, CellCost):
+            return False
+        depth = self._depths.get(eps, len(self.cost.y_depths))
+        depth -= max(1, int(np.ceil(-np.log2(max(done, 1e-3)))))
+        if depth < _LEAST_DEPTH and eps in self._depths:
+            return False
+        self._depths[eps] = max(depth, _LEAST_DEPTH)
+        return True
+
+    def _evaluate(self, g, eps, tau, most, depth):
         n, m = self.n, self.m
         g = np.ascontiguousarray(g, dtype=np.float64)
         f, shift, c, stats = np.empty(n), np.empty(n), np.zeros(m), np.zeros(2)
         storing = tau <= 1.0
-        size = min(self.max_entries, max(16 * n, 4 * m)) if storing else 0
+        lazy = isinstance(self.cost, CellCost)  # pages not written to take no memory
+        size = most if lazy else min(most, max(16 * n, 4 * m))
+        size = size if storing else 0
+        group = None
+        if storing and depth is not None:
+            group = read_only(self.cost.groups(depth))
         indices, weights = np.empty(size, np.int32), np.empty(size)
         ptr, nnz = np.zeros(n + 1, np.int64), 0
         view = read_only(g)
         self.n_passes += 1
-        for start, stop, rows in self.cost.blocks():
+        for start, stop, rows in self._parts():
             part, row = slice(start, stop), 0
-            offsets = ptr[start : stop + 1]
             while True:
-                row, nnz = _kernels.row_pass(
+                row, nnz = self._rows(
                     rows,
                     row,
-                    view,
-                    self.a[part],
-                    self.log_a[part],
-                    eps,
-                    self.cut,
-                    f[part],
-                    shift[part],
-                    c,
-                    stats,
-                    tau,
-                    indices,
-                    weights,
-                    offsets,
-                    nnz,
+                    (view, self.a[part], self.log_a[part], eps, self.cut),
+                    (f[part], shift[part], c, stats),
+                    (tau, indices, weights, ptr[start : stop + 1], nnz),
+                    group,
                 )
                 if row == stop - start:
                     break
-                if len(indices) >= self.max_entries:
-                    return None  # too many: the caller raises the threshold
-                grown = min(self.max_entries, 2 * len(indices) + m)
+                if len(indices) >= most:
+                    return None, (start + row) / n  # too many: the caller sees to it
+                grown = min(most, 2 * len(indices) + m)
                 indices = np.concatenate([indices[:nnz], np.empty(grown - nnz, "i4")])
                 weights = np.concatenate([weights[:nnz], np.empty(grown - nnz)])
         objective = self.a @ f + self.b @ g - eps
@@ -124,8 +156,41 @@ class SemiDual:
         state = State(g, f, shift, c, objective, error, stats[0], stats[1])
         if storing:
             state.indices, state.weights, state.ptr = indices, weights, ptr
-            state.tau = tau
-        return state
+            state.tau, state.group = tau, group
+        return state, 1.0
+
+    def _parts(self):
+        """Yield the parts of a pass: blocks of costs, or all rows at once."""
+        if isinstance(self.cost, CellCost):
+            return [(0, self.n, None)]
+        return self.cost.blocks()
+
+    def _rows(self, C, row, given, sums, kept, group):
+        if C is not None:
+            return _kernels.row_pass(C, row, *given, *sums, *kept)
+        none = np.empty(0)
+        return self._cell_pass(row, given, sums, kept, _NO_WEIGHTS, none, group)
+
+    def _cell_pass(self, row, given, sums, kept, y, rows, group=None):
+        cost = self.cost
+        group = _ALONE if group is None else group
+        return _kernels_points.cell_pass(
+            cost.rows,
+            cost.x_cells,
+            cost.columns,
+            cost.y_cells,
+            cost.low,
+            cost.high,
+            cost.code,
+            row,
+            *given,
+            *sums,
+            *kept,
+            group,
+            int(group[-1]) + 1 if len(group) else self.m,
+            read_only(y),
+            rows,
+        )
 
     def updated_columns(self, state, eps):
         """Return g after Sinkhorn's update of the columns.
@@ -140,6 +205,11 @@ class SemiDual:
 
     def column_softmax(self, f, eps):
         """Return eps log sum_i exp((f_i - C_ij)/eps) for all columns."""
+        if isinstance(self.cost, CellCost):
+            flipped = SemiDual(self.cost.T, self.b, self.a)
+            flipped.set_precision(self.precision)
+            self.n_passes += 1
+            return eps * self.log_b - flipped.evaluate(f, eps).f
         shift, sums = np.full(self.m, -np.inf), np.zeros(self.m)
         f = read_only(f)
         for start, stop, rows in self.cost.blocks():
@@ -169,11 +239,17 @@ class SemiDual:
         with np.errstate(divide="ignore", invalid="ignore"):
             y = np.where(state.c > self.b, self.b / state.c, 1.0)
         rows, stats = np.empty(self.n), np.zeros(1)
-        view = read_only(state.g)
-        for start, stop, C in self.cost.blocks():
+        view, eps = read_only(state.g), float(eps)
+        for start, stop, C in self._parts():
             part = slice(start, stop)
+            if C is None:
+                given = (view, self.a, self.log_a, eps, self.cut)
+                empty = np.empty(0)
+                sums = (empty, empty, empty, stats)
+                self._cell_pass(0, given, sums, _STORE_NOTHING, y, rows)
+                continue
             _kernels.rounding_pass(
-                C, view, self.a[part], y, float(eps), self.cut, rows[part], stats
+                C, view, self.a[part], y, eps, self.cut, rows[part], stats
             )
         missing_rows = np.maximum(self.a - rows, 0.0)
         missing_columns = np.maximum(self.b - state.c * y, 0.0)
@@ -181,14 +257,32 @@ class SemiDual:
         value, forbidden = stats[0], False
         if total > 0 and missing_rows.sum() > 0:
             missing_rows *= total / missing_rows.sum()
-            for start, stop, C in self.cost.blocks():
-                for low in range(0, stop - start, 1024):
-                    piece = C[low : low + 1024].astype(np.float64)
-                    closed = np.isinf(piece)
-                    if closed.any():
-                        forbidden = True
-                        largest = np.abs(piece[~closed]).max(initial=0.0)
-                        piece[closed] = largest
-                    part = missing_rows[start + low : start + low + len(piece)]
-                    value += part @ (piece @ missing_columns) / total
+            added, forbidden = self._product_cost(missing_rows, missing_columns)
+            value += added / total
+        return value, forbidden
+
+    def _product_cost(self, left, right):
+        """Return the cost of the plan left right^T, and whether arcs are closed.
+
+        A closed arc counts as the dearest open one of its block.
+        """
+        cost = self.cost
+        if getattr(cost, "metric", None) == "sqeuclidean":
+            squares = [np.einsum("ij,ij->i", Z, Z) for Z in (cost.X, cost.Y)]
+            inner = (left @ cost.X) @ (right @ cost.Y)
+            return (
+                (left @ squares[0]) * right.sum()
+                + left.sum() * (right @ squares[1])
+                - 2.0 * inner
+            ), False
+        value, forbidden = 0.0, False
+        for start, stop, C in cost.blocks():
+            for low in range(0, stop - start, 1024):
+                piece = C[low : low + 1024].astype(np.float64)
+                closed = np.isinf(piece)
+                if closed.any():
+                    forbidden = True
+                    piece[closed] = np.abs(piece[~closed]).max(initial=0.0)
+                part = left[start + low : start + low + len(piece)]
+                value += part @ (piece @ right)
         return value, forbidden
