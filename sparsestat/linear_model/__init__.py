@@ -13,10 +13,12 @@ from sparsestat.linear_model._graph_labels import (
     GraphLabelPropagation,
     GraphLabelRegressor,
 )
+from sparsestat.linear_model._greedy_bcd import greedy_bcd, greedy_bcd_quadratic
 from sparsestat.linear_model._group_lasso import GroupLasso, GroupLassoCV
 from sparsestat.linear_model._nonconvex import MCPRegressor, SCADRegressor
 from sparsestat.linear_model._nonconvex_cv import MCPRegressorCV, SCADRegressorCV
 from sparsestat.linear_model._paths import enet_path, lasso_path
+from sparsestat.linear_model._slope import Slope, SlopeCV
 
 __all__ = [
     "ElasticNet",
@@ -32,6 +34,10 @@ __all__ = [
     "MultiTaskLasso",
     "SCADRegressor",
     "SCADRegressorCV",
+    "Slope",
+    "SlopeCV",
     "enet_path",
+    "greedy_bcd",
+    "greedy_bcd_quadratic",
     "lasso_path",
 ]
