@@ -6,6 +6,12 @@ Nothing is downloaded: real data come with scikit-learn.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sparsestat.datasets._bars import make_bars
+from sparsestat.datasets._bayesian import (
+    make_burst_sparse,
+    make_irs_mimo_channel,
+    make_kronecker_sparse,
+)
 from sparsestat.datasets._designs import make_correlated_features
 from sparsestat.datasets._images import (
     load_digits_halves,
@@ -27,7 +33,11 @@ __all__ = [
     "load_digits_sparse",
     "load_image_patches",
     "load_wine_interactions",
+    "make_bars",
+    "make_burst_sparse",
     "make_correlated_features",
     "make_correlation_structures",
+    "make_irs_mimo_channel",
+    "make_kronecker_sparse",
     "make_sparse_regression",
 ]

@@ -17,17 +17,33 @@ from sparsestat.decomposition._projections import (
 )
 from sparsestat.decomposition._robust_pca import RobustPCA
 from sparsestat.decomposition._semi_nmf import SemiNMF
+from sparsestat.decomposition._sparse_coding import (
+    BinarySparseCoding,
+    DiscreteSparseCoding,
+    TernarySparseCoding,
+)
+from sparsestat.decomposition._sparse_coding_causes import (
+    MaximalCausesAnalysis,
+    MaxMagnitudeCausesAnalysis,
+    SpikeSlabSparseCoding,
+)
 from sparsestat.decomposition._supervised_dictionary import (
     SupervisedDictionaryLearning,
 )
 
 __all__ = [
+    "BinarySparseCoding",
     "CalibratedSparseFactorization",
+    "DiscreteSparseCoding",
+    "MaxMagnitudeCausesAnalysis",
+    "MaximalCausesAnalysis",
     "OnlineOrthogonalDictionary",
     "OrthogonalDictionary",
     "RobustPCA",
     "SemiNMF",
+    "SpikeSlabSparseCoding",
     "SupervisedDictionaryLearning",
+    "TernarySparseCoding",
     "abs_topk_code",
     "low_rank_plus_sparse",
     "monarch_matmul",

@@ -6,9 +6,12 @@
 import numpy as np
 
 from sparsestat.decomposition import (
+    BinarySparseCoding,
     CalibratedSparseFactorization,
+    MaximalCausesAnalysis,
     RobustPCA,
     SemiNMF,
+    SpikeSlabSparseCoding,
     SupervisedDictionaryLearning,
     abs_topk_code,
     project_nm,
@@ -37,3 +40,6 @@ def warmup():
             2, solver="bcd", nonnegative=nonnegative, tol=1.0, max_iter=6
         ).fit(np.abs(W), y).transform(np.abs(W))
     RobustPCA(1, method="altproj", tol=1.0, random_state=0).fit(W)
+    for model in (BinarySparseCoding, MaximalCausesAnalysis, SpikeSlabSparseCoding):
+        coder = model(3, n_steps=2, max_iter=2, tol=np.inf, random_state=0).fit(W)
+        coder.predict_states(W)
