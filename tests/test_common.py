@@ -27,6 +27,17 @@ PRESETS = {
     "GroupLassoCV": [{"groups": 2, "alphas": 10, "cv": 3}],
     "MCPRegressorCV": [{"alphas": 10, "cv": 3}],
     "SCADRegressorCV": [{"alphas": 10, "criterion": "bic"}],
+    **{
+        name: [{"n_components": 4, "n_steps": 10, "max_iter": 20}]
+        for name in (
+            "BinarySparseCoding",
+            "DiscreteSparseCoding",
+            "MaxMagnitudeCausesAnalysis",
+            "MaximalCausesAnalysis",
+            "SpikeSlabSparseCoding",
+            "TernarySparseCoding",
+        )
+    },
     "FastRP": [{"n_components": 4}],
     "SupervisedDictionaryLearning": [
         {"n_components": 2},
