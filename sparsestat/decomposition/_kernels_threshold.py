@@ -5,23 +5,25 @@
 
 from numba import njit
 
-__all__ = ["threshold_residual"]
+__all__ = ["clip_gross_errors"]
 
 
 @njit(cache=True, nogil=True)
-def threshold_residual(D, L, zeta, S):
-    """Write the entries of D - L above `zeta` in magnitude to S, zeros elsewhere.
+def clip_gross_errors(D, zeta, Z):
+    """Replace L in Z by D, except where they differ by more than `zeta`.
 
-    Returns the number of entries kept and the sum of squares of those left out.
+    Z is then D less the hard-thresholded errors D - L. Returns the number of entries
+    left at L and the sum of squares of the differences of the others.
     """
     kept = 0
     rest = 0.0
     for i in range(D.shape[0]):
         row = 0.0
         for j in range(D.shape[1]):
-            r = D[i, j] - L[i, j]
-            keep = r > zeta or r < -zeta
-            S[i, j] = r if keep else 0.0
+            d, low = D[i, j], Z[i, j]
+            r = d - low
+            keep = abs(r) > zeta
+            Z[i, j] = low if keep else d
             row += 0.0 if keep else r * r
             kept += keep
         rest += row

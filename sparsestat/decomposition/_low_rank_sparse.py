@@ -21,6 +21,8 @@ from sparsestat.decomposition import _kernels_select as select
 from sparsestat.decomposition import _kernels_threshold as kernels
 from sparsestat.decomposition._codes import check_matrix
 
+_BLOCK_ROWS = 64  # of the matrix visited at a time, so that they stay in cache
+
 __all__ = [
     "LowRankPlusSparse",
     "alternating_projections",
@@ -237,8 +239,48 @@ def _leading(M, rank, rng):
     return U[:, :rank], s[:rank], Vt[:rank]
 
 
+def _tangent_products(D, U, s, V, zeta):
+    """Threshold D - L for ``L = U diag(s) V^T``, a block of rows at a time.
+
+    Returns ``Z V`` and ``Z^T U`` for Z the matrix less its errors above `zeta`, and
+    the squared norm of what is neither in L nor in them. Neither L nor Z is held.
+    """
+    ZV, ZtU, rest = np.empty_like(U), np.zeros_like(V), 0.0
+    buffer = np.empty((min(_BLOCK_ROWS, len(D)), D.shape[1]))
+    Us, Vt = U * s, np.ascontiguousarray(V.T)
+    for start in range(0, len(D), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        Z = np.matmul(Us[rows], Vt, out=buffer[: len(D) - start])
+        rest += kernels.clip_gross_errors(read_only(D[rows]), zeta, Z)[1]
+        ZV[rows] = Z @ V
+        ZtU += Z.T @ U[rows]
+    return ZV, ZtU, rest
+
+
+def _trim(U, s, V, incoherence):
+    """Clip the rows of the factors to an incoherence, and orthonormalise again."""
+    rank = len(s)
+    clipped = []
+    for F in (U, V):
+        bar = np.sqrt(incoherence * rank / len(F))
+        sizes = np.linalg.norm(F, axis=1, keepdims=True)
+        clipped.append(F * np.minimum(1.0, bar / np.maximum(sizes, 1e-300)))
+    QU, RU = np.linalg.qr(clipped[0])
+    QV, RV = np.linalg.qr(clipped[1])
+    Um, s, Vmt = np.linalg.svd((RU * s) @ RV.T)
+    return QU @ Um, s, QV @ Vmt.T
+
+
 def alternating_projections(
-    D, rank, *, decay=0.7, tol=1e-6, max_iter=200, rng=None, step=None
+    D,
+    rank,
+    *,
+    decay=0.7,
+    incoherence=None,
+    tol=1e-6,
+    max_iter=200,
+    rng=None,
+    step=None,
 ):
     """Alternate thresholding and projection onto tangent spaces, at a known rank.
 
@@ -250,6 +292,9 @@ def alternating_projections(
         Rank of the low-rank part.
     decay : float
         Factor by which the threshold falls.
+    incoherence : float, default=None
+        Bound mu on the squared row norms of the singular vectors, mu rank / n_rows
+        and mu rank / n_columns; rows beyond it are clipped. None clips none.
     tol : float
         Stop when ``||D - L - S||_F <= tol * ||D||_F``.
     max_iter : int
@@ -269,21 +314,22 @@ def alternating_projections(
         return _empty(D)
     D = np.ascontiguousarray(D)
     beta = 1.0 / (2.0 * (D.shape[0] * D.shape[1]) ** 0.25)
-    S = np.empty_like(D)
-    given = read_only(D)
     top = _leading(D, 1, rng)[1][0]
-    kernels.threshold_residual(given, read_only(np.zeros_like(D)), 4.0 * beta * top, S)
-    U, s, Vt = _leading(D - S, rank, rng)
+    Z = np.zeros_like(D)
+    kernels.clip_gross_errors(read_only(D), 4.0 * beta * top, Z)
+    U, s, Vt = _leading(Z, rank, rng)
+    del Z
     V = Vt.T
-    L = (U * s) @ V.T
-    _, rest = kernels.threshold_residual(given, read_only(L), beta * s[0], S)
+    zeta = beta * s[0]
+    ZV, ZtU, rest = _tangent_products(D, U, s, V, zeta)
     history, n_iter = [np.sqrt(rest) / scale], 0
     # Thresholds go below the rounding error of L only for data without a gap.
     for n_iter in range(1, max_iter + 1):
         if history[-1] <= tol:
             break
-        Z = np.subtract(D, S)
-        ZV, ZtU = Z @ V, Z.T @ U
+        if incoherence is not None:
+            U, s, V = _trim(U, s, V, incoherence)
+            ZV, ZtU, _ = _tangent_products(D, U, s, V, zeta)
         core = U.T @ ZV
         Q2, R2 = np.linalg.qr(ZV - U @ core)
         Q1, R1 = np.linalg.qr(ZtU - V @ core.T)
@@ -292,12 +338,14 @@ def alternating_projections(
         U = np.hstack([U, Q2]) @ Um[:, :rank]
         V = np.hstack([V, Q1]) @ Vmt[:rank].T
         s = sm[:rank]
-        np.matmul(U * s, V.T, out=L)
         zeta = beta * (sm[rank] + decay**n_iter * sm[0])
-        _, rest = kernels.threshold_residual(given, read_only(L), zeta, S)
+        ZV, ZtU, rest = _tangent_products(D, U, s, V, zeta)
         history.append(np.sqrt(rest) / scale)
         if step is not None and step(history[-1]):
             break
+    L = (U * s) @ V.T
+    S = D - L
+    S[np.abs(S) <= zeta] = 0.0
     return LowRankPlusSparse(
         L,
         sparse.csr_array(S),
@@ -310,8 +358,25 @@ def alternating_projections(
     )
 
 
+def _power_steps(M, V, n_steps):
+    """Return singular triples of the projection of M on a subspace near its leading.
+
+    Products with M alternate; the best matrix in the subspace is not farther from M
+    than the one with row space V was.
+    """
+    for _ in range(n_steps):
+        Q = np.linalg.qr(M @ V)[0]
+        B = M.T @ Q
+        V = np.linalg.qr(B)[0]
+    W, s, Ut = np.linalg.svd(B, full_matrices=False)
+    return Q @ Ut.T, s, np.ascontiguousarray(W.T)
+
+
 def go_dec(M, rank, k, *, tol=1e-7, max_iter=200, rng=None, step=None):
-    """Alternate the best low-rank and the best k-sparse approximation.
+    """Alternate a low-rank and the best k-sparse approximation.
+
+    Where the rank is below a fifth of the smaller side, the low-rank step is two
+    power steps from the last row space, or ten from a random one at first.
 
     Parameters
     ----------
@@ -339,8 +404,13 @@ def go_dec(M, rank, k, *, tol=1e-7, max_iter=200, rng=None, step=None):
         return _empty(M)
     S = np.zeros_like(M)
     history, converged, n_iter = [], False, 0
+    randomized = rank < min(M.shape) / 5
+    Vt = rng.standard_normal((rank, M.shape[1])) if randomized else None
     for n_iter in range(1, max_iter + 1):
-        U, s, Vt = _leading(M - S, rank, rng)
+        if randomized:
+            U, s, Vt = _power_steps(M - S, Vt.T, 10 if n_iter == 1 else 2)
+        else:
+            U, s, Vt = _leading(M - S, rank, rng)
         L = (U * s) @ Vt
         rest = M - L
         S = np.zeros_like(M)
@@ -377,7 +447,8 @@ def go_dec(M, rank, k, *, tol=1e-7, max_iter=200, rng=None, step=None):
 def low_rank_plus_sparse(M, rank, k, *, tol=1e-7, max_iter=200, random_state=None):
     r"""Approximate a matrix by one of given rank plus one with k entries.
 
-    Lowers :math:`\|M - L - S\|_F` by alternating exact minimization over L and S.
+    Lowers :math:`\|M - L - S\|_F` alternately over L and S: over S exactly, over L by
+    a decomposition, or where the rank is small by power steps from a random start.
     The error never rises; the problem is not convex, and the answer may be a local
     minimum. Use :class:`RobustPCA` when neither rank nor number is known.
 

@@ -56,7 +56,7 @@ class RobustPCA(
         itself; this is then the largest number of components that are kept.
     method : {"ialm", "altproj", "godec"}, default="ialm"
         Augmented Lagrangian, accelerated alternating projections, or alternating
-        exact minimization.
+        low-rank and sparse approximation, randomized at small ranks.
     lam : float, default=None
         Weight of the l1 norm (``"ialm"``). None takes
         ``1 / sqrt(max(n_samples, n_features))``.
@@ -65,6 +65,11 @@ class RobustPCA(
     decay : float, default=0.7
         Factor by which thresholds fall (``"altproj"``). Larger is slower and bears
         more corruption; too small a factor gives parts that add up but are wrong.
+    incoherence : float, default=None
+        Bound mu on how much single samples and features may weigh in the low-rank
+        part (``"altproj"``): squared row norms of its singular vectors are clipped to
+        mu `n_components` over their number. 1 is the least possible; None clips
+        none.
     tol : float, default=1e-6
         ``"ialm"`` stops when the duality gap is at most ``tol * objective`` and the
         residual ``tol * ||X||``, ``"altproj"`` at a residual of ``tol * ||X||``, and
@@ -117,7 +122,8 @@ class RobustPCA(
     -----
     An iteration of ``"ialm"`` costs a singular value decomposition, truncated while
     the rank stays below a fifth of the smaller side; one of ``"altproj"`` costs
-    O(n_samples n_features rank). Memory is a few matrices of the size of X.
+    O(n_samples n_features rank) and visits X in blocks of rows. Memory is a few
+    matrices of the size of X.
     The arithmetic is in double precision.
 
     References
@@ -147,6 +153,7 @@ class RobustPCA(
         "lam": [Interval(Real, 0, None, closed="neither"), None],
         "sparsity": [Interval(Real, 0, 1, closed="both")],
         "decay": [Interval(Real, 0, 1, closed="neither")],
+        "incoherence": [Interval(Real, 1, None, closed="left"), None],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
@@ -161,6 +168,7 @@ class RobustPCA(
         lam=None,
         sparsity=0.05,
         decay=0.7,
+        incoherence=None,
         tol=1e-6,
         max_iter=1000,
         random_state=None,
@@ -171,6 +179,7 @@ class RobustPCA(
         self.lam = lam
         self.sparsity = sparsity
         self.decay = decay
+        self.incoherence = incoherence
         self.tol = tol
         self.max_iter = max_iter
         self.random_state = random_state
@@ -214,7 +223,11 @@ class RobustPCA(
                 )
             elif self.method == "altproj":
                 result = split.alternating_projections(
-                    D, self.n_components, decay=self.decay, **common
+                    D,
+                    self.n_components,
+                    decay=self.decay,
+                    incoherence=self.incoherence,
+                    **common,
                 )
             else:
                 k = int(np.ceil(self.sparsity * D.size))

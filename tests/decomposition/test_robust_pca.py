@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsestat.decomposition import RobustPCA, low_rank_plus_sparse
+from sparsestat.decomposition import _low_rank_sparse as split
 from sparsestat.exceptions import ConvergenceWarning
 
 
@@ -80,11 +81,11 @@ def test_parts_are_recovered(method, rng):
     assert_allclose(model.components_ @ model.components_.T, np.eye(4), atol=1e-10)
 
 
-def test_a_problem_like_the_published_one_is_recovered(rng):
-    L, S = corrupted((200, 200), 10, 0.05, rng)
+def test_the_published_problem_is_recovered(rng):
+    L, S = corrupted((400, 400), 20, 0.05, rng)
     model = RobustPCA(3, random_state=0).fit(L + S)
-    assert model.components_.shape == (3, 200)
-    assert model.rank_ == 10 and model.certificate_.satisfied
+    assert model.components_.shape == (3, 400)
+    assert model.rank_ == 20 and model.certificate_.satisfied
     assert np.linalg.norm(model.low_rank_ - L) <= 1e-5 * np.linalg.norm(L)
 
 
@@ -92,6 +93,39 @@ def test_heavy_corruption_at_a_known_rank(rng):
     L, S = corrupted((400, 400), 5, 0.4, rng)
     model = RobustPCA(5, method="altproj", tol=1e-7, random_state=0).fit(L + S)
     assert np.linalg.norm(model.low_rank_ - L) <= 1e-6 * np.linalg.norm(L)
+
+
+def test_blocks_of_rows_give_what_whole_matrices_give(rng):
+    L, S = corrupted((200, 70), 3, 0.1, rng)
+    D, zeta = L + S, 0.7
+    U, s, Vt = np.linalg.svd(L + 0.1, full_matrices=False)
+    U, s, V = U[:, :3], s[:3], Vt[:3].T
+    low = (U * s) @ V.T
+    Z = np.where(np.abs(D - low) > zeta, low, D)
+    ZV, ZtU, rest = split._tangent_products(D, U, s, V, zeta)
+    assert_allclose(ZV, Z @ V, atol=1e-10)
+    assert_allclose(ZtU, Z.T @ U, atol=1e-10)
+    assert_allclose(rest, ((Z - low) ** 2).sum(), rtol=1e-10)
+
+
+def test_trimmed_factors_are_incoherent_and_change_nothing_else(rng):
+    L, S = corrupted((150, 100), 3, 0.1, rng)
+    options = {"method": "altproj", "tol": 1e-8, "random_state": 0}
+    model = RobustPCA(3, incoherence=20.0, **options).fit(L + S)
+    assert np.linalg.norm(model.low_rank_ - L) <= 1e-6 * np.linalg.norm(L)
+    # One heavy row: its share of the singular vectors comes down.
+    L[0] *= 100.0
+    U, s, Vt = np.linalg.svd(L, full_matrices=False)
+    before = U[:, :3], s[:3], Vt[:3].T
+    U, s, V = split._trim(*before, 2.0)
+    for F in (U, V):
+        assert_allclose(F.T @ F, np.eye(3), atol=1e-12)
+    low = (U * s) @ V.T
+    assert np.linalg.norm(low[0]) < 0.3 * np.linalg.norm(L[0])
+    # Within the bound nothing changes.
+    low = (before[0] * before[1]) @ before[2].T
+    U, s, V = split._trim(*before, 150.0)
+    assert_allclose((U * s) @ V.T, low, atol=1e-9)
 
 
 def test_missing_entries_are_filled_in(rng):
@@ -110,12 +144,20 @@ def test_codes_of_new_samples_ignore_gross_errors(rng):
     assert np.linalg.norm(found - L[150:]) <= 1e-2 * np.linalg.norm(L[150:])
 
 
-def test_alternating_exact_steps_never_raise_the_error(rng):
+@pytest.mark.parametrize("rank", [3, 10], ids=["power steps", "decompositions"])
+def test_alternating_steps_never_raise_the_error(rank, rng):
     M = rng.standard_normal((40, 30))
-    result = low_rank_plus_sparse(M, 3, 50, random_state=0)
+    result = low_rank_plus_sparse(M, rank, 50, random_state=0)
     assert (np.diff(result.history) <= 1e-12).all()
     assert result.sparse.nnz <= 50
-    assert np.linalg.matrix_rank(result.low_rank) == 3
+    assert np.linalg.matrix_rank(result.low_rank) == rank
+    V, s = result.components, np.linalg.svd(result.low_rank, compute_uv=False)
+    assert_allclose(V @ V.T, np.eye(rank), atol=1e-12)
+    assert_allclose(np.sort(result.singular_values)[::-1], s[:rank], rtol=1e-8)
+    # S is the best for L.
+    rest = M - result.low_rank
+    sizes = np.sort(np.abs(rest).ravel())[::-1]
+    assert_allclose(np.abs(result.sparse.toarray()).sum(), sizes[:50].sum())
     rest = np.linalg.norm(M - result.low_rank - result.sparse.toarray())
     assert_allclose(result.residual, rest / np.linalg.norm(M), rtol=1e-10)
 
