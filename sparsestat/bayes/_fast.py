@@ -1,0 +1,171 @@
+"""Sequential evidence maximization, from the empty model upwards."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+
+from sparsestat.bayes import _kernels_fast as kernels
+from sparsestat.bayes._data import square
+from sparsestat.bayes._evidence import (
+    EvidenceResult,
+    compress_rows,
+    compress_targets,
+    final_posterior,
+    posterior_root,
+)
+
+__all__ = ["maximize_evidence_fast"]
+
+NOISE_EVERY = 10
+REFRESH_EVERY = 200
+
+
+class _Model:
+    """The active set with everything the kernels update."""
+
+    def __init__(self, H, Y, s2):
+        self.H, self.Y, self.s2 = H, Y, s2
+        n = H.shape[1]
+        self.n_targets = Y.shape[1]
+        self.squares = square(H).sum(axis=0)
+        self.HY = np.ascontiguousarray((H.conj().T @ Y).T)
+        self.gamma = np.zeros(n)
+        self.k = 0
+        self._allocate(min(64, n))
+        self.e = np.empty(n, H.dtype)
+        self.refresh()
+
+    def _allocate(self, capacity):
+        n, dtype, k = self.H.shape[1], self.H.dtype, self.k
+        G, Sigma = np.empty((capacity, n), dtype), np.empty((capacity, capacity), dtype)
+        mu = np.empty((self.n_targets, capacity), dtype)
+        active = np.empty(capacity, np.int64)
+        if k:
+            G[:k], Sigma[:k, :k] = self.G[:k], self.Sigma[:k, :k]
+            mu[:, :k], active[:k] = self.mu[:, :k], self.active[:k]
+        self.G, self.Sigma, self.mu, self.active = G, Sigma, mu, active
+
+    def refresh(self):
+        """Recompute the posterior, S and Q from the variances alone."""
+        k, b = self.k, 1.0 / self.s2
+        index = self.active[:k]
+        self.root = posterior_root(self.H[:, index], self.gamma[index], self.s2)
+        self.Sigma[:k, :k] = self.root @ self.root.conj().T
+        self.mu[:, :k] = b * (
+            self.HY[:, index] @ self.root.conj() @ self.root.T if k else 0.0
+        )
+        V = self.root.conj().T @ self.G[:k].conj()
+        self.S = np.maximum(b * (self.squares - b * square(V).sum(axis=0)), 0.0)
+        self.Q = b * (self.HY - self.mu[:, :k] @ self.G[:k])
+
+    def act(self, tol, max_actions):
+        code, j, wanted, self.k, done = kernels.act(
+            self.G, self.S, self.Q, self.gamma, self.active, self.k, self.Sigma,
+            self.mu, 1.0 / self.s2, tol, max_actions, self.e,
+        )  # fmt: skip
+        if code == kernels.ADD:
+            if self.k == len(self.active):
+                self._allocate(min(2 * self.k, self.H.shape[1]))
+            self.G[self.k] = self.H.conj().T @ self.H[:, j]
+            self.k = kernels.add(
+                self.G, self.S, self.Q, self.gamma, self.active, self.k, self.Sigma,
+                self.mu, 1.0 / self.s2, j, wanted, self.e,
+            )  # fmt: skip
+            done += 1
+        return code, done
+
+    def largest_gain(self):
+        return kernels.best_move(self.S, self.Q, self.gamma)[2]
+
+    def dof(self):
+        index = self.active[: self.k]
+        return float((self.gamma[index] * self.S[index]).sum())
+
+    def residual(self):
+        index = self.active[: self.k]
+        error = self.Y - self.H[:, index] @ self.mu[:, : self.k].T
+        return float(square(error).sum()) / self.n_targets
+
+    def cost(self, total, rest):
+        """-2 log evidence (complex: -1), up to a constant, from Sigma and mu."""
+        index = self.active[: self.k]
+        gamma, s2 = self.gamma[index], self.s2
+        # |I + G| = prod(gamma) / |Sigma|, and the root is a triangle.
+        logdet = float(np.log(gamma).sum())
+        logdet -= 2.0 * float(np.log(np.abs(np.diagonal(self.root))).sum())
+        penalty = square(self.mu[:, : self.k]) / gamma if self.k else np.zeros((1, 0))
+        quad = (self.residual() + rest) / s2 + penalty.sum() / self.n_targets
+        return total * np.log(s2) + logdet + float(quad)
+
+
+def maximize_evidence_fast(
+    H,
+    Y,
+    *,
+    noise_variance,
+    noise_init,
+    noise_floor,
+    total,
+    max_iter,
+    tol,
+    compute_score=False,
+    step=None,
+):
+    """Maximize the evidence one column at a time.
+
+    An iteration is a batch of actions (additions, re-estimations, deletions) after
+    which the state is recomputed from the variances. Stops when no action gains more
+    than `tol` in log evidence of one target.
+    """
+    learn = noise_variance is None
+    s2 = noise_init if learn else noise_variance
+    H_all, Y_all = H, Y
+    rest = 0.0
+    Y = compress_targets(Y)
+    if H.shape[0] > H.shape[1]:
+        H, Y, rest = compress_rows(H, Y)
+    model = _Model(np.asfortranarray(H), Y, s2)
+    scores, converged, change = [], False, np.inf
+    batch = NOISE_EVERY if learn else REFRESH_EVERY
+    n_iter = 0
+    for _ in range(max_iter):
+        n_iter += 1
+        left, code = batch, kernels.ADD
+        while left > 0 and code == kernels.ADD:
+            code, done = model.act(tol, left)
+            left -= done
+        model.refresh()
+        moved = 0.0
+        if learn:
+            new = model.residual() + rest + model.s2 * model.dof()
+            new = max(new / total, noise_floor)
+            moved = abs(np.log(new / model.s2))
+            if moved >= tol:
+                model.s2 = new
+                model.refresh()
+        change = max(model.largest_gain(), moved if moved >= tol else 0.0)
+        if compute_score:
+            scores.append(model.cost(total, rest))
+        stop = step(change) if step is not None else False
+        if change <= tol:
+            converged = True
+            break
+        if stop:
+            break
+    order = np.argsort(model.active[: model.k])
+    index = model.active[: model.k][order]
+    active, gamma = H_all[:, index], model.gamma[index]
+    root, mean = final_posterior(active, Y_all, gamma, model.s2)
+    return EvidenceResult(
+        gamma=model.gamma,
+        noise_variance=float(model.s2),
+        active=index,
+        mean=mean,
+        root=root,
+        dof=model.dof(),
+        change=float(change),
+        converged=converged,
+        n_iter=n_iter,
+        scores=scores,
+    )

@@ -1,0 +1,593 @@
+"""Sparse Bayesian learning (automatic relevance determination) as a regressor."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sparsestat._utils.base import SparsestatEstimator
+from sparsestat._utils.compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    fit_context,
+)
+from sparsestat._utils.progress import FitProgress
+from sparsestat._utils.results import (
+    Certificate,
+    users_stacklevel,
+    warn_if_unsatisfied,
+)
+from sparsestat.bayes._cofem import Products, maximize_evidence_cofem
+from sparsestat.bayes._data import (
+    centred_r2,
+    is_operator,
+    product,
+    square,
+    validate_fit,
+    validate_predict,
+)
+from sparsestat.bayes._evidence import EvidenceResult, maximize_evidence
+from sparsestat.bayes._fast import maximize_evidence_fast
+from sparsestat.exceptions import ConvergenceWarning, NoiseCollapseWarning
+
+__all__ = ["BayesianLinearMixin", "SBLRegressor", "warn_if_collapsed"]
+
+_DEFAULT_PRUNE = {"em": 1e-6, "mackay": 1e-8, "mm": 1e-8, "cofem": 1e-6}
+_GAIN_TOL = 1e-6  # nats, for method="fast"
+_COLLAPSE = (
+    "the noise variance was learned with only {left:.3g} of {total:.3g} observations "
+    "left to estimate it from, and is probably far too small. Pass noise_variance."
+)
+_MEASURES = {
+    "em": "the change of gamma_ by one more update",
+    "mackay": "the change of gamma_ by one more update",
+    "mm": "the change of gamma_ by one more update",
+    "fast": "the largest gain in log evidence by moving one variance",
+    "cofem": "the last change of coef_, or a hundredth of that of gamma_,",
+}
+_SCALES = {
+    "em": "relative to the norm of gamma_ in units where columns have mean square 1",
+    "fast": "in nats for one target, or relative for the noise variance",
+    "cofem": "relative to the norms",
+}
+
+
+def warn_if_collapsed(name, total, dof, learned):
+    """Warn when nearly all observations were spent on coefficients."""
+    left = total - dof
+    if learned and left < 0.05 * total:
+        warnings.warn(
+            f"{name}: " + _COLLAPSE.format(left=max(left, 0.0), total=total),
+            NoiseCollapseWarning,
+            stacklevel=users_stacklevel(),
+        )
+
+
+class BayesianLinearMixin(RegressorMixin):
+    """Prediction and score of linear models whose data may be complex."""
+
+    def _mean(self, X):
+        return product(X, self.coef_.T) + self.intercept_
+
+    def score(self, X, y, sample_weight=None):
+        """Return the coefficient of determination of the prediction.
+
+        For complex data squares are squared moduli; several targets are averaged.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, LinearOperator} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            True targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+            At most 1.
+        """
+        return centred_r2(y, self.predict(X), sample_weight)
+
+
+class SBLRegressor(
+    CallbackSupportMixin, MultiOutputMixin, BayesianLinearMixin, SparsestatEstimator
+):
+    r"""Sparse Bayesian learning: one variance for each coefficient, most go to zero.
+
+    The model is :math:`y = X w + b + e` with :math:`w_n \sim N(0, \gamma_n)` and
+    :math:`e \sim N(0, \sigma^2)`. The variances `gamma_`, and the noise variance
+    unless it is given, minimize
+
+    .. math:: \log |\Sigma_y| + \tfrac1L \sum_l y_l^H \Sigma_y^{-1} y_l,
+        \qquad \Sigma_y = \sigma^2 I + X \,\mathrm{diag}(\gamma)\, X^H ,
+
+    which is minus the log evidence, twice it for real data, up to a constant; the
+    coefficients are the posterior mean. Several targets share one set of variances.
+    Use it for sparse recovery without a penalty to tune, and for predictive
+    standard deviations; when features outnumber samples, pass `noise_variance` if
+    it is known. It does what :class:`sklearn.linear_model.ARDRegression` does,
+    independently of the units of the data. Read more in the
+    :ref:`User Guide <sparse_bayesian_learning>`.
+
+    Parameters
+    ----------
+    method : {"mm", "em", "mackay", "fast", "cofem", "auto"}, default="mm"
+        ``"mm"``: convex bounding, the cost never increases. ``"em"``: expectation
+        maximization, likewise but slower. ``"mackay"``: fixed-point iteration,
+        without that guarantee. ``"fast"``: one column at a time from the empty
+        model, each action lowers the cost. ``"cofem"``: expectation maximization
+        with conjugate gradients and random probes, for sparse X and operators.
+        ``"auto"``: cofem for those, fast where one iteration of mm would take more
+        than 2e10 operations, mm otherwise.
+    noise_variance : float, default=None
+        Variance of the noise, in units of y squared, per complex entry if y is
+        complex. None learns it.
+    gamma_init : float, default=1.0
+        Starting variances: 1 spreads the variance of y over all columns.
+    fit_intercept : bool, default=True
+        Centre X and y; the intercept is not penalized.
+    max_iter : int, default=500
+        Largest number of iterations (for fast: of batches of actions).
+    tol : float, default=1e-4
+        Stop when one more update would change the variances, and the noise
+        variance if it is learned, by less than this, relative to their norm. For
+        fast, times 0.01: the largest possible gain of one action, in nats. For
+        cofem, whose variances are estimates: relative change of the coefficients,
+        and a hundredth of that of the variances.
+    prune_tol : float, default=None
+        Drop columns whose variance, in the scaled units, is below this times the
+        largest. It acts on variances: 1e-2 drops every coefficient of less than a
+        tenth of the largest. None means 1e-6 for em and cofem, 1e-8 for mm and
+        mackay.
+    noise_floor : float, default=1e-10
+        Smallest learned noise variance, relative to the mean square of y.
+    n_probes : int, default=10
+        Random probes for each iteration of cofem.
+    cg_tol : float, default=1e-4
+        Relative residual at which conjugate gradients stop.
+    cg_max_iter : int, default=400
+        Largest number of conjugate gradient steps in an iteration.
+    compute_score : bool, default=False
+        Keep the cost at every iteration in `scores_` (not for cofem).
+    allow_complex : bool, default=False
+        Accept complex X and y, taken as circularly symmetric.
+    random_state : int, RandomState instance or None, default=None
+        Draws the probes of cofem.
+    verbose : int, default=0
+        At 1 and above, log a line per iteration.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        Posterior mean.
+    intercept_ : float or ndarray of shape (n_targets,)
+        Intercept, 0.0 without one.
+    gamma_ : ndarray of shape (n_features,)
+        Prior variances, zero where a column was dropped.
+    noise_variance_ : float
+        Noise variance, given or learned.
+    active_ : ndarray of shape (n_active,)
+        Columns in the model.
+    n_active_ : int
+        Their number.
+    sigma_ : ndarray of shape (n_active, n_active)
+        Posterior covariance of the active coefficients. Not for cofem.
+    coef_var_ : ndarray of shape (n_features,)
+        Estimated posterior variances of the coefficients. For cofem only.
+    dof_ : float
+        Number of well determined coefficients.
+    certificate_ : Certificate
+        How far the variances are from a stationary point.
+    scores_ : ndarray
+        The cost at each iteration, when `compute_score` is set.
+    n_iter_ : int
+        Number of iterations.
+    converged_ : bool
+        Whether `tol` was met.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When `tol` was not met, or conjugate gradients stopped early.
+    NoiseCollapseWarning
+        When the noise was learned from less than 5 % of the observations.
+
+    See Also
+    --------
+    KroneckerSBL : For Kronecker-structured designs, at the cost of the factors.
+    InverseFreeSBL : Two products with X an iteration, nothing else.
+    sklearn.linear_model.ARDRegression : MacKay's updates, real dense data.
+
+    Notes
+    -----
+    One iteration of em, mm and mackay costs O(m^2 k) with k columns in the model and
+    m the smaller of n_samples and k; memory is O(n_samples * n_features). One action
+    of fast costs O(n_features * k). cofem needs about 2 products with X and its
+    adjoint, of ``n_probes + n_targets`` columns, for each conjugate gradient step,
+    and O((n_samples + n_features) * n_probes) memory. The likelihood of the noise is
+    flat, or highest at zero, when features outnumber samples: a learned noise
+    variance may then collapse.
+
+    References
+    ----------
+    .. [1] M. Tipping, "Sparse Bayesian learning and the relevance vector machine",
+       JMLR 1, 2001.
+    .. [2] D. Wipf, S. Nagarajan, "A new view of automatic relevance determination",
+       NIPS, 2007.
+    .. [3] M. Tipping, A. Faul, "Fast marginal likelihood maximisation for sparse
+       Bayesian models", AISTATS, 2003.
+    .. [4] A. Lin, A. Song, B. Bilgic, D. Ba, "Covariance-free sparse Bayesian
+       learning", IEEE Transactions on Signal Processing 70, 2022.
+
+    Examples
+    --------
+    >>> from sparsestat.bayes import SBLRegressor
+    >>> from sparsestat.datasets import make_sparse_regression
+    >>> data = make_sparse_regression(100, 50, n_nonzero=4, random_state=0)
+    >>> model = SBLRegressor().fit(data.X, data.y)
+    >>> bool(set(data.support) <= set(model.active_))
+    True
+    >>> model.certificate_.satisfied
+    True
+    """
+
+    _parameter_constraints = {
+        "method": [StrOptions({"em", "mackay", "mm", "fast", "cofem", "auto"})],
+        "noise_variance": [Interval(Real, 0, None, closed="neither"), None],
+        "gamma_init": [Interval(Real, 0, None, closed="neither")],
+        "fit_intercept": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "prune_tol": [Interval(Real, 0, 1, closed="left"), None],
+        "noise_floor": [Interval(Real, 0, None, closed="neither")],
+        "n_probes": [Interval(Integral, 1, None, closed="left")],
+        "cg_tol": [Interval(Real, 0, None, closed="neither")],
+        "cg_max_iter": [Interval(Integral, 1, None, closed="left")],
+        "compute_score": ["boolean"],
+        "allow_complex": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        method="mm",
+        *,
+        noise_variance=None,
+        gamma_init=1.0,
+        fit_intercept=True,
+        max_iter=500,
+        tol=1e-4,
+        prune_tol=None,
+        noise_floor=1e-10,
+        n_probes=10,
+        cg_tol=1e-4,
+        cg_max_iter=400,
+        compute_score=False,
+        allow_complex=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.method = method
+        self.noise_variance = noise_variance
+        self.gamma_init = gamma_init
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.prune_tol = prune_tol
+        self.noise_floor = noise_floor
+        self.n_probes = n_probes
+        self.cg_tol = cg_tol
+        self.cg_max_iter = cg_max_iter
+        self.compute_score = compute_score
+        self.allow_complex = allow_complex
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self.method in ("auto", "cofem")
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, LinearOperator} of shape (n_samples, n_features)
+            Training data, never modified. Sparse matrices and operators need the
+            method cofem or auto.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights: the noise variance of a row is divided by its
+            weight, and an integer weight equals repetition.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        data = validate_fit(
+            self,
+            X,
+            y,
+            sample_weight,
+            allow_complex=self.allow_complex,
+            accept_sparse=self.method in ("auto", "cofem"),
+            reason=f" by method={self.method!r}. Use method='cofem' or 'auto'",
+        )
+        method = self._choose_method(data)
+        # Attributes of an earlier fit by another method must not survive.
+        for name in ("coef_var_", "scores_", "_root"):
+            if hasattr(self, name):
+                delattr(self, name)
+        if method == "cofem":
+            self._fit_cofem(data)
+        else:
+            self._fit_dense(data, method)
+        return self
+
+    def _choose_method(self, data):
+        if self.method != "auto":
+            return self.method
+        if sparse.issparse(data.X) or is_operator(data.X):
+            return "cofem"
+        m, n = data.X.shape
+        return "fast" if n * float(min(m, n)) ** 2 > 2e10 else "mm"
+
+    def _prune(self, method):
+        if self.prune_tol is not None:
+            return self.prune_tol
+        return _DEFAULT_PRUNE.get(method, 0.0)
+
+    def _centred_targets(self, data):
+        """Return the weighted mean of y and sqrt(w) (y - mean)."""
+        Y, w = data.Y, data.weights
+        mean = np.zeros(Y.shape[1], dtype=Y.dtype)
+        if self.fit_intercept:
+            mean = (Y.mean(axis=0) if w is None else w @ Y / data.total).astype(Y.dtype)
+            Y = Y - mean
+            # What is left of a constant is rounding error, not data.
+            constant = np.abs(Y).max(axis=0) <= 1e-14 * np.abs(mean)
+            Y[:, constant] = 0.0
+        return mean, Y if w is None else np.sqrt(w)[:, None] * Y
+
+    def _noise(self, scale):
+        """Return the given noise variance, the initial one and the floor, scaled."""
+        given = None
+        if self.noise_variance is not None:
+            given = self.noise_variance / scale**2
+        return {
+            "noise_variance": given,
+            "noise_init": max(0.1, self.noise_floor),
+            "noise_floor": self.noise_floor,
+        }
+
+    def _fit_dense(self, data, method):
+        X, w = data.X, data.weights
+        y_mean, Y = self._centred_targets(data)
+        wide = np.result_type(X.dtype, Y.dtype)
+        mean = np.zeros(X.shape[1], dtype=wide)
+        H = np.array(X, dtype=wide, order="F")
+        if self.fit_intercept:
+            mean = H.mean(axis=0) if w is None else w @ H / data.total
+            H -= mean
+        if w is not None:
+            H *= np.sqrt(w)[:, None]
+        Y = np.asfortranarray(Y, dtype=wide)
+        norms = np.sqrt(square(H).sum(axis=0) / data.total)
+        used = np.flatnonzero(norms > 1e-14 * np.abs(mean))
+        scale = np.sqrt(square(Y).sum() / (data.total * Y.shape[1]))
+        if scale == 0 or len(used) == 0:
+            found = _nothing(H, Y, data.total, self.noise_variance, scale)
+            scale = 1.0
+        else:
+            H = H if len(used) == H.shape[1] else H[:, used]
+            H /= norms[used]
+            Y /= scale
+            found = self._maximize(H, Y, method, scale, data)
+        self._store_dense(found, data, method, used, norms, scale, mean, y_mean)
+
+    def _maximize(self, H, Y, method, scale, data):
+        with FitProgress(
+            self, self.max_iter, X=data.X, y=data.Y, verbose=self.verbose
+        ) as progress:
+            shared = {
+                **self._noise(scale),
+                "total": data.total,
+                "max_iter": self.max_iter,
+                "compute_score": self.compute_score,
+                "step": lambda change: progress.step(change=change),
+            }
+            if method == "fast":
+                return maximize_evidence_fast(H, Y, tol=1e-2 * self.tol, **shared)
+            return maximize_evidence(
+                H,
+                Y,
+                method=method,
+                gamma_init=self.gamma_init / H.shape[1],
+                tol=self.tol,
+                prune_tol=self._prune(method),
+                **shared,
+            )
+
+    def _store_dense(self, found, data, method, used, norms, scale, mean, y_mean):
+        n = data.X.shape[1]
+        active = used[found.active]
+        factor = scale / norms[active] if len(active) else np.zeros(0)
+        coef = np.zeros((data.Y.shape[1], n), dtype=found.mean.dtype)
+        coef[:, active] = (factor[:, None] * found.mean).T
+        self._mean_in = mean[active]
+        self._store_linear(coef, y_mean - coef[:, active] @ self._mean_in, data)
+        self.gamma_ = np.zeros(n)
+        self.gamma_[active] = factor**2 * found.gamma[found.active]
+        self.noise_variance_ = float(found.noise_variance * scale**2)
+        self.active_, self.n_active_ = active, len(active)
+        self._root = factor[:, None] * found.root
+        self.dof_ = found.dof
+        if self.compute_score:
+            shift = data.total * np.log(scale**2)
+            self.scores_ = np.array(found.scores) + shift
+        self._finish(found, method, data.total)
+
+    def _store_linear(self, coef, intercept, data):
+        coef = coef.astype(data.dtype)
+        intercept = np.asarray(intercept).astype(data.dtype)
+        if not self.fit_intercept:
+            intercept = np.zeros_like(intercept)
+        if data.one_target:
+            coef, intercept = coef[0], intercept[0]
+        self.coef_ = coef
+        self.intercept_ = intercept if self.fit_intercept else 0.0
+
+    def _finish(self, found, method, total):
+        self.n_iter_, self.converged_ = found.n_iter, bool(found.converged)
+        tol = 1e-2 * self.tol if method == "fast" else self.tol
+        self.certificate_ = Certificate(
+            "monotone_bound" if method == "cofem" else "kkt",
+            float(found.change),
+            float(tol),
+            self.converged_,
+            _SCALES.get(method, _SCALES["em"]),
+            {"dof": found.dof, "noise_variance": self.noise_variance_},
+        )
+        warn_if_unsatisfied(
+            self.certificate_,
+            f"SBLRegressor did not converge: {_MEASURES[method]}",
+            "Increase max_iter, or tol.",
+        )
+        warn_if_collapsed(
+            "SBLRegressor", total, found.dof, self.noise_variance is None and self.dof_
+        )
+
+    def _fit_cofem(self, data):
+        y_mean, Y = self._centred_targets(data)
+        rng = check_random_state(self.random_state)
+        H = Products(data.X, data.weights, centre=self.fit_intercept)
+        n = H.shape[1]
+        norms = np.sqrt(H.squared_norms(rng) / data.total)
+        scale = np.sqrt(square(Y).sum() / (data.total * Y.shape[1]))
+        safe = scale if scale > 0 else 1.0
+        with FitProgress(
+            self, self.max_iter, X=data.X, y=data.Y, verbose=self.verbose
+        ) as progress:
+            found = maximize_evidence_cofem(
+                H,
+                Y / safe,
+                scale=norms,
+                gamma_init=self.gamma_init / n if scale > 0 else 0.0,
+                **self._noise(safe),
+                total=data.total,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                prune_tol=self._prune("cofem"),
+                n_probes=self.n_probes,
+                cg_tol=self.cg_tol,
+                cg_max_iter=self.cg_max_iter,
+                rng=rng,
+                step=lambda change: progress.step(change=change),
+            )
+        coef = safe * found.mean.T
+        self._store_linear(coef, y_mean - coef @ H.mean, data)
+        self.gamma_ = safe**2 * found.gamma
+        self.noise_variance_ = float(safe**2 * found.noise_variance)
+        if scale == 0 and self.noise_variance is None:
+            self.noise_variance_ = 0.0
+        self.active_ = np.flatnonzero(self.gamma_)
+        self.n_active_ = len(self.active_)
+        self.coef_var_ = safe**2 * found.variances
+        self._mean_in = H.mean[self.active_]
+        self.dof_ = found.dof
+        if found.cg_failed:
+            warnings.warn(
+                f"Conjugate gradients did not reach cg_tol={self.cg_tol} in "
+                f"cg_max_iter={self.cg_max_iter} steps. Increase one of them.",
+                ConvergenceWarning,
+                stacklevel=users_stacklevel(),
+            )
+        self._finish(found, "cofem", data.total)
+
+    @property
+    def sigma_(self):
+        """Posterior covariance of the active coefficients."""
+        check_is_fitted(self)
+        if not hasattr(self, "_root"):
+            raise AttributeError(
+                "method='cofem' has no posterior covariance, see coef_var_."
+            )
+        return self._root @ self._root.conj().T
+
+    def predict(self, X, return_std=False):
+        """Predict, with standard deviations if wanted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, LinearOperator} of shape (n_samples, n_features)
+            Samples.
+        return_std : bool, default=False
+            Return the predictive standard deviation too. After cofem it leaves out
+            the posterior correlations of the coefficients, and needs X as an array
+            or a sparse matrix.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            ``X @ coef_.T + intercept_``.
+        y_std : ndarray, like y_pred
+            Of an observation, noise included. Only if ``return_std=True``. The
+            uncertainty of the intercept is not in it.
+        """
+        check_is_fitted(self)
+        X = validate_predict(self, X)
+        mean = self._mean(X)
+        if not return_std:
+            return mean
+        if is_operator(X):
+            raise TypeError(
+                "return_std needs the entries of X; pass an array or a sparse matrix "
+                "instead of a LinearOperator."
+            )
+        part = X[:, self.active_]
+        part = part.toarray() if sparse.issparse(part) else part
+        part = part - self._mean_in
+        if hasattr(self, "_root"):
+            variance = square(part @ self._root).sum(axis=1)
+        else:
+            variance = square(part) @ self.coef_var_[self.active_]
+        std = np.sqrt(variance + self.noise_variance_).astype(mean.real.dtype)
+        return mean, std if mean.ndim == 1 else np.repeat(
+            std[:, None], mean.shape[1], axis=1
+        )
+
+
+def _nothing(H, Y, total, noise_variance, scale):
+    """Return the empty model: y is constant, or every column is."""
+    if noise_variance is None:
+        noise_variance = scale**2
+    return EvidenceResult(
+        gamma=np.zeros(H.shape[1]),
+        noise_variance=noise_variance,
+        active=np.zeros(0, dtype=int),
+        mean=np.zeros((0, Y.shape[1]), dtype=H.dtype),
+        root=np.zeros((0, 0), dtype=H.dtype),
+        dof=0.0,
+        change=0.0,
+        converged=True,
+        n_iter=1,
+    )
