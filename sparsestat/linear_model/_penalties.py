@@ -31,7 +31,9 @@ class GapParts:
         self.primal = primal
         self.dual = dual
         self.scale = scale
-        self.radius = np.sqrt(2.0 * max(primal - scaled_dual, 0.0))
+        # At an exact solution the gap is rounding: never trust it below that.
+        rounding = 8.0 * np.finfo(np.float64).eps * abs(primal)
+        self.radius = np.sqrt(2.0 * (max(primal - scaled_dual, 0.0) + rounding))
 
     @property
     def gap(self):

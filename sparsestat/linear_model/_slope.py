@@ -1,0 +1,524 @@
+r"""SLOPE: the sorted absolute penalty.
+
+.. math:: \min_{w, b}\; \frac{1}{2 S}\sum_i s_i (y_i - b - x_i'w)^2
+   + \alpha \sum_j \lambda_j |w|_{(j)}, \qquad S = \sum_i s_i,
+
+with ``|w|_(1) >= |w|_(2) >= ...`` and ``lambda_1 >= lambda_2 >= ... >= 0``.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.special import ndtri
+
+from sparsestat._utils.compat import Interval, StrOptions, fit_context
+from sparsestat.linear_model._coordinate_descent import (
+    LinearPredictor,
+    PenalizedRegressor,
+)
+from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat.linear_model._path_problems import LeastSquaresProblem
+from sparsestat.linear_model._paths import PathResult, check_path_input
+from sparsestat.linear_model._slope_solver import SlopePenalty, SlopeSolver
+
+__all__ = ["Slope", "SlopeCV", "slope_lambdas", "slope_path"]
+
+
+def slope_lambdas(lambdas, q, n_features):
+    """Return the sorted strengths that a name stands for, or check given ones.
+
+    Parameters
+    ----------
+    lambdas : {"bh", "oscar", "lasso"} or array-like of shape (n_features,)
+    q : float
+        Level of "bh".
+    n_features : int
+
+    Returns
+    -------
+    lambdas : ndarray of shape (n_features,)
+    """
+    rank = np.arange(1, n_features + 1)
+    if isinstance(lambdas, str):
+        if lambdas == "bh":
+            return -ndtri(q * rank / (2.0 * n_features))
+        if lambdas == "oscar":
+            return (n_features + 1.0 - rank) / n_features
+        if lambdas == "lasso":
+            return np.ones(n_features)
+        raise ValueError(
+            f"`lambdas` must be 'bh', 'oscar', 'lasso' or an array, got {lambdas!r}."
+        )
+    lambdas = np.asarray(lambdas, dtype=np.float64)
+    if lambdas.shape != (n_features,):
+        raise ValueError(
+            f"`lambdas` has shape {lambdas.shape}, expected ({n_features},): one "
+            "strength for each rank."
+        )
+    if np.any(np.diff(lambdas) > 0.0):
+        raise ValueError(
+            "`lambdas` must not increase: sort them with numpy.sort(lambdas)[::-1]."
+        )
+    if not np.isfinite(lambdas).all() or lambdas[-1] < 0.0 or lambdas[0] <= 0.0:
+        raise ValueError(
+            "`lambdas` must be finite and not negative, and the first one positive."
+        )
+    return lambdas
+
+
+class SlopeProblem(LeastSquaresProblem):
+    """Least squares with the sorted absolute penalty."""
+
+    def __init__(self, X, y, sample_weight=None, *, lambdas, q, **options):
+        super().__init__(X, y, sample_weight, **options)
+        self.lambdas = slope_lambdas(lambdas, q, self.n_features)
+
+    def penalty(self, alpha, setting=None):
+        """Return the penalty of one strength."""
+        return SlopePenalty(self.lambdas, alpha, self.total)
+
+    def make_solver(self, coef_init=None):
+        """Return a solver that can be used for all strengths in turn."""
+        return SlopeSolver(self.design, self.target, coef_init)
+
+    def alpha_max(self, setting=None):
+        """Return the smallest alpha at which every coefficient is zero."""
+        return self.penalty(1.0).least_factor(self.design.correlations(self.target))
+
+    def keep_one(self, estimator, result):
+        """Store one solution on an estimator, and the strengths."""
+        super().keep_one(estimator, result)
+        estimator.lambdas_ = self.lambdas
+        # Coefficients of one pool are equal to the last bit before they are rounded.
+        sizes = np.unique(np.abs(result.coef))
+        estimator.n_clusters_ = int(np.count_nonzero(sizes))
+
+
+def slope_path(
+    X,
+    y,
+    *,
+    lambdas="bh",
+    q=0.1,
+    eps=1e-3,
+    alphas=100,
+    fit_intercept=False,
+    sample_weight=None,
+    coef_init=None,
+    tol=1e-4,
+    max_iter=100,
+    max_epochs=100_000,
+    verbose=0,
+):
+    """SLOPE path by working sets with warm starts.
+
+    The problem of :class:`Slope` for a decreasing sequence of strengths. Read more
+    in the :ref:`User Guide <nonconvex_and_groups>`.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Design. F-ordered dense or CSC float64 avoids a copy; never modified.
+    y : array-like of shape (n_samples,)
+        Target.
+    lambdas : {"bh", "oscar", "lasso"} or array-like of shape (n_features,), \
+            default="bh"
+        Strengths by rank, as in :class:`Slope`.
+    q : float, default=0.1
+        Level of ``lambdas="bh"``, in (0, 1).
+    eps : float, default=1e-3
+        Smallest alpha divided by the largest, when `alphas` is an int.
+    alphas : int or array-like, default=100
+        Number of strengths on a logarithmic grid from the smallest alpha with an
+        all-zero solution downwards, or the strengths themselves.
+    fit_intercept : bool, default=False
+        Centre X and y (weighted) first.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights; an integer weight equals repetition.
+    coef_init : array-like of shape (n_features,), default=None
+        Where the first problem starts.
+    tol : float, default=1e-4
+        Each problem stops when its duality gap is at most ``tol * ||y||^2 / n``
+        with the centered y.
+    max_iter : int, default=100
+        Largest number of passes over all features, for each alpha.
+    max_epochs : int, default=100000
+        Largest number of proximal gradient steps, for each alpha.
+    verbose : int, default=0
+        At 1 and above, show a progress bar.
+
+    Returns
+    -------
+    path : PathResult
+        Named tuple ``(alphas, coefs, dual_gaps)``.
+
+    Raises
+    ------
+    ValueError
+        If the data are not finite, real and of matching shapes, a strength is
+        negative, or `lambdas` increase.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Once, when a problem of the path missed its tolerance.
+
+    See Also
+    --------
+    Slope : One strength.
+    lasso_path : All ranks penalized alike.
+
+    Examples
+    --------
+    >>> from sparsestat.datasets import load_diabetes_interactions
+    >>> from sparsestat.linear_model import Slope
+    >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
+    >>> path = Slope.path(X, y - y.mean(), alphas=5)
+    >>> bool((path.dual_gaps <= 1e-4 * y.var()).all())
+    True
+    """
+    if not 0.0 < q < 1.0:
+        raise ValueError(f"`q` must lie in (0, 1), got {q}.")
+    X, y, sample_weight, coef_init = check_path_input(X, y, sample_weight, coef_init)
+    problem = SlopeProblem(
+        X,
+        y,
+        sample_weight,
+        lambdas=lambdas,
+        q=q,
+        fit_intercept=fit_intercept,
+        tol=tol,
+        max_iter=max_iter,
+        max_epochs=max_epochs,
+    )
+    alphas, coefs, results = problem.run(
+        alphas, eps, coef_init=coef_init, verbose=verbose
+    )
+    gaps = np.array([result.objective - result.dual for result in results])
+    return PathResult(alphas, coefs, np.maximum(gaps, 0.0) / problem.total)
+
+
+class _SlopeProblemMixin:
+    """The problem, for fits and for cross-validation."""
+
+    def _problem(self, X, y, sample_weight):
+        return SlopeProblem(
+            X,
+            y,
+            sample_weight,
+            lambdas=self.lambdas,
+            q=self.q,
+            fit_intercept=self.fit_intercept,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            max_epochs=self.max_epochs,
+        )
+
+
+_SLOPE_CONSTRAINTS = {
+    "lambdas": [StrOptions({"bh", "oscar", "lasso"}), "array-like"],
+    "q": [Interval(Real, 0, 1, closed="neither")],
+}
+
+
+class Slope(_SlopeProblemMixin, PenalizedRegressor):
+    r"""Sorted L1 penalized estimation (SLOPE).
+
+    Minimizes
+
+    .. math:: \frac{1}{2 n}\|y - b - X w\|^2 + \alpha \sum_j \lambda_j |w|_{(j)}
+
+    over coefficients w (`coef_`) and intercept b (`intercept_`), where
+    ``|w|_(1) >= |w|_(2) >= ...`` are the sorted absolute values and the strengths
+    lambda (`lambdas`) decrease: a coefficient is penalized by its rank. Two things
+    come out of it: with the default strengths, control of the false discovery rate
+    in orthogonal designs, and coefficients of exactly equal size for correlated
+    features, which are pooled instead of one being picked. Use it to select with
+    few false features or to find such pools; do not use it where single coefficients
+    are to be read as effect sizes, as pooling and shrinkage bias them. Read more in
+    the :ref:`User Guide <nonconvex_and_groups>`.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Penalty strength, in units of y times a feature. With standardized
+        orthogonal features and noise of standard deviation sigma, ``sigma /
+        sqrt(n_samples)`` controls the false discovery rate at `q`. Zero warns and
+        gives least squares.
+    lambdas : {"bh", "oscar", "lasso"} or array-like of shape (n_features,), \
+            default="bh"
+        Strengths by rank: the normal quantiles at ``1 - q j / (2 n_features)``
+        ("bh"), linear from 1 to ``1 / n_features`` ("oscar"), all one ("lasso"), or
+        given; they must not increase.
+    q : float, default=0.1
+        Level of ``lambdas="bh"``, in (0, 1).
+    fit_intercept : bool, default=True
+        Fit an intercept. X is centered implicitly, so sparse X stays sparse.
+    tol : float, default=1e-4
+        Stop when the duality gap is at most ``tol * ||y||^2 / n_samples`` with y
+        centered if there is an intercept.
+    max_iter : int, default=100
+        Largest number of outer iterations (passes over all features).
+    max_epochs : int, default=100000
+        Largest number of proximal gradient steps on the working sets.
+    warm_start : bool, default=False
+        Start from the previous `coef_`.
+    verbose : int, default=0
+        At 1 and above, log a line per outer iteration.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,)
+        Coefficients.
+    intercept_ : float
+        Intercept, 0.0 without one.
+    sparse_coef_ : csr_array of shape (1, n_features)
+        The coefficients in sparse form.
+    lambdas_ : ndarray of shape (n_features,)
+        The strengths by rank.
+    n_clusters_ : int
+        Number of different non-zero absolute values of coefficients.
+    certificate_ : Certificate
+        Duality gap relative to ``||y||^2 / n_samples`` (``kkt`` when alpha is 0).
+    dual_gap_ : float
+        Duality gap of the objective, in units of y squared.
+    objective_ : float
+        The objective at the solution.
+    gap_history_ : ndarray of shape (n_iter_,)
+        Relative duality gap at each outer iteration.
+    n_iter_ : int
+        Number of outer iterations.
+    n_epochs_ : int
+        Number of proximal gradient steps.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    SlopeCV : Chooses alpha from the data.
+    Lasso : All ranks penalized alike.
+    ElasticNet : Keeps correlated features together without equal sizes.
+
+    Notes
+    -----
+    Proximal gradient steps on a working set of size a cost O(a^2) on its cached Gram
+    matrix (dense X, or sparse X that is at least 5 % full) or two products with its
+    columns; an exact step on k pools costs O(k^3). Memory beside X: O(n_samples * a +
+    a^2), or O(nnz + n_samples * k). The result is deterministic.
+
+    References
+    ----------
+    .. [1] M. Bogdan, E. van den Berg, C. Sabatti, W. Su, E. Candes, "SLOPE: adaptive
+       variable selection via convex optimization", Annals of Applied Statistics 9,
+       2015.
+    .. [2] J. Larsson, M. Bogdan, J. Wallin, "The strong screening rule for SLOPE",
+       NeurIPS, 2020.
+
+    Examples
+    --------
+    >>> from sparsestat.datasets import make_sparse_regression
+    >>> from sparsestat.linear_model import Slope
+    >>> data = make_sparse_regression(100, 300, n_nonzero=5, snr=10, random_state=0)
+    >>> model = Slope(alpha=0.1).fit(data.X, data.y)
+    >>> model.certificate_.satisfied
+    True
+    """
+
+    _parameter_constraints = {
+        **_SLOPE_CONSTRAINTS,
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "fit_intercept": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+    }
+
+    path = staticmethod(slope_path)
+
+    def __init__(
+        self,
+        alpha=1.0,
+        *,
+        lambdas="bh",
+        q=0.1,
+        fit_intercept=True,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=100_000,
+        warm_start=False,
+        verbose=0,
+    ):
+        self.alpha = alpha
+        self.lambdas = lambdas
+        self.q = q
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_epochs = max_epochs
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+
+class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
+    r"""SLOPE with alpha chosen from the data.
+
+    Fits the path of :class:`Slope` and chooses the point with the least
+    cross-validated squared error. Read more in the
+    :ref:`User Guide <nonconvex_and_groups>`.
+
+    Parameters
+    ----------
+    lambdas : {"bh", "oscar", "lasso"} or array-like of shape (n_features,), \
+            default="bh"
+        Strengths by rank, as in :class:`Slope`.
+    q : float, default=0.1
+        Level of ``lambdas="bh"``, in (0, 1).
+    eps : float, default=1e-3
+        Smallest alpha divided by the largest, when `alphas` is an int.
+    alphas : int or array-like, default=100
+        Number of strengths on an automatic grid, or the strengths.
+    fit_intercept : bool, default=True
+        Fit an intercept. X is centered implicitly, so sparse X stays sparse.
+    one_se : bool, default=False
+        Take the largest alpha whose error is within one standard error of the
+        least: a sparser, more stable model.
+    cv : int, cross-validation generator or iterable, default=None
+        Splitting; None means 5 folds.
+    tol : float, default=1e-4
+        Every problem stops when its duality gap is at most
+        ``tol * ||y||^2 / n_samples``.
+    max_iter : int, default=100
+        Largest number of outer iterations, for each problem.
+    max_epochs : int, default=100000
+        Largest number of proximal gradient steps, for each problem.
+    n_jobs : int, default=None
+        Workers over folds. The result does not depend on it.
+    verbose : int, default=0
+        At 1 and above, show a progress bar for the final path.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The chosen strength.
+    alphas_ : ndarray of shape (n_alphas,)
+        The strengths tried, in decreasing order.
+    mse_path_ : ndarray of shape (n_alphas, n_folds)
+        Squared error of each held-out fold.
+    coef_path_ : ndarray of shape (n_features, n_alphas)
+        Coefficients on all the data along the path.
+    dual_gaps_ : ndarray of shape (n_alphas,)
+        Their duality gaps.
+    coef_ : ndarray of shape (n_features,)
+        Coefficients at the chosen point.
+    intercept_ : float
+        Intercept at the chosen point.
+    sparse_coef_ : csr_array of shape (1, n_features)
+        The coefficients in sparse form.
+    lambdas_ : ndarray of shape (n_features,)
+        The strengths by rank.
+    n_clusters_ : int
+        Number of different non-zero absolute values at the chosen point.
+    certificate_ : Certificate
+        Duality gap at the chosen point relative to ``||y||^2 / n_samples``.
+    dual_gap_ : float
+        Duality gap of the objective at the chosen point.
+    objective_ : float
+        Objective at the chosen point.
+    gap_history_ : ndarray
+        Relative gap at each outer iteration of the chosen point.
+    n_iter_ : int
+        Number of outer iterations of the chosen point.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    Slope : One strength.
+    LassoCV : All ranks penalized alike.
+
+    References
+    ----------
+    .. [1] M. Bogdan, E. van den Berg, C. Sabatti, W. Su, E. Candes, "SLOPE: adaptive
+       variable selection via convex optimization", Annals of Applied Statistics 9,
+       2015.
+
+    Examples
+    --------
+    >>> from sparsestat.datasets import make_sparse_regression
+    >>> from sparsestat.linear_model import SlopeCV
+    >>> data = make_sparse_regression(100, 300, n_nonzero=5, snr=10, random_state=0)
+    >>> model = SlopeCV(alphas=20, eps=1e-2).fit(data.X, data.y)
+    >>> model.certificate_.satisfied
+    True
+    """
+
+    _parameter_constraints = {
+        **_SLOPE_CONSTRAINTS,
+        **{
+            name: rule
+            for name, rule in CV_CONSTRAINTS.items()
+            if name not in ("positive", "feature_weights", "criterion")
+        },
+    }
+
+    path = staticmethod(slope_path)
+
+    def __init__(
+        self,
+        *,
+        lambdas="bh",
+        q=0.1,
+        eps=1e-3,
+        alphas=100,
+        fit_intercept=True,
+        one_se=False,
+        cv=None,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=100_000,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.lambdas = lambdas
+        self.q = q
+        self.eps = eps
+        self.alphas = alphas
+        self.fit_intercept = fit_intercept
+        self.one_se = one_se
+        self.cv = cv
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_epochs = max_epochs
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Fit the path and choose a point.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; F-ordered dense or CSC avoids a copy. Never modified.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, of the training and of the held-out errors.
+        groups : array-like of shape (n_samples,), default=None
+            Group labels handed to the splitter.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        return self._fit_cv(X, y, sample_weight, groups)
