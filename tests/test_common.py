@@ -27,6 +27,8 @@ PRESETS = {
     "GroupLassoCV": [{"groups": 2, "alphas": 10, "cv": 3}],
     "MCPRegressorCV": [{"alphas": 10, "cv": 3}],
     "SCADRegressorCV": [{"alphas": 10, "criterion": "bic"}],
+    "Slope": [{"alpha": 0.1}],
+    "SlopeCV": [{"alphas": 10, "cv": 3}],
     **{
         name: [{"n_components": 4, "n_steps": 10, "max_iter": 20}]
         for name in (
