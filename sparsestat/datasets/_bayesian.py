@@ -383,8 +383,8 @@ def make_burst_sparse(
         raise ValueError(f"grid_shape has one or two sizes, got {grid_shape!r}.")
     if min(shape) < (6 if len(shape) == 2 else 36):
         raise ValueError(
-            f"grid_shape={tuple(shape)} is too small for bursts: at least 6 by 6 cells, "
-            "or 36 on a chain."
+            f"grid_shape={tuple(shape)} is too small for bursts: at least 6 by 6, "
+            "or 36 cells on a chain."
         )
     rng = check_random_state(random_state)
     mask = np.zeros(shape, dtype=bool)
