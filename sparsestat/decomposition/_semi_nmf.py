@@ -6,11 +6,11 @@
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
+from scipy.sparse.linalg import svds
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
-from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsestat._utils.base import SparsestatEstimator
@@ -18,6 +18,7 @@ from sparsestat._utils.compat import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
+    check_sample_weight,
     fit_context,
 )
 from sparsestat._utils.progress import FitProgress
@@ -55,6 +56,9 @@ class SemiNMF(
         Number of components.
     feature_density : float, default=None
         Share of the features that a component may use, in (0, 1]. None means all.
+    debias : bool, default=False
+        Refit the entries that `feature_density` keeps by least squares, where they
+        are otherwise those of the dense components.
     solver : {"hals", "mu"}, default="hals"
         Five sweeps of coordinate descent an iteration, or one multiplicative
         update, which is slower and never reaches zero.
@@ -74,7 +78,7 @@ class SemiNMF(
     components_ : ndarray of shape (n_components, n_features)
         Components, free in sign.
     reconstruction_err_ : float
-        ``||X - G H||_F`` of the answer.
+        ``||X - G H||_F`` of the answer, rows scaled by the roots of sample weights.
     objective_history_ : ndarray of shape (n_iter_,)
         Squared error at each iteration; never rises without `feature_density`.
     certificate_ : Certificate
@@ -117,6 +121,7 @@ class SemiNMF(
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "feature_density": [Interval(Real, 0, 1, closed="right"), None],
+        "debias": ["boolean"],
         "solver": [StrOptions({"hals", "mu"})],
         "init": [StrOptions({"svd", "kmeans", "random"}), "array-like"],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -130,6 +135,7 @@ class SemiNMF(
         n_components=8,
         *,
         feature_density=None,
+        debias=False,
         solver="hals",
         init="svd",
         tol=1e-6,
@@ -139,6 +145,7 @@ class SemiNMF(
     ):
         self.n_components = n_components
         self.feature_density = feature_density
+        self.debias = debias
         self.solver = solver
         self.init = init
         self.tol = tol
@@ -147,7 +154,7 @@ class SemiNMF(
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Factorise X.
 
         Parameters
@@ -156,6 +163,9 @@ class SemiNMF(
             Training data. Never densified or modified.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the squared errors; an integer weight equals
+            repetition, except of random starts.
 
         Returns
         -------
@@ -164,7 +174,17 @@ class SemiNMF(
         """
         X = self._validate(X, reset=True)
         dtype, X = X.dtype, X.astype(np.float64)
-        G = self._start(X, check_random_state(self.random_state))
+        root = None
+        if sample_weight is not None:
+            root = np.sqrt(
+                check_sample_weight(
+                    sample_weight, X, dtype=np.float64, ensure_non_negative=True
+                )
+            )
+        G = self._start(X, root, check_random_state(self.random_state))
+        if root is not None:
+            # Codes of scaled samples are scaled codes, so that nothing else changes.
+            X, G = _scale_rows(X, root), np.ascontiguousarray(G * root[:, None])
         dense = X.data if hasattr(X, "tocsr") else X
         total = float(np.vdot(dense, dense))
         history, best, change = [], (np.inf, None), np.inf
@@ -172,7 +192,7 @@ class SemiNMF(
             for _ in range(self.max_iter):
                 H = _free_factor(X, G)
                 if self.feature_density is not None:
-                    H, G = self._sparsify(H, G)
+                    H, G = self._sparsify(X, H, G)
                 P, Q = np.ascontiguousarray(X @ H.T), H @ H.T
                 if self.solver == "hals":
                     kernels.nnls_rows(read_only(P), read_only(Q), G, _SWEEPS, 0.0)
@@ -219,7 +239,7 @@ class SemiNMF(
             reset=reset,
         )
 
-    def _start(self, X, rng):
+    def _start(self, X, root, rng):
         """Return positive codes of shape (n_samples, n_components)."""
         n, k = X.shape[0], self.n_components
         if not isinstance(self.init, str):
@@ -233,21 +253,23 @@ class SemiNMF(
         G = rng.random_sample((n, k))
         rank = min(k, *X.shape)
         if self.init == "svd":
-            U, s, _ = randomized_svd(X, rank, random_state=rng)
-            G[:, :rank] = np.maximum(U * np.sqrt(s), 0.01 * np.sqrt(s[0]) * G[:, :rank])
+            weight = n if root is None else max(float(root @ root), 1e-300)
+            G[:, :rank] = _positive_directions(X, root, rank, weight, rng)
         elif self.init == "kmeans":
             k_means = KMeans(min(k, n), n_init=1, random_state=rng)
-            labels = k_means.fit(X).labels_
+            weights = None if root is None else root**2
+            labels = k_means.fit(X, sample_weight=weights).labels_
             G = 0.2 + np.eye(k)[labels]
         return np.ascontiguousarray(G + _EPS)
 
-    def _sparsify(self, H, G):
+    def _sparsify(self, X, H, G):
         """Keep the largest entries of each component; put scales into it."""
         keep = int(np.ceil(self.feature_density * H.shape[1]))
         norms = np.linalg.norm(G, axis=0)
         scale = np.where(norms > 0, norms, 1.0)
-        H = select_topk(np.ascontiguousarray(H), keep, True).toarray()
-        return H * scale[:, None], G / scale
+        H = select_topk(np.ascontiguousarray(H), keep, True).toarray() * scale[:, None]
+        G = G / scale
+        return (_refit(H, X, G) if self.debias else H), G
 
     def _solve(self, X, H):
         """Return the non-negative codes of X for given components."""
@@ -314,6 +336,52 @@ def _free_factor(X, G):
         return linalg.cho_solve(linalg.cho_factor(gram), right)
     except linalg.LinAlgError:  # codes that are dependent to rounding
         return linalg.lstsq(gram, right)[0]
+
+
+def _refit(H, X, G):
+    """Return the least-squares entries on the support of H, given codes."""
+    gram, right = G.T @ G, np.asarray((X.T @ G).T)
+    supports, group = np.unique(H != 0, axis=1, return_inverse=True)
+    group = group.ravel()
+    out = np.zeros_like(H)
+    for j, on in enumerate(supports.T):
+        if on.any():
+            columns = np.flatnonzero(group == j)
+            block = np.ix_(on, columns)
+            out[block] = linalg.lstsq(gram[np.ix_(on, on)], right[block])[0]
+    return out
+
+
+def _scale_rows(X, root):
+    if sparse.issparse(X):
+        return (sparse.diags_array(root) @ X).tocsr()
+    return X * root[:, None]
+
+
+def _positive_directions(X, root, rank, weight, rng):
+    """Return the positive parts of the leading left singular vectors, not quite zero.
+
+    Their signs are those with the larger positive part. A sample's row does not
+    depend on how often it is repeated, or weighted in place of that.
+    """
+    scaled = X if root is None else _scale_rows(X, root)
+    small = min(X.shape)
+    if sparse.issparse(X) and rank < small:
+        _, s, Vt = svds(scaled, k=rank, v0=rng.standard_normal(small))
+        s, Vt = s[::-1], Vt[::-1]
+    else:
+        scaled = scaled.toarray() if sparse.issparse(scaled) else scaled
+        _, s, Vt = linalg.svd(scaled, full_matrices=False)
+        s, Vt = s[:rank], Vt[:rank]
+    if not s[0] > 0:
+        return np.ones((X.shape[0], rank))
+    used = s > 1e-12 * s[0]
+    U = np.asarray(X @ Vt.T) / np.where(used, s, 1.0)
+    w = 1.0 if root is None else (root**2)[:, None]
+    up, down = ((w * np.maximum(sign * U, 0) ** 2).sum(axis=0) for sign in (1, -1))
+    U = U * np.where(up >= down, 1.0, -1.0)
+    floor = 0.01 * np.sqrt(s[0] / weight)
+    return np.maximum(np.where(used, U * np.sqrt(s), 0.0), floor)
 
 
 def _multiply(P, Q, G):

@@ -84,6 +84,45 @@ def test_planted_codes_of_one_entry_are_found(rng):
     assert min(errors) < 1e-10
 
 
+def test_calibration_turns_the_norm_of_the_data_into_a_plain_one(rng):
+    W, X = rng.standard_normal((12, 30)), rng.standard_normal((80, 12))
+    X *= np.geomspace(0.1, 10, 12)
+    R = CalibratedSparseFactorization(4, ridge=0.0)._root(12, X, None)
+    assert_allclose(
+        np.linalg.norm(X @ W) / np.sqrt(80), np.linalg.norm(R @ W), rtol=1e-10
+    )
+    assert_allclose(R, np.triu(R))
+    # Several matrices that act on the same data share one dictionary, side by side.
+    pair = np.hstack([W, 2.0 * W[:, :5]])
+    model = CalibratedSparseFactorization(8, n_nonzero=2, ridge=0.0, random_state=0)
+    model.set_params(max_iter=300).fit(pair, calibration=X)
+    shared, D = model.reconstruct(), model.dictionary_
+    assert_allclose(np.linalg.norm(R @ D, axis=0), 1.0, rtol=1e-10)
+    assert_allclose(shared[:, 30:], 2.0 * shared[:, :5], atol=1e-8)
+
+
+def test_one_entry_a_column_is_gain_shape_k_means(rng):
+    W, k = rng.standard_normal((6, 50)), 5
+    model = CalibratedSparseFactorization(k, n_nonzero=1, random_state=0, tol=0.0)
+    D = model._start(W, np.random.RandomState(0))
+    errors = []
+    for _ in range(15):  # assign to the best direction, then average with gains
+        match = D.T @ W
+        label = np.abs(match).argmax(axis=0)
+        gain = match[label, np.arange(50)]
+        for j in range(k):
+            mean = W[:, label == j] @ gain[label == j]
+            if mean.any():
+                D[:, j] = mean / np.linalg.norm(mean)
+        rest = W - D[:, label] * (D[:, label] * W).sum(axis=0)
+        errors.append(np.linalg.norm(rest) / np.linalg.norm(W))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.set_params(max_iter=15).fit(W)
+    n = min(len(errors), len(model.objective_history_))
+    assert_allclose(model.objective_history_[:n], errors[:n], rtol=1e-10)
+
+
 def test_zero_matrix_has_zero_codes():
     model = CalibratedSparseFactorization(3, random_state=0).fit(np.zeros((5, 6)))
     assert model.codes_.nnz == 0 and model.error_ == 0

@@ -93,6 +93,18 @@ def test_groups_keep_their_best_entries(n, m, axis, weighted, rng):
     assert_allclose(loss, scores[:, : m - n].sum(axis=1), atol=1e-12)
 
 
+@pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 3), (2, 5)])
+def test_groups_agree_with_brute_force(n, m, rng):
+    W = rng.standard_normal((4, 2 * m))
+    P = project_nm(W, n, m)
+    for group, kept in zip(W.reshape(-1, m), P.reshape(-1, m), strict=True):
+        best = best_on_supports(group, n, False)
+        assert_allclose(((group - kept) ** 2).sum(), best, atol=1e-14)
+    M = rng.standard_normal((3, 3))
+    found = ((M - project_topk(M, 4)) ** 2).sum()
+    assert_allclose(found, best_on_supports(M.ravel(), 4, False), atol=1e-14)
+
+
 def test_two_of_four_prefers_the_first_of_equal_magnitudes():
     W = np.array(list(itertools.product([-2.0, -1.0, 0.0, 1.0, 2.0], repeat=4)))
     order = np.argsort(-np.abs(W), axis=1, kind="stable")[:, :2]

@@ -3,13 +3,15 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.optimize import nnls
 
-from sparsestat.decomposition import SemiNMF
+from sparsestat.decomposition import SemiNMF, _semi_nmf
 from sparsestat.exceptions import ConvergenceWarning
 
 
@@ -66,6 +68,57 @@ def test_sparse_components_keep_their_share(rng):
     model = SemiNMF(k, feature_density=0.25, random_state=0, tol=1e-12).fit(X)
     assert ((model.components_ != 0).sum(axis=1) <= 10).all()
     assert model.reconstruction_err_ <= 1e-3 * np.linalg.norm(X)
+
+
+def test_one_component_agrees_with_a_power_iteration(rng):
+    # X of any sign: the best g >= 0 comes from X X^T g with negatives cut off.
+    X = rng.standard_normal((40, 15))
+    best = np.inf
+    for _ in range(30):
+        g = rng.random(40)
+        for _ in range(500):
+            g = np.maximum(X @ (X.T @ g), 0)
+            g /= np.linalg.norm(g)
+        best = min(best, (X**2).sum() - ((X.T @ g) ** 2).sum())
+    errors = [
+        SemiNMF(1, init="random", tol=1e-14, max_iter=5000, random_state=s)
+        .fit(X)
+        .reconstruction_err_
+        for s in range(10)
+    ]
+    assert_allclose(min(errors) ** 2, best, rtol=1e-6)
+
+
+def test_refitted_components_are_least_squares_on_their_support(rng):
+    X = rng.standard_normal((80, 30))
+    arguments = {"feature_density": 0.4, "random_state": 0, "max_iter": 2000}
+    G, H = rng.random((80, 4)), rng.standard_normal((4, 30))
+    H *= rng.random(H.shape) < 0.4
+    H[:, 0], H[:, 1] = 0.0, 1.0  # a feature that nobody uses, one that all do
+    found = _semi_nmf._refit(H, X, G)
+    assert ((found != 0) == (H != 0)).all()
+    slope = G.T @ (X - G @ found)
+    assert np.abs(slope[H != 0]).max() < 1e-10
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        plain = SemiNMF(4, **arguments).fit(X)
+        refit = SemiNMF(4, debias=True, **arguments).fit(X)
+    assert ((refit.components_ != 0).sum(axis=1) <= 12).all()
+    assert refit.reconstruction_err_ < plain.reconstruction_err_
+
+
+@pytest.mark.parametrize("solver", ["hals", "mu"])
+@pytest.mark.parametrize("density", [None, 0.5])
+def test_weights_are_repetitions(density, solver, rng):
+    X, w = rng.standard_normal((40, 12)), rng.integers(0, 4, 40)
+    model = SemiNMF(3, solver=solver, feature_density=density, max_iter=3000)
+    weighted = model.fit(X, sample_weight=w)
+    codes, error = weighted.transform(X), weighted.reconstruction_err_
+    repeated = model.fit(np.repeat(X, w, axis=0))
+    assert_allclose(repeated.transform(X), codes, atol=1e-6)
+    assert_allclose(repeated.reconstruction_err_, error, rtol=1e-8)
+    thin = model.fit(sparse.csr_array(X), sample_weight=w)
+    assert_allclose(thin.reconstruction_err_, error, rtol=1e-8)
 
 
 def test_sparse_data_give_the_dense_answer(rng):
