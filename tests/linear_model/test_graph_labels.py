@@ -1,0 +1,369 @@
+"""Labels on graphs: against a direct solve, the maximum principle, the odd cases."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import pickle
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+from sklearn.datasets import load_digits, make_moons
+from sklearn.utils.estimator_checks import check_classifiers_classes
+
+from sparsestat.exceptions import ConvergenceWarning
+from sparsestat.linear_model import GraphLabelPropagation, GraphLabelRegressor
+from sparsestat.linear_model._graph_solvers import METHODS
+
+
+def moons(n=300, n_labeled=20, seed=0):
+    X, classes = make_moons(n, noise=0.05, random_state=seed)
+    y = np.full(n, -1)
+    chosen = np.random.default_rng(seed).choice(n, n_labeled, replace=False)
+    y[chosen] = classes[chosen]
+    return X, y, classes
+
+
+def geometric_graph(n=200, k=5, seed=0):
+    """Return a symmetric weighted neighbor graph with several components or one."""
+    from sklearn.neighbors import kneighbors_graph
+
+    rng = np.random.default_rng(seed)
+    W = kneighbors_graph(rng.random((n, 2)), k)
+    W = sparse.csr_array(W.maximum(W.T))
+    upper = sparse.triu(W, 1).tocsr()
+    upper.data = rng.uniform(0.1, 2.0, upper.nnz)
+    return sparse.csr_array(upper + upper.T)
+
+
+def reference(W, labeled, Y):
+    """Solve the Laplacian system by a factorisation; NaN where no label is near."""
+    W = sparse.csr_array(W)
+    L = sparse.csr_array(sparse.diags_array(W.sum(axis=1)) - W)
+    parts = sparse.csgraph.connected_components(W)[1]
+    reach = np.isin(parts, parts[labeled])
+    u = np.flatnonzero(reach & ~labeled)
+    values = np.full(Y.shape, np.nan)
+    values[labeled] = Y[labeled]
+    A = sparse.csc_array(L[u][:, u])
+    B = W[u][:, np.flatnonzero(labeled)] @ Y[labeled]
+    values[u] = spsolve(A, B).reshape(len(u), -1)
+    return values
+
+
+def residual(graph, labeled, values, center):
+    """Return the certificate's quantity from what the estimator returned."""
+    W = sparse.csr_array(graph)
+    G = sparse.diags_array(W.sum(axis=1)) @ values - W @ values
+    B = W[~labeled][:, labeled] @ (values[labeled] - center)
+    norms = np.linalg.norm(B, axis=0)
+    found = np.linalg.norm(G[~labeled], axis=0)
+    return (found / np.where(norms > 0, norms, max(norms.max(), 1e-300))).max()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_values_equal_a_direct_solve(method, global_random_seed):
+    W = geometric_graph(seed=global_random_seed)
+    rng = np.random.default_rng(global_random_seed)
+    y = np.full(W.shape[0], np.nan)
+    chosen = rng.choice(len(y), 40, replace=False)
+    y[chosen] = rng.standard_normal(40)
+    # One label in each component, so that every node is reached.
+    parts = sparse.csgraph.connected_components(W)[1]
+    for part in np.setdiff1d(parts, parts[chosen]):
+        y[np.flatnonzero(parts == part)[0]] = 0.5
+    labeled = ~np.isnan(y)
+    model = GraphLabelRegressor(
+        "precomputed", method=method, tol=1e-11, max_iter=20_000
+    ).fit(W, y)
+    expected = reference(W, labeled, y[:, None])[:, 0]
+    assert_allclose(model.transduction_, expected, atol=1e-8)
+    assert model.certificate_.satisfied
+    outside = residual(
+        model.graph_, labeled, model.transduction_[:, None], y[labeled].mean()
+    )
+    assert outside <= 1.1e-11
+    # The maximum principle, to the last digit.
+    assert model.transduction_.min() >= y[labeled].min()
+    assert model.transduction_.max() <= y[labeled].max()
+    assert_array_equal(model.transduction_[labeled], y[labeled])
+    assert len(model.residual_history_) == model.n_iter_ + 1 or method == "direct"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_classes_share_one_system(method):
+    X, classes = load_digits(return_X_y=True)
+    X, classes = X[:400], classes[:400]
+    y = np.full(400, -1)
+    y[:60] = classes[:60]
+    with warnings.catch_warnings():
+        # Fixed blocks are slow on this graph, which is not what is tested here.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = GraphLabelPropagation(method=method, max_iter=5000, tol=1e-9).fit(X, y)
+    expected = reference(model.graph_, y != -1, np.eye(10)[np.maximum(y, 0)])
+    atol = 1e-7 if model.certificate_.satisfied else 1e-2
+    assert_allclose(model.label_distributions_, expected, atol=atol)
+    assert_allclose(model.label_distributions_.sum(axis=1), 1, atol=1e-1 * atol + 1e-6)
+    assert model.label_distributions_.min() >= 0
+    assert model.label_distributions_.max() <= 1
+    assert (model.transduction_[60:] == classes[60:]).mean() > 0.85
+    assert_array_equal(model.transduction_, model.predict(X))
+    assert (model.forests_ is None) == (method in ("direct", "greedy_tree", "gs"))
+    if model.forests_ is not None:
+        assert_array_equal(model.forests_ >= 0, y == -1)
+
+
+def test_the_number_of_threads_changes_nothing():
+    X, digits = load_digits(return_X_y=True)
+    y = np.where(np.arange(len(digits)) < 80, digits, -1)
+    one = GraphLabelPropagation().fit(X, y)
+    two = GraphLabelPropagation(n_jobs=2).fit(X, y)
+    assert_array_equal(one.label_distributions_, two.label_distributions_)
+    assert one.n_iter_ == two.n_iter_
+
+
+def test_labels_of_any_type_and_order_mean_the_same():
+    X, y, _ = moons()
+    plain = GraphLabelPropagation().fit(X, y)
+    names = np.array(["left", "right"], dtype=object)
+    text = np.where(y == -1, -1, names[np.maximum(y, 0)]).astype(object)
+    text[y == -1] = -1
+    model = GraphLabelPropagation().fit(X, text)
+    assert model.classes_.tolist() == ["left", "right"]
+    assert_array_equal(model.transduction_, names[plain.transduction_])
+    # An array of strings turns -1 into text.
+    model = GraphLabelPropagation().fit(X, text.astype(str))
+    assert_array_equal(model.transduction_, names[plain.transduction_].astype(str))
+    # Other numbers; unsorted nodes.
+    order = np.random.default_rng(0).permutation(len(y))
+    other = GraphLabelPropagation().fit(X[order], np.where(y == -1, -1, y + 5)[order])
+    assert_allclose(
+        other.label_distributions_, plain.label_distributions_[order], atol=1e-6
+    )
+    assert other.classes_.tolist() == [5, 6]
+
+
+def test_minus_one_is_no_class_but_all_else_of_that_check_holds():
+    # The check that is exempted also tries the classes -1 and 1.
+    with pytest.raises(AssertionError, match="classes_"):
+        check_classifiers_classes("GraphLabelPropagation", GraphLabelPropagation())
+    X, _, classes = moons(60)
+    for labels in (classes, np.array(["one", "two"])[classes], classes == 1):
+        model = GraphLabelPropagation().fit(X, labels)
+        assert_array_equal(model.classes_, np.unique(labels))
+        assert_array_equal(model.predict(X), labels)
+
+
+def two_islands():
+    """Return a graph of two paths, the second without a label."""
+    link = np.array([1.0, 1.0, 0.0, 1.0, 1.0])
+    W = sparse.diags_array([link, link], offsets=[-1, 1], shape=(6, 6))
+    return sparse.csr_array(W)
+
+
+def test_components_without_label_get_the_prior_or_nothing():
+    W = two_islands()
+    y = np.array([3, 4, 3, -1, -1, -1])
+    with pytest.warns(UserWarning, match="3 nodes are in components") as caught:
+        model = GraphLabelPropagation("precomputed").fit(W, y)
+    assert len(caught) == 1
+    assert_allclose(model.label_distributions_[3:], np.tile([2 / 3, 1 / 3], (3, 1)))
+    assert model.transduction_[3:].tolist() == [3, 3, 3]
+    assert model.certificate_.satisfied
+    assert model.certificate_.details["n_unreachable"] == 3
+    with pytest.warns(UserWarning, match="stay unlabeled"):
+        model = GraphLabelPropagation("precomputed", unreachable="unlabelled").fit(W, y)
+    assert model.transduction_[3:].tolist() == [-1, -1, -1]
+    assert (model.label_distributions_[3:] == 0).all()
+    assert model.predict(W)[4] == -1
+    assert_allclose(model.predict_proba(W).sum(axis=1), 1)
+    names = np.array(["b", "a", "b", -1, -1, -1], dtype=object)
+    with pytest.warns(UserWarning):
+        model = GraphLabelPropagation("precomputed", unreachable="unlabelled")
+        assert model.fit(W, names).transduction_.tolist() == [*names[:3], -1, -1, -1]
+    values = np.array([1.0, np.nan, 3.0, np.nan, np.nan, np.nan])
+    with pytest.warns(UserWarning, match="mean of the given"):
+        model = GraphLabelRegressor("precomputed").fit(W, values)
+    assert_allclose(model.transduction_, [1, 2, 3, 2, 2, 2])
+    with pytest.warns(UserWarning):
+        model = GraphLabelRegressor("precomputed", unreachable="unlabelled")
+        model.fit(W, values)
+    assert np.isnan(model.transduction_[3:]).all()
+    assert np.isnan(model.predict(W)[3:]).all()
+
+
+def test_isolated_nodes_loops_and_explicit_zeros():
+    W = two_islands().tolil()
+    W[0, 0] = 7.0  # a loop does not matter
+    W = sparse.csr_array(W)
+    rows = sparse.coo_array(([0.0, 0.0], ([0, 5], [5, 0])), shape=W.shape)
+    W = W.tocoo()
+    W = sparse.csr_array(
+        (
+            np.r_[W.data, rows.data],
+            (np.r_[W.row, rows.row], np.r_[W.col, rows.col]),
+        ),
+        shape=W.shape,
+    )
+    y = np.array([0.0, np.nan, 1.0, np.nan, np.nan, np.nan])
+    with pytest.warns(UserWarning, match="3 nodes"):
+        model = GraphLabelRegressor("precomputed").fit(W, y)
+    assert model.transduction_[1] == pytest.approx(0.5)
+
+
+def test_several_targets_share_the_sweep():
+    W = geometric_graph(seed=3)
+    rng = np.random.default_rng(0)
+    Y = rng.standard_normal((W.shape[0], 3))
+    Y[60:] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = GraphLabelRegressor("precomputed", tol=1e-11).fit(W, Y)
+        for k in range(3):
+            single = GraphLabelRegressor("precomputed", tol=1e-11).fit(W, Y[:, k])
+            assert_allclose(model.transduction_[:, k], single.transduction_, atol=1e-9)
+    assert model.predict(W).shape == (200, 3)
+    Y[0, 0] = np.nan
+    with pytest.raises(ValueError, match="Row 0 of y has values for some"):
+        GraphLabelRegressor("precomputed").fit(W, Y)
+
+
+def test_prediction_is_the_mean_of_the_neighbors_and_keeps_seen_rows():
+    X, y, _ = moons()
+    for weight in ("binary", "heat"):
+        model = GraphLabelPropagation(weight=weight).fit(X, y)
+        assert_allclose(model.predict_proba(X), model.label_distributions_, atol=1e-12)
+        new = X[:5] + 1e-3
+        distance, index = model._index.kneighbors(new)
+        weights = np.ones_like(distance)
+        if weight == "heat":
+            weights = np.exp(-model.gamma_ * distance**2)
+        weights /= weights.sum(axis=1, keepdims=True)
+        expected = (weights[:, :, None] * model.label_distributions_[index]).sum(axis=1)
+        assert_allclose(model.predict_proba(new), expected, atol=1e-12)
+    # Far away, where every weight underflows, the nearest rows still decide.
+    far = model.predict_proba([[1e6, 0.0]])
+    assert np.isfinite(far).all()
+
+
+def test_sparse_dense_and_single_precision_features_give_the_same():
+    X, y, _ = moons(120)
+    dense = GraphLabelPropagation().fit(X, y)
+    for other in (sparse.csr_array(X), sparse.coo_matrix(X), X.astype(np.float32)):
+        model = GraphLabelPropagation().fit(other, y)
+        assert_allclose(
+            model.label_distributions_, dense.label_distributions_, atol=1e-6
+        )
+        assert_array_equal(model.predict(other), model.transduction_)
+
+
+def test_precomputed_graph_equals_the_one_that_was_built():
+    X, y, _ = moons()
+    built = GraphLabelPropagation(weight="heat", gamma=2.0).fit(X, y)
+    given = built.graph_.copy()
+    before = given.copy()
+    model = GraphLabelPropagation("precomputed").fit(given, y)
+    assert_allclose(model.label_distributions_, built.label_distributions_, atol=1e-12)
+    assert (given != before).nnz == 0
+    dense = GraphLabelPropagation("precomputed").fit(given.toarray(), y)
+    assert_array_equal(dense.label_distributions_, model.label_distributions_)
+    large = given.copy()
+    large.indices, large.indptr = (
+        large.indices.astype(np.int64),
+        large.indptr.astype(np.int64),
+    )
+    model = GraphLabelPropagation("precomputed").fit(large, y)
+    assert_array_equal(dense.label_distributions_, model.label_distributions_)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda W: W[:, :4], "must be square"),
+        (lambda W: -W, "[Nn]egative"),
+        (lambda W: sparse.triu(W).tocsr(), "must be symmetric"),
+    ],
+)
+def test_bad_graphs_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        GraphLabelPropagation("precomputed").fit(
+            change(two_islands()), [0, 1, -1, 0, 1, -1]
+        )
+
+
+def test_bad_labels_are_refused():
+    W = two_islands()
+    with pytest.raises(ValueError, match="No node is labeled"):
+        GraphLabelPropagation("precomputed").fit(W, np.full(6, -1))
+    with pytest.raises(ValueError, match="No node has a value"):
+        GraphLabelRegressor("precomputed").fit(W, np.full(6, np.nan))
+    with pytest.raises(ValueError, match="infinity"):
+        GraphLabelRegressor("precomputed").fit(W, np.full(6, np.inf))
+    with pytest.raises(ValueError, match="Unknown label type"):
+        GraphLabelPropagation("precomputed").fit(W, [0.5, 0.7, -1, 1, 1, -1])
+    with pytest.raises(ValueError, match="must hold numbers"):
+        GraphLabelRegressor("precomputed").fit(W, list("abcdef"))
+    with pytest.raises(ValueError, match="inconsistent"):
+        GraphLabelRegressor("precomputed").fit(W, [1.0, np.nan])
+
+
+def test_stopping_early_warns_with_the_numbers():
+    X, y, _ = moons()
+    with pytest.warns(ConvergenceWarning, match="relative residual is") as caught:
+        model = GraphLabelPropagation(max_iter=2).fit(X, y)
+    assert len(caught) == 1
+    assert f"{model.certificate_.value:.3e}" in str(caught[0].message)
+    assert model.n_iter_ == 2 and not model.certificate_.satisfied
+    values = model.label_distributions_
+    outside = residual(model.graph_, y != -1, values, 0.0)
+    assert outside == pytest.approx(model.certificate_.value, rel=1e-6)
+
+
+def test_one_node_and_one_class():
+    assert GraphLabelPropagation().fit([[0.0]], [4]).predict([[1.0]]).tolist() == [4]
+    X, _, _ = moons(30)
+    y = np.full(30, -1)
+    y[3] = 2
+    model = GraphLabelPropagation(n_neighbors=29).fit(X, y)
+    assert (model.transduction_ == 2).all()
+
+
+def test_pickling_keeps_predictions():
+    X, y, _ = moons(80)
+    model = GraphLabelPropagation().fit(X, y)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict(X + 0.01), model.predict(X + 0.01))
+
+
+def test_memory_is_linear_in_the_graph():
+    side = 150
+    line = sparse.diags_array([np.ones(side - 1)] * 2, offsets=[-1, 1])
+    eye = sparse.eye_array(side)
+    W = sparse.csr_array(sparse.kron(line, eye) + sparse.kron(eye, line))
+    n = side * side
+    y = np.full(n, -1)
+    y[::50] = np.arange(len(y[::50])) % 3
+    model = GraphLabelPropagation("precomputed", tol=1e-6)
+    model.fit(W, y)
+    tracemalloc.start()
+    model.fit(W, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    entries = 8 * (2 * W.nnz + 3 * n)
+    assert peak < 4 * entries + 16 * 8 * 3 * n
+    assert peak < 8 * n * n / 50
+
+
+def test_grid_search_over_the_graph_works():
+    from sklearn.model_selection import GridSearchCV
+
+    X, y, classes = moons(200, 60)
+    grid = GridSearchCV(
+        GraphLabelPropagation(), {"n_neighbors": [3, 7], "weight": ["binary", "heat"]}
+    )
+    assert grid.fit(X[y != -1], y[y != -1]).best_score_ > 0.9
+    assert (grid.predict(X) == classes).mean() > 0.9
