@@ -8,13 +8,24 @@ from sparsestat.linear_model._coordinate_descent import (
     Lasso,
     MultiTaskLasso,
 )
+from sparsestat.linear_model._cox import SparseCoxRegressor, SparseCoxRegressorCV
 from sparsestat.linear_model._cv import ElasticNetCV, LassoCV
+from sparsestat.linear_model._glm_regressors import (
+    SparseHuberRegressor,
+    SparseHuberRegressorCV,
+    SparsePoissonRegressor,
+    SparsePoissonRegressorCV,
+)
 from sparsestat.linear_model._graph_labels import (
     GraphLabelPropagation,
     GraphLabelRegressor,
 )
 from sparsestat.linear_model._greedy_bcd import greedy_bcd, greedy_bcd_quadratic
 from sparsestat.linear_model._group_lasso import GroupLasso, GroupLassoCV
+from sparsestat.linear_model._logistic import (
+    SparseLogisticRegression,
+    SparseLogisticRegressionCV,
+)
 from sparsestat.linear_model._nonconvex import MCPRegressor, SCADRegressor
 from sparsestat.linear_model._nonconvex_cv import MCPRegressorCV, SCADRegressorCV
 from sparsestat.linear_model._paths import enet_path, lasso_path
@@ -36,6 +47,14 @@ __all__ = [
     "SCADRegressorCV",
     "Slope",
     "SlopeCV",
+    "SparseCoxRegressor",
+    "SparseCoxRegressorCV",
+    "SparseHuberRegressor",
+    "SparseHuberRegressorCV",
+    "SparseLogisticRegression",
+    "SparseLogisticRegressionCV",
+    "SparsePoissonRegressor",
+    "SparsePoissonRegressorCV",
     "enet_path",
     "greedy_bcd",
     "greedy_bcd_quadratic",

@@ -396,7 +396,14 @@ class GLMSolver:
         h = self._curvature()
         response = self.eta - self.shift - self.gradient / h
         model = ColumnModel(
-            A, h, response, w.copy(), lam, l2, fit_intercept=self.fits_shift
+            A,
+            h,
+            response,
+            w.copy(),
+            lam,
+            l2,
+            # A loss that does not see a constant may take the best one.
+            fit_intercept=self.design.fit_intercept,
         )
         sweeps, _ = model.minimise(goal, limit)
         counter["sweeps"] += sweeps

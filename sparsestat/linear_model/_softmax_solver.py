@@ -288,11 +288,15 @@ class _Block:
             self.A = np.empty((n, m + self.extra), order="F")
             design.gather(columns, self.A, 0)
             if self.extra:
+                # By the weighted means, so that a weight equals repetition.
+                weights = solver.datafit.weights
+                self.centre = -(weights @ self.A[:, :m]) / weights.sum()
+                self.A[:, :m] += self.centre
                 self.A[:, m] = 1.0
         self.m = m
 
     def shift(self, d):
-        """Return the change of the intercepts of centred columns."""
+        """Return the change of the intercepts of the design's centred columns."""
         return d[-1] + self.centre @ d[: self.m]
 
     def products(self, R):

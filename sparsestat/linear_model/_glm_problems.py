@@ -1,0 +1,435 @@
+"""Penalised likelihoods on one data set, as fits, paths and cross-validation see them.
+
+See ``_path_problems`` for what a problem is. The setting of these problems is the
+l1_ratio.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+
+import numpy as np
+from scipy.sparse import issparse
+from scipy.special import xlogy
+
+from sparsestat._utils.progress import progress_bar
+from sparsestat._utils.results import users_stacklevel
+from sparsestat._utils.validation import as_compressed
+from sparsestat.linear_model._datafits import Cox, Huber, Logistic, Poisson, Softmax
+from sparsestat.linear_model._design import make_design
+from sparsestat.linear_model._glm_penalties import (
+    GLMPenalty,
+    GroupGLMPenalty,
+    MCPenalty,
+)
+from sparsestat.linear_model._glm_solver import GLMSolver
+from sparsestat.linear_model._path_problems import PathProblem, weighted_mean
+from sparsestat.linear_model._softmax_solver import OneColumn, SoftmaxSolver
+
+__all__ = [
+    "CoxProblem",
+    "GLMProblem",
+    "HuberProblem",
+    "LogisticProblem",
+    "MultinomialProblem",
+    "PoissonProblem",
+]
+
+GAP_SCALE = "duality gap / (loss of the intercept alone - least possible loss)"
+KKT_SCALE = "largest violation of stationarity / largest gradient at zero"
+_LEAST_PROBABILITY = 1e-15
+_SEPARATED = 1e-3  # share of the null loss below which the classes are separated
+
+
+class GLMProblem(PathProblem):
+    """A likelihood with an elastic net, concave or group penalty.
+
+    Rows of weight zero are left out, so that they are as good as not there.
+
+    Parameters
+    ----------
+    X, y, sample_weight : validated arrays
+    fit_intercept : bool
+    tol, max_iter, max_epochs : see the solver
+    penalty : {"l1", "mcp", "group"}
+    gamma : float
+        Shape of the MCP.
+    groups : Groups, default=None
+        For ``penalty="group"``.
+    """
+
+    has_gap = True
+
+    def __init__(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        fit_intercept=True,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=10_000,
+        penalty="l1",
+        gamma=3.0,
+        groups=None,
+    ):
+        self.dtype = X.dtype
+        if sample_weight is not None and not sample_weight.all():
+            used = np.flatnonzero(sample_weight)
+            X = X.tocsr()[used] if issparse(X) else np.asfortranarray(X[used])
+            y, sample_weight = y[used], sample_weight[used]
+        if issparse(X):
+            X = as_compressed(X, "csc")
+        self.y, self.sample_weight = y, sample_weight
+        self.design = make_design(X, None, fit_intercept=fit_intercept)
+        self.datafit = self.make_datafit(y, sample_weight)
+        self.total = self.datafit.total
+        self.n_features = self.design.n_features
+        self.tol = tol
+        self.limits = {"tol": tol, "max_iter": max_iter, "max_epochs": max_epochs}
+        self.penalty_kind, self.gamma = penalty, gamma
+        self.groups = None
+        if groups is not None:
+            sizes = groups.sizes.astype(np.float64)
+            self.groups = (np.asarray(groups.order), np.asarray(groups.ptr), sizes**0.5)
+        self._squares = None
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        raise NotImplementedError
+
+    @property
+    def weighted_squares(self):
+        """Squared norms of the columns, weighted and centred."""
+        if self._squares is None:
+            self._squares = self.design.squares
+            if self.sample_weight is not None:
+                self._squares = make_design(
+                    self.design.X,
+                    self.sample_weight,
+                    fit_intercept=self.design.fit_intercept,
+                ).squares
+        return self._squares
+
+    def penalty(self, alpha, setting):
+        """Return the penalty object of one strength."""
+        arguments = alpha, setting, self.total
+        if self.penalty_kind == "mcp":
+            return MCPenalty(
+                *arguments, curvatures=0.25 * self.weighted_squares, gamma=self.gamma
+            )
+        if self.penalty_kind == "group":
+            return GroupGLMPenalty(*arguments, groups=self.groups)
+        return GLMPenalty(*arguments)
+
+    def make_solver(self, coef_init=None):
+        """Return a solver that can be used for all strengths in turn."""
+        norms = None
+        if self.datafit.smoothness is not None and self._gap_is_measured(1.0):
+            # The smoothness is a constant times the weights.
+            share = self.datafit.smoothness[0] / self.datafit.weights[0]
+            norms = np.sqrt(share * self.weighted_squares)
+        return GLMSolver(self.design, self.datafit, coef_init, norms=norms)
+
+    def _gap_is_measured(self, alpha):
+        return self.has_gap and self.penalty_kind != "mcp" and alpha > 0
+
+    def alpha_max(self, setting=None):
+        """Return the smallest alpha at which every coefficient is zero."""
+        solver = self.make_solver()
+        return self.penalty(1.0, setting).largest_ratio(solver.q)
+
+    def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
+        """Solve for one strength."""
+        if solver is None:
+            solver = self.make_solver(coef_init)
+        kind = "duality_gap" if self._gap_is_measured(alpha) else "kkt"
+        result = solver.solve(
+            self.penalty(alpha, setting), kind=kind, step=step, **self.limits
+        )
+        result.scale = GAP_SCALE if kind == "duality_gap" else KKT_SCALE
+        self._look_for_separation(solver, result)
+        return result
+
+    def _look_for_separation(self, solver, result):
+        if self.penalty_kind != "mcp" or self.datafit.saturated != 0.0:
+            return
+        if result.objective <= _SEPARATED * solver.null_value:
+            warnings.warn(
+                "The fitted model separates the classes almost perfectly. The MCP is "
+                "bounded, so that then no finite coefficients are best, and those "
+                "returned depend on max_iter. Raise alpha, or use penalty='l1'.",
+                UserWarning,
+                stacklevel=users_stacklevel(),
+            )
+
+    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
+        """Solve for each alpha in turn with warm starts; return the results."""
+        solver = self.make_solver(coef_init)
+        return [
+            self.solve_one(alpha, setting, solver=solver)
+            for alpha in progress_bar(alphas, description="path", verbose=verbose)
+        ]
+
+    def predictors(self, results, X):
+        """Return the linear predictors, shape (n_samples, n_results)."""
+        used = np.unique(np.concatenate([r.columns for r in results]))
+        coefs = np.column_stack(
+            [r.dense_coef(self.n_features)[used] for r in results]
+        ).reshape(len(used), len(results))
+        shifts = np.array([r.shift for r in results])
+        return np.asarray(X[:, used] @ coefs) + (
+            shifts - self.design.means[used] @ coefs
+        )
+
+    def losses(self, results, X, y, sample_weight=None):
+        """Mean held-out loss of each result on other rows."""
+        eta = self.predictors(results, X)
+        return weighted_mean(self.row_losses(y[:, None], eta), sample_weight)
+
+    def row_losses(self, y, eta):
+        """Return the loss of each prediction; a column for each result."""
+        raise NotImplementedError
+
+    def intercept_of(self, result):
+        """Return the intercept that belongs to uncentred features."""
+        return result.shift - self.design.means[result.columns] @ result.coef
+
+    def coefs_of(self, results):
+        """Return coefficients along a path, shape (n_features, n_results)."""
+        out = np.zeros((self.n_features, len(results)), dtype=self.dtype, order="F")
+        for k, result in enumerate(results):
+            out[result.columns, k] = result.coef
+        return out
+
+    def intercepts_of(self, results):
+        """Return intercepts along a path, one for each result."""
+        return np.array([self.intercept_of(r) for r in results]).astype(self.dtype)
+
+    def keep(self, estimator, results, index):
+        """Store a path and the chosen point of it on an estimator."""
+        estimator.coef_path_ = self.coefs_of(results)
+        estimator.intercept_path_ = self.intercepts_of(results)
+        if all(result.kind == "duality_gap" for result in results):
+            gaps = np.array([result.objective - result.dual for result in results])
+            estimator.dual_gaps_ = np.maximum(gaps, 0.0) / self.total
+        else:
+            estimator.kkt_residuals_ = np.array([result.gap for result in results])
+        self.keep_one(estimator, results[index])
+
+    def keep_one(self, estimator, result):
+        """Store one solution on an estimator."""
+        coef = result.dense_coef(self.n_features, self.dtype)
+        estimator.coef_, estimator.intercept_ = self.shaped(
+            coef, self.intercept_of(result)
+        )
+        estimator.certificate_ = self.certificate(result)
+        estimator.objective_ = result.objective / self.total
+        if result.kind == "duality_gap":
+            gap = max(result.objective - result.dual, 0.0)
+            estimator.dual_gap_ = gap / self.total
+        estimator.gap_history_ = np.array(result.gap_history)
+        estimator.n_iter_ = result.n_iter
+        estimator.n_epochs_ = result.n_sweeps
+
+    def shaped(self, coef, intercept):
+        """Return coefficients and intercept as the estimator shows them."""
+        return coef, self.dtype.type(intercept)
+
+
+class PoissonProblem(GLMProblem):
+    """Poisson counts with the logarithmic link."""
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        if not y.any():
+            raise ValueError(
+                "All counts in y (of positive weight) are zero: the likelihood has no "
+                "maximum. At least one positive count is required."
+            )
+        return Poisson(y, sample_weight)
+
+    def row_losses(self, y, eta):
+        """Return the unit deviances."""
+        mean = np.exp(np.minimum(eta, 700.0))
+        return 2.0 * (xlogy(y, y) - y * eta - y + mean)
+
+
+class HuberProblem(GLMProblem):
+    """Huber's loss of the residuals."""
+
+    has_gap = False
+
+    def __init__(self, *arguments, delta, **options):
+        self.delta = delta
+        super().__init__(*arguments, **options)
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        return Huber(y, sample_weight, delta=self.delta)
+
+    def row_losses(self, y, eta):
+        """Return Huber's losses."""
+        size = np.abs(eta - y)
+        inner = np.minimum(size, self.delta)
+        return inner * (size - 0.5 * inner)
+
+
+class CoxProblem(GLMProblem):
+    """Partial likelihood of survival times; y has the columns time and event."""
+
+    has_gap = False
+
+    def __init__(self, *arguments, ties, **options):
+        self.ties = ties
+        # The likelihood does not see a constant; centred columns are better to work
+        # with.
+        super().__init__(*arguments, fit_intercept=True, **options)
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        event = y[:, 1] > 0
+        if not event.any():
+            raise ValueError(
+                "All samples (of positive weight) are censored: the partial likelihood "
+                "is constant. At least one observed event is required."
+            )
+        return Cox(y[:, 0], event, sample_weight, ties=self.ties)
+
+    def losses(self, results, X, y, sample_weight=None):
+        """Partial likelihood of all rows less that of the rows fitted, per event.
+
+        Held-out rows alone would often have tiny risk sets.
+        """
+        held = np.ones(len(y)) if sample_weight is None else sample_weight
+        fitted = self.datafit.weights
+        whole_y = np.vstack([self.y, y])
+        whole = Cox(
+            whole_y[:, 0],
+            whole_y[:, 1] > 0,
+            np.concatenate([fitted, held]),
+            ties=self.ties,
+        )
+        here = self.predictors(results, self.design.X)
+        there = self.predictors(results, X)
+        losses = np.array(
+            [
+                whole.value(np.concatenate([a, b])) - self.datafit.value(a)
+                for a, b in zip(here.T, there.T, strict=True)
+            ]
+        )
+        events = float(held @ (y[:, 1] > 0))
+        return losses / events if events > 0 else np.zeros(len(results))
+
+    def intercept_of(self, result):
+        """Return 0: the likelihood has no intercept."""
+        return 0.0
+
+    def keep_one(self, estimator, result):
+        """Store one solution on an estimator, with its baseline hazard."""
+        super().keep_one(estimator, result)
+        eta = self.design.product(result.columns, result.coef)
+        offset = float(self.design.means[result.columns] @ result.coef)
+        estimator.event_times_ = self.datafit.event_times
+        with np.errstate(over="ignore", under="ignore"):
+            estimator.baseline_hazard_ = self.datafit.baseline(eta) * np.exp(-offset)
+
+
+class LogisticProblem(GLMProblem):
+    """Two classes; y holds the codes 0 and 1."""
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        if len(np.unique(y)) < 2:
+            raise ValueError(
+                "The samples (of positive weight) are of one class, but a classifier "
+                "needs two. In cross-validation use fewer or stratified folds."
+            )
+        return Logistic(y, sample_weight)
+
+    def make_solver(self, coef_init=None):
+        """Return a solver that can be used for all strengths in turn."""
+        if self.penalty_kind != "group":
+            return super().make_solver(coef_init)
+        start = None if coef_init is None else coef_init.reshape(-1, 1)
+        return SoftmaxSolver(self.design, OneColumn(self.datafit), start)
+
+    def solve_one(self, alpha, setting=None, **options):
+        """Solve for one strength."""
+        result = super().solve_one(alpha, setting, **options)
+        if result.coef.ndim == 2:  # groups are solved with a matrix of one column
+            result.coef = result.coef[:, 0]
+            result.shift = float(result.shift[0])
+        return result
+
+    def row_losses(self, y, eta):
+        """Return the log losses."""
+        return np.logaddexp(0.0, np.where(y > 0, -eta, eta))
+
+    def shaped(self, coef, intercept):
+        """Return coefficients and intercept as the estimator shows them."""
+        return coef[None, :], np.array([intercept], dtype=self.dtype)
+
+
+class MultinomialProblem(GLMProblem):
+    """More than two classes; y holds their codes.
+
+    Parameters
+    ----------
+    n_classes : int
+        Of the whole data. A fold may lack some of them: it is fitted without, and
+        gives them the least probability that is reckoned with, 1e-15.
+    """
+
+    def __init__(self, *arguments, n_classes, **options):
+        self.n_classes = n_classes
+        super().__init__(*arguments, **options)
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        self.present, codes = np.unique(y, return_inverse=True)
+        if len(self.present) < 2:
+            raise ValueError(
+                "The samples (of positive weight) are of one class, but a classifier "
+                "needs two. In cross-validation use fewer or stratified folds."
+            )
+        return Softmax(codes, len(self.present), sample_weight)
+
+    def make_solver(self, coef_init=None):
+        """Return a solver that can be used for all strengths in turn."""
+        return SoftmaxSolver(self.design, self.datafit, coef_init)
+
+    def losses(self, results, X, y, sample_weight=None):
+        """Mean held-out log loss of each result on other rows."""
+        columns = []
+        rows = np.arange(len(y))
+        for result in results:
+            eta = np.asarray(X[:, result.columns] @ result.coef)
+            eta = eta + self.intercept_of(result)
+            P = np.zeros((len(y), self.n_classes))
+            P[:, self.present] = self.datafit.probabilities(eta)
+            columns.append(-np.log(np.maximum(P[rows, y], _LEAST_PROBABILITY)))
+        return weighted_mean(np.column_stack(columns), sample_weight)
+
+    def intercept_of(self, result):
+        """Return the intercepts of uncentred features; they sum to zero."""
+        # A constant added to all of them changes nothing.
+        intercepts = super().intercept_of(result)
+        return intercepts - intercepts.mean()
+
+    def coefs_of(self, results):
+        """Return coefficients, shape (n_classes, n_features, n_results)."""
+        out = np.zeros((self.n_classes, self.n_features, len(results)), self.dtype)
+        for k, result in enumerate(results):
+            out[:, result.columns, k] = result.coef.T
+        return out
+
+    def intercepts_of(self, results):
+        """Return intercepts, shape (n_classes, n_results)."""
+        return super().intercepts_of(results).T
+
+    def shaped(self, coef, intercept):
+        """Return coefficients and intercept as the estimator shows them."""
+        return np.ascontiguousarray(coef.T), np.asarray(intercept, dtype=self.dtype)

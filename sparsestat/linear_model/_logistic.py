@@ -1,0 +1,504 @@
+"""Sparse logistic regression, binary and multinomial."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Real
+
+import numpy as np
+from scipy import sparse
+from scipy.special import log_expit, log_softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sparsestat._utils.base import SparsestatEstimator
+from sparsestat._utils.compat import Interval, StrOptions, align_sparse_interface
+from sparsestat.linear_model._glm import (
+    CV_CONSTRAINTS,
+    FIT_CONSTRAINTS,
+    GLMCVMixin,
+    GLMFitMixin,
+    validate_classes,
+)
+from sparsestat.linear_model._glm_problems import LogisticProblem, MultinomialProblem
+from sparsestat.linear_model._group_penalty import make_groups
+
+__all__ = ["SparseLogisticRegression", "SparseLogisticRegressionCV"]
+
+_PENALTY_CONSTRAINTS = {
+    "penalty": [StrOptions({"l1", "mcp", "group"})],
+    "row_sparse": ["boolean"],
+    "gamma": [Interval(Real, 1, None, closed="neither")],
+    "groups": ["array-like", int, None],
+    "class_weight": [StrOptions({"balanced"}), dict, None],
+}
+
+
+class _LinearClassifier(ClassifierMixin, SparsestatEstimator):
+    """Classes, probabilities and the problem of both classifiers."""
+
+    def _checked(self, X, y, sample_weight):
+        X, y = validate_classes(self, X, y)
+        sample_weight = self._weights(X, sample_weight)
+        seen = y if sample_weight is None else y[sample_weight > 0]
+        self.classes_ = np.unique(seen)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                "A classifier needs samples (of positive weight) of at least 2 "
+                f"classes, but y holds 1 class: {self.classes_[0]!r}."
+            )
+        # A class that only rows of weight zero have is no class at all.
+        codes = np.searchsorted(self.classes_, y)
+        codes = np.minimum(codes, len(self.classes_) - 1)
+        if self.class_weight is not None:
+            positive = None
+            if sample_weight is not None:
+                positive = sample_weight[sample_weight > 0]
+            factors = compute_class_weight(
+                self.class_weight,
+                classes=self.classes_,
+                y=seen,
+                sample_weight=positive,
+            )
+            if not (factors > 0).all():
+                raise ValueError(
+                    "`class_weight` must be positive for every class, got "
+                    f"{dict(zip(self.classes_.tolist(), factors, strict=True))}."
+                )
+            own = factors[codes]
+            sample_weight = own if sample_weight is None else own * sample_weight
+        return X, codes, sample_weight
+
+    def _problem(self, X, y, sample_weight):
+        options = self._options()
+        n_classes = len(self.classes_)
+        options["penalty"] = self.penalty
+        options["gamma"] = self.gamma
+        if self.penalty == "group":
+            if self.groups is None:
+                raise ValueError(
+                    "penalty='group' needs `groups`: a size, a list of index arrays "
+                    "that partition the features, or one integer label per feature."
+                )
+            options["groups"] = make_groups(self.groups, X.shape[1])
+        elif self.row_sparse:
+            if self.penalty == "mcp":
+                raise ValueError(
+                    "row_sparse=True goes with penalty='l1' or 'group', not with 'mcp'."
+                )
+            if n_classes > 2:  # with two there is one row, and nothing to join
+                options["penalty"] = "group"
+                options["groups"] = make_groups(1, X.shape[1])
+        if n_classes == 2:
+            return LogisticProblem(X, y.astype(np.float64), sample_weight, **options)
+        return MultinomialProblem(X, y, sample_weight, n_classes=n_classes, **options)
+
+    def decision_function(self, X):
+        """Return the linear predictors.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            With two classes the log odds of the second.
+        """
+        check_is_fitted(self)
+        X = validate_data(
+            self,
+            X,
+            accept_sparse=["csr", "csc", "coo"],
+            dtype=[np.float64, np.float32],
+            reset=False,
+        )
+        scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict(self, X):
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Labels, from `classes_`.
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return self.classes_[(scores > 0).astype(np.intp)]
+        return self.classes_[scores.argmax(axis=1)]
+
+    def predict_log_proba(self, X):
+        """Predict the logarithms of the class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return np.column_stack([log_expit(-scores), log_expit(scores)])
+        return log_softmax(scores, axis=1)
+
+    def predict_proba(self, X):
+        """Predict the class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    @property
+    def sparse_coef_(self):
+        """Coefficients as a CSR array of shape (1 or n_classes, n_features)."""
+        check_is_fitted(self)
+        return align_sparse_interface(sparse.csr_array(self.coef_))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class SparseLogisticRegression(GLMFitMixin, _LinearClassifier):
+    r"""Sparse logistic regression, binary or truly multinomial.
+
+    Minimizes
+
+    .. math:: \frac{1}{n} \sum_i \Big(\log \sum_c e^{\eta_{ic}} - \eta_{i y_i}\Big)
+        + \alpha \Big(\rho\, \Omega(W) + \frac{1-\rho}{2} \|W\|_F^2\Big),
+        \qquad \eta_{ic} = b_c + x_i'w_c
+
+    over coefficients W (`coef_`) and intercepts b (`intercept_`), with alpha `alpha`
+    and rho `l1_ratio`; with two classes one vector of coefficients and ``log(1 +
+    exp(-eta))``. Omega is the sum of absolute values, the MCP, or a sum of norms of
+    `groups` or rows. With sample or class weights the loss is their weighted mean. Use
+    it to classify by a few of many features. For alpha > 0 (except the MCP) the
+    coefficients stay finite also when the classes are separable. It solves the problem
+    of :class:`sklearn.linear_model.LogisticRegression` with ``l1_ratio`` above 0, and
+    returns a duality gap with the answer. Read more in the :ref:`User Guide <glm>`.
+
+    Parameters
+    ----------
+    alpha : float, default=0.01
+        Penalty strength; the loss is a (weighted) mean over samples, so that
+        scikit-learn's ``C`` is ``1 / (alpha * n_samples)``. Zero warns and looks for
+        the maximum of the likelihood.
+    l1_ratio : float, default=1.0
+        Share of the penalty that selects, in (0, 1]; the rest is a ridge.
+    penalty : {"l1", "mcp", "group"}, default="l1"
+        "l1" is the elastic net on every coefficient. "mcp" leaves large coefficients
+        unshrunk (not convex: a stationary point is found, from the l1 solution).
+        "group" selects whole `groups` of features, over all classes.
+    row_sparse : bool, default=False
+        With several classes, penalize the norm of all coefficients of a feature, so
+        that it is used for all classes or for none.
+    gamma : float, default=3.0
+        Shape of the MCP, above 1: the penalty is flat from
+        ``4 gamma alpha / variance of the feature`` on.
+    groups : int, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, one integer label for
+        each feature, or lists of indices that partition the features. A group of m
+        features has the weight ``sqrt(m)``.
+    class_weight : dict or "balanced", default=None
+        Factors of the sample weights by class; "balanced" makes all classes count the
+        same.
+    fit_intercept : bool, default=True
+        Fit an unpenalized intercept. X is centered implicitly, so sparse X stays
+        sparse.
+    tol : float, default=1e-4
+        Stop when the duality gap is at most `tol` times the difference between the
+        loss of the intercept alone and the least possible loss. For the
+        MCP, when the largest violation of stationarity is at most `tol` times the
+        largest gradient at zero coefficients.
+    max_iter : int, default=100
+        Largest number of outer iterations (passes over all features).
+    max_epochs : int, default=10000
+        Largest number of coordinate descent sweeps over the working sets.
+    warm_start : bool, default=False
+        Start from the previous `coef_`.
+    verbose : int, default=0
+        At 1 and above, log a line per outer iteration.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Coefficients; with two classes, of the second.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts, zeros without; several sum to zero.
+    sparse_coef_ : csr_array of shape (1, n_features) or (n_classes, n_features)
+        The coefficients in sparse form.
+    certificate_ : Certificate
+        Duality gap relative to what there is to explain; for the MCP and alpha = 0 the
+        largest violation of stationarity relative to the largest gradient at zero.
+    dual_gap_ : float
+        Duality gap of the objective (not for the MCP).
+    objective_ : float
+        The objective at the solution.
+    gap_history_ : ndarray of shape (n_iter_,)
+        What the certificate measures, at each outer iteration.
+    n_iter_ : int
+        Number of outer iterations.
+    n_epochs_ : int
+        Number of coordinate descent sweeps.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    SparseLogisticRegressionCV : Chooses alpha from the data.
+    sklearn.linear_model.LogisticRegression : More solvers for the ridge.
+
+    Notes
+    -----
+    One pass over X costs O(n_samples * n_features) or O(nnz); a second-order model on
+    a working set of a features O(n_samples * a^2 + a^3) (dense) or a few sweeps over
+    its entries (sparse). Memory beside X: O(n_samples * a + a^2) with a at most 3000
+    for dense X, O(nnz) for sparse X. A multinomial step never
+    forms its Hessian: a conjugate gradient step costs O(n_samples * a * n_classes).
+    float32 input is read as it is and gives float32
+    coefficients; all sums are float64. The result is deterministic.
+
+    References
+    ----------
+    .. [1] J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized
+       linear models via coordinate descent", J. Statistical Software 33, 2010.
+    .. [2] G.-X. Yuan, C.-H. Ho, C.-J. Lin, "An improved GLMNET for L1-regularized
+       logistic regression", JMLR 13, 2012.
+    .. [3] E. Ndiaye, O. Fercoq, A. Gramfort, J. Salmon, "Gap safe screening rules for
+       sparsity enforcing penalties", JMLR 18, 2017.
+    .. [4] H. Zou, R. Li, "One-step sparse estimates in nonconcave penalized likelihood
+       models", Annals of Statistics 36, 2008.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import scale
+    >>> from sparsestat.linear_model import SparseLogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = SparseLogisticRegression(alpha=0.03).fit(scale(X), y)
+    >>> int((model.coef_ != 0).sum())
+    9
+    >>> model.certificate_.satisfied
+    True
+    """
+
+    _parameter_constraints = {**FIT_CONSTRAINTS, **_PENALTY_CONSTRAINTS}
+
+    def __init__(
+        self,
+        alpha=0.01,
+        *,
+        l1_ratio=1.0,
+        penalty="l1",
+        row_sparse=False,
+        gamma=3.0,
+        groups=None,
+        class_weight=None,
+        fit_intercept=True,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=10_000,
+        warm_start=False,
+        verbose=0,
+    ):
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.penalty = penalty
+        self.row_sparse = row_sparse
+        self.gamma = gamma
+        self.groups = groups
+        self.class_weight = class_weight
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_epochs = max_epochs
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+
+class SparseLogisticRegressionCV(GLMCVMixin, _LinearClassifier):
+    r"""Sparse logistic regression with alpha chosen by cross-validation.
+
+    Fits the path of :class:`SparseLogisticRegression` and chooses the point with the
+    least log loss on held-out, stratified folds. Read more in the
+    :ref:`User Guide <glm>`.
+
+    Parameters
+    ----------
+    l1_ratio : float or array-like of float, default=1.0
+        Shares of the penalty that selects to try, each in (0, 1].
+    penalty : {"l1", "mcp", "group"}, default="l1"
+        "l1" is the elastic net on every coefficient. "mcp" leaves large coefficients
+        unshrunk (not convex: a stationary point is found, from the l1 solution).
+        "group" selects whole `groups` of features, over all classes.
+    row_sparse : bool, default=False
+        With several classes, penalize the norm of all coefficients of a feature, so
+        that it is used for all classes or for none.
+    gamma : float, default=3.0
+        Shape of the MCP, above 1: the penalty is flat from
+        ``4 gamma alpha / variance of the feature`` on.
+    groups : int, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, one integer label for
+        each feature, or lists of indices that partition the features. A group of m
+        features has the weight ``sqrt(m)``.
+    class_weight : dict or "balanced", default=None
+        Factors of the sample weights by class; "balanced" makes all classes count the
+        same.
+    eps : float, default=1e-3
+        Smallest alpha divided by the largest, when `alphas` is an int.
+    alphas : int or array-like, default=100
+        Number of strengths on an automatic grid, or the strengths.
+    fit_intercept : bool, default=True
+        Fit an unpenalized intercept. X is centered implicitly, so sparse X stays
+        sparse.
+    one_se : bool, default=False
+        Take the largest alpha whose loss is within one standard error of the least:
+        a sparser, more stable model.
+    cv : int, cross-validation generator or iterable, default=None
+        Splitting; None means 5 folds.
+    tol : float, default=1e-4
+        Every problem stops when its duality gap is at most `tol` times the difference
+        between the loss of the intercept alone and the least possible loss.
+    max_iter : int, default=100
+        Largest number of outer iterations, for each problem.
+    max_epochs : int, default=10000
+        Largest number of coordinate descent sweeps, for each problem.
+    n_jobs : int, default=None
+        Workers over folds and ratios. The result does not depend on it.
+    verbose : int, default=0
+        At 1 and above, show a progress bar for the final path.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    alpha_ : float
+        The chosen strength.
+    l1_ratio_ : float
+        The chosen share.
+    alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
+        The strengths tried, in decreasing order.
+    loss_path_ : ndarray of shape ([n_l1_ratio,] n_alphas, n_folds)
+        Mean log loss of each held-out fold.
+    coef_path_ : ndarray of shape ([n_classes,] n_features, n_alphas)
+        Coefficients on all the data along the path of the chosen share.
+    intercept_path_ : ndarray of shape ([n_classes,] n_alphas)
+        Their intercepts.
+    dual_gaps_ : ndarray of shape (n_alphas,)
+        Their duality gaps (for the MCP `kkt_residuals_`, their violations).
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Coefficients; with two classes, of the second.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts, zeros without; several sum to zero.
+    sparse_coef_ : csr_array of shape (1, n_features) or (n_classes, n_features)
+        The coefficients in sparse form.
+    certificate_ : Certificate
+        Duality gap relative to what there is to explain; for the MCP and alpha = 0 the
+        largest violation of stationarity relative to the largest gradient at zero.
+    dual_gap_ : float
+        Duality gap of the objective (not for the MCP).
+    objective_ : float
+        The objective at the solution.
+    gap_history_ : ndarray of shape (n_iter_,)
+        What the certificate measures, at each outer iteration.
+    n_iter_ : int
+        Number of outer iterations.
+    n_epochs_ : int
+        Number of coordinate descent sweeps.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    SparseLogisticRegression : One strength.
+    sklearn.linear_model.LogisticRegressionCV : More solvers for the ridge.
+
+    References
+    ----------
+    .. [1] J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized
+       linear models via coordinate descent", J. Statistical Software 33, 2010.
+    .. [2] G.-X. Yuan, C.-H. Ho, C.-J. Lin, "An improved GLMNET for L1-regularized
+       logistic regression", JMLR 13, 2012.
+    .. [3] E. Ndiaye, O. Fercoq, A. Gramfort, J. Salmon, "Gap safe screening rules for
+       sparsity enforcing penalties", JMLR 18, 2017.
+    .. [4] H. Zou, R. Li, "One-step sparse estimates in nonconcave penalized likelihood
+       models", Annals of Statistics 36, 2008.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import scale
+    >>> from sparsestat.linear_model import SparseLogisticRegressionCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = SparseLogisticRegressionCV(alphas=20, one_se=True).fit(scale(X), y)
+    >>> float(model.score(scale(X), y).round(2))
+    0.98
+    """
+
+    _parameter_constraints = {**CV_CONSTRAINTS, **_PENALTY_CONSTRAINTS}
+
+    def __init__(
+        self,
+        *,
+        l1_ratio=1.0,
+        penalty="l1",
+        row_sparse=False,
+        gamma=3.0,
+        groups=None,
+        class_weight=None,
+        eps=1e-3,
+        alphas=100,
+        fit_intercept=True,
+        one_se=False,
+        cv=None,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=10_000,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.l1_ratio = l1_ratio
+        self.penalty = penalty
+        self.row_sparse = row_sparse
+        self.gamma = gamma
+        self.groups = groups
+        self.class_weight = class_weight
+        self.eps = eps
+        self.alphas = alphas
+        self.fit_intercept = fit_intercept
+        self.one_se = one_se
+        self.cv = cv
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_epochs = max_epochs
+        self.n_jobs = n_jobs
+        self.verbose = verbose
