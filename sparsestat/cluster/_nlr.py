@@ -12,7 +12,14 @@ from sklearn.cluster import KMeans
 from sparsestat._utils.validation import read_only
 from sparsestat.cluster import _kernels_sdp as kernels
 
-__all__ = ["LowRankResult", "initial_factor", "round_factor", "solve_low_rank"]
+__all__ = [
+    "FactorState",
+    "LowRankResult",
+    "augmented_lagrangian",
+    "initial_factor",
+    "round_factor",
+    "solve_low_rank",
+]
 
 _MEMORY = 5  # values that the non-monotone test looks back on
 _INNER = 500
@@ -46,7 +53,7 @@ def initial_factor(n, rank, n_clusters, rng, *, labels=None, weights=None):
     return U * np.sqrt(n_clusters / np.vdot(U, U))
 
 
-class _State:
+class FactorState:
     """Everything at one factor: products, multiplier estimates and values."""
 
     __slots__ = ("H", "U", "linear", "s", "smooth", "square", "v", "yb")
@@ -78,12 +85,39 @@ def solve_low_rank(
         Stop once the constraints hold to `label_tol` after a multiplier update,
         which settles the labels long before the value.
     """
-    n = data.shape[0]
     spectral = data.spectral_norm()
     if spectral == 0.0:
         return LowRankResult(U, 0.0, 0.0, 0.0, 0, True)
     problem = _Problem(data, spectral, n_clusters, U.shape[1])
-    state = problem.at(U)
+    state, *outcome = augmented_lagrangian(
+        problem,
+        problem.at(U),
+        tol=tol,
+        label_tol=label_tol,
+        max_iter=max_iter,
+        labels_only=labels_only,
+        report=report,
+    )
+    return LowRankResult(state.U, spectral**2 * state.smooth, *outcome)
+
+
+def augmented_lagrangian(
+    problem, state, *, tol, label_tol, max_iter, labels_only=False, report=None
+):
+    """Lower a scaled problem over factors that sum to a partition of unity.
+
+    Parameters
+    ----------
+    problem : object
+        Offers ``at``, ``value``, ``step``, ``secant`` and ``update_multiplier``, the
+        size of its constraint ``n`` and norm of its factors, and ``beta``.
+    state : FactorState
+        Start.
+
+    Returns
+    -------
+    state, infeasibility, stationarity, n_iter, converged
+    """
     step, infeasibility, stationarity = 1.0, np.inf, np.inf
     n_updates, it = 0, 0
     previous, goal = np.inf, 1e-2
@@ -97,19 +131,18 @@ def solve_low_rank(
             if trial is None:
                 break
             secant = problem.secant(trial, state)
-            size = np.sqrt(moved) / (used * np.sqrt(n_clusters))
+            stationarity = float(np.sqrt(moved) / (used * problem.norm))
             step = min(max(moved / abs(secant), 1e-3), 1e4) if secant else 1.0
             state = trial
             history.append(problem.value(state))
             del history[:-_MEMORY]
-            infeasibility = np.sqrt(state.square / n)
-            stationarity = float(size)
+            infeasibility = float(np.sqrt(state.square / problem.n))
             if labels_only and n_updates and infeasibility <= label_tol:
                 converged = True
                 break
-            if size <= goal or it >= max_iter:
+            if stationarity <= goal or it >= max_iter:
                 break
-        infeasibility = np.sqrt(state.square / n)
+        infeasibility = float(np.sqrt(state.square / problem.n))
         if report is not None and report(infeasibility=infeasibility):
             stopped = True
         if infeasibility <= tol and stationarity <= 10 * tol:
@@ -122,10 +155,7 @@ def solve_low_rank(
             n_updates += 1
             previous = infeasibility
             goal = max(tol, 0.1 * infeasibility)
-    value = spectral**2 * state.smooth
-    return LowRankResult(
-        state.U, value, float(infeasibility), float(stationarity), it, converged
-    )
+    return state, infeasibility, stationarity, it, converged
 
 
 class _Problem:
@@ -133,7 +163,8 @@ class _Problem:
 
     def __init__(self, data, spectral, n_clusters, rank):
         self.data, self.spectral, self.n_clusters = data, spectral, n_clusters
-        n = data.shape[0]
+        self.n = n = data.shape[0]
+        self.norm = np.sqrt(n_clusters)
         # Weights are lifted to the vector that plain data call 1, of norm sqrt(n).
         self.p = read_only(data.root * np.sqrt(n / data.total_weight))
         # The operator U -> U U' 1 has norm of order n; 2 K decides global success.
@@ -143,7 +174,7 @@ class _Problem:
 
     def at(self, U, image=None):
         """Return the state at U; `image` is ``X' U`` if it is known."""
-        state = _State()
+        state = FactorState()
         state.U = U
         if image is None:
             image = self.data.t_dot(U) / self.spectral
@@ -180,7 +211,7 @@ class _Problem:
             scale = np.sqrt(self.n_clusters / norm2)
             s = np.empty(rank)
             moved = kernels.low_rank_rescale(trial, state.U, scale, self.p, s)
-            new = _State()
+            new = FactorState()
             new.U, new.s = trial, s
             image = self.data.t_dot(trial) / self.spectral
             new.smooth = float(np.vdot(image, image))
