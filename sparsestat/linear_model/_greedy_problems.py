@@ -67,6 +67,31 @@ class Penalty:
             )
         return self.alpha * t
 
+    def differences(self, w, d):
+        """Return ``penalty(w + d) - penalty(w)`` without cancellation for small d."""
+        new = w + d
+        if self.kind is None:
+            return np.zeros_like(new)
+        plain = self.values(new) - self.values(w)
+        # |w + d| - |w| as long as zero is not crossed, and the sum of the two.
+        rise = np.where(w != 0, np.sign(w), np.sign(d)) * d
+        both = np.abs(w) + np.abs(new)
+        inside = w * new >= 0
+        low = np.maximum(np.abs(w), np.abs(new))
+        high = np.minimum(np.abs(w), np.abs(new))
+        if self.kind == "mcp":
+            curved = inside & (low < self.GAMMA * self.alpha)
+            exact = self.alpha * rise - 0.5 * rise * both / self.GAMMA
+            return np.where(curved, exact, plain)
+        if self.kind == "scad":
+            a, alpha = self.A, self.alpha
+            middle = inside & (high > alpha) & (low < a * alpha)
+            exact = rise * (2 * a * alpha - both) / (2 * (a - 1.0))
+            return np.where(
+                inside & (low <= alpha), alpha * rise, np.where(middle, exact, plain)
+            )
+        return np.where(inside, self.alpha * rise, plain)
+
     def slopes(self, w):
         """Return the derivative of the penalty in |w|."""
         t = np.abs(w)
@@ -110,7 +135,7 @@ class Penalty:
         """Return the decrease of each coordinate's own quadratic model."""
         d = self.prox(w, g, curvature) - w
         model = g * d + 0.5 * curvature * d * d
-        return np.maximum(-(model + self.values(w + d) - self.values(w)), 0.0)
+        return np.maximum(-(model + self.differences(w, d)), 0.0)
 
 
 class _Problem:

@@ -131,7 +131,7 @@ class Updater:
         problem, penalty = self.problem, self.penalty
         before = float(penalty.values(w_b).sum())
         change = problem.change(b, d)
-        slope = float(g_b @ d) + float(penalty.values(w_b + d).sum()) - before
+        slope = float((g_b * d + penalty.differences(w_b, d)).sum())
         if not slope < 0:
             return self._fallback(b, w_b, g_b, value)
         t, last = 1.0, None

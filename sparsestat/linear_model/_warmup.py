@@ -6,7 +6,12 @@
 import numpy as np
 from scipy import sparse
 
-from sparsestat.linear_model import Lasso, MultiTaskLasso
+from sparsestat.linear_model import (
+    GraphLabelPropagation,
+    Lasso,
+    MultiTaskLasso,
+    greedy_bcd,
+)
 
 __all__ = ["warmup"]
 
@@ -22,3 +27,7 @@ def warmup():
         # Conjugate gradients need a larger set than the above reaches.
         Lasso(alpha=1e-3, tol=1e-10).fit(data, y)
         MultiTaskLasso(alpha=0.05).fit(data, np.column_stack([y, -y]))
+    labels = np.arange(20) % 3 - 1
+    for method in ("cg", "greedy_tree", "red_black", "gs"):
+        GraphLabelPropagation(n_neighbors=3, method=method).fit(X, labels)
+    greedy_bcd(X, y, penalty="l1", alpha=0.05, tol=1e-2)
