@@ -19,6 +19,8 @@ from sparsestat.exceptions import ConvergenceWarning
 
 # Constructor arguments that keep the checks quick, and presets beside the default.
 PRESETS = {
+    # Rows of zeros, which some checks use, have no direction.
+    "CodingRateSubspaceClustering": [{"normalize": False, "n_init": 2}],
     "ElasticNet": [{}, {"positive": True}],
     "ElasticNetCV": [{"alphas": 10, "cv": 3}],
     "Lasso": [{}, {"positive": True}, {"fit_intercept": False, "warm_start": True}],
@@ -29,6 +31,17 @@ PRESETS = {
     "SCADRegressorCV": [{"alphas": 10, "criterion": "bic"}],
     "Slope": [{"alpha": 0.1}],
     "SlopeCV": [{"alphas": 10, "cv": 3}],
+    "SparseCoxRegressor": [{"alpha": 0.01}, {"alpha": 0.01, "ties": "efron"}],
+    "SparseCoxRegressorCV": [{"alphas": 8, "cv": 3}],
+    "SparseHuberRegressorCV": [{"alphas": 8, "cv": 3}],
+    "SparseLogisticRegression": [
+        {},
+        {"penalty": "mcp", "alpha": 0.05},
+        {"penalty": "group", "groups": 2},
+        {"row_sparse": True, "warm_start": True},
+    ],
+    "SparseLogisticRegressionCV": [{"alphas": 8, "cv": 3}],
+    "SparsePoissonRegressorCV": [{"alphas": 8, "cv": 3}],
     **{
         name: [{"n_components": 4, "n_steps": 10, "max_iter": 20}]
         for name in (
@@ -50,7 +63,10 @@ PRESETS = {
 }
 
 # Estimators that run none of the checks, each with the test that stands instead.
-OWN_CONTRACT = {}
+OWN_CONTRACT = {
+    "BlockKroneckerSBL": "fits lists of factors: tests/bayes/test_block_kronecker.py",
+    "KroneckerSBL": "fits lists of factors: tests/bayes/test_kronecker.py",
+}
 
 # Expected failures: {class: {check: reason}}. The rule is that there are none.
 EXEMPTIONS = {
