@@ -17,6 +17,7 @@ from sparsestat.exceptions import NumericalError
 
 __all__ = [
     "BLOCK_ROWS",
+    "GrowingMemory",
     "MSPResult",
     "frank_wolfe_gap",
     "lp_gradient",
@@ -74,6 +75,43 @@ def step_sizes(step, schedule):
     else:
         rho, gamma = 4.0 / (step + 8) ** (2.0 / 3.0), 2.0 / (step + 8)
     return min(1.0, rho), min(1.0, gamma)
+
+
+class GrowingMemory:
+    """Averaging weights that fall once the objective has stopped rising.
+
+    Full steps are taken along gradients averaged over few mini-batches at first.
+    The memory then grows with every step like that of a plain mean, and is halved
+    whenever the objective, on batches before they are used, was significantly larger
+    in the second half of it than in the first.
+
+    Parameters
+    ----------
+    batch_size, n_features : int
+        The first memory covers at least as many samples as there are features.
+    """
+
+    longest = 1000  # objectives kept
+
+    def __init__(self, batch_size, n_features):
+        self.first = max(1.0 / 0.7, n_features / batch_size)
+        self.wait = int(np.ceil(20 * self.first))
+        self.length = 0
+        self.values = []
+
+    def weight(self, value):
+        """Return the weight of a gradient, given the objective on its batch."""
+        self.values = [*self.values[-self.longest + 1 :], value]
+        self.length += 1
+        m = len(self.values)
+        if m >= self.wait and m == self.length:
+            half = m // 2
+            values = np.array(self.values)
+            noise = np.sqrt(np.mean(np.diff(values) ** 2) / 2.0)
+            rise = values[-half:].mean() - values[: m - half].mean()
+            if rise > 2.5 * noise * 2.0 / np.sqrt(m):
+                self.values, self.length = self.values[-half:], half
+        return 1.0 / (self.first + max(0, self.length - self.wait))
 
 
 def _codes(X, operator, mean):

@@ -59,9 +59,12 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         does not dominate.
     max_iter : int, default=1
         Passes over the data in `fit`.
-    schedule : {"nonconvex", "convex"}, default="nonconvex"
+    schedule : {"nonconvex", "convex", "adaptive"}, default="nonconvex"
         Step sizes: ``4 / (t+1)^(1/2)`` and ``2 / (t+2)^(3/4)``, or ``4 / (t+8)^(2/3)``
-        and ``2 / (t+8)``, all cut at 1.
+        and ``2 / (t+8)``, all cut at 1, as published. ``"adaptive"`` takes full steps,
+        ``gamma = 1``, along gradients averaged over a memory that grows while the
+        objective does not; it needs fewer samples, above all with many features, but
+        nothing is proved of it.
     project_every : int, default=0
         Replace A by its polar factor after this many steps; 0 does so only for
         the answer, and halves the work.
@@ -159,7 +162,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         **COMMON_CONSTRAINTS,
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "schedule": [StrOptions({"nonconvex", "convex"})],
+        "schedule": [StrOptions({"nonconvex", "convex", "adaptive"})],
         "project_every": [Interval(Integral, 0, None, closed="left")],
         "refresh": [Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
@@ -289,6 +292,9 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         if self.precondition:
             self._covariance = np.zeros((n_features,) * 2, dtype=wide)
         self._whitening = self._coloring = None
+        self._memory = None
+        if self.schedule == "adaptive":
+            self._memory = fw.GrowingMemory(self.batch_size, n_features)
         self._interval = 0  # batches between refreshes; 0 before the first
         self._next_refresh = 0
         self.n_steps_ = self.n_iter_ = 0
@@ -324,7 +330,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
             self.mean_ = self.mean_ + share * (mean - self.mean_)
         if self.precondition:
             self._accumulate(batch, weights, weight, share)
-        gradient, _ = fw.lp_gradient(
+        gradient, value = fw.lp_gradient(
             batch,
             self._A,
             self.p,
@@ -334,7 +340,10 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         )
         # Of an iterate inside the ball the gap is still one of convex analysis.
         fresh = fw.frank_wolfe_gap(gradient, self._A) if is_last else None
-        rho, gamma = fw.step_sizes(self.n_steps_, self.schedule)
+        if self._memory is None:
+            rho, gamma = fw.step_sizes(self.n_steps_, self.schedule)
+        else:
+            rho, gamma = self._memory.weight(value), 1.0
         self.gradient_ = (1.0 - rho) * self.gradient_ + rho * gradient
         self.n_steps_ += 1
         if self.gradient_.any():
@@ -379,6 +388,8 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         self._A = fw.polar(old @ coloring)[0]
         self._whitening, self._coloring = whitening, coloring
         self.gradient_ = np.zeros_like(self.gradient_)
+        if self._memory is not None:
+            self._memory = fw.GrowingMemory(self.batch_size, self._A.shape[1])
 
     def _finish(self, X, weights, last):
         """Project the iterate and measure the gap of the answer on the last batch."""

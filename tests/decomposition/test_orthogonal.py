@@ -149,7 +149,14 @@ def test_rotating_the_data_rotates_the_atoms(cls, rng):
     assert_allclose(turned.components_, plain.components_ @ Q.T, atol=1e-8)
 
 
-@pytest.mark.parametrize("options", [{}, {"precondition": True, "center": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"precondition": True, "center": True},
+        {"schedule": "adaptive", "precondition": True},
+    ],
+)
 def test_a_stream_gives_what_fit_gives_without_shuffling(options, rng):
     X, _, _ = bernoulli_gauss(1030, 7, 0.3, rng)
     model = OnlineOrthogonalDictionary(
@@ -175,7 +182,13 @@ def test_blocks_of_a_dask_array_are_a_stream(rng):
 
 @pytest.mark.parametrize(
     ("p", "schedule", "bound"),
-    [(3, "nonconvex", 3e-3), (4, "nonconvex", 1e-2), (3, "convex", 0.1)],
+    [
+        (3, "nonconvex", 3e-3),
+        (4, "nonconvex", 1e-2),
+        (3, "convex", 0.1),
+        (3, "adaptive", 1e-3),
+        (4, "adaptive", 2e-3),
+    ],
 )
 def test_one_pass_recovers_the_dictionary(p, schedule, bound):
     # The convex schedule makes short steps and is slower, as published.
@@ -185,6 +198,34 @@ def test_one_pass_recovers_the_dictionary(p, schedule, bound):
     assert recovery_error(model.components_, D) < bound
     assert worst_match(model.components_, D) > 1 - bound
     assert_allclose(model.components_ @ model.components_.T, np.eye(10), atol=1e-12)
+
+
+def test_memory_grows_while_the_objective_does_not(rng):
+    memory = fw.GrowingMemory(100, 10)
+    flat = [memory.weight(1.0 + 0.01 * rng.standard_normal()) for _ in range(400)]
+    assert flat[0] == 0.7 and flat[-1] < 0.01
+    assert len(memory.values) <= memory.longest
+    # A rise shortens it until the rise is over.
+    risen = [memory.weight(2.0 + 0.01 * rng.standard_normal()) for _ in range(200)]
+    assert max(risen[5:]) > 3 * flat[-1]
+    short = fw.GrowingMemory(100, 10)
+    rising = [short.weight(t + 0.1 * rng.standard_normal()) for t in range(200)]
+    assert min(rising) == 0.7
+    # Few samples a batch: the first memory covers as many samples as features.
+    assert fw.GrowingMemory(10, 50).weight(1.0) == 0.2
+
+
+def test_many_features_need_fewer_samples_with_a_growing_memory():
+    rng = np.random.default_rng(2)
+    X, D, _ = bernoulli_gauss(10_000, 40, 0.3, rng)
+    errors = [
+        recovery_error(
+            OnlineOrthogonalDictionary(schedule=s, random_state=0).fit(X).components_,
+            D,
+        )
+        for s in ("adaptive", "nonconvex")
+    ]
+    assert errors[0] < 5e-3 < 0.1 < errors[1]
 
 
 def test_projection_at_every_step_gives_the_same_dictionary(rng):
