@@ -62,8 +62,8 @@ def test_the_objective_never_rises_and_is_that_of_the_factors(
 ):
     X, y, Z = semisynthetic(rng)
     y = y + (X[:, 0] > np.median(X[:, 0])) if n_classes == 3 else y
-    model = SupervisedDictionaryLearning(4, mode=mode, solver=solver, max_iter=3000)
-    model.fit(X, y, Z)
+    model = SupervisedDictionaryLearning(4, mode=mode, solver=solver, tol=1e-6)
+    model.set_params(max_iter=3000).fit(X, y, Z)
     history = model.objective_history_
     assert (np.diff(history) <= 1e-12 * history[0]).all()
     assert model.certificate_.satisfied
