@@ -12,6 +12,7 @@ import importlib
 from sparsestat._version import __version__
 
 _SUBPACKAGES = (
+    "bayes",
     "cluster",
     "datasets",
     "decomposition",

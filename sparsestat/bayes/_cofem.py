@@ -12,7 +12,13 @@ import numpy as np
 
 from sparsestat.bayes._data import is_operator, square
 
-__all__ = ["CofemResult", "Products", "conjugate_gradients", "maximize_evidence_cofem"]
+__all__ = [
+    "CofemResult",
+    "Products",
+    "conjugate_gradients",
+    "maximize_evidence_cofem",
+    "posterior_variances",
+]
 
 
 class Products:
@@ -141,6 +147,25 @@ def _inner(A, B):
     if A.dtype.kind == "c" or B.dtype.kind == "c":
         return np.einsum("ij,ij->j", A.conj(), B).real
     return np.einsum("ij,ij->j", A, B)
+
+
+def posterior_variances(H, gamma, squares, s2, rng, n_probes, *, tol=1e-4):
+    """Estimate the posterior variances for given prior variances.
+
+    `squares` are the squared norms of the columns. Of ``Sigma / gamma``, which is
+    the diagonal of ``(I + G)^-1``, the probes see the entries without the spread of
+    gamma.
+    """
+    root = np.sqrt(gamma)[:, None]
+    P = _probes(rng, len(gamma), n_probes).astype(H.dtype)
+
+    def apply(Z):
+        return Z + root * H.adjoint(H.forward(root * Z)) / s2
+
+    X, _ = conjugate_gradients(
+        apply, P, np.zeros_like(P), 1.0 + gamma * squares / s2, tol, 400
+    )
+    return gamma * np.clip((P.real * X.real).mean(axis=1), 0.0, 1.0)
 
 
 def _relative(new, old):

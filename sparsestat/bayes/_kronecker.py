@@ -278,7 +278,6 @@ def maximize(
     tol,
     prune_tol,
     inner_sweeps,
-    prune_absolute=0.0,
     step=None,
 ):
     """Run one M-step rule from one start until it rests.
@@ -319,7 +318,7 @@ def maximize(
         if m_step == "svd" and rises >= MAX_RISES:
             break
         state.gammas, state.raw, s2 = list(new), list(new_raw), new_s2
-        state.prune(prune_tol, prune_absolute)
+        state.prune(prune_tol)
     best.n_iter = min(n_iter, max_iter)
     if m_step == "svd":
         best.converged, best.change = converged, change

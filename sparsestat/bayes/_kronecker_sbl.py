@@ -33,7 +33,7 @@ from sparsestat.bayes._sbl import warn_if_collapsed
 
 __all__ = ["BaseKroneckerSBL", "KroneckerSBL"]
 
-_PRUNE = {"am": 1e-6, "mm": 1e-6, "svd": 1e-4}
+_PRUNE = {"am": 1e-6, "mm": 1e-4, "svd": 1e-4}
 _SWEEPS = {"am": 20, "mm": 3, "svd": 1}
 
 
@@ -151,8 +151,7 @@ class BaseKroneckerSBL(CallbackSupportMixin, SparsestatEstimator):
         }
 
     def _run(self, problem, start, m_step, scale, progress):
-        prune = _PRUNE[m_step] if self.prune_tol == "auto" else self.prune_tol
-        prune = [prune] * len(problem.factors) if np.ndim(prune) == 0 else prune
+        prune = self._pruning(m_step, problem.couplings)
         sweeps = self.inner_sweeps
         return maximize(
             problem,
@@ -160,11 +159,23 @@ class BaseKroneckerSBL(CallbackSupportMixin, SparsestatEstimator):
             m_step=m_step,
             max_iter=self.max_iter,
             tol=self.tol,
-            prune_tol=list(prune),
+            prune_tol=prune,
             inner_sweeps=_SWEEPS[m_step] if sweeps == "auto" else sweeps,
             step=lambda change, cost: progress.step(change=change, cost=cost),
             **self._noise(scale),
         )
+
+    def _pruning(self, m_step, couplings):
+        """Return the relative limit of each factor."""
+        if isinstance(self.prune_tol, str):
+            return [_PRUNE[m_step]] * len(couplings)
+        limits = np.asarray(self.prune_tol, dtype=float)
+        if limits.ndim > 0 and limits.shape != (len(couplings),):
+            raise ValueError(
+                f"prune_tol has {limits.size} entries, but there are {len(couplings)} "
+                "factors. Pass one number, or one for each factor."
+            )
+        return np.broadcast_to(limits, len(couplings)).tolist()
 
     def _best_run(self, problem, scale):
         """Run every start, and return the run of lowest cost."""
@@ -275,6 +286,8 @@ class BaseKroneckerSBL(CallbackSupportMixin, SparsestatEstimator):
         check_is_fitted(self)
         sizes = [len(g) for g in self.gammas_]
         out = np.zeros(sizes)
+        if not self._shrinkage.size:
+            return out.ravel()
         inner = mode_product(self._shrinkage, [square(R) for R in self._roots])
         out[np.ix_(*self.supports_)] = inner
         return out.ravel()
@@ -427,7 +440,7 @@ class KroneckerSBL(BaseKroneckerSBL):
         variance if it is learned, by less than this relative to their norm.
     prune_tol : "auto", float or list of float, default="auto"
         Cut the columns of a factor whose variance is below this times the largest
-        of the factor. "auto" means 1e-4 for svd and 1e-6 for am and mm.
+        of the factor. "auto" means 1e-6 for am and 1e-4 for the others.
     inner_sweeps : "auto" or int, default="auto"
         Sweeps over the factors in one update: 3 for mm, at most 20 for am.
     n_init : int, default=2

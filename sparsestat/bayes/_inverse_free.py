@@ -1,0 +1,187 @@
+r"""Inverse-free sparse Bayesian learning: products with H and nothing else.
+
+The data fit is bounded at z by a separable quadratic,
+
+    ||y - Hx||^2 <= ||y - Hz||^2 + 2 Re (x - z)^H H^H (Hz - y) + (x - z)^H T (x - z),
+
+so that the variational posterior factorizes.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sparsestat.bayes._data import square
+
+__all__ = ["InverseFreeResult", "largest_eigenvalue", "solve_inverse_free"]
+
+
+@dataclass
+class InverseFreeResult:
+    """Posterior means of all layers."""
+
+    mean: np.ndarray
+    precision: np.ndarray
+    noise_precision: float
+    majorizer: np.ndarray
+    dof: float
+    change: float
+    converged: bool
+    n_iter: int
+    energies: list = field(default_factory=list)
+
+
+def largest_eigenvalue(H, rng, n_iter=20):
+    """Estimate the largest eigenvalue of H^H H from below, by power steps."""
+    v = rng.standard_normal((H.shape[1], 1)).astype(H.dtype)
+    value = 0.0
+    for _ in range(n_iter):
+        size = np.sqrt(square(v).sum())
+        if size == 0:
+            return 0.0
+        v = H.adjoint(H.forward(v / size))
+        value = float(np.sqrt(square(v).sum()))
+    return value
+
+
+def solve_inverse_free(
+    H,
+    Y,
+    *,
+    majorizer,
+    squares,
+    noise_variance,
+    noise_init,
+    noise_floor,
+    prior,
+    total,
+    is_complex,
+    max_iter,
+    tol,
+    accelerate,
+    rho_init,
+    bound_noise=False,
+    fixed_precision=None,
+    track_energy=False,
+    step=None,
+):
+    """Run the coordinate updates of the variational posterior.
+
+    Parameters
+    ----------
+    H : object with forward, adjoint and shape
+        The design.
+    Y : ndarray of shape (m, L)
+        Targets.
+    majorizer : ndarray of shape (n,)
+        The diagonal T, doubled whenever it is seen to be too small.
+    squares : ndarray of shape (n,)
+        Squared norms of the columns.
+    prior : tuple of four floats
+        Shape and rate of the precisions, and of the noise precision.
+    bound_noise : bool, default=False
+        Use T in place of the squared norms in the noise update, which makes the
+        bound monotone but the noise estimate larger.
+    fixed_precision : ndarray of shape (n,), default=None
+        Keep the precisions at these values.
+    track_energy : bool, default=False
+        Keep the free energy, which needs no momentum to be monotone.
+    """
+    a, b, c, d = prior
+    h = 1.0 if is_complex else 0.5
+    n_targets = Y.shape[1]
+    learn = noise_variance is None
+    kappa = 1.0 / (noise_init if learn else noise_variance)
+    T = majorizer.astype(float)
+    rho = np.full(H.shape[1], rho_init) if fixed_precision is None else fixed_precision
+    mean = np.zeros((H.shape[1], n_targets), dtype=np.result_type(H.dtype, Y.dtype))
+    fit = np.zeros_like(Y, dtype=np.result_type(H.dtype, Y.dtype))
+    z, fit_z = mean, fit
+    weight = squares if not bound_noise else None
+    momentum, change, converged = 1.0, np.inf, False
+    energies = []
+    n_iter = 0
+    while n_iter < max_iter:
+        n_iter += 1
+        gradient = H.adjoint(fit_z - Y)
+        v = 1.0 / (rho + kappa * T)
+        new = (kappa * v)[:, None] * (T[:, None] * z - gradient)
+        new_fit = H.forward(new)
+        error = float(square(Y - new_fit).sum())
+        step_z = new - z
+        curvature = float((T[:, None] * square(step_z)).sum())
+        if float(square(new_fit - fit_z).sum()) > curvature * (1.0 + 1e-10):
+            T = 2.0 * T  # it was no majorizer: take the step again
+            z, fit_z = mean, fit
+            momentum = 1.0
+            continue
+        power = square(new).sum(axis=1) + n_targets * v
+        if fixed_precision is None:
+            rho = (a + h * n_targets) / (b + h * power)
+        if learn:
+            spread = float((v * (T if weight is None else weight)).sum())
+            kappa = (c + h * n_targets * total) / (d + h * (error + n_targets * spread))
+            kappa = min(kappa, 1.0 / noise_floor)
+        if track_energy:
+            energies.append(
+                _free_energy(error, power, v, rho, kappa, T, prior, total, h, n_targets)
+            )
+        size = np.sqrt(square(new).sum())
+        moved = np.sqrt(square(new - mean).sum())
+        change = float(moved / size) if size > 0 else 0.0
+        if accelerate:
+            before = momentum
+            momentum = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2))
+            # Restart when the step turns against the direction of travel.
+            if np.real(np.sum((z - new).conj() * (new - mean))) > 0:
+                momentum, before = 1.0, 1.0
+            push = (before - 1.0) / momentum
+            z = new + push * (new - mean)
+            fit_z = new_fit + push * (new_fit - fit)
+        else:
+            z, fit_z = new, new_fit
+        mean, fit = new, new_fit
+        stop = step(change) if step is not None else False
+        if change <= tol:
+            converged = True
+            break
+        if stop:
+            break
+    dof = float((kappa * squares / (rho + kappa * squares)).sum())
+    return InverseFreeResult(
+        mean=mean,
+        precision=rho,
+        noise_precision=kappa,
+        majorizer=T,
+        dof=dof,
+        change=change,
+        converged=converged,
+        n_iter=n_iter,
+        energies=energies,
+    )
+
+
+def _free_energy(error, power, v, rho, kappa, T, prior, total, h, n_targets):
+    """Negative evidence bound, at z equal to the mean, up to constants.
+
+    The posteriors of rho and kappa are Gamma with the shapes below and rates that
+    give the means `rho` and `kappa`.
+    """
+    a, b, c, d = prior
+    log_rho = np.log(rho)  # plus digamma(shape) - log(shape), a constant
+    log_kappa = np.log(kappa)
+    likelihood = h * kappa * (error + n_targets * float((T * v).sum()))
+    likelihood -= h * n_targets * total * log_kappa
+    prior_x = float((h * rho * power - h * n_targets * log_rho).sum())
+    entropy_x = -h * n_targets * float(np.log(v).sum())
+    prior_rho = float((b * rho - (a - 1.0) * log_rho).sum())
+    # Entropy of Gamma(s, s / mean): s - log(s / mean) + const.
+    entropy_rho = -float(log_rho.sum())
+    prior_kappa = d * kappa - (c - 1.0) * log_kappa
+    return (
+        likelihood + prior_x + entropy_x + prior_rho + entropy_rho + prior_kappa
+        - float(log_kappa)
+    )  # fmt: skip

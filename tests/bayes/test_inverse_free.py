@@ -1,0 +1,188 @@
+"""InverseFreeSBL: the ridge limit, the monotone bound, containers and accuracy."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.sparse.linalg import aslinearoperator
+
+from sparsestat.bayes import InverseFreeSBL, SBLRegressor
+from sparsestat.bayes._cofem import Products
+from sparsestat.bayes._inverse_free import largest_eigenvalue, solve_inverse_free
+from sparsestat.exceptions import ConvergenceWarning
+from tests.bayes.test_sbl import draw, nmse
+
+
+def solve(H, Y, **changes):
+    squares = (np.abs(H) ** 2).sum(axis=0)
+    top = float(np.linalg.norm(H, 2) ** 2)
+    arguments = {
+        "majorizer": np.full(H.shape[1], 1.0001 * top),
+        "squares": squares,
+        "noise_variance": 0.1,
+        "noise_init": 0.1,
+        "noise_floor": 1e-10,
+        "prior": (1e-6, 1e-6, 1e-6, 1e-6),
+        "total": float(len(H)),
+        "is_complex": H.dtype.kind == "c",
+        "max_iter": 5000,
+        "tol": 1e-13,
+        "accelerate": False,
+        "rho_init": 1.0,
+    }
+    return solve_inverse_free(Products(H), Y, **{**arguments, **changes})
+
+
+@pytest.mark.parametrize("accelerate", [False, True])
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_fixed_precisions_give_the_ridge_solution(dtype, accelerate):
+    H, y, _, _ = draw(30, 20, 5, dtype=dtype)
+    rho = np.random.default_rng(0).uniform(0.5, 5.0, size=20)
+    found = solve(
+        H, y[:, None], fixed_precision=rho, accelerate=accelerate, max_iter=20_000
+    )
+    kappa = 10.0
+    ridge = np.linalg.solve(
+        kappa * H.conj().T @ H + np.diag(rho), kappa * H.conj().T @ y
+    )
+    np.testing.assert_allclose(found.mean[:, 0], ridge, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("learn", [False, True])
+@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_the_bound_never_rises_without_momentum(dtype, learn, n_targets):
+    H, Y, _, _ = draw(30, 40, 5, dtype=dtype, n_targets=n_targets)
+    found = solve(
+        H,
+        Y,
+        noise_variance=None if learn else 0.01,
+        bound_noise=True,
+        track_energy=True,
+        max_iter=200,
+    )
+    energies = np.array(found.energies)
+    assert len(energies) > 50
+    assert np.diff(energies).max() <= 1e-9 * np.abs(energies).max()
+
+
+def test_orthonormal_columns_have_the_closed_form():
+    # With T = 1 the bound is exact; mu and rho solve a scalar fixed point.
+    rng = np.random.default_rng(0)
+    H = np.linalg.qr(rng.standard_normal((12, 12)))[0]
+    y = H @ (4.0 * rng.standard_normal(12))
+    s2, q0 = 0.25, H.T @ y
+    found = solve(
+        H, y[:, None], noise_variance=s2, majorizer=np.ones(12), prior=(0, 0, 0, 0),
+        max_iter=50_000, tol=1e-15,
+    )  # fmt: skip
+    gamma = np.maximum(q0**2 - s2, 0.0)
+    clear = q0**2 > 2 * s2
+    np.testing.assert_allclose(1 / found.precision[clear], gamma[clear], rtol=1e-6)
+    shrunk = (1 - s2 / q0**2) * q0
+    np.testing.assert_allclose(found.mean[clear, 0], shrunk[clear], rtol=1e-6)
+
+
+def test_a_majorizer_that_is_too_small_is_raised():
+    H, y, _, _ = draw(30, 20, 5)
+    small = np.full(20, 0.1 * np.linalg.norm(H, 2) ** 2)
+    found = solve(H, y[:, None], majorizer=small, max_iter=20_000, tol=1e-10)
+    right = solve(H, y[:, None], max_iter=20_000, tol=1e-10)
+    assert found.majorizer[0] > small[0]
+    np.testing.assert_allclose(found.mean, right.mean, atol=1e-4)
+
+
+def test_power_steps_find_the_largest_eigenvalue():
+    H, _, _, _ = draw(30, 20, 5)
+    top = np.linalg.norm(H, 2) ** 2
+    value = largest_eigenvalue(Products(H), np.random.RandomState(0), 200)
+    assert 0.99 * top <= value <= top * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.parametrize("majorizer", ["lmax", "diagonal"])
+def test_sparse_signals_are_recovered(majorizer, dtype):
+    H, y, x, s2 = draw(80, 150, 6, dtype=dtype)
+    model = InverseFreeSBL(
+        s2, majorizer=majorizer, allow_complex=True, max_iter=20_000, random_state=0
+    ).fit(H, y)
+    exact = SBLRegressor(noise_variance=s2, allow_complex=True).fit(H, y)
+    assert nmse(model.coef_, x) < 3 * nmse(exact.coef_, x)
+    assert model.certificate_.satisfied
+
+
+@pytest.mark.parametrize("majorizer", ["lmax", "diagonal"])
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csc_matrix])
+def test_containers_and_weights_agree(container, intercept, majorizer):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 30)) * (rng.random((50, 30)) < 0.3) + 0.0
+    y = X[:, :3].sum(axis=1) + 0.1 * rng.standard_normal(50) + 1.0
+    weights = rng.integers(1, 3, size=50)
+    new = InverseFreeSBL(
+        0.01, fit_intercept=intercept, majorizer=majorizer, max_iter=100, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dense = new.fit(X, y, weights).coef_
+        thin = new.fit(container(X), y, weights).coef_
+        again = new.fit(np.repeat(X, weights, axis=0), np.repeat(y, weights)).coef_
+        mean, std = new.predict(container(X), return_std=True)
+        full = new.predict(X, return_std=True)
+    np.testing.assert_allclose(thin, dense, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(again, dense, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(mean, full[0])
+    np.testing.assert_allclose(std, full[1])
+
+
+def test_operators_are_taken():
+    H, y, x, s2 = draw(80, 100, 5)
+    model = InverseFreeSBL(s2, random_state=0, max_iter=20_000)
+    model.fit(aslinearoperator(H), y)
+    assert nmse(model.coef_, x) < 0.02
+    np.testing.assert_allclose(model.predict(aslinearoperator(H)), model.predict(H))
+    with pytest.raises(ValueError, match="majorizer='diagonal'"):
+        InverseFreeSBL(majorizer="diagonal").fit(aslinearoperator(H), y)
+    with pytest.raises(TypeError, match="LinearOperator"):
+        model.predict(aslinearoperator(H), return_std=True)
+
+
+def test_variances_are_those_of_the_exact_posterior():
+    H, y, _, s2 = draw(60, 40, 4)
+    model = InverseFreeSBL(s2, fit_intercept=False, max_iter=5000, random_state=0)
+    model.fit(H, y)
+    gamma = model.gamma_
+    S = s2 * np.eye(60) + (H * gamma) @ H.T
+    exact = gamma - gamma**2 * (H * np.linalg.solve(S, H)).sum(axis=0)
+    big = gamma > 1e-2 * gamma.max()
+    np.testing.assert_allclose(model.coef_var_[big], exact[big], rtol=0.9)
+    assert np.median(model.coef_var_[big] / exact[big]) == pytest.approx(1, abs=0.5)
+
+
+def test_units_do_not_matter():
+    H, y, _, s2 = draw(60, 40, 5)
+    units = 10.0 ** np.random.default_rng(0).uniform(-4, 4, size=40)
+    new = InverseFreeSBL(s2, random_state=0, max_iter=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        a = new.fit(H, y).coef_
+        b = new.set_params(noise_variance=1e10 * s2).fit(H * units, 1e5 * y).coef_
+    np.testing.assert_allclose(b * units, 1e5 * a, rtol=1e-6, atol=1e-5)
+
+
+def test_limits_warn_and_constant_targets_do_not():
+    H, y, _, _ = draw(30, 40, 4)
+    with pytest.warns(ConvergenceWarning, match="max_iter") as caught:
+        model = InverseFreeSBL(0.1, max_iter=3, random_state=0).fit(H, y)
+    assert len(caught) == 1
+    assert f"{model.certificate_.value:.3e}" in str(caught[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = InverseFreeSBL().fit(H, np.full(30, 0.1))
+    assert not model.coef_.any()
+    np.testing.assert_allclose(model.predict(H), 0.1)
+    with pytest.raises(ValueError, match="noise_variance"):
+        InverseFreeSBL(0.0).fit(H, y)
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        InverseFreeSBL().fit(H + 0j, y)
