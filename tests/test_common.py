@@ -54,6 +54,13 @@ PRESETS = {
         )
     },
     "FastRP": [{"n_components": 4}],
+    # The checks expect complex data to be refused.
+    "MRFSBL": [{"allow_complex": False}],
+    "SBLRegressor": [
+        {},
+        {"method": "fast"},
+        {"method": "cofem", "max_iter": 30, "random_state": 0},
+    ],
     "SupervisedDictionaryLearning": [
         {"n_components": 2},
         {"n_components": 2, "mode": "feature"},
