@@ -7,10 +7,15 @@ from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
     "ConvergenceWarning",
+    "NoAcceptablePartitionWarning",
     "NoiseCollapseWarning",
     "NumericalError",
     "PrivacyLeakWarning",
 ]
+
+
+class NoAcceptablePartitionWarning(UserWarning):
+    """No number of clusters passed the tests, so that all samples are in one."""
 
 
 class NoiseCollapseWarning(UserWarning):

@@ -28,6 +28,7 @@ PRESETS = {
     "GroupLasso": [{"groups": 2}, {"groups": 3, "l1_ratio": 0.5}],
     "GroupLassoCV": [{"groups": 2, "alphas": 10, "cv": 3}],
     "MCPRegressorCV": [{"alphas": 10, "cv": 3}],
+    "ProbabilisticPartitivePartitioning": [{"max_clusters": 3, "n_init": 3}],
     "SCADRegressorCV": [{"alphas": 10, "criterion": "bic"}],
     "Slope": [{"alpha": 0.1}],
     "SlopeCV": [{"alphas": 10, "cv": 3}],

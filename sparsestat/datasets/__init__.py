@@ -12,6 +12,7 @@ from sparsestat.datasets._bayesian import (
     make_irs_mimo_channel,
     make_kronecker_sparse,
 )
+from sparsestat.datasets._clusters import make_gaussian_clusters, make_subspaces
 from sparsestat.datasets._designs import make_correlated_features
 from sparsestat.datasets._images import (
     load_digits_halves,
@@ -37,7 +38,9 @@ __all__ = [
     "make_burst_sparse",
     "make_correlated_features",
     "make_correlation_structures",
+    "make_gaussian_clusters",
     "make_irs_mimo_channel",
     "make_kronecker_sparse",
     "make_sparse_regression",
+    "make_subspaces",
 ]

@@ -1,0 +1,35 @@
+"""Labels from the leading eigenvectors of a symmetric affinity."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from scipy import linalg
+from sklearn.cluster import KMeans
+
+__all__ = ["spectral_embedding", "spectral_labels"]
+
+
+def spectral_embedding(affinity, n_components):
+    """Return the largest eigenvalues of a symmetric matrix and their eigenvectors.
+
+    Signs are fixed by the largest entry of each vector, so that equal input gives
+    equal output.
+    """
+    n = len(affinity)
+    n_components = min(n_components, n)
+    values, vectors = linalg.eigh(
+        affinity, subset_by_index=(n - n_components, n - 1), check_finite=False
+    )
+    values, vectors = values[::-1], vectors[:, ::-1]
+    largest = np.abs(vectors).argmax(axis=0)
+    signs = np.sign(vectors[largest, np.arange(n_components)])
+    return values, vectors * np.where(signs == 0, 1.0, signs)
+
+
+def spectral_labels(vectors, n_clusters, rng, n_init=10):
+    """Cluster the rows of eigenvectors, scaled to norm one."""
+    norms = np.linalg.norm(vectors, axis=1)
+    rows = vectors / np.where(norms > 0, norms, 1.0)[:, None]
+    model = KMeans(min(n_clusters, len(rows)), n_init=n_init, random_state=rng)
+    return model.fit(rows).labels_.astype(np.int64)

@@ -1,0 +1,271 @@
+"""Coding rate and doubly stochastic clustering: slopes, monotone descent, recovery."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import make_moons
+from sklearn.metrics import adjusted_rand_score
+
+from sparsestat.cluster import CodingRateSubspaceClustering, DoublyStochasticClustering
+from sparsestat.cluster._coding_rate import coding_rate, descend, rate_slopes
+from sparsestat.datasets import make_subspaces
+from sparsestat.exceptions import ConvergenceWarning
+
+
+@pytest.fixture
+def rng(global_random_seed):
+    return np.random.default_rng(global_random_seed)
+
+
+def unit_rows(rng, n, d):
+    X = rng.standard_normal((n, d))
+    return X / np.linalg.norm(X, axis=1, keepdims=True)
+
+
+def plain_rate(X, weights, eps):
+    n, d = X.shape
+    total = 0.0
+    for w in weights.T:
+        tau = w.sum()
+        M = np.eye(d) + d / (tau * eps**2) * (X.T * w) @ X
+        total += tau / (2 * n) * np.linalg.slogdet(M)[1]
+    return total
+
+
+# The rate and its slopes
+
+
+@pytest.mark.parametrize(("n", "d"), [(30, 4), (12, 20)])
+def test_slopes_are_finite_differences_of_the_rate(n, d, rng):
+    X = unit_rows(rng, n, d)
+    P = rng.dirichlet(np.ones(3), n)
+    slopes, rate = rate_slopes(X, P, 3, 0.3)
+    assert_allclose(rate, plain_rate(X, P, 0.3), rtol=1e-12)
+    h = 1e-6
+    for i, j in ((0, 0), (3, 1), (n - 1, 2)):
+        up, down = P.copy(), P.copy()
+        up[i, j] += h
+        down[i, j] -= h
+        slope = n * (plain_rate(X, up, 0.3) - plain_rate(X, down, 0.3)) / h
+        assert_allclose(slopes[i, j], slope, rtol=1e-6)
+
+
+def test_both_sides_of_the_gram_matrix_agree(rng):
+    X = unit_rows(rng, 40, 15)
+    labels = np.repeat([0, 1], [30, 10])  # above and below the dimension
+    slopes, rate = rate_slopes(X, labels, 2, 0.2)
+    one_hot = np.eye(2)[labels]
+    assert_allclose(rate, plain_rate(X, one_hot, 0.2), rtol=1e-12)
+    for j in range(2):
+        B = X[labels == j]
+        M = np.eye(15) + 15 / (len(B) * 0.04) * B.T @ B
+        inverse = np.linalg.inv(M)
+        expected = (
+            np.linalg.slogdet(M)[1]
+            + 15 / 0.04 * np.einsum("nd,de,ne->n", X, inverse, X)
+            + np.trace(inverse)
+            - 15
+        )
+        assert_allclose(slopes[:, j], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("temperature", [None, 2.0])
+def test_the_rate_never_rises_and_labels_are_a_fixed_point(balanced, temperature, rng):
+    X = unit_rows(rng, 150, 6)
+    start = rng.integers(0, 4, 150)
+    found = descend(X, start, 4, 0.2, 200, 0.0, balanced, temperature)
+    assert (np.diff(found.history) <= 1e-12).all() and found.change == 0
+    slopes, rate = rate_slopes(X, found.labels, 4, 0.2)
+    assert_allclose(rate, found.rate, rtol=1e-12)
+    if balanced:
+        sizes = np.bincount(found.labels, minlength=4)
+        assert sizes.max() - sizes.min() <= 1
+    else:
+        chosen = slopes[np.arange(150), found.labels]
+        assert (chosen <= slopes.min(axis=1) + 1e-9).all()
+
+
+def test_one_cluster_has_the_rate_of_all_rows(rng):
+    X = rng.standard_normal((50, 4))
+    model = CodingRateSubspaceClustering(1, eps=0.3).fit(X)
+    rows = X / np.linalg.norm(X, axis=1, keepdims=True)
+    assert_allclose(model.coding_rate_, coding_rate(rows, 0.3), rtol=1e-12)
+    assert abs(model.rate_reduction_) < 1e-12
+    wide = rng.standard_normal((5, 30))
+    exact = 0.5 * np.linalg.slogdet(np.eye(30) + 30 / (5 * 0.09) * wide.T @ wide)[1]
+    assert_allclose(coding_rate(wide, 0.3), exact, rtol=1e-12)
+
+
+# Clustering by the rate
+
+
+def test_orthogonal_subspaces_are_found_exactly(rng):
+    Q = np.linalg.qr(rng.standard_normal((12, 12)))[0]
+    parts = [rng.standard_normal((40, 3)) @ Q[:, 3 * j : 3 * j + 3].T for j in range(4)]
+    X, y = np.vstack(parts), np.repeat(np.arange(4), 40)
+    model = CodingRateSubspaceClustering(4, random_state=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) == 1.0
+    for j, basis in enumerate(model.subspace_bases_):
+        assert basis.shape == (12, 3)
+        assert_allclose(basis.T @ basis, np.eye(3), atol=1e-12)
+        rows = X[model.labels_ == j]
+        assert_allclose(rows @ basis @ basis.T, rows, atol=1e-10)
+    assert_array_equal(model.predict(X), model.labels_)
+    new = rng.standard_normal((10, 3)) @ Q[:, :3].T
+    assert len(set(model.predict(new).tolist())) == 1
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_crowded_subspaces_are_found(noise):
+    # Five subspaces of dimension 6 in R^9 overlap: their dimensions add up to 30.
+    X, y = make_subspaces(300, 9, 5, 6, noise=noise, random_state=0)
+    model = CodingRateSubspaceClustering(5, random_state=0).fit(X)
+    order = adjusted_rand_score(y, model.labels_)
+    assert order == 1.0 if noise == 0 else order > 0.85
+    assert model.certificate_.satisfied
+
+
+def test_noise_below_the_distortion_is_not_coded():
+    X, y = make_subspaces(300, 20, 5, 3, noise=0.3, random_state=0)
+    model = CodingRateSubspaceClustering(5, random_state=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) == 1.0
+    assert model.eps_ >= 0.2  # of the order of the noise
+    assert all(2 <= basis.shape[1] <= 5 for basis in model.subspace_bases_)
+
+
+def test_the_code_length_counts_the_clusters():
+    X, _y = make_subspaces(240, 12, 3, 2, noise=0.1, random_state=1)
+    lengths = [
+        CodingRateSubspaceClustering(k, random_state=0).fit(X).code_length_
+        for k in (1, 2, 3, 4, 5)
+    ]
+    assert int(np.argmin(lengths)) == 2
+
+
+def test_rotation_and_scale_of_rows_do_not_matter(rng):
+    X, y = make_subspaces(150, 8, 3, 2, noise=0.1, random_state=2)
+    Q = np.linalg.qr(rng.standard_normal((8, 8)))[0]
+    first = CodingRateSubspaceClustering(3, init=y, eps=0.2).fit(X)
+    scale = 10 ** rng.uniform(-4, 4, 150)
+    again = CodingRateSubspaceClustering(3, init=y, eps=0.2).fit(scale[:, None] * X @ Q)
+    assert_array_equal(first.labels_, again.labels_)
+    assert_allclose(first.coding_rate_, again.coding_rate_, rtol=1e-9)
+    tiny = CodingRateSubspaceClustering(3, init=y, eps=0.2).fit(1e-200 * X)
+    assert_array_equal(first.labels_, tiny.labels_)
+
+
+def test_balanced_sizes_and_workers():
+    X, _y = make_subspaces(90, 8, 3, 2, noise=0.1, random_state=3)
+    model = CodingRateSubspaceClustering(4, balanced=True, random_state=0).fit(X)
+    sizes = np.bincount(model.labels_, minlength=4)
+    assert sizes.max() - sizes.min() <= 1
+    one = CodingRateSubspaceClustering(3, random_state=0).fit(X)
+    two = CodingRateSubspaceClustering(3, random_state=0, n_jobs=2).fit(X)
+    assert_array_equal(one.labels_, two.labels_)
+
+
+def test_starts_on_a_part_of_many_rows(monkeypatch):
+    from sparsestat.cluster import _subspace
+
+    monkeypatch.setattr(_subspace, "_MOST_ROWS", 500)
+    monkeypatch.setattr(_subspace, "_PART", 300)
+    monkeypatch.setattr(_subspace, "_MOST_SPECTRAL", 200)
+    X, y = make_subspaces(900, 10, 3, 2, noise=0.1, random_state=0)
+    model = CodingRateSubspaceClustering(3, random_state=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_clusters": 21}, "n_samples=20 must be at least"),
+        ({"init": ("best",)}, r"unknown kinds \['best'\]"),
+        ({"init": [0, 1]}, "init as labels must be 20 integers"),
+        ({"init": np.arange(20)}, r"must be in 0..1"),
+        ({"eps": 0.0}, "'eps'"),
+    ],
+)
+def test_bad_input(parameters, message, rng):
+    X = rng.standard_normal((20, 2))
+    with pytest.raises(ValueError, match=message):
+        CodingRateSubspaceClustering(**{"n_clusters": 2, **parameters}).fit(X)
+
+
+def test_zero_rows_are_named():
+    X = np.eye(5)
+    X[[1, 3]] = 0
+    with pytest.raises(ValueError, match=r"Rows \[1, 3\] of X are zero"):
+        CodingRateSubspaceClustering(2).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = CodingRateSubspaceClustering(2, normalize=False, random_state=0).fit(X)
+    assert np.isfinite(model.coding_rate_)
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        CodingRateSubspaceClustering(2).fit(X * 1j)
+
+
+# Doubly stochastic clustering
+
+
+def test_the_affinity_is_doubly_stochastic_and_its_vectors_are_eigenvectors(rng):
+    X = rng.standard_normal((60, 3))
+    model = DoublyStochasticClustering(3, random_state=0).fit(X)
+    G = model.affinity_matrix_
+    assert_array_equal(G, G.T)
+    assert_allclose(G.sum(axis=1), 1, atol=1e-5)
+    assert_array_equal(np.diag(G), 0)
+    V, values = model.embedding_, model.eigenvalues_
+    assert_allclose(values[0], 1, atol=1e-5)
+    assert_allclose(G @ V, V * values[:3], atol=1e-9)
+    assert values.shape == (4,) and (np.diff(values) <= 0).all()
+    assert model.certificate_.satisfied
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_moons(seed):
+    X, y = make_moons(300, noise=0.05, random_state=seed)
+    model = DoublyStochasticClustering(2, reg=0.2, random_state=0).fit(1e3 + X)
+    assert adjusted_rand_score(y, model.labels_) == 1.0
+
+
+def test_subspaces_by_squared_cosines():
+    X, y = make_subspaces(200, 20, 4, 3, noise=0.1, random_state=0)
+    model = DoublyStochasticClustering(4, affinity="subspace", reg=0.1)
+    assert adjusted_rand_score(y, model.fit(X).labels_) == 1.0
+
+
+def test_precomputed_costs_give_the_same_affinity(rng):
+    X = rng.standard_normal((40, 2))
+    C = ((X[:, None] - X) ** 2).sum(axis=2)
+    one = DoublyStochasticClustering(2, reg=0.3, reg_mode="absolute").fit(X)
+    two = DoublyStochasticClustering(
+        2, reg=0.3, reg_mode="absolute", affinity="precomputed"
+    ).fit(C)
+    assert_allclose(one.affinity_matrix_, two.affinity_matrix_, atol=1e-10)
+    with pytest.raises(ValueError, match="needs square costs"):
+        DoublyStochasticClustering(2, affinity="precomputed").fit(X)
+    with pytest.raises(ValueError, match="symmetric"):
+        DoublyStochasticClustering(2, affinity="precomputed").fit(C + np.triu(C))
+
+
+def test_scale_and_order_do_not_matter_and_duplicates_are_legal(rng):
+    X, _y = make_moons(120, noise=0.05, random_state=1)
+    first = DoublyStochasticClustering(2, random_state=0).fit(X)
+    order = rng.permutation(120)
+    for scale in (1e-4, 1e4):
+        again = DoublyStochasticClustering(2, random_state=0).fit(scale * X[order])
+        assert adjusted_rand_score(first.labels_[order], again.labels_) == 1.0
+    twice = np.repeat([[0.0], [1.0]], 20, axis=0)
+    labels = DoublyStochasticClustering(2, random_state=0).fit_predict(twice)
+    assert_array_equal(labels == labels[0], twice[:, 0] == 0)
+    with pytest.raises(ValueError, match="n_samples=2 must be at least"):
+        DoublyStochasticClustering(3).fit(X[:2])
+    assert DoublyStochasticClustering(1).fit(X).labels_.max() == 0
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        DoublyStochasticClustering(2).fit(X * 1j)
