@@ -24,7 +24,7 @@ CLAIM = (
 )
 N_CLASSES = 10
 GOAL = 1e-8
-LIMIT = 20.0  # seconds a side may take on the graph of medium size
+DIFFUSIONS = 1000
 
 
 def neighbor_graph(n, seed=0, n_neighbors=7):
@@ -33,7 +33,7 @@ def neighbor_graph(n, seed=0, n_neighbors=7):
 
     rng = np.random.default_rng(seed)
     classes = rng.integers(0, N_CLASSES, n)
-    centers = 3.0 * rng.standard_normal((N_CLASSES, 2))
+    centers = 6.0 * rng.standard_normal((N_CLASSES, 2))
     X = rng.standard_normal((n, 2)) + centers[classes]
     _, index = cKDTree(X).query(X, n_neighbors + 1)
     ends = np.arange(0, n * n_neighbors + 1, n_neighbors)
@@ -122,9 +122,13 @@ def scipy_cg(W, y):
     steps = []
     for k in range(N_CLASSES):
         values[u, k] = cg(
-            A, B[:, k], rtol=0.9 * GOAL, maxiter=5000, M=M, callback=steps.append
+            A,
+            B[:, k],
+            rtol=0.9 * GOAL,
+            maxiter=5000,
+            M=M,
+            callback=lambda _: steps.append(1),
         )[0]
-        steps = steps[:0] + [None] * len(steps)
     return values, len(steps) // N_CLASSES
 
 
@@ -140,16 +144,15 @@ def scipy_splu(W, y):
 
 
 def scikit_network(W, y):
-    """scikit-network's solver of the same Dirichlet problem, class by class."""
+    """scikit-network's diffusion, Jacobi's method on the same problem, by class."""
     from sknetwork.regression import Dirichlet
 
     values = np.empty((len(y), N_CLASSES))
     A = sparse.csr_matrix(W)
     for k in range(N_CLASSES):
         known = {int(i): float(y[i] == k) for i in np.flatnonzero(y != -1)}
-        model = Dirichlet(n_iter=0, tol=1e-10)
-        values[:, k] = model.fit_predict(A, values=known)
-    return values, 0
+        values[:, k] = Dirichlet(n_iter=DIFFUSIONS).fit_predict(A, values=known)
+    return values, DIFFUSIONS
 
 
 def ours(method, max_iter):
@@ -202,7 +205,6 @@ def run(quick=False):
         "SciPy splu": scipy_splu,
         "scikit-network Dirichlet": scikit_network,
     }
-    reached = []
     for name, solve in sides.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -217,13 +219,12 @@ def run(quick=False):
         found = residual(W, y, values)
         hidden = y == -1
         right = (values.argmax(axis=1) == classes)[hidden].mean()
-        reached.append(found <= GOAL)
         rows.append(
             [
                 f"{m:,}",
                 "1%",
                 name,
-                str(steps) if steps else "-",
+                str(steps),
                 f"{found:.1e}",
                 f"{seconds:.2f}",
                 "-",
@@ -233,7 +234,7 @@ def run(quick=False):
     notes.append(
         "The descent methods were stopped after 300 (greedy_tree: blocks, gs: n steps "
         "each) or 1000 (fixed blocks: passes) iterations; their residual says how far "
-        "they came. scikit-network was asked for a tolerance of 1e-10."
+        "they came, as for the 1000 diffusions of scikit-network."
     )
     return {
         "title": TITLE,
