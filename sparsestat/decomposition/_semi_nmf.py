@@ -380,7 +380,7 @@ def _positive_directions(X, root, rank, weight, rng):
     w = 1.0 if root is None else (root**2)[:, None]
     up, down = ((w * np.maximum(sign * U, 0) ** 2).sum(axis=0) for sign in (1, -1))
     U = U * np.where(up >= down, 1.0, -1.0)
-    floor = 0.01 * np.sqrt(s[0] / weight)
+    floor = 0.3 * np.sqrt(s[0] / weight)
     return np.maximum(np.where(used, U * np.sqrt(s), 0.0), floor)
 
 
