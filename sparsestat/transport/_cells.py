@@ -7,6 +7,8 @@ and the parts of a coarser depth are the points of a coarser problem.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from itertools import pairwise
+
 import numpy as np
 
 from sparsestat._utils.validation import read_only
@@ -16,6 +18,7 @@ from sparsestat.transport._kernels_points import METRIC_CODES
 __all__ = ["CellCost", "coarsened", "sort_points", "worth_sorting"]
 
 _CELL = 24  # points in a cell, about
+_FIRST_DEPTH = 8  # coarser problems have at least 256 points of each side
 _MAX_FEATURES = 4
 _SORT_FROM = 1_000_000  # arcs: below, a pass over all of them is fast enough
 
@@ -41,7 +44,7 @@ def sort_points(X, size):
     depths = [parts]
     while np.diff(parts).max() > size:
         edges = [0]
-        for start, stop in zip(parts[:-1], parts[1:], strict=True):
+        for start, stop in pairwise(parts):
             if stop - start > 1:
                 own = order[start:stop]
                 points = X[own]
@@ -82,10 +85,10 @@ class CellCost(PointCost):
             self._transposed._transposed = self
         return self._transposed
 
-    def groups(self, depth):
-        """Return the part of a depth that each column is in."""
-        parts = self.y_depths[depth]
-        return np.repeat(np.arange(len(parts) - 1, dtype=np.int32), np.diff(parts))
+    def groups(self, largest):
+        """Return the part of each column; moving to its centre costs `largest`."""
+        edges = _cut(self.Y, self.y_depths, self.metric, largest)
+        return np.repeat(np.arange(len(edges) - 1, dtype=np.int32), np.diff(edges))
 
     @classmethod
     def of(cls, cost, size):
@@ -104,39 +107,46 @@ def _cells(depths):
     return parts.astype(np.int64)
 
 
-def coarsened(cost, a, b, depth):
-    """Return the problem between the parts of a depth, and how far points moved.
+def coarsened(cost, a, b, largest):
+    """Return the problem between the centres of mass of parts.
 
-    A part is its centre of mass; the displacement is the mean cost of moving there.
+    Parts are as large as they can be while no point moves for more than `largest`.
     """
-    X, left, x_moved = _centres(cost.X, a, cost.x_depths, depth, cost.metric)
-    Y, right, y_moved = _centres(cost.Y, b, cost.y_depths, depth, cost.metric)
-    coarse = CellCost(
-        X,
-        Y,
-        cost.metric,
-        _shorter(cost.x_depths, depth),
-        _shorter(cost.y_depths, depth),
-    )
-    return coarse, left, right, x_moved + y_moved
+    sides = []
+    for points, depths, mass in (
+        (cost.X, cost.x_depths, a),
+        (cost.Y, cost.y_depths, b),
+    ):
+        edges = _cut(points, depths, cost.metric, largest)
+        starts = edges[:-1]
+        sums = np.add.reduceat(mass, starts)
+        share = mass / np.repeat(sums, np.diff(edges))
+        centres = np.add.reduceat(share[:, None] * points, starts, axis=0)
+        own = [np.unique(np.searchsorted(edges, parts)) for parts in depths]
+        sides.append((centres, [*own, np.arange(len(edges))], sums))
+    (X, x_depths, a), (Y, y_depths, b) = sides
+    return CellCost(X, Y, cost.metric, x_depths, y_depths), a, b
 
 
-def _centres(X, mass, depths, depth, metric):
-    depth = min(depth, len(depths) - 1)
-    starts = depths[depth][:-1]
-    sums = np.add.reduceat(mass, starts)
-    centres = np.add.reduceat(mass[:, None] * X, starts, axis=0) / sums[:, None]
-    moved = X - np.repeat(centres, np.diff(depths[depth]), axis=0)
-    if metric == "cityblock":
-        away = np.abs(moved).sum(axis=1)
-    else:
-        away = np.einsum("ij,ij->i", moved, moved)
-        away = away if metric == "sqeuclidean" else np.sqrt(away)
-    return centres, sums, mass @ away / sums.sum()
-
-
-def _shorter(depths, depth):
-    """Return the depths above `depth`, counted in its parts."""
-    depth = min(depth, len(depths) - 1)
-    last = depths[depth]
-    return [np.searchsorted(last, parts) for parts in depths[: depth + 1]]
+def _cut(points, depths, metric, largest):
+    """Return the edges of the largest parts within which moving costs `largest`."""
+    covered = np.zeros(len(points), bool)
+    edges = np.ones(len(points) + 1, bool)
+    for parts in depths[_FIRST_DEPTH:]:
+        starts = parts[:-1]
+        sides = np.maximum.reduceat(points, starts) - np.minimum.reduceat(
+            points, starts
+        )
+        if metric == "cityblock":
+            radius = 0.5 * sides.sum(axis=1)
+        else:
+            radius = 0.25 * np.einsum("ij,ij->i", sides, sides)
+            radius = radius if metric == "sqeuclidean" else np.sqrt(radius)
+        small = np.repeat(radius <= largest, np.diff(parts))
+        new = small & ~covered
+        edges[:-1][new] = False
+        first = np.zeros(len(points), bool)
+        first[starts] = True
+        edges[:-1][new & first] = True
+        covered |= new
+    return np.flatnonzero(edges)

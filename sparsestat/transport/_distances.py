@@ -51,7 +51,7 @@ def wasserstein_distance(
         Entropic strength in units of the cost, distance to the power `p`.
     reg_mode : {"absolute", "relative"}, default="absolute"
         "relative" multiplies `reg` by the median cost.
-    method : {"auto", "exact", "sorting", "sns", "sinkhorn"}, default="auto"
+    method : {"auto", "exact", "sorting", "sns", "ssns", "sinkhorn"}, default="auto"
         "auto" sorts in one dimension and solves the linear program in more, or takes
         "sns" with a positive `reg`.
     tol : float, default=1e-9
@@ -79,7 +79,7 @@ def wasserstein_distance(
     >>> wasserstein_distance([0.0, 1.0], [3.0, 4.0])
     3.0
     """
-    methods = ("auto", "exact", "sorting", "sns", "sinkhorn")
+    methods = ("auto", "exact", "sorting", "sns", "ssns", "sinkhorn")
     if method not in methods:
         raise ValueError(f"method must be one of {methods}, got {method!r}.")
     check_number(p, "p", low=1.0, strict=False)
@@ -87,7 +87,7 @@ def wasserstein_distance(
     X, Y = check_points(X, Y, "euclidean")
     a, b = check_masses(a, b, (len(X), len(Y)))
     a, b = a / a.sum(), b / b.sum()
-    entropic = method in ("sns", "sinkhorn") or (method == "auto" and reg > 0)
+    entropic = method in ("sns", "ssns", "sinkhorn") or (method == "auto" and reg > 0)
     if entropic and reg == 0:
         raise ValueError(f"method={method!r} needs reg > 0, got 0.")
     if not entropic and reg > 0:

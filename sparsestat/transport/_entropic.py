@@ -15,6 +15,7 @@ from sparsestat.transport._cells import CellCost, worth_sorting
 from sparsestat.transport._costs import PointCost
 from sparsestat.transport._result import OTResult, dense_plan, plan_from_state
 from sparsestat.transport._semidual import NOTHING, SemiDual
+from sparsestat.transport._ssns import solve_ssns
 
 __all__ = ["Request", "refuse_isolated", "solve_entropic"]
 
@@ -208,6 +209,8 @@ def _run(problem, g, request, trace):
         path = [eps * _PROXIMAL_STEPS / k for k in steps]
     elif n_scaling not in ("auto", 0) and scale > eps:
         path = [*np.geomspace(scale, eps, int(n_scaling) + 1)[:-1], eps]
+    if request.method == "ssns" and path == "auto":
+        path = []
     if request.method == "sinkhorn":
         if path == "auto":
             state = _newton.solve_sinkhorn(problem, g, eps, tol, 5, trace)
@@ -215,6 +218,11 @@ def _run(problem, g, request, trace):
         for level in (path or [])[:-1]:
             g = _newton.solve_sinkhorn(problem, g, level, tol, 5, trace).g
         return _newton.solve_sinkhorn(problem, g, eps, tol, request.max_iter, trace)
+    if request.method == "ssns":
+        for level in path or []:
+            if level > eps:
+                g = solve_ssns(problem, g, level, 1e-2, 100, trace).g
+        return solve_ssns(problem, g, eps, tol, request.max_iter, trace)
     return _newton.solve_newton(
         problem,
         g,

@@ -8,13 +8,15 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
-from sparsestat.transport._costs import METRICS, pairwise_cost
+from sparsestat.transport._costs import METRICS, MatrixCost, pairwise_cost
 from sparsestat.transport._entropic import Request, solve_entropic
+from sparsestat.transport._exact import solve_exact
 from sparsestat.transport._symmetric import doubly_stochastic
 from sparsestat.transport._unbalanced import check_prices, solve_unbalanced
 from sparsestat.transport._validation import (
@@ -59,8 +61,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
     metric : str, default="sqeuclidean"
         The cost between two samples: "sqeuclidean", "euclidean", "cityblock" or
         "cosine".
-    method : {"auto", "sns", "sinkhorn", "proximal"}, default="auto"
-        As in :func:`sinkhorn`.
+    method : {"auto", "sns", "ssns", "sinkhorn", "proximal", "exact"}, default="auto"
+        As in :func:`sinkhorn`. "exact" finds the plan without entropy and leaves `reg`
+        unused; samples are then mapped by their neighbours.
     reg_m : float or tuple of two floats, default=None
         Prices of missing the masses, in units of the cost; None enforces them. For
         samples with outliers, or different proportions of clusters.
@@ -69,6 +72,11 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
     max_iter : int, default=None
         Newton steps in all, or sweeps with "sinkhorn" and with `reg_m`; None means
         1000 and 10000.
+    n_neighbors : int, default=None
+        None maps by the formula above. A number maps a sample by the mean displacement
+        of so many of its nearest fitted samples, weighted by inverse distance, which
+        needs no entropy; "exact" takes one where this is None. Fitted samples go to
+        the mean of their targets either way.
 
     Attributes
     ----------
@@ -76,13 +84,16 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         The plan; sparse above 16 million entries.
     potentials_ : tuple of ndarray
         Pair of shapes (n_samples,) and (n_targets,), as in ``OTResult.potentials``.
+    cost_ : ndarray of shape (n_samples, n_targets) or None
+        Costs between the samples, read-only; None above 25 million entries, which are
+        computed when they are visited and not kept.
     value_ : float
         Cost of the plan.
     gap_ : float
         Distance of `value_` to the optimal cost without entropy is at most this; with
         `reg_m`, the duality gap.
     reg_ : float
-        Strength in units of the cost.
+        Strength in units of the cost; 0 with "exact".
     source_, target_ : ndarray
         The samples on both sides.
     source_weights_, target_weights_ : ndarray
@@ -121,10 +132,13 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         "reg": [Interval(Real, 0, None, closed="neither")],
         "reg_mode": [StrOptions({"relative", "absolute"})],
         "metric": [StrOptions(set(METRICS))],
-        "method": [StrOptions({"auto", "sns", "sinkhorn", "proximal"})],
+        "method": [
+            StrOptions({"auto", "sns", "ssns", "sinkhorn", "proximal", "exact"})
+        ],
         "reg_m": [Interval(Real, 0, None, closed="neither"), tuple, None],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     def __init__(
@@ -137,6 +151,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         reg_m=None,
         tol=1e-9,
         max_iter=None,
+        n_neighbors=None,
     ):
         self.reg = reg
         self.reg_mode = reg_mode
@@ -145,6 +160,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         self.reg_m = reg_m
         self.tol = tol
         self.max_iter = max_iter
+        self.n_neighbors = n_neighbors
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, Xt=None, sample_weight_s=None, sample_weight_t=None):
@@ -183,7 +199,16 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         b = one_mass(sample_weight_t, len(target), "sample_weight_t")
         sweeps_only = self.method == "sinkhorn" or self.reg_m is not None
         max_iter = self.max_iter or (10_000 if sweeps_only else 1000)
-        if self.reg_m is None:
+        exact = self.method == "exact"
+        if exact and self.reg_m is not None:
+            raise ValueError(
+                "method='exact' meets the masses exactly and takes no reg_m; leave one "
+                "of them out."
+            )
+        if exact:
+            a, b = check_masses(a / a.sum(), b / b.sum(), cost.shape)
+            eps, result = 0.0, solve_exact(cost, a, b)
+        elif self.reg_m is None:
             a, b = check_masses(a / a.sum(), b / b.sum(), cost.shape)
             method = "sns" if self.method == "auto" else self.method
             request = Request(eps, method, float(self.tol), max_iter)
@@ -196,11 +221,13 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         self.source_, self.target_ = X.copy(), target
         self.source_weights_, self.target_weights_ = a.copy(), b.copy()
         self.coupling_ = result.plan
+        self.cost_ = cost.C if isinstance(cost, MatrixCost) else None
         self.potentials_ = result.potentials
         self.value_, self.gap_, self.reg_ = result.value, result.gap, eps
         self.certificate_ = result.certificate
         counts = result.n_iter
-        self.n_iter_ = max(1, counts["sinkhorn"] + counts.get("newton", 0))
+        done = [counts.get(key, 0) for key in ("sinkhorn", "newton", "rounds")]
+        self.n_iter_ = max(1, sum(done))
         return self
 
     def transform(self, X):
@@ -218,8 +245,11 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        X = _dense(X)
+        if self._neighbours():
+            return self._moved(X, self.source_, self.coupling_, self.target_)
         psi = self.potentials_[1]
-        return self._map(_dense(X), self.target_, self.target_weights_, psi)
+        return self._map(X, self.target_, self.target_weights_, psi)
 
     def inverse_transform(self, X):
         """Map samples of the target side back to the source side.
@@ -237,8 +267,29 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         check_is_fitted(self)
         X = check_array(X, accept_sparse="csr", dtype=np.float64)
         X, _ = check_points(X, self.source_, self.metric)
+        if self._neighbours():
+            return self._moved(X, self.target_, self.coupling_.T, self.source_)
         phi = self.potentials_[0]
-        return self._map(_dense(X), self.source_, self.source_weights_, phi)
+        return self._map(X, self.source_, self.source_weights_, phi)
+
+    def _neighbours(self):
+        exact = self.method == "exact"
+        return self.n_neighbors or (1 if exact else 0)
+
+    def _moved(self, X, own, plan, other):
+        """Move samples as far as their nearest fitted samples go."""
+        rows = plan.sum(axis=1)
+        seen = np.flatnonzero(rows > 0)
+        goals = (plan @ other)[seen] / rows[seen, None]
+        k = min(self._neighbours(), len(seen))
+        finder = NearestNeighbors(n_neighbors=k).fit(own[seen])
+        distances, nearest = finder.kneighbors(X)
+        same = distances == 0
+        with np.errstate(divide="ignore"):
+            shares = np.where(same.any(axis=1, keepdims=True), same, 1.0 / distances)
+        shares /= shares.sum(axis=1, keepdims=True)
+        far = goals - own[seen]
+        return X + np.einsum("ik,ikd->id", shares, far[nearest])
 
     def _map(self, X, points, weights, potential):
         keep = np.flatnonzero(weights)
@@ -278,6 +329,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         cost = make_cost(X, self.target_, self.metric)
         b = self.target_weights_ / self.target_weights_.sum()
         a, b = check_masses(None, b, cost.shape)
+        if self.method == "exact":
+            return -solve_exact(cost, a, b, return_plan=False).value
         request = Request(self.reg_, tol=float(self.tol), return_plan=False)
         return -solve_entropic(cost, a, b, request).value
 
@@ -306,6 +359,9 @@ class DoublyStochasticAffinity(SparsestatEstimator):
         Entropic strength, the width of the affinity.
     reg_mode : {"relative", "absolute"}, default="relative"
         "relative" multiplies `reg` by the median cost.
+    perplexity : float, default=None
+        In place of `reg`: the strength at which a sample has this many neighbours, the
+        exponential of the mean entropy of a row. Between 1 and the number of samples.
     affinity : str, default="sqeuclidean"
         "sqeuclidean", "euclidean", "cityblock" or "cosine": the cost between two
         samples; "precomputed" takes X as symmetric costs.
@@ -357,6 +413,7 @@ class DoublyStochasticAffinity(SparsestatEstimator):
     _parameter_constraints: dict = {
         "reg": [Interval(Real, 0, None, closed="neither")],
         "reg_mode": [StrOptions({"relative", "absolute"})],
+        "perplexity": [Interval(Real, 1, None, closed="neither"), None],
         "affinity": [StrOptions({*METRICS, "precomputed"})],
         "zero_diagonal": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="neither")],
@@ -368,6 +425,7 @@ class DoublyStochasticAffinity(SparsestatEstimator):
         reg=0.1,
         *,
         reg_mode="relative",
+        perplexity=None,
         affinity="sqeuclidean",
         zero_diagonal=False,
         tol=1e-9,
@@ -375,6 +433,7 @@ class DoublyStochasticAffinity(SparsestatEstimator):
     ):
         self.reg = reg
         self.reg_mode = reg_mode
+        self.perplexity = perplexity
         self.affinity = affinity
         self.zero_diagonal = zero_diagonal
         self.tol = tol
@@ -413,16 +472,20 @@ class DoublyStochasticAffinity(SparsestatEstimator):
         if self.reg_mode == "relative" and len(C) > 1:
             typical = np.abs(C[~np.eye(len(C), dtype=bool)])
             scale = float(np.median(typical)) or float(typical.mean()) or 1.0
-        self.reg_ = float(self.reg) * scale
+        if self.perplexity is None:
+            strength = {"reg": float(self.reg) * scale}
+        else:
+            strength = {"perplexity": float(self.perplexity)}
         Gamma, f, certificate = doubly_stochastic(
             C,
-            reg=self.reg_,
+            **strength,
             zero_diagonal=self.zero_diagonal,
             tol=self.tol,
             max_iter=self.max_iter,
         )
         self.affinity_matrix_, self.potential_ = Gamma, f
         self.certificate_ = certificate
+        self.reg_ = float(certificate.details["reg"])
         self.n_iter_ = max(1, int(certificate.details["n_iter"]))
         return self
 

@@ -16,6 +16,7 @@ __all__ = [
     "column_sums",
     "conjugate_gradient",
     "laplacian_diagonal",
+    "large_entries",
     "rounding_pass",
     "row_pass",
     "select_entries",
@@ -214,6 +215,24 @@ def select_entries(indices, weights, ptr, a, m, tau):
                 dropped[indices[p]] += w * a[i]
         new_ptr[i + 1] = k
     return new_indices, new_weights, new_ptr, rest, dropped
+
+
+@njit(cache=True, nogil=True)
+def large_entries(data, ptr, delta):
+    """Return ones for entries of a compressed matrix, zeros for the droppable ones.
+
+    The smallest of each row (or column) are droppable while their sum is at most delta.
+    """
+    marks = np.ones(len(data))
+    for i in range(len(ptr) - 1):
+        order = np.argsort(data[ptr[i] : ptr[i + 1]])
+        total = 0.0
+        for k in order:
+            total += data[ptr[i] + k]
+            if total > delta:
+                break
+            marks[ptr[i] + k] = 0.0
+    return marks
 
 
 @njit(cache=True, nogil=True)

@@ -101,8 +101,9 @@ def cell_pass(
 ):
     """Visit rows from `start` as `row_pass` does, and only cells that matter.
 
-    With a non-empty `group` the entries stored are sums over groups of columns. With a non-empty `y` it writes to `rows` the row sums of the plan whose columns
-    are scaled by y, and its cost to ``stats[0]``, and nothing else.
+    With a non-empty `group` the entries stored are sums over groups of columns. With a
+    non-empty `y` it writes to `rows` the row sums of the plan whose columns are scaled
+    by y, and its cost to ``stats[0]``, and nothing else.
     """
     n_cells = len(y_cells) - 1
     d, m = YT.shape

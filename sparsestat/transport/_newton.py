@@ -22,6 +22,7 @@ __all__ = ["Trace", "levels_to", "solve_newton", "solve_sinkhorn"]
 _DENSE_UP_TO = 256  # columns up to which the Laplacian is factored
 _LEVEL_ERROR = 1e-2  # marginal error at which a level hands on to the next
 _LEVEL_STEPS = 30
+_MOVED = 0.75  # strengths that moving a point to the centre of its part may cost
 _UNHEEDED = 1e-3  # share of the wanted error that a pass may leave out
 _STEPS = (1.0, 0.5, 0.25, 0.125, *(0.125 * 0.2**k for k in range(1, 9)))
 
@@ -168,36 +169,31 @@ def _level(problem, g, eps, tol, steps, trace, *, final=False):
     return state
 
 
-def _climb(problem, levels, tol, steps, trace):
+def _climb(whole, levels, tol, steps, trace):
     """Walk along the levels on few points first, on all of them at the end.
 
-    A level takes the centres of parts so small that moving the points there costs
-    less than its strength; the potentials of one set of points extend to another.
+    A level takes the centres of parts so small that moving points there costs less
+    than its strength; the potentials of one set of points extend to another.
     """
-    whole, eps = problem, levels[-1]
-    depths = len(whole.cost.x_depths) + len(whole.cost.y_depths)
-    parts = [coarsened(whole.cost, whole.a, whole.b, d) for d in range(8, depths)]
-    last, state = None, None
+    problem, state, reached = None, None, 0
     for level in levels:
-        for cost, a, b, moved in parts:
-            if moved <= 0.5 * level or cost.shape == whole.cost.shape:
-                break
+        cost, a, b = coarsened(whole.cost, whole.a, whole.b, _MOVED * level)
         if cost.shape[0] * cost.shape[1] > 0.5 * whole.n * whole.m:
             break
-        if last is None or cost is not last.cost:
-            problem = SemiDual(cost, a, b)
-            g = np.zeros(problem.m)
-            if last is not None:
-                g = _carried(last, state, problem, state_eps)
-            last = problem
+        if problem is None:
+            problem, g = SemiDual(cost, a, b), np.zeros(len(b))
+        elif cost.shape != problem.cost.shape:
+            finer = SemiDual(cost, a, b)
+            finer.n_passes = problem.n_passes
+            g = _carried(problem, state, finer, levels[reached - 1])
+            problem = finer
         state = _level(problem, g, level, _LEVEL_ERROR, steps, trace)
-        g, state_eps = state.g, level
-    if last is None:
+        g, reached = state.g, reached + 1
+    if problem is None:
         return _walk(whole, np.zeros(whole.m), levels, tol, steps, trace)
-    g = _carried(last, state, whole, state_eps)
-    rest = [level for level in levels if level < state_eps] or [eps]
-    whole.n_passes += last.n_passes
-    return _walk(whole, g, rest, tol, steps, trace)
+    whole.n_passes += problem.n_passes
+    g = _carried(problem, state, whole, levels[reached - 1])
+    return _walk(whole, g, levels[reached:] or levels[-1:], tol, steps, trace)
 
 
 def _carried(coarse, state, fine, eps):

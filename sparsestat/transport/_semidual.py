@@ -26,7 +26,7 @@ __all__ = ["NOTHING", "SemiDual", "State"]
 NOTHING = 2.0  # a threshold that stores no entries
 _LOOSEST = 3e-3  # coarsest threshold tried before the entries are given up
 _LOOSEST_OF_A_PLAN = 0.03
-_LEAST_DEPTH = 6  # at least 64 groups of columns
+_FINEST_GROUPS, _COARSEST_GROUPS = 0.1, 2.0  # strengths moved within a group
 _MAX_ENTRIES = 12_000_000
 _MAX_ENTRIES_LAZY = 3_000_000  # where the costs themselves are not in memory
 _MAX_PLAN_LAZY = 8_000_000
@@ -78,7 +78,8 @@ class SemiDual:
         most = _MAX_ENTRIES if matrix else _MAX_PLAN_LAZY
         self.max_plan = min(most, self.n * self.m)
         self._least_tau = {}  # by strength: below it the entries did not fit
-        self._depths = {}  # by strength: groups of columns whose entries fit
+        self._moved = {}  # by strength: how large groups of columns must be to fit
+        self._groups = {}
         self.n_passes = 0
 
     def set_precision(self, relative):
@@ -86,18 +87,19 @@ class SemiDual:
         self.precision = max(float(relative), 8e-17)
         self.cut = float(np.log(max(self.n, self.m)) - np.log(self.precision))
 
-    def evaluate(self, g, eps, tau=NOTHING, *, plan=False):
+    def evaluate(self, g, eps, tau=NOTHING, *, plan=False, masses=None):
         """Visit all rows at g; entries above tau are kept if they fit.
 
         If not, columns are grouped, or tau is raised; for a plan only the latter.
+        With `masses` the sums are those of a plan with these row sums.
         """
         eps = float(eps)
         tau = max(float(tau), self._least_tau.get(eps, 0.0))
         loosest = _LOOSEST_OF_A_PLAN if plan else _LOOSEST
         most = self.max_plan if plan else self.max_entries
         while True:
-            depth = None if plan else self._depths.get(eps)
-            state, done = self._evaluate(g, eps, tau, most, depth)
+            moved = None if plan else self._moved.get(eps)
+            state, done = self._evaluate(g, eps, tau, most, moved, masses)
             if state is not None:
                 return state
             if plan or not self._group_more(eps, done):
@@ -111,14 +113,22 @@ class SemiDual:
         """
         if not isinstance(self.cost, CellCost):
             return False
-        depth = self._depths.get(eps, len(self.cost.y_depths))
-        depth -= max(1, int(np.ceil(-np.log2(max(done, 1e-3)))))
-        if depth < _LEAST_DEPTH and eps in self._depths:
+        moved = self._moved.get(eps)
+        if moved is None:
+            self._moved[eps] = _FINEST_GROUPS * eps
+            return True
+        if moved >= _COARSEST_GROUPS * eps:
             return False
-        self._depths[eps] = max(depth, _LEAST_DEPTH)
+        # In the plane the entries of a row are as many as its groups.
+        self._moved[eps] = moved * min(max(1.2 / max(done, 0.1), 1.5), 4.0)
         return True
 
-    def _evaluate(self, g, eps, tau, most, depth):
+    def _grouped(self, moved):
+        if moved not in self._groups:
+            self._groups[moved] = read_only(self.cost.groups(moved))
+        return self._groups[moved]
+
+    def _evaluate(self, g, eps, tau, most, moved, masses):
         n, m = self.n, self.m
         g = np.ascontiguousarray(g, dtype=np.float64)
         f, shift, c, stats = np.empty(n), np.empty(n), np.zeros(m), np.zeros(2)
@@ -127,11 +137,11 @@ class SemiDual:
         size = most if lazy else min(most, max(16 * n, 4 * m))
         size = size if storing else 0
         group = None
-        if storing and depth is not None:
-            group = read_only(self.cost.groups(depth))
+        if storing and moved is not None:
+            group = self._grouped(moved)
         indices, weights = np.empty(size, np.int32), np.empty(size)
         ptr, nnz = np.zeros(n + 1, np.int64), 0
-        view = read_only(g)
+        view, a = read_only(g), self.a if masses is None else read_only(masses)
         self.n_passes += 1
         for start, stop, rows in self._parts():
             part, row = slice(start, stop), 0
@@ -139,7 +149,7 @@ class SemiDual:
                 row, nnz = self._rows(
                     rows,
                     row,
-                    (view, self.a[part], self.log_a[part], eps, self.cut),
+                    (view, a[part], self.log_a[part], eps, self.cut),
                     (f[part], shift[part], c, stats),
                     (tau, indices, weights, ptr[start : stop + 1], nnz),
                     group,

@@ -24,7 +24,7 @@ from sparsestat.transport._validation import (
 
 __all__ = ["sinkhorn", "sinkhorn_newton_sparse", "sinkhorn_points"]
 
-_METHODS = ("auto", "sinkhorn", "sns", "proximal", "exact")
+_METHODS = ("auto", "sinkhorn", "sns", "ssns", "proximal", "exact")
 _PLANS = ("auto", "dense", "sparse", False)
 
 
@@ -68,8 +68,10 @@ def sinkhorn(
         Entropic strength in units of the cost. Exactly one of `reg` and `eta`.
     eta : float, default=None
         Its inverse, as some papers write it.
-    method : {"auto", "sns", "sinkhorn", "proximal", "exact"}, default="auto"
-        "auto" is "sns", sparse Newton steps after few sweeps; "sinkhorn" sweeps only;
+    method : {"auto", "sns", "ssns", "sinkhorn", "proximal", "exact"}, default="auto"
+        "auto" is "sns", sparse Newton steps after few sweeps; "ssns" the safe and
+        sparse Newton steps of [2]_ in both potentials, for comparison, which starts at
+        the target strength and is slower; "sinkhorn" sweeps only;
         "proximal" walks along ten strengths that fall like 1/k, which is what exact
         proximal point steps do; "exact" solves the linear program, with ``reg=0``.
     tol : float, default=1e-9
@@ -341,7 +343,7 @@ def sinkhorn_points(
         Entropic strength in units of the cost. Exactly one of `reg` and `eta`.
     eta : float, default=None
         Its inverse.
-    method : {"auto", "sns", "sinkhorn", "proximal", "exact"}, default="auto"
+    method : {"auto", "sns", "ssns", "sinkhorn", "proximal", "exact"}, default="auto"
         As in :func:`sinkhorn`.
     tol : float, default=1e-9
         Stop when the L1 error of the marginals is at most `tol` times the total mass.

@@ -131,11 +131,51 @@ def _newton_step(state, rows, a, eps, error):
     return step / root
 
 
+def _strength_of(perplexity, C, a):
+    """Bisect for the strength at which rows have a wanted perplexity."""
+    cost, open_arcs = MatrixCost(C), np.isfinite(C)
+    most = float(np.exp(a @ np.log(open_arcs.sum(axis=1))))
+    wanted = check_number(perplexity, "perplexity", low=1.0)
+    if not wanted < most:
+        raise ValueError(
+            f"perplexity must be below the number of open arcs a row, {most:.6g}, got "
+            f"{wanted:g}."
+        )
+    finite = np.where(open_arcs, C, 0.0)
+    log_a = np.log(a)
+
+    def found(eps):
+        f = solve_symmetric(cost, a, eps, 1e-6, 200).f
+        exponent = (f[:, None] + f - C) / eps
+        P = np.exp(np.minimum(exponent, 0.0))
+        log_P = (f[:, None] + f - finite) / eps
+        return float(np.exp(a @ log_a - (P * log_P).sum()))
+
+    middle = float(np.ptp(C[open_arcs])) or 1.0
+    low = high = middle
+    for _ in range(60):
+        if found(low) <= wanted:
+            break
+        low, high = low / 4.0, low
+    for _ in range(60):
+        if found(high) >= wanted:
+            break
+        low, high = high, high * 4.0
+    for _ in range(60):
+        middle = np.sqrt(low * high)
+        value = found(middle)
+        if abs(value / wanted - 1.0) < 5e-4:
+            break
+        low, high = (middle, high) if value < wanted else (low, middle)
+    return float(middle)
+
+
 def doubly_stochastic(
     C,
     a=None,
     *,
     reg=None,
+    perplexity=None,
     zero_diagonal=False,
     kind="cost",
     tol=1e-9,
@@ -158,8 +198,12 @@ def doubly_stochastic(
     a : array-like of shape (n,), default=None
         Positive row sums; None means 1 each.
     reg : float, default=None
-        Entropic strength in units of the cost; needed for costs. A kernel is taken as
-        it is.
+        Entropic strength in units of the cost. Costs need exactly one of `reg` and
+        `perplexity`; a kernel is taken as it is.
+    perplexity : float, default=None
+        Find the strength at which a row has this many neighbours: the exponential of
+        the rows' mean entropy, weighted by `a`, to a relative 1e-3. Above 1 and below
+        the number of rows (of others, if the diagonal is forbidden).
     zero_diagonal : bool, default=False
         Forbid the diagonal; needs n >= 3.
     kind : {"cost", "kernel"}, default="cost"
@@ -222,17 +266,22 @@ def doubly_stochastic(
             raise ValueError("C must be symmetric. Average it with its transpose.")
         C = 0.5 * (C + C.T)
     if kind == "kernel":
-        if reg is not None:
-            raise ValueError("reg applies to costs; leave it out with kind='kernel'.")
+        if reg is not None or perplexity is not None:
+            raise ValueError(
+                "reg and perplexity apply to costs; leave them out with kind='kernel'."
+            )
         if (C < 0).any() or not np.isfinite(C).all():
             raise ValueError("A kernel must be finite and non-negative.")
         with np.errstate(divide="ignore"):
             C = -np.log(C)
         eps = 1.0
     else:
-        if reg is None:
-            raise ValueError("reg is required for costs: the entropic strength.")
-        eps = check_number(reg, "reg")
+        if (reg is None) == (perplexity is None):
+            raise ValueError(
+                "Exactly one of reg and perplexity is required for costs, got "
+                f"reg={reg!r} and perplexity={perplexity!r}."
+            )
+        eps = None if reg is None else check_number(reg, "reg")
     tol = check_number(tol, "tol")
     max_iter = check_number(max_iter, "max_iter", integer=True)
     if zero_diagonal:
@@ -249,6 +298,8 @@ def doubly_stochastic(
             "cannot be met."
         )
     total = a.sum()
+    if eps is None:
+        eps = _strength_of(perplexity, C, a / total)
     solution = solve_symmetric(MatrixCost(C), a / total, eps, tol, max_iter)
     f = solution.f + 0.5 * eps * np.log(total)
     # Adding f_i and f_j commutes, so that both triangles get the same bits.

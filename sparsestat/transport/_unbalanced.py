@@ -10,10 +10,15 @@ Transport", 2019.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
+from sparsestat._utils.validation import read_only
+from sparsestat.transport import _kernels
 from sparsestat.transport._costs import MatrixCost
+from sparsestat.transport._newton import levels_to
 from sparsestat.transport._result import OTResult, dense_plan
 from sparsestat.transport._semidual import SemiDual
 from sparsestat.transport._validation import (
@@ -25,6 +30,11 @@ from sparsestat.transport._validation import (
 )
 
 __all__ = ["sinkhorn_unbalanced", "solve_unbalanced"]
+
+_SWEEPS_FIRST = 8
+_FEW = 60  # iterations after which the target is approached from larger strengths
+_LEVEL_ERROR = 1e-2
+_SLOW = 0.3  # share of the error left after three sweeps from which steps are tried
 
 
 def sinkhorn_unbalanced(
@@ -38,6 +48,7 @@ def sinkhorn_unbalanced(
     reg_mode="absolute",
     tol=1e-9,
     max_iter=10_000,
+    warm_start=None,
     return_plan=True,
 ):
     r"""Solve entropic transport between masses that need not agree.
@@ -48,7 +59,8 @@ def sinkhorn_unbalanced(
 
     with :math:`\mathrm{KL}(p | q) = \sum p \log(p/q) - p + q`. Each sweep is followed
     by the best shift of a constant between the potentials, without which large
-    :math:`\rho` would converge at the rate :math:`1 - \varepsilon/\rho`.
+    :math:`\rho` would converge at the rate :math:`1 - \varepsilon/\rho`; where sweeps
+    are slow nevertheless, Newton steps on the sparse Hessian of the semi-dual follow.
 
     Parameters
     ----------
@@ -71,7 +83,9 @@ def sinkhorn_unbalanced(
         Stop when the plan's marginals differ from those that the potentials call for
         by at most `tol` in L1 norm, relative to the plan's mass.
     max_iter : int, default=10000
-        Largest number of sweeps.
+        Largest number of sweeps and Newton steps.
+    warm_start : OTResult or tuple of ndarray, default=None
+        Potentials to start from, as in ``OTResult.potentials``.
     return_plan : bool, default=True
         Whether to form the dense plan.
 
@@ -121,6 +135,7 @@ def sinkhorn_unbalanced(
         check_prices(reg_m),
         tol=check_number(tol, "tol"),
         max_iter=check_number(max_iter, "max_iter", integer=True),
+        warm_start=warm_start,
         return_plan=return_plan,
     )
 
@@ -135,7 +150,9 @@ def check_prices(reg_m):
     return float(pair[0]), float(pair[1])
 
 
-def solve_unbalanced(cost, a, b, eps, prices, *, tol, max_iter, return_plan=True):
+def solve_unbalanced(
+    cost, a, b, eps, prices, *, tol, max_iter, warm_start=None, return_plan=True
+):
     """Solve a problem whose data were checked; return an OTResult."""
     rho_a, rho_b = prices
     if np.isinf(rho_a) and np.isinf(rho_b) and abs(a.sum() - b.sum()) > 1e-6 * a.sum():
@@ -153,12 +170,52 @@ def solve_unbalanced(cost, a, b, eps, prices, *, tol, max_iter, return_plan=True
             )
     left, right = a[rows], b[columns]
     problem = SemiDual(inner, left, right)
-    damp_a = 1.0 if np.isinf(rho_a) else rho_a / (rho_a + eps)
-    damp_b = 1.0 if np.isinf(rho_b) else rho_b / (rho_b + eps)
-    inv_a, inv_b = 1.0 / rho_a, 1.0 / rho_b
-    log_a, log_b = problem.log_a, problem.log_b
-    psi = np.zeros(len(right))
-    n_iter, history = 0, []
+    inverses = (1.0 / rho_a, 1.0 / rho_b)
+    count, start = _Count(), np.zeros(len(right))
+    if warm_start is not None:
+        start = _warm_potential(warm_start, cost.shape, columns)
+    few = min(max_iter, _FEW) if warm_start is None else max_iter
+    phi, psi, error, bound = _level(problem, start, eps, inverses, tol, few, count)
+    if error > bound and few < max_iter:
+        # Walk along decreasing strengths, as balanced transport does.
+        sample = inner.sample()
+        levels = levels_to(eps, (np.median(sample) - sample.min()) / 4.0)
+        psi = start if len(levels) > 1 else psi
+        for level in levels[:-1]:
+            psi = _level(problem, psi, level, inverses, _LEVEL_ERROR, _FEW, count)[1]
+        left_over = max(1, max_iter - count.all)
+        phi, psi, error, bound = _level(
+            problem, psi, eps, inverses, tol, left_over, count
+        )
+    return _result(
+        cost,
+        inner,
+        (a, b, left, right, rows, columns),
+        (phi, psi),
+        eps,
+        prices,
+        (float(error), float(bound), count),
+        problem.n_passes,
+        return_plan,
+    )
+
+
+@dataclass
+class _Count:
+    """Numbers of sweeps and steps in all, and the errors after each."""
+
+    all: int = 0
+    newton: int = 0
+    cg: int = 0
+    history: list = field(default_factory=list)
+
+
+def _level(problem, psi, eps, inverses, tol, max_iter, count):
+    """Sweep and step at one strength; return potentials, error and its bound."""
+    left, right, log_a, log_b = problem.a, problem.b, problem.log_a, problem.log_b
+    inv_a, inv_b = inverses
+    damp_a, damp_b = 1.0 / (1.0 + eps * inv_a), 1.0 / (1.0 + eps * inv_b)
+    errors, steps_from = [], _SWEEPS_FIRST
     while True:
         state = problem.evaluate(psi + eps * log_b, eps)
         balanced = state.f - eps * log_a
@@ -173,25 +230,111 @@ def solve_unbalanced(cost, a, b, eps, prices, *, tol, max_iter, return_plan=True
         error = np.abs(columns_now - right * _exp(-psi * inv_b)).sum()
         error += np.abs(rows_now - left * _exp(-phi * inv_a)).sum()
         error /= max(mass, np.finfo(float).tiny)
-        history.append(("sinkhorn", eps, float(error)))
+        errors.append(error)
+        count.history.append(("sinkhorn", eps, float(error)))
         largest = np.abs(phi).max() + np.abs(psi).max()
         bound = max(tol, 8.0 * np.finfo(float).eps * largest / eps)
-        if error <= bound or n_iter >= max_iter:
-            break
-        n_iter += 1
+        if error <= bound or len(errors) > max_iter:
+            return phi, psi, error, bound
+        count.all += 1
+        if len(errors) >= steps_from and error > _SLOW * errors[-4]:
+            found, steps = _newton_step(problem, psi, eps, inverses, error)
+            count.cg += steps
+            if found is not None:
+                psi, count.newton = found, count.newton + 1
+                continue
+            steps_from = len(errors) + 20  # no step was good: sweep on for a while
         psi = -damp_b * lse
         shift = _best_shift(phi, psi, left, right, inv_a, inv_b)
         psi = psi - shift  # phi is recomputed from psi
-    return _result(
-        cost,
-        inner,
-        (a, b, left, right, rows, columns),
-        (phi, psi),
-        eps,
-        prices,
-        (float(error), float(bound), n_iter, history, problem.n_passes),
-        return_plan,
+
+
+def _warm_potential(warm_start, shape, columns):
+    phi, psi = getattr(warm_start, "potentials", warm_start)
+    psi = np.asarray(psi, dtype=np.float64)
+    if psi.shape != (shape[1],) or not np.isfinite(psi).all():
+        raise ValueError(
+            "warm_start must be a pair of finite potentials with one entry a row and "
+            f"one a column, or an OTResult; got shapes {np.shape(phi)} and {psi.shape}."
+        )
+    return psi[columns].copy()
+
+
+def _semidual(problem, psi, eps, inverses):
+    """Return the dual maximised over phi, its row sums, and phi."""
+    inv_a, inv_b = inverses
+    state = problem.evaluate(psi + eps * problem.log_b, eps)
+    balanced = state.f - eps * problem.log_a
+    phi = balanced / (1.0 + eps * inv_a)
+    rows = problem.a * _exp((phi - balanced) / eps)
+    value = _penalty(problem.a, phi, inv_a) + _penalty(problem.b, psi, inv_b)
+    return value - eps * rows.sum(), rows
+
+
+def _penalty(mass, potential, inv):
+    if inv == 0:
+        return mass @ potential
+    return -(mass @ np.expm1(np.clip(-potential * inv, -745, 700))) / inv
+
+
+def _newton_step(problem, psi, eps, inverses, error):
+    """Return psi after an accepted Newton step or None, and the number of CG steps.
+
+    With phi eliminated the negative Hessian times eps is
+
+    diag(c + eps b exp(-psi/rho_b)/rho_b) - P' diag(kappa / r) P,
+    kappa = 1 / (1 + eps/rho_a),
+
+    which is a Laplacian whose rows lose the share 1 - kappa of their mass.
+    """
+    inv_a, inv_b = inverses
+    kappa = 1.0 / (1.0 + eps * inv_a)
+    value, rows = _semidual(problem, psi, eps, inverses)
+    if not (rows > 0).all():
+        return None, 0
+    state = problem.evaluate(psi + eps * problem.log_b, eps, 1e-14, masses=rows)
+    if state.indices is None or state.group is not None:
+        return None, 0
+    wanted = problem.b * _exp(-psi * inv_b)
+    rhs = eps * (wanted - state.c)
+    tau = max(min(1e-4, 1e-3 * error), state.tau)
+    indices, weights, ptr, rest, dropped = _kernels.select_entries(
+        state.indices, state.weights, state.ptr, rows, problem.m, tau
     )
+    weights *= kappa
+    rest = 1.0 - kappa * (1.0 - rest)
+    dropped += eps * inv_b * wanted
+    scaled = rows / kappa
+    diagonal = _kernels.split_entries(indices, weights, ptr, scaled, rest, dropped)
+    step, n_cg = _kernels.conjugate_gradient(
+        indices,
+        weights,
+        ptr,
+        read_only(scaled),
+        rest,
+        dropped,
+        np.maximum(diagonal, 1e-300),
+        1e-6 * min(error, 1.0) * rows.sum() / problem.m,
+        rhs,
+        min(0.05, error),
+        2000,
+    )
+    slope = (wanted - state.c) @ step
+    if not (slope > 0 and np.isfinite(step).all()):
+        return None, n_cg
+    residual = np.abs(rhs).sum()
+    for t in (1.0, 0.5, 0.25, 0.1):
+        trial = psi + t * step
+        found, trial_rows = _semidual(problem, trial, eps, inverses)
+        if found >= value + 1e-4 * t * slope:
+            return trial, n_cg
+        if t == 1.0:  # flat to rounding: the gradient still tells
+            g = trial + eps * problem.log_b
+            c = problem.evaluate(g, eps, masses=trial_rows).c
+            now = eps * np.abs(problem.b * _exp(-trial * inv_b) - c).sum()
+            if now < 0.5 * residual:
+                return trial, n_cg
+    return None, n_cg
 
 
 def _exp(x):
@@ -222,10 +365,10 @@ def _price(marginal, mass, rho, potential, inv):
     return primal, -rho * (mass @ np.expm1(np.clip(-potential * inv, -745, 700)))
 
 
-def _result(cost, inner, data, potentials, eps, prices, measured, return_plan):
+def _result(cost, inner, data, potentials, eps, prices, measured, passes, return_plan):
     a, b, left, right, rows, columns = data
     phi, psi = potentials
-    error, bound, n_iter, history, n_passes = measured
+    error, bound, count = measured
     P = dense_plan(inner, left, right, phi, psi, eps).astype(np.float64)
     exponent = phi[:, None] + psi[None, :]
     value = 0.0
@@ -273,9 +416,14 @@ def _result(cost, inner, data, potentials, eps, prices, measured, return_plan):
         marginal_error=error,
         potentials=(full_phi, full_psi),
         plan=plan,
-        n_iter={"sinkhorn": n_iter, "passes": n_passes},
+        n_iter={
+            "sinkhorn": count.all - count.newton,
+            "newton": count.newton,
+            "cg": count.cg,
+            "passes": passes,
+        },
         converged=certificate.satisfied,
         reg=float(eps),
         certificate=certificate,
-        history=history,
+        history=count.history,
     )

@@ -31,9 +31,11 @@ def domains():
     [
         OptimalTransport(method="sinkhorn", reg=0.5),
         OptimalTransport(reg_m=1.0),
+        OptimalTransport(method="exact"),
+        OptimalTransport(method="ssns", reg=0.5, n_neighbors=3),
         DoublyStochasticAffinity(affinity="euclidean"),
     ],
-    ids=["sinkhorn", "unbalanced", "affinity"],
+    ids=["sinkhorn", "unbalanced", "exact", "neighbours", "affinity"],
 )
 def test_scikit_learn_checks_hold_for_other_settings(estimator):
     check_estimator(estimator)
@@ -130,3 +132,36 @@ def test_affinity_separates_clusters_and_takes_costs():
     np.testing.assert_allclose(other.affinity_matrix_, G, atol=1e-8)
     with pytest.raises(ValueError, match="square"):
         DoublyStochasticAffinity(affinity="precomputed").fit(X)
+
+
+@pytest.mark.parametrize("n_neighbors", [None, 1, 4])
+def test_exact_plan_maps_by_neighbours(domains, n_neighbors):
+    X, _, Xt, _ = domains
+    ws = np.random.default_rng(0).random(120)
+    ws[5] = 0.0
+    model = OptimalTransport(method="exact", n_neighbors=n_neighbors)
+    model.fit(X, Xt=Xt, sample_weight_s=ws)
+    C = ((X[:, None] - Xt) ** 2).sum(axis=-1)
+    exact = sinkhorn(C, ws / ws.sum(), method="exact")
+    assert model.value_ == pytest.approx(exact.value, rel=1e-9) and model.reg_ == 0
+    P, seen = model.coupling_, ws > 0
+    expected = (P @ Xt)[seen] / P.sum(axis=1)[seen, None]
+    np.testing.assert_allclose(model.transform(X)[seen], expected, atol=1e-9)
+    back = (P.T @ X) / P.sum(axis=0)[:, None]
+    np.testing.assert_allclose(model.inverse_transform(Xt), back, atol=1e-9)
+    near = X[seen] + 1e-7
+    moved = model.transform(near) - near
+    np.testing.assert_allclose(moved, expected - X[seen], atol=1e-4)
+    assert model.score(X) <= 0
+    with pytest.raises(ValueError, match="takes no reg_m"):
+        OptimalTransport(method="exact", reg_m=1.0).fit(X, Xt=Xt)
+
+
+def test_affinity_of_a_given_perplexity():
+    X = np.random.default_rng(0).random((50, 3))
+    model = DoublyStochasticAffinity(perplexity=8.0).fit(X)
+    G = model.affinity_matrix_
+    entropy = -(G[G > 0] * np.log(G[G > 0])).sum() / 50
+    assert np.exp(entropy) == pytest.approx(8.0, rel=1e-3)
+    direct = DoublyStochasticAffinity(reg=model.reg_, reg_mode="absolute").fit(X)
+    np.testing.assert_allclose(direct.affinity_matrix_, G, atol=1e-12)

@@ -196,6 +196,25 @@ def test_unbalanced_plan_is_the_minimiser(prices):
     assert result.certificate.satisfied
 
 
+@pytest.mark.parametrize("prices", [(1.0, 1.0), (np.inf, 0.5), (20.0, 2.0)])
+@pytest.mark.parametrize("shape", [(40, 30), (30, 40)])
+def test_unbalanced_newton_steps_reach_the_fixed_point(shape, prices):
+    C, (a, b) = np.random.default_rng(2).random(shape), masses(*shape)
+    b, eps = 1.5 * b, 2e-3
+    result = sinkhorn_unbalanced(C, a, b, reg=eps, reg_m=prices, tol=1e-11)
+    assert result.n_iter["newton"] > 0 and result.converged
+    phi, psi = result.potentials
+    r, c = result.plan.sum(axis=1), result.plan.sum(axis=0)
+    np.testing.assert_allclose(r, a * np.exp(-phi / prices[0]), atol=1e-10)
+    np.testing.assert_allclose(c, b * np.exp(-psi / prices[1]), atol=1e-10)
+    assert result.value_entropic == pytest.approx(result.dual_value, rel=1e-9)
+    again = sinkhorn_unbalanced(
+        C, a, b, reg=eps, reg_m=prices, tol=1e-10, warm_start=result
+    )
+    assert sum(again.n_iter[k] for k in ("sinkhorn", "newton")) <= 2
+    np.testing.assert_allclose(again.plan, result.plan, atol=1e-9)
+
+
 def test_unbalanced_edges_and_bad_input():
     C = np.random.default_rng(0).random((4, 4))
     a = np.array([0.5, 0.0, 0.5, 0.0])
@@ -205,6 +224,8 @@ def test_unbalanced_edges_and_bad_input():
         sinkhorn_unbalanced(C, a, np.ones(4), reg=0.1, reg_m=np.inf)
     with pytest.raises(ValueError, match="reg_m must be positive"):
         sinkhorn_unbalanced(C, reg=0.1, reg_m=-1.0)
+    with pytest.raises(ValueError, match="warm_start must be a pair"):
+        sinkhorn_unbalanced(C, reg=0.1, warm_start=([0.0], [0.0]))
     with pytest.raises(ValueError, match="one number or two"):
         sinkhorn_unbalanced(C, reg=0.1, reg_m=(1.0, 2.0, 3.0))
 
@@ -229,6 +250,23 @@ def test_scaling_is_doubly_stochastic_and_symmetric_to_the_bit(reg, zero_diagona
         np.testing.assert_allclose(G, rebuilt, rtol=1e-10)
 
 
+@pytest.mark.parametrize("zero_diagonal", [False, True])
+@pytest.mark.parametrize("perplexity", [2.5, 15.0])
+def test_perplexity_is_met(perplexity, zero_diagonal):
+    X = np.random.default_rng(1).random((60, 2))
+    C = ((X[:, None] - X) ** 2).sum(axis=-1)
+    G, _, certificate = doubly_stochastic(
+        C, perplexity=perplexity, zero_diagonal=zero_diagonal
+    )
+    some = G > 0
+    entropy = -(G[some] * np.log(G[some])).sum() / 60
+    assert np.exp(entropy) == pytest.approx(perplexity, rel=1e-3)
+    given = doubly_stochastic(
+        C, reg=certificate.details["reg"], zero_diagonal=zero_diagonal
+    )[0]
+    np.testing.assert_array_equal(given, G)
+
+
 def test_kernel_and_given_sums():
     rng = np.random.default_rng(0)
     K = rng.random((20, 20))
@@ -248,7 +286,13 @@ def test_kernel_and_given_sums():
         ({"C": np.ones((2, 3)), "reg": 1.0}, "must be square"),
         ({"C": np.array([[0.0, 1.0], [2.0, 0.0]]), "reg": 1.0}, "must be symmetric"),
         ({"C": np.ones((2, 2)), "reg": 1.0, "zero_diagonal": True}, "at least 3"),
-        ({"C": np.ones((2, 2))}, "reg is required"),
+        ({"C": np.ones((2, 2))}, "Exactly one of reg and perplexity"),
+        ({"C": np.ones((2, 2)), "perplexity": 3.0}, "below the number of open arcs"),
+        ({"C": np.ones((2, 2)), "perplexity": 0.5}, "perplexity must be"),
+        (
+            {"C": np.ones((2, 2)), "kind": "kernel", "perplexity": 1.5},
+            "leave them out",
+        ),
         ({"C": -np.ones((2, 2)), "kind": "kernel"}, "finite and non-negative"),
         ({"C": np.zeros((2, 2)), "kind": "kernel"}, "no positive entry"),
         ({"C": np.ones((2, 2)), "reg": 1.0, "a": [1.0, 0.0]}, "a must be positive"),
