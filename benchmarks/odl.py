@@ -146,10 +146,11 @@ def run(quick=False):
         "Processor seconds of one fit, one thread, median over seeds. Seeds 100 and "
         "up, which no default was chosen on. MiniBatchDictionaryLearning: one epoch, "
         "early stopping off, coordinate descent, at most 5 seeds.",
-        "Online methods see every sample once (or twice), in 200 steps a pass; batch methods and FastICA "
-        "visit all samples many times. With the published step sizes 200 steps are "
-        "too few for 50 atoms and more. Compare the error with that of FastICA and the "
-        "batch methods in every row: where theirs is smaller, they win.",
+        "Online methods see every sample once (or twice), in 200 steps a pass; batch "
+        "methods and FastICA visit all samples many times. With the published step "
+        "sizes 200 steps are too few for 50 atoms and more. Compare the error with "
+        "that of FastICA and the batch methods in every row: where theirs is smaller, "
+        "they win.",
     ]
     if not quick:
         notes.append(
