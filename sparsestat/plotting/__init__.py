@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.plotting._certificates import CertificateDisplay
+from sparsestat.plotting._cluster import ClusterDisplay
 from sparsestat.plotting._convergence import ConvergenceDisplay
 from sparsestat.plotting._dictionary import DictionaryDisplay
 from sparsestat.plotting._embedding import EmbeddingDisplay
@@ -12,6 +13,7 @@ from sparsestat.plotting._transport import TransportPlanDisplay
 
 __all__ = [
     "CertificateDisplay",
+    "ClusterDisplay",
     "ConvergenceDisplay",
     "DictionaryDisplay",
     "EmbeddingDisplay",
