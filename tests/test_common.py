@@ -37,7 +37,7 @@ PRESETS = {
     "SparseHuberRegressorCV": [{"alphas": 8, "cv": 3}],
     "SparseLogisticRegression": [
         {},
-        {"penalty": "mcp", "alpha": 0.05},
+        {"penalty": "mcp", "alpha": 0.1},
         {"penalty": "group", "groups": 2},
         {"row_sparse": True, "warm_start": True},
     ],
@@ -62,6 +62,13 @@ PRESETS = {
         {"method": "fast"},
         {"method": "cofem", "max_iter": 30, "random_state": 0},
     ],
+    "OnlineOrthogonalDictionary": [{}, {"schedule": "adaptive"}],
+    "RobustPCA": [
+        {},
+        {"n_components": 1, "method": "altproj"},
+        {"n_components": 1, "method": "godec"},
+    ],
+    "SemiNMF": [{}, {"n_components": 2, "feature_density": 0.5, "debias": True}],
     "SupervisedDictionaryLearning": [
         {"n_components": 2},
         {"n_components": 2, "mode": "feature"},
