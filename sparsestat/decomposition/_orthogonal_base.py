@@ -41,7 +41,7 @@ class OrthogonalTransformer(
     """Validation, exact codes and their inverse, shared by both dictionaries."""
 
     def _validate_samples(self, X, *, reset):
-        if self.allow_complex and np.iscomplexobj(X):
+        if self.allow_complex and _holds_complex(X):
             if not (reset or np.iscomplexobj(self.components_)):
                 raise ValueError(
                     "X is complex, but the model was fitted to real data. Fit it to "
@@ -194,6 +194,12 @@ class OrthogonalTransformer(
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _holds_complex(X):
+    if isinstance(X, list | tuple):
+        return np.iscomplexobj(X)
+    return getattr(getattr(X, "dtype", None), "kind", None) == "c"
 
 
 def mean_of(X, weights):

@@ -63,8 +63,9 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         Step sizes: ``4 / (t+1)^(1/2)`` and ``2 / (t+2)^(3/4)``, or ``4 / (t+8)^(2/3)``
         and ``2 / (t+8)``, all cut at 1, as published. ``"adaptive"`` takes full steps,
         ``gamma = 1``, along gradients averaged over a memory that grows while the
-        objective does not; it needs fewer samples, above all with many features, but
-        nothing is proved of it.
+        objective does not; on data of the model it needs fewer samples, above all with
+        many features, but nothing is proved of it, and in many passes over other data
+        the published sizes may get farther.
     project_every : int, default=0
         Replace A by its polar factor after this many steps; 0 does so only for
         the answer, and halves the work.

@@ -28,7 +28,7 @@ def corrupted(shape, rank, share, rng):
 @pytest.mark.parametrize("hidden", [0.0, 0.2])
 def test_convex_method_agrees_with_cvxpy(hidden, rng):
     cp = pytest.importorskip("cvxpy")
-    X = rng.standard_normal((20, 15))
+    X = rng.standard_normal((20, 20))
     mask = rng.random(X.shape) >= hidden
     lam = 0.3
     model = RobustPCA(lam=lam, tol=1e-6, max_iter=5000).fit(
