@@ -65,7 +65,6 @@ def _hidden(digits, seed=0, n=N_LABELED):
 def _peers(X, digits):
     graphs = {
         "ours, 7 neighbors": GraphLabelPropagation(),
-        "scikit-learn LabelPropagation, rbf": LabelPropagation(gamma=0.01),
         "scikit-learn LabelPropagation, knn": LabelPropagation(
             kernel="knn", max_iter=5000
         ),
