@@ -112,12 +112,13 @@ def conjugate_gradients(apply, B, X, diagonal, tol, max_iter):
     """Solve ``apply(X) = B`` for all columns; return X and whether all are solved.
 
     Preconditioned by `diagonal`. A column leaves the iteration once its residual is
-    below `tol` times its right-hand side, both in the norm of the preconditioner:
-    variances span many orders of magnitude, and in the plain norm the largest alone
-    would count. All arrays are (n, k) and X is overwritten.
+    below `tol` (one number, or one for each column) times its right-hand side, both
+    in the norm of the preconditioner: variances span many orders of magnitude, and in
+    the plain norm the largest alone would count. All arrays are (n, k) and X is
+    overwritten.
     """
     inverse = (1.0 / diagonal)[:, None]
-    goal = tol**2 * _inner(B, inverse * B)
+    goal = np.asarray(tol) ** 2 * _inner(B, inverse * B)
     R = B - apply(X) if X.any() else B.copy(order="F")
     Z = inverse * R
     rho = _inner(R, Z)
@@ -152,9 +153,7 @@ def _inner(A, B):
 def posterior_variances(H, gamma, squares, s2, rng, n_probes, *, tol=1e-4):
     """Estimate the posterior variances for given prior variances.
 
-    `squares` are the squared norms of the columns. Of ``Sigma / gamma``, which is
-    the diagonal of ``(I + G)^-1``, the probes see the entries without the spread of
-    gamma.
+    `squares` are the squared norms of the columns.
     """
     root = np.sqrt(gamma)[:, None]
     P = _probes(rng, len(gamma), n_probes).astype(H.dtype)
@@ -163,9 +162,9 @@ def posterior_variances(H, gamma, squares, s2, rng, n_probes, *, tol=1e-4):
         return Z + root * H.adjoint(H.forward(root * Z)) / s2
 
     X, _ = conjugate_gradients(
-        apply, P, np.zeros_like(P), 1.0 + gamma * squares / s2, tol, 400
+        apply, root * P, np.zeros_like(P), 1.0 + gamma * squares / s2, tol, 400
     )
-    return gamma * np.clip((P.real * X.real).mean(axis=1), 0.0, 1.0)
+    return np.clip((P.real * (root * X).real).mean(axis=1), 0.0, gamma)
 
 
 def _relative(new, old):
@@ -218,6 +217,9 @@ def maximize_evidence_cofem(
     change, converged, cg_failed, history = np.inf, False, False, []
     dof = 0.0
     variances = gamma.copy()
+    # The mean starts close to its solution, and its change is what stops the fit.
+    tols = np.full(n_targets + n_probes, cg_tol)
+    tols[:n_targets] *= 0.1
     n_iter = 0
     for _ in range(max_iter):
         n_iter += 1
@@ -234,7 +236,7 @@ def maximize_evidence_cofem(
             return out
 
         X, solved = conjugate_gradients(
-            apply, B, X, 1.0 + gamma * squares / s2, cg_tol, cg_max_iter
+            apply, B, X, 1.0 + gamma * squares / s2, tols, cg_max_iter
         )
         cg_failed |= not solved
         new_mean = root * X[:, :n_targets]
@@ -251,7 +253,7 @@ def maximize_evidence_cofem(
             new_s2 = max((error + s2 * dof) / total, noise_floor)
         # The variances are noisy, and the mean alone may rest while they move.
         change = _relative(new_mean, mean)
-        change = max(change, 0.01 * _relative(new * squares, gamma * squares))
+        change = max(change, 0.1 * _relative(new * squares, gamma * squares))
         history.append(change)
         mean = new_mean
         stop = step(change) if step is not None else False

@@ -215,6 +215,57 @@ def variance_step(method, gamma, gqq, gs):
     return gamma * (np.sqrt(ratio) if method == "mm" else ratio)
 
 
+class _Extrapolation:
+    """Squared extrapolation of logarithms, taken back when the cost rises.
+
+    Two updates in a row, from a over b to c, suggest a point e further along. Its
+    cost comes with the E-step that the next update needs anyway; if it is not below
+    that of b, the iteration goes on from c.
+    """
+
+    def __init__(self, active, noise_floor):
+        self.active, self.floor = active, noise_floor
+        self.first = self.fallback = None
+        self.longest = 4.0
+
+    def refuses(self, cost):
+        return self.fallback is not None and not cost <= self.cost
+
+    def retreat(self):
+        self.longest = max(0.5 * self.longest, 2.0)
+        point, self.fallback, self.first = self.fallback, None, None
+        return point
+
+    def propose(self, gamma, s2, new, new_s2, cost):
+        """Return the next point to evaluate."""
+        if not self.active:
+            return new, new_s2
+        if self.fallback is not None:  # e was accepted, and is the next a
+            self.longest = min(1.5 * self.longest, 64.0)
+            self.fallback = self.first = None
+        if self.first is None:
+            self.first = gamma, s2
+            return new, new_s2
+        a = np.log(np.append(*self.first))
+        b, c = np.log(np.append(gamma, s2)), np.log(np.append(new, new_s2))
+        r, v = b - a, (c - b) - (b - a)
+        length = np.linalg.norm(r) / max(np.linalg.norm(v), 1e-300)
+        length = min(max(length, 1.0), self.longest)
+        e = a + 2.0 * length * r + length**2 * v
+        # No coordinate goes further than the longest step of its own.
+        e = np.clip(e, c - 2.0 * self.longest, c + 2.0)
+        e = np.exp(e)
+        self.fallback, self.cost = (new, new_s2), cost
+        return e[:-1], max(e[-1], self.floor)
+
+    def cut(self, keep):
+        """Follow the columns that were dropped."""
+        for name in ("first", "fallback"):
+            point = getattr(self, name)
+            if point is not None:
+                setattr(self, name, (point[0][keep], point[1]))
+
+
 def maximize_evidence(
     H,
     Y,
@@ -228,6 +279,7 @@ def maximize_evidence(
     max_iter,
     tol,
     prune_tol,
+    accelerate=False,
     compute_score=False,
     step=None,
 ):
@@ -251,6 +303,8 @@ def maximize_evidence(
         Observations for each target that the noise step counts.
     max_iter, tol, prune_tol
         Stopping and pruning, relative to the norm and to the largest variance.
+    accelerate : bool, default=False
+        Extrapolate logarithms of variances (SQUAREM), with the cost as safeguard.
     compute_score : bool, default=False
         Keep the cost at each iteration.
     step : callable, default=None
@@ -264,9 +318,9 @@ def maximize_evidence(
     gamma = np.full(n, float(gamma_init)) if np.ndim(gamma_init) == 0 else gamma_init
     gamma = np.array(gamma, dtype=float)
     index = np.arange(n)
-    rest = 0.0
-    H, Y, rest = _shrink(H, Y, rest)
+    H, Y, rest = _shrink(H, Y, 0.0)
     buffer = np.empty_like(H, order="F")
+    leap = _Extrapolation(accelerate, noise_floor)
     scores, change, converged = [], np.inf, False
     n_iter = 0
     while True:
@@ -278,29 +332,34 @@ def maximize_evidence(
             dof = 0.0
             break
         found = posterior(H, Y, gamma, s2, buffer=buffer)
-        if compute_score:
-            missing = total - H.shape[0]
-            scores.append(found.logdet + missing * np.log(s2) + found.quad + rest / s2)
-        dof = found.dof
-        new = variance_step(method, gamma, found.gqq, found.gs)
-        new_s2 = s2
-        if learn:
-            new_s2 = _noise_step(method, found, rest, s2, total, noise_floor)
-        size = np.linalg.norm(gamma)
-        change = float(np.linalg.norm(new - gamma) / size)
-        if learn:
-            change = max(change, abs(new_s2 - s2) / max(s2, new_s2))
         n_iter += 1
-        stop = step(change) if step is not None else False
-        if change <= tol:
-            converged = True
-            break
-        if stop or n_iter > max_iter:
-            break
-        gamma, s2 = new, new_s2
+        missing = total - H.shape[0]
+        cost = found.logdet + missing * np.log(s2) + found.quad + rest / s2
+        if leap.refuses(cost):
+            gamma, s2 = leap.retreat()
+        else:
+            if compute_score:
+                scores.append(cost)
+            dof = found.dof
+            new = variance_step(method, gamma, found.gqq, found.gs)
+            new_s2 = s2
+            if learn:
+                new_s2 = _noise_step(method, found, rest, s2, total, noise_floor)
+            size = np.linalg.norm(gamma)
+            change = float(np.linalg.norm(new - gamma) / size)
+            if learn:
+                change = max(change, abs(new_s2 - s2) / max(s2, new_s2))
+            stop = step(change) if step is not None else False
+            if change <= tol:
+                converged = True
+                break
+            if stop or n_iter > max_iter:
+                break
+            gamma, s2 = leap.propose(gamma, s2, new, new_s2, cost)
         keep = (gamma >= prune_tol * gamma.max()) & (gamma > GAMMA_FLOOR)
         if not keep.all():
             gamma, index = gamma[keep], index[keep]
+            leap.cut(keep)
             # Compact in place: the memory of H is our own.
             kept = np.flatnonzero(keep)
             H[:, : len(kept)] = H[:, kept]

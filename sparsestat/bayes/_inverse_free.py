@@ -113,7 +113,10 @@ def solve_inverse_free(
         error = float(square(Y - new_fit).sum())
         step_z = new - z
         curvature = float((T[:, None] * square(step_z)).sum())
-        if float(square(new_fit - fit_z).sum()) > curvature * (1.0 + 1e-10):
+        seen = float(square(new_fit - fit_z).sum())
+        # Differences of nearly equal fits carry the rounding errors of both.
+        rounding = 1e-20 * float(square(new_fit).sum())
+        if seen > curvature * (1.0 + 1e-6) + rounding:
             T = 2.0 * T  # it was no majorizer: take the step again
             z, fit_z = mean, fit
             momentum = 1.0

@@ -28,6 +28,7 @@ __all__ = [
 _CODES = {"am": kernels.AM, "svd": kernels.SVD, "mm": kernels.MM}
 _NO_COUPLING = np.empty((0, 0))
 MAX_RISES = 5
+_SPREAD = 2.0  # standard deviation of the logarithms of random starts
 
 
 def mode_product(X, factors):
@@ -258,7 +259,9 @@ def starts(problem, n_init, rng):
     out = []
     for k in range(n_init):
         parts = [
-            np.ones(H.shape[1]) if k == 0 else np.exp(rng.standard_normal(H.shape[1]))
+            np.ones(H.shape[1])
+            if k == 0
+            else np.exp(_SPREAD * rng.standard_normal(H.shape[1]))
             for H in problem.factors
         ]
         parts[-1] = parts[-1] / n_all

@@ -34,6 +34,7 @@ from sparsestat.bayes._sbl import warn_if_collapsed
 __all__ = ["BaseKroneckerSBL", "KroneckerSBL"]
 
 _PRUNE = {"am": 1e-6, "mm": 1e-4, "svd": 1e-4}
+_HIGH = 1e3  # svd ends in bad minima less often from large variances
 _SWEEPS = {"am": 20, "mm": 3, "svd": 1}
 
 
@@ -187,13 +188,14 @@ class BaseKroneckerSBL(CallbackSupportMixin, SparsestatEstimator):
             for parts in beginnings:
                 parts[-1] *= self.gamma_init
             if self.m_step == "svd+mm":
-                first = self._run(problem, beginnings[0], "svd", scale, progress)
-                second = self._run(problem, first.gammas, "mm", scale, progress)
-                second.n_iter += first.n_iter
-                second.scores = first.scores + second.scores
-                runs.append(second)
-                if self.n_init == 1:
-                    beginnings = []
+                for k, parts in enumerate(beginnings):
+                    high = [*parts[:-1], _HIGH * parts[-1]] if k == 0 else parts
+                    first = self._run(problem, high, "svd", scale, progress)
+                    second = self._run(problem, first.gammas, "mm", scale, progress)
+                    second.n_iter += first.n_iter
+                    second.scores = first.scores + second.scores
+                    runs.append(second)
+                beginnings = beginnings[:1] if self.n_init > 1 else []
             rule = {"svd+mm": "mm", "nnls": "am"}.get(self.m_step, self.m_step)
             for start in beginnings:
                 runs.append(self._run(problem, start, rule, scale, progress))
@@ -444,9 +446,9 @@ class KroneckerSBL(BaseKroneckerSBL):
     inner_sweeps : "auto" or int, default="auto"
         Sweeps over the factors in one update: 3 for mm, at most 20 for am.
     n_init : int, default=2
-        Number of starts, of which the one of lowest cost is returned. For svd+mm
-        the second runs mm from equal variances; all further ones, and for the other
-        rules all but the first, begin at random.
+        Number of starts, of which the one of lowest cost is returned. The first is
+        from equal variances; for svd+mm the second runs mm alone from there. All
+        others are random. Raise it where a bad minimum would be costly.
     gamma_init : float, default=1.0
         Starting variances: 1 spreads the variance of y over all coefficients.
     noise_floor : float, default=1e-10

@@ -51,7 +51,7 @@ _MEASURES = {
     "mackay": "the change of gamma_ by one more update",
     "mm": "the change of gamma_ by one more update",
     "fast": "the largest gain in log evidence by moving one variance",
-    "cofem": "the last change of coef_, or a hundredth of that of gamma_,",
+    "cofem": "the last change of coef_, or a tenth of that of gamma_,",
 }
 _SCALES = {
     "em": "relative to the norm of gamma_ in units where columns have mean square 1",
@@ -143,7 +143,7 @@ class SBLRegressor(
         variance if it is learned, by less than this, relative to their norm. For
         fast, times 0.01: the largest possible gain of one action, in nats. For
         cofem, whose variances are estimates: relative change of the coefficients,
-        and a hundredth of that of the variances.
+        and a tenth of that of the variances.
     prune_tol : float, default=None
         Drop columns whose variance, in the scaled units, is below this times the
         largest. It acts on variances: 1e-2 drops every coefficient of less than a
@@ -151,10 +151,14 @@ class SBLRegressor(
         mackay.
     noise_floor : float, default=1e-10
         Smallest learned noise variance, relative to the mean square of y.
+    accelerate : bool, default=True
+        Extrapolate the updates of mm and em (SQUAREM); a step is taken back when the
+        cost rises.
     n_probes : int, default=10
         Random probes for each iteration of cofem.
     cg_tol : float, default=1e-4
-        Relative residual at which conjugate gradients stop.
+        Relative residual at which conjugate gradients stop; a tenth of it for the
+        coefficients.
     cg_max_iter : int, default=400
         Largest number of conjugate gradient steps in an iteration.
     compute_score : bool, default=False
@@ -254,6 +258,7 @@ class SBLRegressor(
         "tol": [Interval(Real, 0, None, closed="left")],
         "prune_tol": [Interval(Real, 0, 1, closed="left"), None],
         "noise_floor": [Interval(Real, 0, None, closed="neither")],
+        "accelerate": ["boolean"],
         "n_probes": [Interval(Integral, 1, None, closed="left")],
         "cg_tol": [Interval(Real, 0, None, closed="neither")],
         "cg_max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -274,6 +279,7 @@ class SBLRegressor(
         tol=1e-4,
         prune_tol=None,
         noise_floor=1e-10,
+        accelerate=True,
         n_probes=10,
         cg_tol=1e-4,
         cg_max_iter=400,
@@ -290,6 +296,7 @@ class SBLRegressor(
         self.tol = tol
         self.prune_tol = prune_tol
         self.noise_floor = noise_floor
+        self.accelerate = accelerate
         self.n_probes = n_probes
         self.cg_tol = cg_tol
         self.cg_max_iter = cg_max_iter
@@ -424,6 +431,7 @@ class SBLRegressor(
                 gamma_init=self.gamma_init / H.shape[1],
                 tol=self.tol,
                 prune_tol=self._prune(method),
+                accelerate=self.accelerate and method != "mackay",
                 **shared,
             )
 

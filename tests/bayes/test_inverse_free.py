@@ -87,10 +87,11 @@ def test_orthonormal_columns_have_the_closed_form():
 def test_a_majorizer_that_is_too_small_is_raised():
     H, y, _, _ = draw(30, 20, 5)
     small = np.full(20, 0.1 * np.linalg.norm(H, 2) ** 2)
-    found = solve(H, y[:, None], majorizer=small, max_iter=20_000, tol=1e-10)
-    right = solve(H, y[:, None], max_iter=20_000, tol=1e-10)
+    arguments = {"fixed_precision": np.ones(20), "max_iter": 20_000, "tol": 1e-12}
+    found = solve(H, y[:, None], majorizer=small, **arguments)
+    right = solve(H, y[:, None], **arguments)
     assert found.majorizer[0] > small[0]
-    np.testing.assert_allclose(found.mean, right.mean, atol=1e-4)
+    np.testing.assert_allclose(found.mean, right.mean, atol=1e-8)
 
 
 def test_power_steps_find_the_largest_eigenvalue():

@@ -75,12 +75,14 @@ def test_posterior_equals_dense_algebra(method, dtype):
     np.testing.assert_allclose(std**2, s2 + variance, rtol=1e-8)
 
 
+@pytest.mark.parametrize("accelerate", [False, True])
 @pytest.mark.parametrize("learn", [False, True])
 @pytest.mark.parametrize("method", ["em", "mm", "fast"])
-def test_cost_never_rises_and_is_the_evidence(method, learn):
+def test_cost_never_rises_and_is_the_evidence(method, learn, accelerate):
     H, y, _, s2 = draw(40, 30, 5)
     model = SBLRegressor(
         method,
+        accelerate=accelerate,
         noise_variance=None if learn else s2,
         fit_intercept=False,
         prune_tol=0.0,
@@ -158,6 +160,18 @@ def test_certificate_is_recomputed_from_outside(method):
     value = np.linalg.norm((new - gamma) * scale) / np.linalg.norm(gamma * scale)
     np.testing.assert_allclose(model.certificate_.value, value, rtol=1e-5)
     assert model.certificate_.satisfied and model.converged_
+
+
+def test_extrapolation_saves_iterations_and_ends_as_low():
+    H, y, _, s2 = draw(60, 150, 8)
+    found = [
+        SBLRegressor(
+            noise_variance=s2, accelerate=a, compute_score=True, tol=1e-6, max_iter=5000
+        ).fit(H, y)
+        for a in (False, True)
+    ]
+    assert found[1].n_iter_ < 0.8 * found[0].n_iter_
+    assert found[1].scores_[-1] < found[0].scores_[-1] + 2.0
 
 
 def test_certificate_of_fast_is_the_largest_gain():
