@@ -10,7 +10,7 @@ curvature of the group norms ends the problem quadratically.
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import eigvalsh, lapack
+from scipy.linalg import blas, eigvalsh, lapack
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_design as passes
@@ -37,6 +37,7 @@ class _GroupMoves:
 
     is_curved = True
     has_dual_step = False
+    newton_waits = True
     where = slice(None)  # the penalty is restricted to the set
     patience = np.inf
 
@@ -143,6 +144,23 @@ class _GramGroups(_GroupMoves, GramWorkingSet):
 
     def sweep(self, max_sweeps, target, settle):
         """Run block descent; see ``_kernels_group.gram_group_cd``."""
+        if len(self) > self.design.n_samples:
+            r = self.residual()
+            found = kernels.dense_group_cd(
+                self.A,
+                self.G,
+                r,
+                self.w,
+                self.ptr,
+                read_only(self.penalty.lam),
+                self.penalty.l1,
+                read_only(self.curvature),
+                max_sweeps,
+                target,
+                settle,
+            )
+            self.q = self.A.T @ r
+            return found
         return kernels.gram_group_cd(
             self.G,
             self.q,
@@ -157,6 +175,13 @@ class _GramGroups(_GroupMoves, GramWorkingSet):
         )
 
     def _solve_curved(self, support, unit, norms, rhs, rtol):
+        n, s = self.design.n_samples, len(support)
+        groups, unit = np.unique(unit, return_inverse=True)
+        if 3.0 * n * n * (s + len(groups)) < s**3 and np.all(
+            self.penalty.lam[groups] > 0
+        ):
+            return self._solve_wide(support, groups, unit, norms, rhs)
+        unit = groups[unit]
         H = np.empty((len(support), len(support)), order="F")
         kernels.group_hessian(
             self.G,
@@ -172,6 +197,44 @@ class _GramGroups(_GroupMoves, GramWorkingSet):
         if info != 0 or np.any(factor.diagonal() ** 2 < _SINGULAR * diagonal):
             return None
         return lapack.dpotrs(factor, rhs, lower=1)[0]
+
+    def _solve_wide(self, support, groups, unit, norms, rhs):
+        """Solve the Newton system through a matrix of order n_samples.
+
+        The curvature of a norm is ``lam / ||w||`` across the direction u of its group
+        and zero along it. A step splits into lengths `a` along the directions and
+        a rest v across; eliminating v by the Woodbury identity leaves a system in a.
+        """
+        norm = norms[groups]
+        u = self.w[support] / norm[unit]
+        root = np.sqrt(norm / self.penalty.lam[groups])[unit]
+
+        def across(x):
+            along = np.bincount(unit, u * x, minlength=len(groups))
+            return x - u * along[unit]
+
+        A = np.asfortranarray(self.A[:, support])
+        starts = np.flatnonzero(np.diff(unit, prepend=-1))
+        C = np.add.reduceat(A * u, starts, axis=1)
+        E = np.asfortranarray((A - C[:, unit] * u) * root)
+        K = blas.dsyrk(1.0, E, lower=1)
+        K[np.diag_indices_from(K)] += 1.0
+        factor, info = lapack.dpotrf(K, lower=1, overwrite_a=1, clean=0)
+        if info != 0:
+            return None
+        s_across = root * across(rhs)
+        e = E @ s_across
+        solved = lapack.dpotrs(factor, np.column_stack([C, e]), lower=1)[0]
+        bordered = np.asfortranarray(C.T @ solved[:, :-1])
+        diagonal = bordered.diagonal().copy()
+        small, info = lapack.dpotrf(bordered, lower=1, overwrite_a=1, clean=0)
+        if info != 0 or np.any(small.diagonal() ** 2 < _SINGULAR * diagonal):
+            return None
+        s_along = np.bincount(unit, u * rhs, minlength=len(groups))
+        a = lapack.dpotrs(small, s_along - C.T @ solved[:, -1], lower=1)[0]
+        t = solved[:, :-1] @ a + solved[:, -1]
+        v = s_across - E.T @ t
+        return u * a[unit] + root * v
 
 
 class _CSCGroups(_GroupMoves, CSCWorkingSet):

@@ -175,6 +175,77 @@ def gram_group_cd(G, q, w, ptr, lam, l1, curvature, max_sweeps, target, settle):
     return max_sweeps, moved, changes
 
 
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def dense_group_cd(A, G, r, w, ptr, lam, l1, curvature, max_sweeps, target, settle):
+    """The same descent on the residual r of dense columns A.
+
+    Cheaper than the Gram matrix once there are more columns than rows; only the
+    diagonal blocks of G are read.
+    """
+    n = A.shape[0]
+    widest = 0
+    for k in range(lam.shape[0]):
+        widest = max(widest, ptr[k + 1] - ptr[k])
+    block_q = np.empty(widest)
+    new = np.empty(widest)
+    total = np.empty(widest)
+    z = np.empty(widest)
+    moved = 0.0
+    changes = 0
+    for sweep in range(max_sweeps):
+        moved = 0.0
+        changes = 0
+        n_nonzero = 0
+        for k in range(lam.shape[0]):
+            start, stop = ptr[k], ptr[k + 1]
+            size = stop - start
+            L = curvature[k]
+            if L == 0.0:
+                continue
+            for i in range(size):
+                dot = 0.0
+                for row in range(n):
+                    dot += A[row, start + i] * r[row]
+                block_q[i] = dot
+                total[i] = 0.0
+            for _ in range(_INNER):
+                for i in range(size):
+                    z[i] = block_q[i] + L * w[start + i]
+                group_prox(z[:size], lam[k], l1, L, new[:size])
+                step_square = 0.0
+                total_square = 0.0
+                for i in range(size):
+                    step = new[i] - w[start + i]
+                    w[start + i] = new[i]
+                    total[i] += step
+                    z[i] = step
+                    step_square += step * step
+                    total_square += total[i] * total[i]
+                if step_square <= _INNER_SHARE**2 * total_square or size == 1:
+                    break
+                for a in range(size):
+                    if z[a] != 0.0:
+                        for b in range(size):
+                            block_q[b] -= z[a] * G[start + a, start + b]
+            size_of_step = 0.0
+            for i in range(size):
+                if w[start + i] != 0.0:
+                    n_nonzero += 1
+                step = total[i]
+                if step == 0.0:
+                    continue
+                size_of_step += step * step
+                for row in range(n):
+                    r[row] -= step * A[row, start + i]
+                changes += np.sign(w[start + i]) != np.sign(w[start + i] - step)
+            moved = max(moved, np.sqrt(size_of_step) * L)
+        if moved <= target:
+            return sweep + 1, moved, changes
+        if settle >= 0.0 and changes <= max(1.0, settle * n_nonzero):
+            return sweep + 1, moved, changes
+    return max_sweeps, moved, changes
+
+
 @njit(cache=True, nogil=True)
 def csc_group_cd(
     data, indices, indptr, means, total, columns, u, beta, w, ptr, lam, l1,

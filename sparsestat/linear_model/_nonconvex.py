@@ -190,8 +190,8 @@ def mcp_path(
     >>> from sparsestat.linear_model import MCPRegressor
     >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
     >>> path = MCPRegressor.path(X, y - y.mean(), alphas=5)
-    >>> [int((w != 0).sum()) for w in path.coefs.T]
-    [0]
+    >>> [int((w != 0).sum()) for w in path.coefs.T][:3]
+    [0, 5, 23]
     """
     return _concave_path(
         "mcp",
@@ -294,8 +294,8 @@ def scad_path(
     >>> from sparsestat.linear_model import SCADRegressor
     >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
     >>> path = SCADRegressor.path(X, y - y.mean(), alphas=5)
-    >>> [int((w != 0).sum()) for w in path.coefs.T]
-    [0]
+    >>> [int((w != 0).sum()) for w in path.coefs.T][:3]
+    [0, 5, 23]
     """
     return _concave_path(
         "scad",
@@ -354,8 +354,8 @@ class MCPRegressor(ConcaveProblemMixin, PenalizedRegressor):
     Minimizes
 
     .. math:: \frac{1}{2 n}\|y - b - X w\|^2 + \sum_j p(w_j), \qquad
-        p(w) = \begin{cases} \alpha |w| - w^2 / (2\gamma) & |w| \le \gamma\alpha\\
-        \gamma\alpha^2 / 2 & \text{otherwise} \end{cases}
+        p(w) = \begin{cases} \alpha |w| - w^2 / (2\gamma) & |w| \le \gamma\alpha
+        \\ \gamma\alpha^2 / 2 & \text{otherwise} \end{cases}
 
     over coefficients w (`coef_`) and intercept b (`intercept_`), with alpha `alpha`
     and gamma `gamma`, for features of unit variance; see the notes for others.
@@ -491,9 +491,9 @@ class SCADRegressor(ConcaveProblemMixin, PenalizedRegressor):
     Minimizes
 
     .. math:: \frac{1}{2 n}\|y - b - X w\|^2 + \sum_j p(w_j), \qquad
-        p'(w) = \begin{cases} \alpha & w \le \alpha\\
-        (a\alpha - w) / (a - 1) & \alpha < w \le a\alpha\\
-        0 & \text{otherwise} \end{cases}\qquad (w > 0)
+        p'(w) = \begin{cases} \alpha & w \le \alpha
+        \\ (a\alpha - w) / (a - 1) & \alpha < w \le a\alpha
+        \\ 0 & \text{otherwise} \end{cases}\qquad (w > 0)
 
     over coefficients w (`coef_`) and intercept b (`intercept_`), with alpha `alpha`
     and a `a`, for features of unit variance; see the notes for others.

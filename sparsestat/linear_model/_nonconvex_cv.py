@@ -157,7 +157,7 @@ class MCPRegressorCV(_ConcaveCV):
     >>> from sparsestat.datasets import make_sparse_regression
     >>> from sparsestat.linear_model import MCPRegressorCV
     >>> data = make_sparse_regression(100, 300, n_nonzero=5, snr=10, random_state=0)
-    >>> model = MCPRegressorCV(criterion="ebic").fit(data.X, data.y)
+    >>> model = MCPRegressorCV(one_se=True).fit(data.X, data.y)
     >>> int((model.coef_ != 0).sum())
     5
     """
@@ -295,7 +295,7 @@ class SCADRegressorCV(_ConcaveCV):
     >>> from sparsestat.datasets import make_sparse_regression
     >>> from sparsestat.linear_model import SCADRegressorCV
     >>> data = make_sparse_regression(100, 300, n_nonzero=5, snr=10, random_state=0)
-    >>> model = SCADRegressorCV(criterion="ebic").fit(data.X, data.y)
+    >>> model = SCADRegressorCV(one_se=True).fit(data.X, data.y)
     >>> int((model.coef_ != 0).sum())
     5
     """

@@ -124,8 +124,7 @@ def slope_path(
         Design. F-ordered dense or CSC float64 avoids a copy; never modified.
     y : array-like of shape (n_samples,)
         Target.
-    lambdas : {"bh", "oscar", "lasso"} or array-like of shape (n_features,), \
-            default="bh"
+    lambdas : {"bh", "oscar", "lasso"} or array-like, default="bh"
         Strengths by rank, as in :class:`Slope`.
     q : float, default=0.1
         Level of ``lambdas="bh"``, in (0, 1).
@@ -248,8 +247,7 @@ class Slope(_SlopeProblemMixin, PenalizedRegressor):
         orthogonal features and noise of standard deviation sigma, ``sigma /
         sqrt(n_samples)`` controls the false discovery rate at `q`. Zero warns and
         gives least squares.
-    lambdas : {"bh", "oscar", "lasso"} or array-like of shape (n_features,), \
-            default="bh"
+    lambdas : {"bh", "oscar", "lasso"} or array-like, default="bh"
         Strengths by rank: the normal quantiles at ``1 - q j / (2 n_features)``
         ("bh"), linear from 1 to ``1 / n_features`` ("oscar"), all one ("lasso"), or
         given; they must not increase.
@@ -375,8 +373,7 @@ class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
 
     Parameters
     ----------
-    lambdas : {"bh", "oscar", "lasso"} or array-like of shape (n_features,), \
-            default="bh"
+    lambdas : {"bh", "oscar", "lasso"} or array-like, default="bh"
         Strengths by rank, as in :class:`Slope`.
     q : float, default=0.1
         Level of ``lambdas="bh"``, in (0, 1).

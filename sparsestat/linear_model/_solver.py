@@ -46,6 +46,7 @@ _HANDOVER = 1e-2  # relative gap below which the augmented Lagrangian pays
 _MAX_CLIPS = 4  # a Newton step that clips more signs than this has failed ...
 _MAX_FAILURES = 3  # ... and after so many failures Newton rests for this set
 _MAX_STALLED = 5  # outer iterations without progress before giving up
+_PAYS = 0.5  # sweeps that lower the gap so much go on before a costly Newton step
 _TINY = 1e-15  # a decrease of the objective that is no progress
 _MEMORY = 5  # iterates of Anderson extrapolation
 
@@ -364,10 +365,11 @@ class WorkingSetSolver:
         best, stalled = np.inf, 0
         iterates = []
         while counter["sweeps"] < max_epochs:
+            early = not (newton_rests or working.newton_waits)
             done, _, changes = working.sweep(
                 _SWEEPS if not newton_rests else _MEMORY,
                 target,
-                _SETTLE if not newton_rests else -1.0,
+                _SETTLE if early else -1.0,
             )
             counter["sweeps"] += done
             sweeps += done
@@ -376,12 +378,15 @@ class WorkingSetSolver:
                 return
             target = min(target, 1e-2 * target) if done == 1 else target
             stalled = stalled + 1 if gap > 0.99 * best else 0
+            waits = working.newton_waits and gap <= _PAYS * best
             best = min(best, gap)
             if stalled >= 20:
                 return  # rounding: the outer loop judges
             n_nonzero = len(working.support)
             settled = changes <= max(1, _SETTLE * n_nonzero)
             determined = working.is_curved or n_nonzero < self.design.n_samples
+            if waits:
+                continue
             if not newton_rests and settled and determined and n_nonzero:
                 # A gap falls with the square of the error of the step.
                 share = np.sqrt(goal / gap) if penalty.is_convex else goal / gap

@@ -51,7 +51,11 @@ class _WorkingSet:
         Whether the penalty makes the Newton system regular on any support.
     has_dual_step : bool
         Whether :meth:`augmented_lagrangian` can be used.
+    newton_waits : bool
+        Whether a Newton step costs so much that sweeps come first while they pay.
     """
+
+    newton_waits = False
 
     def __init__(self, design, target):
         self.design = design
