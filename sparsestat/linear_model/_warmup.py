@@ -8,8 +8,10 @@ from scipy import sparse
 
 from sparsestat.linear_model import (
     GraphLabelPropagation,
+    GroupLasso,
     Lasso,
     MultiTaskLasso,
+    Slope,
     greedy_bcd,
 )
 
@@ -27,6 +29,10 @@ def warmup():
         # Conjugate gradients need a larger set than the above reaches.
         Lasso(alpha=1e-3, tol=1e-10).fit(data, y)
         MultiTaskLasso(alpha=0.05).fit(data, np.column_stack([y, -y]))
+    thin = sparse.csc_array(X * (rng.random(X.shape) < 0.02))
+    for data in (X, thin):
+        GroupLasso(3, alpha=0.05, tol=1e-8).fit(data, y)
+        Slope(alpha=0.05, tol=1e-8).fit(data, y)
     labels = np.arange(20) % 3 - 1
     for method in ("cg", "greedy_tree", "red_black", "gs"):
         GraphLabelPropagation(n_neighbors=3, method=method).fit(X, labels)

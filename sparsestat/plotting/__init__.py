@@ -9,6 +9,7 @@ from sparsestat.plotting._convergence import ConvergenceDisplay
 from sparsestat.plotting._dictionary import DictionaryDisplay
 from sparsestat.plotting._embedding import EmbeddingDisplay
 from sparsestat.plotting._path import RegularizationPathDisplay
+from sparsestat.plotting._support import SupportRecoveryDisplay
 from sparsestat.plotting._transport import TransportPlanDisplay
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "DictionaryDisplay",
     "EmbeddingDisplay",
     "RegularizationPathDisplay",
+    "SupportRecoveryDisplay",
     "TransportPlanDisplay",
 ]

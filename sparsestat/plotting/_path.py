@@ -16,6 +16,7 @@ from sparsestat.plotting._style import (
     new_axes,
     tidy,
 )
+from sparsestat.plotting._support import chosen_row
 
 __all__ = ["RegularizationPathDisplay"]
 
@@ -131,10 +132,10 @@ class RegularizationPathDisplay:
         alphas = np.asarray(estimator.alphas_)
         mse_path = getattr(estimator, "mse_path_", None)
         if alphas.ndim == 2:
-            # Several values of l1_ratio were tried; the path is that of the best.
-            row = np.flatnonzero(np.asarray(estimator.l1_ratio) == estimator.l1_ratio_)
-            alphas = alphas[row[0]]
-            mse_path = None if mse_path is None else mse_path[row[0]]
+            # Several values of l1_ratio (say) were tried; the path is the best one's.
+            row = chosen_row(estimator)
+            alphas = alphas[row]
+            mse_path = None if mse_path is None else mse_path[row]
         return cls(
             alphas=alphas,
             coefs=np.asarray(estimator.coef_path_),
