@@ -311,14 +311,15 @@ def maximize(
         scores.append(cost)
         stop = step(change, cost) if step is not None else False
         converged = change <= tol
-        if best is None or cost <= best.cost or m_step != "svd":
+        last = converged or stop or n_iter > max_iter
+        last = last or (m_step == "svd" and rises >= MAX_RISES)
+        # Rules that never climb are at their best when they rest.
+        if last if m_step != "svd" else best is None or cost <= best.cost:
             full, raw = state.snapshot()
             best = KroneckerResult(
                 full, raw, s2, cost, change, converged, n_iter, dof, scores
             )
-        if converged or stop or n_iter > max_iter:
-            break
-        if m_step == "svd" and rises >= MAX_RISES:
+        if last:
             break
         state.gammas, state.raw, s2 = list(new), list(new_raw), new_s2
         state.prune(prune_tol)

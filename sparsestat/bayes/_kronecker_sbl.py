@@ -159,7 +159,8 @@ class BaseKroneckerSBL(CallbackSupportMixin, SparsestatEstimator):
             start,
             m_step=m_step,
             max_iter=self.max_iter,
-            tol=self.tol,
+            # What svd leaves, mm will take up: an approximate rest is enough.
+            tol=10.0 * self.tol if self.m_step != m_step == "svd" else self.tol,
             prune_tol=prune,
             inner_sweeps=_SWEEPS[m_step] if sweeps == "auto" else sweeps,
             step=lambda change, cost: progress.step(change=change, cost=cost),

@@ -163,7 +163,7 @@ def test_the_scalar_equation_is_the_diagonal_for_independent_columns():
 
 def test_bursts_are_recovered_where_independent_supports_fail():
     errors = []
-    for seed in range(3):
+    for seed in (1, 2, 3):  # 48 to 66 cells; 78, near the 100 samples, are too many
         data = make_burst_sparse(random_state=seed)
         with_field, without = (
             quiet(
@@ -261,9 +261,11 @@ def test_sparse_matrices_and_operators():
     assert mean.shape == std.shape and np.all(std**2 >= new.noise_variance_)
 
 
-def test_refinement_finds_positions_off_the_grid():
-    # Tones between the points of a grid of frequencies.
-    m, n = 64, 96
+@pytest.mark.parametrize("every", [1, 5])
+@pytest.mark.parametrize("offset", [-0.2, 0.3])
+def test_refinement_finds_positions_off_the_grid(offset, every):
+    # A tone between the points of a grid of frequencies.
+    m, n = 64, 32
     grid = np.arange(n) / n
     time = np.arange(m)
 
@@ -274,18 +276,22 @@ def test_refinement_finds_positions_off_the_grid():
         return 2j * np.pi * time[:, None] * atom(theta)
 
     rng = np.random.default_rng(0)
-    theta = grid[[20, 21, 22]] + 0.3 / n
-    y = atom(theta[:1]) @ np.array([3.0 + 0j])
-    y = y + 0.01 * (rng.standard_normal(m) + 1j * rng.standard_normal(m))
-    arguments = {"noise_variance": 2e-4, "beta": 0.0, "max_iter": 200}
+    theta = grid[[10]] + offset / n
+    noise = rng.standard_normal(m) + 1j * rng.standard_normal(m)
+    y = atom(theta) @ np.array([3.0 + 0j]) + 0.05 * noise
+    arguments = {"noise_variance": 0.05, "beta": 0.0, "max_iter": 200}
     coarse = quiet(MRFSBL(**arguments), atom(grid), y)
-    fine = quiet(MRFSBL(atom=atom, datom=datom, grid=grid, **arguments), atom(grid), y)
+    fine = quiet(
+        MRFSBL(atom=atom, datom=datom, grid=grid, refine_every=every, **arguments),
+        atom(grid),
+        y,
+    )
     assert np.all(np.abs(fine.grid_ - grid) <= 0.5 / n + 1e-12)
-    error = np.linalg.norm(y - atom(fine.grid_) @ fine.coef_)
-    assert error < 0.7 * np.linalg.norm(y - atom(grid) @ coarse.coef_) + 0.2
-    strongest = np.argmax(np.abs(fine.coef_))
-    assert abs(fine.grid_[strongest] - theta[0]) < 0.15 / n
-    assert fine.support_.sum() < coarse.support_.sum()
+    np.testing.assert_array_equal(np.flatnonzero(fine.support_), [10])
+    assert abs(fine.grid_[10] - theta[0]) < 0.05 / n
+    error = np.linalg.norm(y - fine.predict(atom(fine.grid_)))
+    assert error < 0.5 * np.linalg.norm(y - coarse.predict(atom(grid)))
+    assert coarse.grid_ is None
 
 
 def test_zeros_units_and_limits():
