@@ -14,9 +14,9 @@ from sparsestat.cluster import BalancedKMeans
 
 TITLE = "Balanced k-means: ten clusters of exactly equal size"
 CLAIM = (
-    "From the same centers the same cost is reached at least 10 times faster than by "
-    "k-means-constrained at 20,000 samples, with every assignment proved optimal; a "
-    "million samples take under a minute."
+    "In as many iterations from the same centers no higher cost is reached, at least "
+    "10 times faster than by k-means-constrained, with every assignment proved "
+    "optimal; a million samples take under a minute."
 )
 PEERS = ("k-means-constrained",)
 K = 10
@@ -88,6 +88,7 @@ def run(quick=False):
             f"{K} overlapping blobs of unequal sizes in 10 dimensions; both sides "
             f"run at most {ITERATIONS} iterations from the same centers. "
             "One thread, median of 5 (peer: 3, at 50,000 samples 1).",
+            "The peer rounds squared distances to thousandths for its flow solver. "
             "Cost recomputed outside from the labels. Assignment gap: last assignment "
             "less its dual bound, relative to its cost.",
             "KMeans knows no sizes and therefore costs less; it ran as many k-means++ "

@@ -3,9 +3,12 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
+
 import numpy as np
 
 from sparsestat.cluster import BalancedKMeans, LaplacianKMeans, SDPKMeans
+from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = ["warmup"]
 
@@ -16,5 +19,7 @@ def warmup():
     for update in ("sequential", "parallel"):
         LaplacianKMeans(2, update=update, tol=1.0, random_state=0).fit(X)
     BalancedKMeans(3, tol=1.0, random_state=0).fit(X)
-    SDPKMeans(3, solver="nlr", n_init=1, random_state=0).fit(X)
-    SDPKMeans(3, solver="admm", max_iter=5, tol=1.0, random_state=0).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        SDPKMeans(3, solver="nlr", n_init=1, random_state=0).fit(X)
+        SDPKMeans(3, solver="admm", max_iter=5, tol=1.0, random_state=0).fit(X)
