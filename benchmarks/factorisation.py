@@ -168,7 +168,7 @@ def supervision(quick):
                 "TruncatedSVD, then LogisticRegression",
                 milliseconds(ours),
                 milliseconds(theirs),
-                f"{theirs.median / ours.median:.1f}",
+                f"{theirs.median / ours.median:.2g}",
                 f"accuracy {model.score(Xt, yt, Zt):.3f}, peer {right:.3f}; "
                 f"reconstruction {np.linalg.norm(Xt - back) / size:.3f}, "
                 f"peer {rest / size:.3f}",

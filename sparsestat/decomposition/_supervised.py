@@ -33,6 +33,7 @@ __all__ = [
 
 _GRAM = 600  # largest side whose Gram matrix is decomposed densely
 _SWEEPS = 5  # of non-negative least squares in each cycle
+_HELD = 4  # iterations without a lower L after one was refused
 STEADY = 5  # iterations in a row whose fall must be small
 
 
@@ -367,13 +368,14 @@ def low_rank_gradient(problem, rank, *, tol, max_iter, rng, step=None, adapt=Tru
 
     U = basis(np.zeros((m, k)))
     theta, value, slopes, C, objective = refit(U, np.zeros((rank + q, k)))
-    history, change = [objective], np.inf
+    history, change, held = [objective], np.inf, 0
     for _ in range(max_iter):
         beta, gamma = theta[:rank], theta[rank:]
         A = U @ beta
         gradient = problem.pull_back(slopes) + 2.0 * problem.nu * A
         base = value - problem.nu * float(np.vdot(gamma, gamma))
-        if adapt:
+        held -= 1
+        if adapt and held < 0:
             L = max(L / 2.0, 1e-8 * bound)
         while True:
             target = A - gradient / L
@@ -385,7 +387,7 @@ def low_rank_gradient(problem, rank, *, tol, max_iter, rng, step=None, adapt=Tru
             allowed = base + np.vdot(gradient, move) + L / 2 * np.vdot(move, move)
             if reached <= allowed + 1e-13 * abs(base) or L >= bound:
                 break
-            L = min(2.0 * L, bound)
+            L, held = min(2.0 * L, bound), _HELD
         U = U_new
         theta, value, slopes, C, objective = refit(U, np.vstack([start, gamma]))
         history.append(objective)
