@@ -101,6 +101,8 @@ def line_search(objective, present, change):
     length : float
         0.0 if no step descends.
     """
+    if not change < 10 * _ROUNDING * abs(present):
+        return 0.0
     length = 1.0
     while length > 1e-10:
         new = objective(length)
@@ -352,8 +354,6 @@ class GLMSolver:
             change = float(-q @ d + lam @ (np.abs(new) - np.abs(w)))
             change += float(l2 @ (new * new - w * w)) / 2.0
             change += d_shift * float(self.gradient.sum())
-            if not change < 0.0:
-                return
             present = datafit.value(self.eta) + sub.value(w)
 
             def objective(t, w=w, d=d, image=image):

@@ -230,7 +230,8 @@ class SoftmaxSolver:
             new, sweeps, share = part.descend(model, W, 0.1 * float(worst))
             counter["sweeps"] += sweeps
             if share <= _SETTLED:
-                new = part.finish(model, W, new, min(0.1, measure))
+                rtol = float(np.clip(measure, 1e-6, 0.1))
+                new = _better(part, model, W, new, part.finish(model, W, new, rtol))
             moved = self._step(part, block, model, W, new)
             if not moved:
                 return
@@ -246,8 +247,6 @@ class SoftmaxSolver:
         d = new - W
         image = block.image(d)
         change = -float(np.vdot(model.q, d)) + part.model_change(W, new)
-        if not change < 0.0:
-            return False
         present = self.datafit.value(self.eta) + part.value(W)
 
         def objective(t):
@@ -263,6 +262,19 @@ class SoftmaxSolver:
             block.W[-1] = 0.0
         self._settle()
         return True
+
+
+def _better(part, model, W, swept, newton):
+    """Return the Newton point, or one between, if the model prefers it to `swept`.
+
+    The norms bend beside zero, so that a full step may overshoot.
+    """
+    present = part.model_value(model, W, swept)
+    for length in (1.0, 0.5, 0.2, 0.05):
+        point = newton if length == 1.0 else swept + length * (newton - swept)
+        if part.model_value(model, W, point) <= present:
+            return point
+    return swept
 
 
 class _Block:
@@ -338,7 +350,16 @@ class _Model:
         E = self.block.image(V)
         E -= (self.P * E).sum(axis=1, keepdims=True)
         E *= self.Q
-        return self.block.products(E)
+        return self.without_flat(self.block.products(E))
+
+    def without_flat(self, V):
+        """Take out the direction in which the likelihood is flat, in place.
+
+        A constant added to the intercepts of all classes changes nothing.
+        """
+        if self.block.extra and V.shape[1] > 1:
+            V[-1] -= V[-1].mean()
+        return V
 
     def start(self, W, new):
         """Return the step of the predictors and its mean over classes."""
@@ -372,7 +393,17 @@ def conjugate_gradients(product, rhs, diagonal, rtol):
     return x
 
 
-class _PairPart:
+class _Part:
+    """A working set; subclasses know what it is made of."""
+
+    def model_value(self, model, W, new):
+        """Change of the second-order model and the penalty from W to new."""
+        d = new - W
+        quadratic = 0.5 * float(np.vdot(d, model.hessian_product(d)))
+        return quadratic - float(np.vdot(model.q, d)) + self.model_change(W, new)
+
+
+class _PairPart(_Part):
     """Single coefficients as a working set."""
 
     def __init__(self, penalty, mask, columns):
@@ -444,7 +475,7 @@ class _PairPart:
         l2[:m] = self.penalty.l2
         signs = np.sign(new)
         slope = model.q - model.hessian_product(new - W) - lam * signs - l2 * new
-        slope *= free
+        slope = model.without_flat(slope * free)
         diagonal = np.where(free, self.curvatures + l2, 1.0)
         diagonal = np.where(diagonal > 0, diagonal, 1.0)
 
@@ -459,7 +490,7 @@ class _PairPart:
         return out
 
 
-class _GroupPart:
+class _GroupPart(_Part):
     """Groups of rows as a working set."""
 
     def __init__(self, penalty, chosen, usable):
@@ -529,7 +560,7 @@ class _GroupPart:
         l2 = np.zeros((len(W), 1))
         l2[:m] = part.l2
         slope = model.q - model.hessian_product(new - W) - (wide + l2) * new
-        slope *= free[:, None]
+        slope = model.without_flat(slope * free[:, None])
         diagonal = model.curvatures() + l2 + wide
         diagonal = np.where(free[:, None] & (diagonal > 0), diagonal, 1.0)
 
