@@ -20,6 +20,10 @@ from sparsestat.datasets._images import (
     load_image_patches,
 )
 from sparsestat.datasets._regression import make_sparse_regression
+from sparsestat.datasets._segment_metrics import (
+    degrade_segmentation,
+    score_segmentation,
+)
 from sparsestat.datasets._segments import make_correlation_structures
 from sparsestat.datasets._tabular import (
     load_breast_cancer_interactions,
@@ -28,6 +32,7 @@ from sparsestat.datasets._tabular import (
 )
 
 __all__ = [
+    "degrade_segmentation",
     "load_breast_cancer_interactions",
     "load_diabetes_interactions",
     "load_digits_halves",
@@ -43,4 +48,5 @@ __all__ = [
     "make_kronecker_sparse",
     "make_sparse_regression",
     "make_subspaces",
+    "score_segmentation",
 ]
