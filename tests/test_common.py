@@ -38,7 +38,7 @@ PRESETS = {
     "SparseLogisticRegression": [
         {},
         {"penalty": "mcp", "alpha": 0.1},
-        {"penalty": "group", "groups": 2},
+        {"penalty": "group", "groups": 2, "tol": 1e-10},
         {"row_sparse": True, "warm_start": True},
     ],
     "SparseLogisticRegressionCV": [{"alphas": 8, "cv": 3}],
