@@ -68,19 +68,23 @@ def shifted_target(W, U, T, A, factor, rho):
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def low_rank_trial(U, H, yb, s, p, v, step, out):
-    """Write the positive part of a gradient step to `out`; return its squared norm.
+    """Write the positive part of a gradient step to `out`.
 
-    The gradient ``-2 H + yb s' + p v'`` exists only entry by entry.
+    Returns its squared norm and the number of rows that are not zero. The gradient
+    ``-2 H + yb s' + p v'`` exists only entry by entry.
     """
     n, r = U.shape
     total = 0.0
+    alive = 0
     for i in range(n):
+        before = total
         for j in range(r):
             gradient = -2.0 * H[i, j] + yb[i] * s[j] + p[i] * v[j]
             value = max(U[i, j] - step * gradient, 0.0)
             out[i, j] = value
             total += value * value
-    return total
+        alive += total > before
+    return total, alive
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)

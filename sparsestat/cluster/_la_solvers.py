@@ -235,7 +235,7 @@ def _balance(duals, rho, primal, dual):
     return rho * factor
 
 
-def solve_factored(affinities, U, *, max_iter=600, tol=1e-4, label_tol=1e-2):
+def solve_factored(affinities, U, *, max_iter=600, tol=1e-3):
     """Solve over non-negative factors of unit norm, one for each cluster.
 
     Not convex: the answer depends on the start U of shape (K, n, r).
@@ -245,9 +245,8 @@ def solve_factored(affinities, U, *, max_iter=600, tol=1e-4, label_tol=1e-2):
         problem,
         problem.at(U),
         tol=tol,
-        label_tol=label_tol,
+        label_tol=tol,
         max_iter=max_iter,
-        labels_only=True,
     )
     memberships = np.einsum("knr,kr->nk", state.U, state.s)
     value = affinities.scale * state.smooth - affinities.shift * affinities.n
@@ -301,7 +300,7 @@ class _FactoredProblem:
             new.U, new.s = np.empty_like(state.U), np.empty_like(state.s)
             moved = 0.0
             for k in range(self.K):
-                norm2 = kernels.low_rank_trial(
+                norm2, _ = kernels.low_rank_trial(
                     state.U[k],
                     state.H[k],
                     state.yb[k],

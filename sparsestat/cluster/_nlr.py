@@ -118,16 +118,18 @@ def augmented_lagrangian(
     -------
     state, infeasibility, stationarity, n_iter, converged
     """
-    step, infeasibility, stationarity = 1.0, np.inf, np.inf
-    n_updates, it = 0, 0
+    step = 1.0
+    infeasibility = stationarity = np.inf
+    n_updates, it, stalled = 0, 0, 0
     previous, goal = np.inf, 1e-2
     converged = stopped = False
     history = []
-    while it < max_iter and not (converged or stopped):
+    while it < max_iter and not (converged or stopped) and stalled < 5:
         history[:] = [problem.value(state)]
         for _ in range(_INNER):
             moved, trial, used = problem.step(state, step, max(history))
             it += 1
+            stalled = stalled + 1 if trial is None else 0
             if trial is None:
                 break
             secant = problem.secant(trial, state)
@@ -202,11 +204,13 @@ class _Problem:
         rank = state.U.shape[1]
         for _ in range(60):
             trial = self.spare
-            norm2 = kernels.low_rank_trial(
+            norm2, alive = kernels.low_rank_trial(
                 state.U, state.H, state.yb, state.s, self.p, state.v, step, trial
             )
-            if not norm2 > 0.0 or not np.isfinite(norm2):
-                step /= 10.0  # every entry was clipped: no projection exists
+            # Where most rows are clipped to zero the mass collapses on the others, and
+            # where all are no projection exists.
+            if not np.isfinite(norm2) or alive < 0.5 * self.n:
+                step /= 10.0
                 continue
             scale = np.sqrt(self.n_clusters / norm2)
             s = np.empty(rank)

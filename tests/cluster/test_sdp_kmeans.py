@@ -296,6 +296,20 @@ def test_a_random_start_of_the_factor_finds_what_one_kmeans_start_misses():
     assert wrong >= 1
 
 
+@pytest.mark.parametrize("seed", [1008, 1011, 1072])
+def test_a_long_first_step_does_not_collapse_the_factor(seed):
+    # From these starts one step of length 1 clips all but one row to zero, which
+    # lowers the augmented Lagrangian and can never be left again.
+    rng = np.random.default_rng(seed)
+    centres = np.eye(16, 20) * 7.0 / np.sqrt(2)
+    truth = rng.permutation(np.arange(960) % 16)
+    X = centres[truth] + rng.standard_normal((960, 20))
+    model = SDPKMeans(
+        16, solver="nlr", init="random", n_init=1, certify=False, random_state=seed
+    ).fit(X)
+    assert model.inertia_ <= 1.001 * cost_of(X, truth)
+
+
 def test_memory_of_the_low_rank_solver_is_linear():
     X, _ = mixture(20_000, 8, 3, 9.0, 0)
     model = SDPKMeans(3, solver="nlr", init="random", n_init=1, random_state=0)
