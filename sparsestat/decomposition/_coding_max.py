@@ -35,6 +35,8 @@ class MaximumModel(SupportModel):
         Compare magnitudes, and keep the sign.
     """
 
+    overshoots = True
+
     def __init__(self, *args, signed=False, n_features=1, **kwargs):
         super().__init__(*args, **kwargs)
         self.signed = signed

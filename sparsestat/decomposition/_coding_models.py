@@ -57,7 +57,10 @@ def least_squares(second, right):
     shifted = second.copy()
     shifted[np.diag_indices(h)] += ridge
     try:
-        return linalg.cho_solve(linalg.cho_factor(shifted), right)
+        factor = linalg.cho_factor(shifted)
+        W = linalg.cho_solve(factor, right)
+        # One refinement takes the ridge out again where the problem is well posed.
+        return W + linalg.cho_solve(factor, right - second @ W)
     except linalg.LinAlgError:
         return linalg.lstsq(second, right)[0]
 
@@ -79,8 +82,8 @@ class CodingModel:
         Scale of the data, and smallest standard deviation of the noise.
     """
 
-    names = ("W", "pi", "sigma")
     n_values = 1
+    overshoots = False
 
     def __init__(
         self,

@@ -41,8 +41,6 @@ class SlabModel(SupportModel):
         Whether the slab's covariance has entries off its diagonal.
     """
 
-    names = ("W", "pi", "sigma", "slab")
-
     def __init__(self, *args, noise="scalar", full=False, **kwargs):
         super().__init__(*args, **kwargs)
         self.diagonal_noise = noise == "diagonal"

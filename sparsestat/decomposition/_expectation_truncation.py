@@ -4,7 +4,7 @@ A model states its selection score, its log-joint and its sufficient statistics;
 everything else is here: blocks of samples, temperatures, the cut of samples that the
 truncated states cannot explain, and the loop. A model offers
 
-- ``names``: parameters that can be learned;
+- ``overshoots``: whether its M-step may lower the likelihood;
 - ``start(summary, rng)``: first parameters, a dict;
 - ``prepare(params, temper)``: what an E-step needs of the parameters, computed once;
 - ``expect(step, block)``: log-evidences of samples, posterior means, and a dict of
@@ -39,6 +39,7 @@ __all__ = [
 
 _KEYS = ("T", "ncut", "W_noise", "pi_noise", "sigma_noise")
 _SMALLEST_BLOCK, _MOST_BLOCKS = 1024, 64
+_SHORTEST = 1.0 / 16.0  # step of a model that overshoots
 
 
 @dataclass(frozen=True)
@@ -344,7 +345,7 @@ def run_em(
         Its last log-likelihood is that of its parameters.
     """
     n_steps = min(n_steps, max_iter) if schedule else 0
-    history, change, converged, cold = [], np.inf, False, False
+    history, change, converged, cold, stride = [], np.inf, False, False, 1.0
     for it in range(max_iter + 1):
         now = anneal(schedule, min(it / n_steps, 1.0) if n_steps else 1.0)
         if it >= n_steps:
@@ -371,11 +372,15 @@ def run_em(
         if it > n_steps or (it == n_steps and cold):
             change = abs(history[-1] - history[-2]) / max(1.0, abs(history[-1]))
             converged = change <= tol
+            if model.overshoots and history[-1] < history[-2] and not converged:
+                stride = max(0.5 * stride, _SHORTEST)
         cold = now["T"] == 1.0
         stop = report is not None and it > 0 and report(params, history[-1])
         if it == max_iter or stop or (converged and it > 0):
             break
-        params = model.maximize(params, statistics)
+        before, params = params["W"], model.maximize(params, statistics)
+        if stride < 1.0:
+            params["W"] = before + stride * (params["W"] - before)
     history = np.array(history)
     change = float(change)
     return Truncated(params, history, it, change, converged, n_used, statistics)

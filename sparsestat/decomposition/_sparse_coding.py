@@ -336,7 +336,8 @@ class TernarySparseCoding(_DiscreteCauses):
         ``"W_noise"`` (in units of the mean standard deviation), ``"pi_noise"`` and
         ``"sigma_noise"`` (of their logarithms). Each value is a number or a list of
         pairs (progress, value), with progress from 0 to 1 and lines between them.
-        "default" is T from 2 to 1 at 0.7, ncut from 0 to 1 at 2/3. None is plain EM.
+        "default" is T from 2 to 1 and noise on W from 0.5 to 0 at 0.7, ncut from 0 to
+        1 at 2/3. None is plain EM.
     n_steps : int, default=None
         Length of the schedule, at most `max_iter`. None means 300.
     max_iter : int, default=400
@@ -420,7 +421,12 @@ class TernarySparseCoding(_DiscreteCauses):
     0.33, 2.0
     """
 
-    _schedule = {"T": [(0.0, 2.0), (0.7, 1.0)], "ncut": [(0.0, 0.0), (2 / 3, 1.0)]}
+    # Without noise half of the starts end with mixtures of two components.
+    _schedule = {
+        "T": [(0.0, 2.0), (0.7, 1.0)],
+        "ncut": [(0.0, 0.0), (2 / 3, 1.0)],
+        "W_noise": [(0.0, 0.5), (0.7, 0.0)],
+    }
     _steps = 300
     _kind = "ternary"
 

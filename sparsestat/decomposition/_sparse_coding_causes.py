@@ -23,7 +23,12 @@ __all__ = [
 class _MaximalCauses(SparseCodingEstimator):
     """Models in which the largest cause wins, feature by feature."""
 
-    _schedule = {"T": [(0.0, 4.0), (0.8, 1.0)], "ncut": [(0.0, 0.0), (2 / 3, 1.0)]}
+    # Without noise the components may stay together, as they are at T = 4.
+    _schedule = {
+        "T": [(0.0, 4.0), (0.8, 1.0)],
+        "ncut": [(0.0, 0.0), (2 / 3, 1.0)],
+        "W_noise": [(0.0, 0.1), (0.8, 0.0)],
+    }
     _steps = 300
     _signed = False
 
@@ -112,7 +117,8 @@ class MaximalCausesAnalysis(_MaximalCauses):
         ``"W_noise"`` (in units of the mean standard deviation), ``"pi_noise"`` and
         ``"sigma_noise"`` (of their logarithms). Each value is a number or a list of
         pairs (progress, value), with progress from 0 to 1 and lines between them.
-        "default" is T from 4 to 1 at 0.8, ncut from 0 to 1 at 2/3. None is plain EM.
+        "default" is T from 4 to 1 and noise on W from 0.1 to 0 at 0.8, ncut from 0 to
+        1 at 2/3. None is plain EM.
     n_steps : int, default=None
         Length of the schedule, at most `max_iter`. None means 300.
     max_iter : int, default=400
@@ -174,8 +180,9 @@ class MaximalCausesAnalysis(_MaximalCauses):
     A step costs ``n_samples * n_states * n_features`` operations, and a power for
     each feature of each set of causes that occurs. Sparse X is made dense in
     batches. Data may be negative, as noise makes them; components are at least 1e-4.
-    The update of the components takes the softened maximum for the data's, so that
-    the likelihood may fall a little. The temperature acts on the whole joint.
+    The update of the components is not an exact M-step. When the likelihood falls
+    after the schedule, later updates of the components are halved. The temperature
+    acts on the whole joint.
 
     References
     ----------
@@ -233,7 +240,8 @@ class MaxMagnitudeCausesAnalysis(_MaximalCauses):
         ``"W_noise"`` (in units of the mean standard deviation), ``"pi_noise"`` and
         ``"sigma_noise"`` (of their logarithms). Each value is a number or a list of
         pairs (progress, value), with progress from 0 to 1 and lines between them.
-        "default" is T from 4 to 1 at 0.8, ncut from 0 to 1 at 2/3. None is plain EM.
+        "default" is T from 4 to 1 and noise on W from 0.1 to 0 at 0.8, ncut from 0 to
+        1 at 2/3. None is plain EM.
     n_steps : int, default=None
         Length of the schedule, at most `max_iter`. None means 300.
     max_iter : int, default=400
@@ -294,7 +302,8 @@ class MaxMagnitudeCausesAnalysis(_MaximalCauses):
     -----
     The cost is as for :class:`MaximalCausesAnalysis`. Updates of components with
     little data behind them are damped; entries keep a magnitude of at least 1e-4.
-    The likelihood may fall a little.
+    Where components of opposite signs and equal size cross, the model itself is
+    undecided, and the likelihood may fall.
 
     References
     ----------
