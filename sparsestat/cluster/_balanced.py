@@ -59,9 +59,8 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     size_max : int or array-like of shape (n_clusters,), default=None
         Largest sizes. Both None: sizes that differ by at most one. One of them None:
         no bound on that side.
-    init : {"k-means++", "random"} or array-like of shape (n_clusters, n_features), \
-            default="k-means++"
-        First centers.
+    init : {"k-means++", "random"} or array-like, default="k-means++"
+        First centers; an array has shape (n_clusters, n_features).
     n_init : int, default=1
         Number of starts; the one with the least `inertia_` is kept. An array as
         `init` is started from once.

@@ -63,10 +63,9 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         0.1, 0.2 and 0.4 and keeps the shortest description, see Notes.
     n_init : int, default=4
         Number of random starts.
-    init : tuple of {"random", "spectral"} or array-like of shape (n_samples,), \
-            default=("random", "spectral")
-        Random partitions, and eigenvectors of a doubly stochastic kernel; or labels
-        to start from.
+    init : tuple of str or array-like, default=("random", "spectral")
+        Kinds of starts: random partitions, and eigenvectors of a doubly stochastic
+        kernel; or labels of shape (n_samples,) to start from.
     annealing : float or None, default=3.0
         First temperature of soft memberships, in nats, lowered by a fifth each sweep
         before the hard ones. None means hard from the start: faster sweeps, but where
