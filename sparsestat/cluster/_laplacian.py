@@ -88,8 +88,9 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         Stop when prototypes and memberships together lower the energy by at most
         `tol` times the sum of the magnitudes of its three terms.
     init : {"k-means++"} or array-like, default="k-means++"
-        First prototypes; an array has shape (n_clusters, n_features). Clusters with seeds start from the means of those, the
-        others far from them, followed by a few steps of k-means.
+        First prototypes; an array has shape (n_clusters, n_features). Clusters with
+        seeds start from the means of those, the others far from them, followed by a
+        few steps of k-means.
     n_init : int, default=1
         Number of starts; the one with the least energy is kept.
     random_state : int, RandomState instance or None, default=None
