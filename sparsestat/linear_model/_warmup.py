@@ -12,6 +12,9 @@ from sparsestat.linear_model import (
     Lasso,
     MultiTaskLasso,
     Slope,
+    SparseCoxRegressor,
+    SparseLogisticRegression,
+    SparsePoissonRegressor,
     greedy_bcd,
 )
 
@@ -33,6 +36,12 @@ def warmup():
     for data in (X, thin):
         GroupLasso(3, alpha=0.05, tol=1e-8).fit(data, y)
         Slope(alpha=0.05, tol=1e-8).fit(data, y)
+        SparseLogisticRegression(0.01).fit(data, y > 0)
+        SparsePoissonRegressor(0.05).fit(data, np.exp(y))
+        SparseLogisticRegression(0.01).fit(data, np.arange(20) % 3)
+        SparseLogisticRegression(0.01, row_sparse=True).fit(data, np.arange(20) % 3)
+    cox = SparseCoxRegressor(0.05).fit(X, np.exp(y))
+    cox.score(X, np.exp(y))
     labels = np.arange(20) % 3 - 1
     for method in ("cg", "greedy_tree", "red_black", "gs"):
         GraphLabelPropagation(n_neighbors=3, method=method).fit(X, labels)

@@ -3,6 +3,8 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import textwrap
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -39,11 +41,15 @@ class RegularizationPathDisplay:
     selected_alpha : float, default=None
         The strength that was chosen, marked by a vertical line.
     mse_path : ndarray of shape (n_alphas, n_folds), default=None
-        Mean squared error of each fold.
+        Mean squared error, or another loss, of each fold.
     feature_names : array-like of str of shape (n_features,), default=None
         Names beside the curves; ``x0``, ``x1``, ... when left out.
     estimator_name : str, default=None
         Shown as the title.
+    coef_name : str, default="coefficient"
+        Label of the axis of the coefficients.
+    loss_name : str, default="mean squared error, held out"
+        Label of the axis of the error.
 
     Attributes
     ----------
@@ -85,6 +91,8 @@ class RegularizationPathDisplay:
         mse_path=None,
         feature_names=None,
         estimator_name=None,
+        coef_name="coefficient",
+        loss_name="mean squared error, held out",
     ):
         self.alphas = alphas
         self.coefs = coefs
@@ -92,6 +100,8 @@ class RegularizationPathDisplay:
         self.mse_path = mse_path
         self.feature_names = feature_names
         self.estimator_name = estimator_name
+        self.coef_name = coef_name
+        self.loss_name = loss_name
 
     @classmethod
     def from_estimator(
@@ -103,7 +113,9 @@ class RegularizationPathDisplay:
         ----------
         estimator : estimator instance
             Fitted, with ``alphas_`` and ``coef_path_``; ``alpha_`` and
-            ``mse_path_`` are used where present. Pipelines and searches are opened.
+            ``mse_path_`` or ``loss_path_`` are used where present. Of several
+            classes the norm of the coefficients of each feature is shown. Pipelines
+            and searches are opened.
         feature_names : array-like of str of shape (n_features,), default=None
             Names of the features; ``feature_names_in_`` when left out.
         ax : matplotlib Axes or pair of Axes, default=None
@@ -130,7 +142,14 @@ class RegularizationPathDisplay:
         if feature_names is None:
             feature_names = getattr(estimator, "feature_names_in_", None)
         alphas = np.asarray(estimator.alphas_)
+        coefs, names = np.asarray(estimator.coef_path_), {}
+        if coefs.ndim == 3:
+            coefs = np.sqrt((coefs**2).sum(axis=0))
+            names["coef_name"] = "norm over classes"
         mse_path = getattr(estimator, "mse_path_", None)
+        if mse_path is None and hasattr(estimator, "loss_path_"):
+            mse_path = estimator.loss_path_
+            names["loss_name"] = "loss, held out"
         if alphas.ndim == 2:
             # Several values of l1_ratio (say) were tried; the path is the best one's.
             row = chosen_row(estimator)
@@ -138,11 +157,12 @@ class RegularizationPathDisplay:
             mse_path = None if mse_path is None else mse_path[row]
         return cls(
             alphas=alphas,
-            coefs=np.asarray(estimator.coef_path_),
+            coefs=coefs,
             selected_alpha=getattr(estimator, "alpha_", None),
             mse_path=mse_path,
             feature_names=feature_names,
             estimator_name=type(estimator).__name__ if name is None else name,
+            **names,
         ).plot(ax=ax, **kwargs)
 
     @classmethod
@@ -286,7 +306,7 @@ class RegularizationPathDisplay:
                 }
             self.lines_ += ax.plot(alphas, coefs[j], **{**style, **line_kwargs})
         ax.axhline(0, color=INK, linewidth=0.8, zorder=2)
-        ax.set_ylabel("coefficient")
+        ax.set_ylabel(self.coef_name)
         tidy(ax)
         ax.margins(y=0.04)
         ax.autoscale_view()
@@ -306,7 +326,8 @@ class RegularizationPathDisplay:
             ax.fill_between(
                 alphas, mean - se, mean + se, color=COLORS[0], alpha=0.18, linewidth=0
             )
-        ax.set_ylabel("mean squared\nerror, held out")
+        # Two short lines fit beside the low axes.
+        ax.set_ylabel("\n".join(textwrap.wrap(self.loss_name, 16)))
         tidy(ax)
         low, high = errors.min(), mean.max() + 0.5 * (mean.max() - mean.min())
         pad = 0.05 * max(high - low, 1e-12 * abs(high))

@@ -487,3 +487,19 @@ def test_sparse_input_is_never_made_dense():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.05 * 8 * n * p
+
+
+@pytest.mark.parametrize("kind", ["poisson", "multinomial"])
+def test_paths_can_be_drawn(kind):
+    pytest.importorskip("matplotlib").use("Agg")
+    import matplotlib.pyplot as plt
+
+    from sparsestat.plotting import RegularizationPathDisplay
+
+    X, y = problem(kind)
+    model = CVS[kind](alphas=6, eps=0.1, cv=3).fit(X, y)
+    display = RegularizationPathDisplay.from_estimator(model)
+    ever = model.coef_path_.reshape(-1, X.shape[1], 6).any(axis=(0, 2))
+    assert len(display.lines_) == ever.sum()
+    assert display.cv_ax_.get_ylabel() == "loss, held out"
+    plt.close(display.figure_)
