@@ -80,7 +80,7 @@ def _large(rows, n, m, k):
         "cofem",
         noise_variance=1e-4,
         fit_intercept=False,
-        max_iter=25,
+        max_iter=20,
         random_state=0,
     )
     tracemalloc.start()
@@ -180,7 +180,7 @@ def run(quick=False):
             "ARDRegression over that of the row.",
             "With more features than samples, the likelihood of the noise is highest "
             "near zero: all that learn it fall short, see noise / true.",
-            "cofem: at most 25 iterations, 10 probes, one run; memory is the peak of "
+            "cofem: at most 20 iterations, 10 probes, one run; memory is the peak of "
             "what was allocated during the fit.",
         ],
     }
