@@ -76,10 +76,10 @@ class MatrixCost:
             return self
         return MatrixCost(self.C[np.ix_(rows, columns)])
 
-    def sample(self):
-        """Return finite costs from which scales are read off."""
+    def sample(self, size=1_000_000):
+        """Return finite costs from which scales are read off, about `size`."""
         C = self.C
-        step = max(1, C.size // 1_000_000)
+        step = max(1, C.size // size) | 1  # odd: not one column again and again
         some = C.reshape(-1)[::step] if step > 1 else C.reshape(-1)
         finite = some[np.isfinite(some)]
         return finite if len(finite) else C[np.isfinite(C)]
@@ -122,11 +122,12 @@ class PointCost:
         """Return the cost between some of the points."""
         return PointCost(self.X[rows], self.Y[columns], self.metric)
 
-    def sample(self):
+    def sample(self, size=490_000):
         """Return costs between evenly spaced points of both sets."""
         n, m = self.shape
+        side = max(1, int(size**0.5))
         return pairwise_cost(
-            self.X[:: max(1, n // 700)], self.Y[:: max(1, m // 700)], self.metric
+            self.X[:: max(1, n // side)], self.Y[:: max(1, m // side)], self.metric
         ).ravel()
 
     def entries(self, rows, columns):

@@ -21,6 +21,7 @@ __all__ = ["Request", "refuse_isolated", "solve_entropic"]
 
 _DENSE_PLAN_ENTRIES = 16_000_000
 _PLAN_TAU = 1e-13
+_SCALE_SAMPLE = 40_000  # costs that tell where a path begins
 _PLAN_SHARE = 1e-3  # of the tolerance, where costs are computed when visited
 _PROXIMAL_STEPS = 10
 _REMEDY = "Increase max_iter or tol, or use a larger reg."
@@ -196,7 +197,7 @@ def solve_entropic(cost, a, b, request):
 
 def _run(problem, g, request, trace):
     eps, tol = request.eps, request.tol
-    sample = problem.cost.sample()
+    sample = problem.cost.sample(_SCALE_SAMPLE)
     scale = (np.median(sample) - sample.min()) / 4.0
     scale = scale or (np.mean(sample) - sample.min()) / 4.0
     levels = _newton.levels_to(eps, scale)

@@ -91,43 +91,52 @@ def row_pass(
     x = np.empty(m)
     scratch = np.empty(m)
     kept = np.empty(m, dtype=np.int32)
+    inverse_eps = 1.0 / eps
     for i in range(start, n):
         top = _shifted_row(C[i], g, v)
         limit = top - cut * eps
-        k = 0
-        for j in range(m):
-            if v[j] > limit:
-                kept[k] = j
-                x[k] = (v[j] - top) / eps
-                k += 1
+        k = _count_above(v, limit)
         if tau <= 1.0 and nnz + k > len(indices):
             return i, nnz
-        entropy = 0.0
-        _exponentials_copy(x, v, scratch, k)
-        total = 0.0
-        for p in range(k):
-            total += v[p]
-            entropy += v[p] * x[p]
+        whole = 3 * k > m  # no use in picking out entries one by one
+        if whole:
+            k = m
+            _scaled_row(v, top, eps, inverse_eps, x)
+        else:
+            _pick_above(v, limit, kept)
+            for p in range(k):
+                x[p] = (v[kept[p]] - top) * inverse_eps
+        _exponentials(x, scratch, k)
+        if whole:
+            total, value, entropy = _whole_sums(x, v, g, top)
+        else:
+            total, value, entropy = 0.0, 0.0, 0.0
+            for p in range(k):
+                j = kept[p]
+                total += x[p]
+                value += x[p] * (g[j] - v[j])
+                entropy += x[p] * (v[j] - top)
         inverse = 1.0 / total
         log_total = np.log(total)
         f[i] = eps * (log_a[i] - log_total) - top
         shift[i] = top
         mass = a[i] * inverse
-        value = 0.0
-        for p in range(k):
-            j = kept[p]
-            c[j] += v[p] * mass
-            value += v[p] * C[i, j]
         stats[0] += value * mass
-        stats[1] += mass * entropy - a[i] * log_total
+        stats[1] += mass * inverse_eps * entropy - a[i] * log_total
+        if whole:
+            _add_scaled(x, mass, c)
+        else:
+            for p in range(k):
+                c[kept[p]] += x[p] * mass
         if tau <= 1.0:
             first = nnz
             largest = 0.0
             bound = tau * total
             for p in range(k):
-                if v[p] > bound:
-                    w = v[p] * inverse
-                    indices[nnz] = kept[p]
+                j = p if whole else kept[p]
+                if x[p] > bound and v[j] > limit:
+                    w = x[p] * inverse
+                    indices[nnz] = j
                     weights[nnz] = w
                     if w > largest:
                         largest = w
@@ -145,10 +154,46 @@ def row_pass(
 
 
 @njit(cache=True, nogil=True)
-def _exponentials_copy(x, out, scratch, n):
-    for k in range(n):
-        out[k] = x[k]
-    _exponentials(out, scratch, n)
+def _count_above(v, limit):
+    count = 0
+    for j in range(len(v)):
+        count += v[j] > limit
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _pick_above(v, limit, kept):
+    """Write where v is above the limit to `kept`; without branches."""
+    k = 0
+    for j in range(len(v)):
+        kept[k] = j
+        k += v[j] > limit
+
+
+@njit(cache=True, nogil=True, fastmath={"nsz"})
+def _scaled_row(v, top, eps, inverse_eps, x):
+    """Bound v from below where exponentials vanish, and write exponents to x."""
+    low = top - 690.0 * eps
+    for j in range(len(v)):
+        value = v[j] if v[j] > low else low
+        v[j] = value
+        x[j] = (value - top) * inverse_eps
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _whole_sums(x, v, g, top):
+    total, value, entropy = 0.0, 0.0, 0.0
+    for j in range(len(x)):
+        total += x[j]
+        value += x[j] * (g[j] - v[j])
+        entropy += x[j] * (v[j] - top)
+    return total, value, entropy
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+def _add_scaled(x, mass, c):
+    for j in range(len(x)):
+        c[j] += x[j] * mass
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
@@ -171,6 +216,7 @@ def column_sums(C, f, shift, eps, cut, sums):
     scratch = np.empty(m)
     kept = np.empty(m, dtype=np.int32)
     low = -cut * eps
+    inverse_eps = 1.0 / eps
     for i in range(n):
         fi = f[i]
         k = 0
@@ -178,7 +224,7 @@ def column_sums(C, f, shift, eps, cut, sums):
             v = fi - C[i, j] - shift[j]
             if v > low:
                 kept[k] = j
-                x[k] = v / eps
+                x[k] = v * inverse_eps
                 k += 1
         _exponentials(x, scratch, k)
         for p in range(k):
@@ -348,6 +394,7 @@ def rounding_pass(C, g, a, y, eps, cut, rows, stats):
     x = np.empty(m)
     scratch = np.empty(m)
     kept = np.empty(m, dtype=np.int32)
+    inverse_eps = 1.0 / eps
     for i in range(n):
         top = _shifted_row(C[i], g, v)
         limit = top - cut * eps
@@ -355,7 +402,7 @@ def rounding_pass(C, g, a, y, eps, cut, rows, stats):
         for j in range(m):
             if v[j] > limit:
                 kept[k] = j
-                x[k] = (v[j] - top) / eps
+                x[k] = (v[j] - top) * inverse_eps
                 k += 1
         _exponentials(x, scratch, k)
         total = 0.0

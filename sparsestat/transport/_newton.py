@@ -19,7 +19,9 @@ from sparsestat.transport._semidual import NOTHING, SemiDual
 
 __all__ = ["Trace", "levels_to", "solve_newton", "solve_sinkhorn"]
 
-_DENSE_UP_TO = 256  # columns up to which the Laplacian is factored
+_DENSE_UP_TO = 200  # columns up to which the Laplacian is factored
+_DENSE_LIMIT = 1000  # and up to which it is where gradients converge slowly
+_STEPS_BEFORE_DENSE = 60
 _LEVEL_ERROR = 1e-2  # marginal error at which a level hands on to the next
 _LEVEL_STEPS = 30
 _MOVED = 0.75  # strengths that moving a point to the centre of its part may cost
@@ -121,6 +123,7 @@ def solve_newton(
     levels = levels_to(eps, scale)
     if path is True and len(levels) > 1:
         return _walk(problem, g, levels, tol, steps, trace)
+    problem.set_precision(_UNHEEDED * tol)
     # Few sweeps tell whether Newton's method can start at the target.
     state = solve_sinkhorn(problem, g, eps, tol, n_sinkhorn, trace, tau=1e-5)
     direct = path is False or len(levels) == 1
@@ -281,24 +284,29 @@ def _direction(problem, state, eps, mu, density):
     shift = mu * error / m
     rhs = eps * (b - c)
     rhs -= rhs.mean()
-    dense = m <= _DENSE_UP_TO or (m <= 1000 and ptr[-1] > 0.25 * problem.n * m)
-    if dense:
-        d = _solve_dense(problem, indices, weights, ptr, diagonal, shift, rhs)
-        if d is not None:
-            return _lifted(d, group), 0
-    d, steps = _kernels.conjugate_gradient(
-        indices,
-        weights,
-        ptr,
-        problem.a,
-        rest,
-        dropped,
-        np.maximum(diagonal, 1e-300),
-        shift,
-        rhs,
-        min(0.05, error),
-        2000,
-    )
+    # A factorisation of a large matrix pays only where many steps would be needed.
+    full = m <= _DENSE_LIMIT and ptr[-1] > 0.25 * problem.n * m
+    d, steps = None, 0
+    if m > _DENSE_UP_TO:
+        most = _STEPS_BEFORE_DENSE if full else 2000
+        d, steps = _kernels.conjugate_gradient(
+            indices,
+            weights,
+            ptr,
+            problem.a,
+            rest,
+            dropped,
+            np.maximum(diagonal, 1e-300),
+            shift,
+            rhs,
+            min(0.05, error),
+            most,
+        )
+    if d is None or (full and steps >= most):
+        exact = _solve_dense(problem, indices, weights, ptr, diagonal, shift, rhs)
+        d = exact if exact is not None else d
+    if d is None:
+        d = rhs / np.maximum(diagonal + shift, 1e-300)
     return _lifted(d, group), steps
 
 

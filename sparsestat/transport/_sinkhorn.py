@@ -322,9 +322,13 @@ def sinkhorn_points(
 ):
     """Solve entropic transport between two sets of points without a cost matrix.
 
-    Costs are computed in blocks of 16 MiB each time they are visited. Memory is the
-    points, one block and the entries of the plan that matter (at most 4 million, after
-    which the smaller ones are left out, or Newton steps are replaced by sweeps).
+    Costs are computed each time they are visited. Up to four dimensions, and with any
+    metric but "cosine", the points are sorted into cells, of which those that cannot
+    matter for a point are skipped, and smaller problems between centres of cells give
+    the start; else costs are visited in blocks of 16 MiB. Memory is the points, one
+    block and the entries of the plan that matter, at most 3 million in a Newton step
+    (then neighbouring columns are grouped, or the smaller entries left out) and
+    8 million in the plan, which warns when it leaves out more than the tolerance.
 
     Parameters
     ----------
@@ -372,6 +376,8 @@ def sinkhorn_points(
     -----
     ConvergenceWarning
         If the marginal error stays above the tolerance.
+    UserWarning
+        If the sparse plan has more entries that matter than it can hold.
 
     See Also
     --------
