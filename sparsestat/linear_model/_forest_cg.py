@@ -40,15 +40,26 @@ class SweptSystem:
     def __init__(self, system, forests):
         self.system = system
         sizes = np.array([len(f) for f in forests])
-        self.starts = read_only(np.concatenate([[0], np.cumsum(sizes)]))
-        self.sequence = read_only(np.concatenate([f.sequence for f in forests]))
+        offsets = np.repeat(np.cumsum(sizes) - sizes, sizes)
+        up = np.concatenate([f.up for f in forests])
+        sequence = np.concatenate([f.sequence for f in forests])
+        # A tree is tied to no other of its forest, so that trees may be swept one by
+        # one, in the order of their first nodes: neighbors are then close in memory.
+        roots = np.flatnonzero(up < 0)
+        lengths = np.diff(np.append(roots, system.n))
+        order = np.argsort(sequence[roots], kind="stable")
+        lengths = lengths[order]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        moved = np.repeat(roots[order] - starts[:-1], lengths) + np.arange(system.n)
+        place = np.empty(system.n, np.int64)
+        place[moved] = np.arange(system.n)
+        up = np.where(up >= 0, place[np.maximum(up + offsets, 0)], -1)[moved]
+        self.starts, self.up = read_only(starts), read_only(up)
+        self.sequence = read_only(sequence[moved])
         position = np.empty(system.n, np.int64)
         position[self.sequence] = np.arange(system.n)
-        up = np.concatenate([f.up for f in forests])
-        up += np.where(up >= 0, np.repeat(self.starts[:-1], sizes), 0)
-        self.up = read_only(up)
-        self.link = read_only(np.concatenate([f.link for f in forests]))
-        self.pivot = read_only(np.concatenate([f.pivot for f in forests]))
+        self.link = read_only(np.concatenate([f.link for f in forests])[moved])
+        self.pivot = read_only(np.concatenate([f.pivot for f in forests])[moved])
         self.diag = read_only(system.diag[self.sequence])
         self.lower = tuple(
             read_only(part)

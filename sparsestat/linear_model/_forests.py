@@ -97,9 +97,9 @@ class SparseSystem:
         n = self.n
         _, indices, indptr = self.triple
         chosen = np.empty(n, np.int64) if chosen is None else chosen
-        tree, seen = np.empty((2, n), np.int64) if scratch is None else scratch
+        scratch = np.empty((3, n), np.int64) if scratch is None else scratch
         order = read_only(order)
-        size = kernels.grow_forest(indices, indptr, order, chosen, tree, seen)
+        size = kernels.grow_forest(indices, indptr, order, chosen, *scratch)
         return self._forest(order, chosen, 1, size)
 
     def _forest(self, order, block, chosen, size):
@@ -162,13 +162,15 @@ class Forest:
         return step
 
 
-def static_blocks(system, kind):
+def static_blocks(system, kind, largest=None):
     """Partition the nodes once and for all.
 
     Parameters
     ----------
     system : SparseSystem
     kind : {"tree_partition", "red_black"}
+    largest : int, default=None
+        Nodes in a tree at most; None sets no limit.
         Forests, or sets of nodes without a link between them. Nodes are placed in
         order of decreasing diagonal, into the first block that takes them.
 
@@ -182,10 +184,11 @@ def static_blocks(system, kind):
     _, indices, indptr = system.triple
     order = read_only(np.argsort(-system.diag, kind="stable"))
     block = np.empty(n, np.int64)
-    place = (
-        kernels.partition_forests if kind == "tree_partition" else kernels.color_nodes
-    )
-    n_blocks = place(indices, indptr, order, block)
+    if kind == "tree_partition":
+        largest = n if largest is None else largest
+        n_blocks = kernels.partition_forests(indices, indptr, order, block, largest)
+    else:
+        n_blocks = kernels.color_nodes(indices, indptr, order, block)
     sizes = np.bincount(block, minlength=n_blocks)
     by_block = np.argsort(block, kind="stable")
     ends = np.cumsum(sizes)

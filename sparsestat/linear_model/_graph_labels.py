@@ -278,13 +278,13 @@ class GraphLabelPropagation(ClassifierMixin, _GraphLabels):
     gamma : float, default=None
         Of the heat weights; None takes the inverse of the mean squared distance of
         neighbors.
-    method : {"cg", "direct", "greedy_tree", "gs", "red_black", "tree_partition"}, \
-            default="cg"
-        Conjugate gradients preconditioned by a symmetric sweep over forests; sparse
-        factorization; exact steps on forests that are grown anew from the nodes of
-        largest residual; single nodes in the order of their progress (Gauss-Southwell
-        on a heap); cycles over independent sets; cycles over a fixed partition into
-        forests.
+    method : str, default="cg"
+        ``"cg"``: conjugate gradients preconditioned by a symmetric sweep over forests;
+        ``"direct"``: sparse factorization; ``"greedy_tree"``: exact steps on forests
+        that are grown anew from the nodes of largest residual; ``"gs"``: single nodes
+        in the order of their progress (Gauss-Southwell on a heap); ``"red_black"``:
+        cycles over independent sets; ``"tree_partition"``: cycles over a fixed
+        partition into forests.
     tol : float, default=1e-8
         Stop when the residual of every column is at most `tol` relative to its
         right-hand side.
@@ -506,8 +506,7 @@ class GraphLabelRegressor(MultiOutputMixin, RegressorMixin, _GraphLabels):
     gamma : float, default=None
         Of the heat weights; None takes the inverse of the mean squared distance of
         neighbors.
-    method : {"cg", "direct", "greedy_tree", "gs", "red_black", "tree_partition"}, \
-            default="cg"
+    method : str, default="cg"
         As in :class:`GraphLabelPropagation`.
     tol : float, default=1e-8
         Stop when the residual of every column is at most `tol` relative to its

@@ -23,6 +23,8 @@ __all__ = ["METHODS", "GraphSolution", "harmonic_system", "solve_graph"]
 METHODS = ("cg", "direct", "greedy_tree", "gs", "red_black", "tree_partition")
 # Gradients that are kept up to date gather rounding errors.
 REFRESH = 500
+# A sweep visits a tree several times: small ones stay in the cache meanwhile.
+LARGEST_TREE = 256
 
 
 @dataclass
@@ -127,7 +129,7 @@ def _direct(system, B):
 
 
 def _forest_cg(system, B, tol, max_iter, n_jobs, step):
-    block, forests = static_blocks(system, "tree_partition")
+    block, forests = static_blocks(system, "tree_partition", LARGEST_TREE)
     mean_block = system.n / len(forests)
     swept = SweptSystem(system, forests)
     del forests
@@ -163,7 +165,7 @@ def _descent(system, B, method, tol, max_iter, step):
         block, forests = static_blocks(system, method)
         nodes = n / len(forests)
     elif method == "greedy_tree":
-        chosen, scratch = np.empty(n, np.int64), np.empty((2, n), np.int64)
+        chosen, scratch = np.empty(n, np.int64), np.empty((3, n), np.int64)
         steps = 0
     else:
         heap, place = np.empty((2, n), np.int64)

@@ -159,27 +159,28 @@ def greedy_bcd(
     y : array-like of shape (n_samples,) or (n_samples, 2)
         Numbers; two classes (``"logistic"``) or more (``"softmax"``); counts
         (``"poisson"``); for ``"cox"`` columns of times and events.
-    loss : {"squared", "logistic", "softmax", "poisson", "huber", "cox"}, \
-            default="squared"
-        Half the squared error; log loss of two or several classes; Poisson with the
-        logarithmic link; Huber with ``delta=1.35``; Breslow's partial likelihood.
+    loss : str, default="squared"
+        ``"squared"``: half the squared error; ``"logistic"``, ``"softmax"``: log loss
+        of two or several classes; ``"poisson"``, with the logarithmic link;
+        ``"huber"``, with ``delta=1.35``; ``"cox"``: Breslow's partial likelihood.
     penalty : {"l1", "nonneg", "mcp", "scad"}, default=None
         ``alpha |w|``; ``alpha w`` on w >= 0; the concave penalties with their usual
         shapes (gamma = 3, a = 3.7).
     alpha : float, default=0.0
         Strength of the penalty.
-    rule : {"auto", "random", "cyclic", "perm", "lipschitz", "gs", "gsl", "gsd", \
-            "gsdli", "gsq", "gs-s", "gs-r", "gs-q"}, default="auto"
-        Which block to take next. The last three are for penalties, and ``"gs"`` to
-        ``"gsq"`` for smooth problems. ``"auto"`` is ``"gs-q"`` or ``"gsd"``.
-    update : {"gradient", "diagonal", "matrix", "newton", "adaptive", "exact_1d", \
-            "two_metric", "projected_newton"}, default="matrix"
-        The step on the block. ``"two_metric"`` is for ``penalty="nonneg"``,
+    rule : str, default="auto"
+        Which block to take next: ``"random"``, ``"cyclic"``, ``"perm"`` or
+        ``"lipschitz"``; ``"gs"``, ``"gsl"``, ``"gsd"``, ``"gsdli"`` or ``"gsq"`` for
+        smooth problems; ``"gs-s"``, ``"gs-r"`` or ``"gs-q"`` for penalties.
+        ``"auto"`` is ``"gs-q"`` with a penalty and ``"gsd"`` without.
+    update : str, default="matrix"
+        The step on the block: ``"gradient"``, ``"diagonal"``, ``"matrix"``,
+        ``"newton"`` or ``"adaptive"``; ``"two_metric"`` for ``penalty="nonneg"``,
         ``"projected_newton"`` for ``"l1"``, ``"exact_1d"`` for squared errors and
         blocks of one.
-    blocks : {"variable", "order", "sort", "avg", "hsort", "havg"} or list of \
-            array-like, default="variable"
-        Any `block_size` coordinates, a fixed partition, or a partition of yours.
+    blocks : str or list of array-like, default="variable"
+        Any `block_size` coordinates (``"variable"``), a fixed partition (``"order"``,
+        ``"sort"``, ``"avg"``, ``"hsort"``, ``"havg"``), or a partition of yours.
     block_size : int, default=5
         Coordinates in a block (the last of a partition may have fewer).
     finish : bool, default=False
@@ -336,21 +337,18 @@ def greedy_bcd_quadratic(
         As in :func:`greedy_bcd`; not with forests.
     alpha : float, default=0.0
         Strength of the penalty.
-    rule : {"auto", "random", "cyclic", "perm", "lipschitz", "gs", "gsl", "gsd", \
-            "gsdli", "gsq", "gs-s", "gs-r", "gs-q"}, default="auto"
+    rule : str, default="auto"
         As in :func:`greedy_bcd`. With ``blocks="greedy_tree"`` it orders the nodes,
         ``"gs"`` by the gradient and ``"gsd"`` or ``"gsl"`` by the gradient over the
         root of the row sums or of the diagonal (``"auto"``: ``"gsl"``). Fixed
         forests are visited in cycles (``"auto"``), in random order, or by ``"gs"``.
-    update : {"gradient", "diagonal", "matrix", "newton", "adaptive", "exact_1d", \
-            "two_metric", "projected_newton"}, default="matrix"
-        The step on the block; always ``"matrix"``, which is exact, on forests.
-    blocks : {"greedy_tree", "random_tree", "tree_partition", "red_black", \
-            "variable", "order", "sort", "avg", "hsort", "havg"} or list of \
-            array-like, default="greedy_tree"
-        A maximal forest grown from the nodes of largest score, or in random order,
-        at every step; a fixed partition into forests, or into sets of nodes without a
-        link; or as in :func:`greedy_bcd`.
+    update : str, default="matrix"
+        As in :func:`greedy_bcd`; always ``"matrix"``, which is exact, on forests.
+    blocks : str or list of array-like, default="greedy_tree"
+        ``"greedy_tree"`` or ``"random_tree"``: a maximal forest grown from the nodes
+        of largest score, or in random order, at every step; ``"tree_partition"`` or
+        ``"red_black"``: a fixed partition into forests, or into sets of nodes without
+        a link; or as in :func:`greedy_bcd`.
     block_size : int, default=5
         Size of blocks that are not forests.
     coef_init : array-like of shape (n,), default=None
@@ -490,7 +488,7 @@ class _TreeStep:
         else:
             self.scale = problem.system.diag
         n = problem.n_coef
-        self.scratch = np.empty(n, np.int64), np.empty((2, n), np.int64)
+        self.scratch = np.empty(n, np.int64), np.empty((3, n), np.int64)
         self._queue = []
 
     def __call__(self, problem, g, value):

@@ -91,15 +91,22 @@ def _root(tree, v):
 
 
 @njit(cache=True, nogil=True)
-def _join(indices, indptr, v, block, chosen, tree, seen):
-    """Try to add v to the nodes with block == chosen; False if that closes a cycle."""
+def _join(indices, indptr, v, block, chosen, tree, seen, size, largest):
+    """Try to add v to the nodes with block == chosen.
+
+    Returns False if that closes a cycle, or joins trees to one of more than `largest`
+    nodes.
+    """
+    total = 1
     for p in range(indptr[v], indptr[v + 1]):
         u = indices[p]
         if block[u] == chosen:
             root = _root(tree, u)
-            if seen[root] == v:
+            total += size[root]
+            if seen[root] == v or total > largest:
                 return False
             seen[root] = v
+    size[v] = total
     for p in range(indptr[v], indptr[v + 1]):
         u = indices[p]
         if block[u] == chosen:
@@ -109,7 +116,7 @@ def _join(indices, indptr, v, block, chosen, tree, seen):
 
 
 @njit(cache=True, nogil=True)
-def grow_forest(indices, indptr, order, block, tree, seen):
+def grow_forest(indices, indptr, order, block, tree, seen, size):
     """Choose nodes in the given order, skipping those that would close a cycle.
 
     On return ``block`` is 1 on the chosen nodes and 0 elsewhere; the other two arrays
@@ -121,18 +128,21 @@ def grow_forest(indices, indptr, order, block, tree, seen):
     """
     block[:] = 0
     seen[:] = -1
-    for v in range(tree.shape[0]):
+    n = tree.shape[0]
+    for v in range(n):
         tree[v] = v
     n_chosen = 0
     for k in range(order.shape[0]):
-        if _join(indices, indptr, order[k], block, 1, tree, seen):
+        if _join(indices, indptr, order[k], block, 1, tree, seen, size, n):
             n_chosen += 1
     return n_chosen
 
 
 @njit(cache=True, nogil=True)
-def partition_forests(indices, indptr, order, block):
+def partition_forests(indices, indptr, order, block, largest):
     """Put every node, in the given order, into the first forest that stays one.
+
+    No tree gets more than `largest` nodes.
 
     Returns
     -------
@@ -142,11 +152,12 @@ def partition_forests(indices, indptr, order, block):
     block[:] = -1
     tree = np.arange(n)
     seen = np.full(n, -1)
+    size = np.empty(n, np.int64)
     n_forests = 0
     for k in range(order.shape[0]):
         v = order[k]
         chosen = 0
-        while not _join(indices, indptr, v, block, chosen, tree, seen):
+        while not _join(indices, indptr, v, block, chosen, tree, seen, size, largest):
             chosen += 1
         n_forests = max(n_forests, chosen + 1)
     return n_forests

@@ -163,3 +163,14 @@ def test_an_indefinite_matrix_is_found_on_the_forest():
     A = sparse.csr_array(np.array([[1.0, 2.0], [2.0, 1.0]]))
     with pytest.raises(ValueError, match="not positive definite"):
         greedy_bcd_quadratic(A, [1.0, 1.0])
+
+
+def test_trees_are_no_larger_than_asked_for(global_random_seed):
+    A = random_system(150, 0.02, global_random_seed)
+    system = SparseSystem.from_matrix(A)
+    block, forests = static_blocks(system, "tree_partition", largest=5)
+    for forest in forests:
+        assert is_forest(A, forest.sequence)
+        parts = connected_components(A[forest.sequence][:, forest.sequence])[1]
+        assert np.bincount(parts).max() <= 5
+    assert_array_equal(np.bincount(block), [len(f) for f in forests])
