@@ -55,8 +55,6 @@ class _WorkingSet:
         Whether a Newton step costs so much that sweeps come first while they pay.
     """
 
-    newton_waits = False
-
     def __init__(self, design, target):
         self.design = design
         self.target = target
@@ -89,6 +87,10 @@ class _WorkingSet:
     @property
     def is_curved(self):
         return self.penalty.has_l2
+
+    @property
+    def newton_waits(self):
+        return not self.penalty.is_convex
 
     @property
     def has_dual_step(self):
