@@ -40,9 +40,21 @@ class KMeansCertificate(Certificate):
 
     Parameters
     ----------
-    bound : {"rank_one", "dual", "pca", "trivial", "statistical"}, \
-            default="trivial"
-        Which argument gave `lower_bound`.
+    kind : str
+        Always ``lower_bound``.
+    value : float
+        What the solver left to do, in the units said in `scale`; 0 without one.
+    tol : float
+        The tolerance the solver was asked to meet.
+    satisfied : bool
+        Whether it did.
+    scale : str
+        One sentence: what the value is relative to.
+    details : dict, default={}
+        Plain scalars, `cost` among them.
+    bound : str, default="trivial"
+        "rank_one", "dual", "pca", "trivial" or "statistical": which
+        argument gave `lower_bound`.
     lower_bound : float, default=0.0
         No partition into as many clusters costs less.
     gap : float, default=inf

@@ -65,12 +65,10 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
     ----------
     n_clusters : int, default=2
         Number of clusters.
-    covariances : array-like of shape (n_clusters, n_features, n_features), \
-            default=None
+    covariances : array-like (n_clusters, n_features, n_features), default=None
         Known covariances: the relaxation is solved once and nothing is updated.
-    init : {"kmeans", "spectral", "sdp"} or array-like of shape (n_samples,), \
-            default="kmeans"
-        First labels.
+    init : {"kmeans", "spectral", "sdp"} or array-like, default="kmeans"
+        First labels; an array holds one for each sample.
     solver : {"auto", "low_rank", "admm", "cvxpy"}, default="auto"
         ``low_rank`` works on non-negative factors in memory linear in n; ``admm``
         solves the convex problem (at most 400 samples). ``auto`` takes ``admm`` up
