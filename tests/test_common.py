@@ -60,7 +60,13 @@ PRESETS = {
     "SBLRegressor": [
         {},
         {"method": "fast"},
-        {"method": "cofem", "max_iter": 20, "cg_tol": 1e-11, "random_state": 0},
+        {
+            "method": "cofem",
+            "noise_variance": 0.01,
+            "max_iter": 20,
+            "cg_tol": 1e-11,
+            "random_state": 0,
+        },
     ],
     "OnlineOrthogonalDictionary": [{}, {"schedule": "adaptive"}],
     "RobustPCA": [
