@@ -30,9 +30,10 @@ from sparsestat.linear_model._glm_models import ColumnModel, GramModel, l1_viola
 
 __all__ = ["GLMResult", "GLMSolver", "line_search"]
 
-_FIRST_SET = 50  # columns in the first working set
-_GROWTH = 1.0  # enlarge the set at most by this share of the support
-_INNER_SHARE = 0.1  # solve the set to this share of the outer gap or violation
+_FIRST_SET = 100  # columns in the first working set
+_GROWTH = 0.6  # enlarge the set at most by this share of the support
+_INNER_SHARE = 0.5  # solve the set to this share of the outer gap or violation
+_FULL = 0.3  # share of entries from which sparse columns get an explicit Hessian
 _MAX_NEWTON = 20  # models in one working set
 _MAX_STALLED = 4  # outer iterations without progress before giving up
 _MAX_SET = 3000  # columns in a working set, so that its Hessian fits in memory
@@ -148,6 +149,13 @@ class GLMSolver:
         self.kkt_scale = float(np.abs(self.q).max(initial=0.0))
         # Constant columns are dropped by their squares, not by rounding.
         self.usable = design.squares > 0.0
+        # A Hessian serves one step only, so that emptier columns than those of a
+        # squared loss are better swept; but a coupled Hessian is worth its price.
+        self._explicit = design.prefers_gram and (
+            not design.is_sparse
+            or not datafit.has_intercept
+            or len(design.data) > _FULL * design.n_samples * design.n_features
+        )
         self._previous_lam = None
         self._partial = False  # some of q was left out by screening
         self.eta = eta
@@ -317,7 +325,7 @@ class GLMSolver:
     def _descend(self, penalty, columns, kind, goal, max_epochs, counter):
         """Proximal Newton on the columns until their measure is below goal."""
         design, datafit = self.design, self.datafit
-        dense = design.prefers_gram
+        dense = self._explicit
         if dense:
             A = np.empty((design.n_samples, len(columns)), order="F")
             design.gather(columns, A, 0)
