@@ -62,8 +62,8 @@ def run(quick=False):
             "The sparse plan keeps at most 8 million entries. Where the error of that "
             "column is larger, the plan has more that matter, a warning says so, and "
             "the potentials describe it.",
-            f"Cut off after {SECONDS:g} s. No peer is in the table: POT and regot "
-            "need the whole cost matrix for Newton steps or for strengths this small.",
+            f"Cut off after {SECONDS:g} s. No peer is in the table: regot takes the "
+            "whole cost matrix, and POT's sweeps without one were not run.",
         ],
     }
 
