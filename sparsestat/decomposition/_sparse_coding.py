@@ -303,7 +303,7 @@ class BinarySparseCoding(_DiscreteCauses):
     >>> bars = make_bars(500, size=3, random_state=0)
     >>> model = BinarySparseCoding(6, random_state=0).fit(bars.data)
     >>> print(f"{model.pi_:.2f}, {model.sigma_:.1f}")
-    0.33, 2.0
+    0.34, 1.9
     """
 
 
@@ -418,7 +418,7 @@ class TernarySparseCoding(_DiscreteCauses):
     >>> bars = make_bars(1000, size=3, values=(-1, 0, 1), random_state=0)
     >>> model = TernarySparseCoding(6, random_state=0).fit(bars.data)
     >>> print(f"{model.pi_:.2f}, {model.sigma_:.1f}")
-    0.33, 2.0
+    0.37, 2.3
     """
 
     # Without noise half of the starts end with mixtures of two components.

@@ -198,7 +198,7 @@ class MaximalCausesAnalysis(_MaximalCauses):
     >>> bars = make_bars(500, size=3, superposition="max", random_state=0)
     >>> model = MaximalCausesAnalysis(6, n_steps=100, random_state=0).fit(bars.data)
     >>> print(f"{model.pi_:.2f}, {model.sigma_:.1f}")
-    0.33, 2.0
+    0.35, 2.0
     """
 
     def _first_components(self, X, samples, rng, summary):
@@ -319,7 +319,7 @@ class MaxMagnitudeCausesAnalysis(_MaximalCauses):
     >>> bars = make_bars(500, size=3, superposition="max_magnitude", random_state=0)
     >>> model = MaxMagnitudeCausesAnalysis(6, n_steps=100, random_state=0)
     >>> print(f"{model.fit(bars.data).pi_:.2f}, {model.sigma_:.1f}")
-    0.33, 2.0
+    0.35, 2.1
     """
 
     _signed = True
@@ -445,7 +445,7 @@ class SpikeSlabSparseCoding(SparseCodingEstimator):
     >>> bars = make_bars(2000, size=3, superposition="slab", sigma=1, random_state=0)
     >>> model = SpikeSlabSparseCoding(6, random_state=0).fit(bars.data)
     >>> print(f"{model.pi_.mean():.1f}, {model.sigma_:.1f}")
-    0.3, 1.0
+    0.4, 1.0
     """
 
     _parameter_constraints = CODING_CONSTRAINTS | {
