@@ -348,8 +348,8 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
 
     .. math:: \frac{1}{n} \sum_i h_\delta(y_i - b - x_i'w) +
         \alpha \sum_j \Big(\rho |w_j| + \frac{1-\rho}{2} w_j^2\Big),
-        \qquad h_\delta(r) = \begin{cases} r^2 / 2 & |r| \le \delta \\
-        \delta |r| - \delta^2 / 2 & |r| > \delta \end{cases}
+        \qquad h_\delta(r) = \tfrac12 m^2 + \delta (|r| - m),
+        \quad m = \min(|r|, \delta)
 
     over coefficients w (`coef_`) and intercept b (`intercept_`), with delta `delta`,
     alpha `alpha` and rho `l1_ratio`. With sample weights the loss is their weighted
