@@ -291,7 +291,7 @@ class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
     >>> time = rng.exponential(np.exp(-X[:, 0] + X[:, 1]))
     >>> limit = rng.exponential(2.0, 150)
     >>> y = np.column_stack([np.minimum(time, limit), time <= limit])
-    >>> model = SparseCoxRegressor(alpha=0.1).fit(X, y)
+    >>> model = SparseCoxRegressor(alpha=0.2).fit(X, y)
     >>> np.flatnonzero(model.coef_)
     array([0, 1])
     >>> model.score(X, y) > 0.75

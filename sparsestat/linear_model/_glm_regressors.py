@@ -183,7 +183,7 @@ class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((200, 30))
     >>> y = rng.poisson(np.exp(0.5 + X[:, 0] - X[:, 1]))
-    >>> model = SparsePoissonRegressor(alpha=0.3).fit(X, y)
+    >>> model = SparsePoissonRegressor(alpha=0.8).fit(X, y)
     >>> np.flatnonzero(model.coef_)
     array([0, 1])
     >>> model.certificate_.satisfied
@@ -307,7 +307,7 @@ class SparsePoissonRegressorCV(GLMCVMixin, _PoissonPredictor):
     >>> X = rng.standard_normal((200, 30))
     >>> y = rng.poisson(np.exp(0.5 + X[:, 0] - X[:, 1]))
     >>> model = SparsePoissonRegressorCV(alphas=20, one_se=True).fit(X, y)
-    >>> bool(model.coef_[:2].all()), model.alpha_ < model.alphas_[0]
+    >>> bool(model.coef_[:2].all()), bool(model.alpha_ < model.alphas_[0])
     (True, True)
     """
 
@@ -435,7 +435,7 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
     >>> X = rng.standard_normal((100, 30))
     >>> y = 3 * X[:, 0] + rng.standard_normal(100)
     >>> y[:10] += 100
-    >>> model = SparseHuberRegressor(alpha=0.2).fit(X, y)
+    >>> model = SparseHuberRegressor(alpha=0.4).fit(X, y)
     >>> np.flatnonzero(model.coef_)
     array([0])
     """
@@ -563,9 +563,9 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
     >>> X = rng.standard_normal((100, 30))
     >>> y = 3 * X[:, 0] + rng.standard_normal(100)
     >>> y[:10] += 100
-    >>> model = SparseHuberRegressorCV(alphas=20, one_se=True).fit(X, y)
-    >>> float(model.coef_[0].round(1))
-    2.7
+    >>> model = SparseHuberRegressorCV(alphas=20).fit(X, y)
+    >>> bool(2.0 < model.coef_[0] < 3.5)
+    True
     """
 
     _parameter_constraints = {
