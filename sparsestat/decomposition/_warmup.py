@@ -41,5 +41,5 @@ def warmup():
         ).fit(np.abs(W), y).transform(np.abs(W))
     RobustPCA(1, method="altproj", tol=1.0, random_state=0).fit(W)
     for model in (BinarySparseCoding, MaximalCausesAnalysis, SpikeSlabSparseCoding):
-        coder = model(3, n_steps=2, max_iter=2, tol=np.inf, random_state=0).fit(W)
+        coder = model(3, n_steps=2, max_iter=2, tol=1e10, random_state=0).fit(W)
         coder.predict_states(W)
