@@ -16,6 +16,8 @@ from sparsestat._tour._section import Mark
 
 __all__ = ["environment", "render_report", "write_report"]
 
+_PIXELS_AN_INCH = 100
+
 
 def environment():
     """Return the versions and the machine that the numbers belong to."""
@@ -57,7 +59,12 @@ def render_report(parts, seconds):
                 "finding": result.finding,
                 "tables": result.tables,
                 "plots": [
-                    {"source": _inline(plot.figure), "caption": plot.caption}
+                    {
+                        "source": _inline(plot.figure),
+                        "caption": plot.caption,
+                        # Letters come out alike, however large a figure was drawn.
+                        "width": f"{_PIXELS_AN_INCH * plot.figure.get_figwidth():.0f}",
+                    }
                     for plot in result.plots
                 ],
             }

@@ -66,10 +66,10 @@ def run(progress):
         ),
     ]
     finding = (
-        f"From images in which bars cross, BinarySparseCoding learns {added[0][2]} "
-        f"bars and the noise, {binary.sigma_:.2f} (truth 2). Where bars hide each "
-        f"other MaximalCausesAnalysis learns {hidden[0][2]}, non-negative "
-        f"factorisation {hidden[1][2]}. {digits.components_.shape[0]} strokes of "
+        "From images in which bars cross, BinarySparseCoding learns "
+        f"{added[0][2].text} bars and the noise, {binary.sigma_:.2f} (truth 2). Where bars hide each "
+        f"other MaximalCausesAnalysis learns {hidden[0][2].text}, non-negative "
+        f"factorisation {hidden[1][2].text}. {digits.components_.shape[0]} strokes of "
         f"1,797 digits took {seconds:.1f} s."
     )
     return SectionResult(finding, [table], plots)
