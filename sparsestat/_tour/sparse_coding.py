@@ -67,8 +67,9 @@ def run(progress):
     ]
     finding = (
         "From images in which bars cross, BinarySparseCoding learns "
-        f"{added[0][2].text} bars and the noise, {binary.sigma_:.2f} (truth 2). Where bars hide each "
-        f"other MaximalCausesAnalysis learns {hidden[0][2].text}, non-negative "
+        f"{added[0][2].text} bars and the noise, {binary.sigma_:.2f} (truth "
+        "2). Where bars hide each other "
+        f"MaximalCausesAnalysis learns {hidden[0][2].text}, non-negative "
         f"factorisation {hidden[1][2].text}. {digits.components_.shape[0]} strokes of "
         f"1,797 digits took {seconds:.1f} s."
     )
