@@ -476,6 +476,7 @@ def _mixture(Z, labels, k, reg_covar):
         precisions_init=precisions,
         reg_covar=max(ridge, 1e-12),
         max_iter=_MAX_EM,
+        init_params="random_from_data",  # unused: all starts are given
         random_state=0,
     )
     with warnings.catch_warnings():

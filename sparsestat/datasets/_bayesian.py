@@ -376,7 +376,7 @@ def make_burst_sparse(
     >>> from sparsestat.datasets import make_burst_sparse
     >>> data = make_burst_sparse(random_state=0)
     >>> data.X.shape, int(data.support.sum())
-    ((100, 1024), 49)
+    ((100, 1024), 78)
     """
     shape = _sizes(grid_shape, "grid_shape")
     if len(shape) > 2:
