@@ -113,8 +113,12 @@ def _processor():
 
 
 def save(name, result, *packages):
-    """Write a benchmark's result as JSON for the documentation."""
+    """Write a benchmark's result as JSON for the documentation, its figure as PNG."""
     RESULTS.mkdir(exist_ok=True)
+    result = dict(result)
+    figure = result.pop("figure", None)
+    if figure is not None:
+        figure.savefig(RESULTS / f"{name}.png", dpi=100)
     payload = {
         "name": name,
         "date": date.today().isoformat(),
