@@ -111,9 +111,9 @@ def kmeans_certificate(
     Notes
     -----
     ``rank_one`` takes O(n d^2 + n d K) time plus eigenproblems of size at most
-    min(K d, d + K^2), and blocks of rows for memory. When that size and the number
-    of points both exceed 4000 no spectral bound is computed and the trivial bound 0
-    is returned. An allowance for rounding is taken off every bound.
+    min(K d, d + K^2), and holds one centred copy of dense X. When that size and
+    the number of points both exceed 4000 no spectral bound is computed and the
+    trivial bound 0 is returned. An allowance for rounding is taken off every bound.
 
     References
     ----------
