@@ -18,6 +18,7 @@ _SUBPACKAGES = (
     "decomposition",
     "embedding",
     "exceptions",
+    "gaussian_process",
     "linear_model",
     "plotting",
     "sparse",
