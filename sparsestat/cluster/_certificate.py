@@ -125,25 +125,22 @@ class ClusterMoments:
         self.scatter = np.zeros((K, d, d))
         margins = np.full((K, K), np.inf)
         squares = np.einsum("ij,ij->i", self.means, self.means)
-        step = max(256, 2**23 // max(d, 1))
-        for outer in row_blocks(data.shape[0]):
-            for start in range(outer.start, outer.stop, step):
-                rows = slice(start, min(start + step, outer.stop))
-                block, own = data.block(rows), labels[rows]
-                scores = (block @ self.means.T) / data.root[rows, None]
-                kernels.smallest_margins(
-                    read_only(np.ascontiguousarray(scores)),
-                    read_only(own),
-                    read_only(squares),
-                    margins,
-                )
-                order = np.argsort(own, kind="stable")
-                ends = np.searchsorted(own[order], np.arange(K + 1))
-                residual = block[order]
-                residual -= data.root[rows][order, None] * self.means[own[order]]
-                for k in range(K):
-                    part = residual[ends[k] : ends[k + 1]]
-                    self.scatter[k] += part.T @ part
+        for rows in row_blocks(data.shape):
+            block, own = data.block(rows), labels[rows]
+            scores = (block @ self.means.T) / data.root[rows, None]
+            kernels.smallest_margins(
+                read_only(np.ascontiguousarray(scores)),
+                read_only(own),
+                read_only(squares),
+                margins,
+            )
+            order = np.argsort(own, kind="stable")
+            ends = np.searchsorted(own[order], np.arange(K + 1))
+            residual = block[order]
+            residual -= data.root[rows][order, None] * self.means[own[order]]
+            for k in range(K):
+                part = residual[ends[k] : ends[k + 1]]
+                self.scatter[k] += part.T @ part
         self.cost = float(np.trace(self.scatter, axis1=1, axis2=2).sum())
         w = self.weights
         np.fill_diagonal(margins, np.inf)

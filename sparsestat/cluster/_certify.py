@@ -111,8 +111,9 @@ def kmeans_certificate(
     Notes
     -----
     ``rank_one`` takes O(n d^2 + n d K) time plus eigenproblems of size at most
-    min(K d, d + K^2), and holds one centred copy of dense X. When that size and
-    the number of points both exceed 4000 no spectral bound is computed and the
+    min(K d, d + K^2). Beyond X and the labels it holds a few numbers a
+    point and blocks of rows, no copy of X. When the size of the eigenproblems
+    and the number of points both exceed 4000 no spectral bound is computed and the
     trivial bound 0 is returned. An allowance for rounding is taken off every bound.
 
     References
@@ -156,7 +157,7 @@ def kmeans_certificate(
             f"subset_size={subset_size} must not exceed the number of points "
             f"({n}) nor {LARGEST_DUAL}."
         )
-    data = CentredRows(X, weights)
+    data = CentredRows(X, weights, copy=False)
     bounds = Bounds(data, labels, len(names))
     if method == "dual":
         bounds.add_dual(gap_tol=gap_tol, max_iter=max_iter)

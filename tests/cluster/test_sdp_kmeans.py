@@ -321,6 +321,40 @@ def test_memory_of_the_low_rank_solver_is_linear():
     assert peak < 30 * X.nbytes  # one n x n array would be 2500 times X
 
 
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+def test_rows_centred_block_by_block_are_those_of_the_copy(shift, monkeypatch):
+    from sparsestat.cluster import _data
+
+    monkeypatch.setattr(_data, "_FEWEST_ROWS", 32)
+    monkeypatch.setattr(_data, "_ENTRIES", 1)
+    rng = np.random.default_rng(0)
+    X, weights = rng.standard_normal((101, 4)) + shift, rng.uniform(0.5, 2.0, 101)
+    held, passing = CentredRows(X, weights), CentredRows(X, weights, copy=False)
+    mean = np.average(X, axis=0, weights=weights)
+    exact = np.sqrt(weights)[:, None] * (X - mean)
+    U, V = rng.standard_normal((101, 3)), rng.standard_normal((4, 2))
+    # Coordinates of size 1e6 carry ten digits of what is left after centring.
+    close = {"rtol": 0, "atol": 1e-12 if shift == 0 else 1e-8}
+    for data in (held, passing):
+        np.testing.assert_allclose(data.block(slice(None)), exact, **close)
+        np.testing.assert_allclose(data.block(slice(40, 70)), exact[40:70], **close)
+        np.testing.assert_allclose(data.dot(V), exact @ V, **close)
+        np.testing.assert_allclose(data.t_dot(U), exact.T @ U, **close)
+        np.testing.assert_allclose(data.gram(), exact @ exact.T, **close)
+        np.testing.assert_allclose(data.sum_of_squares, (exact**2).sum(), rtol=1e-9)
+
+
+def test_a_certificate_holds_no_copy_of_the_data():
+    X, labels = mixture(100_000, 50, 4, 12.0, 0)
+    kmeans_certificate(X[:500], labels[:500])
+    tracemalloc.start()
+    certificate = kmeans_certificate(X, labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert certificate.certified
+    assert peak < 0.75 * X.nbytes
+
+
 # Invariances
 
 
