@@ -1,0 +1,100 @@
+"""Levinson's recursion for symmetric positive definite Toeplitz matrices."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from numba import njit
+
+__all__ = ["levinson", "levinson_sample"]
+
+_DOT = {"reassoc", "contract", "nsz"}
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def _dot(x, y):
+    """Inner product of two contiguous vectors, summed in the order that is fastest."""
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += x[i] * y[i]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _next_predictor(flipped, old, new, variance, k):
+    """Write the predictor of order k, given that of order k - 1; return its variance.
+
+    A predictor of order k is (1, a_1, ..., a_k): x_t + sum_j a_j x_{t-j} is the error
+    of the best linear prediction of x_t from the k values before it. `flipped` is the
+    first column of the matrix from its last entry to its first.
+    """
+    n = flipped.shape[0]
+    reflection = -_dot(old[:k], flipped[n - 1 - k : n - 1]) / variance
+    old[k] = 0.0
+    for j in range(k + 1):
+        new[j] = old[j] + reflection * old[k - j]
+    return variance * (1.0 - reflection * reflection)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def levinson(column, Y):
+    """Solve T x = y for every row y of Y, where T has the first column `column`.
+
+    Returns the solutions as rows, the first column of the inverse of T, the variances
+    of the prediction errors, whose product is det T, and the order at which a variance
+    was not positive (-1: none, T is positive definite to working precision).
+    """
+    n = column.shape[0]
+    n_rows = Y.shape[0]
+    X = np.zeros((n_rows, n))
+    variances = np.zeros(n)
+    old, new = np.zeros(n), np.zeros(n)
+    flipped = column[::-1].copy()
+    variance = column[0]
+    new[0] = 1.0
+    for k in range(n):
+        if k > 0:
+            old, new = new, old
+            variance = _next_predictor(flipped, old, new, variance, k)
+        variances[k] = variance
+        if not variance > 0.0:
+            return X, new, variances, k
+        for row in range(n_rows):
+            x = X[row]
+            known = _dot(x[:k], flipped[n - 1 - k : n - 1])
+            step = (Y[row, k] - known) / variance
+            for j in range(k + 1):
+                x[j] += step * new[k - j]
+    for j in range(n):
+        new[j] /= variance
+    return X, new, variances, -1
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def levinson_sample(column, Z):
+    """Turn rows of independent standard normals into rows with covariance T.
+
+    Every value is drawn around its prediction from those before it: the rows are
+    Z L' with the Cholesky factor L of T, which is never formed. Returns them and the
+    order at which a variance was not positive (-1: none).
+    """
+    n = column.shape[0]
+    n_rows = Z.shape[0]
+    X = np.zeros((n_rows, n))
+    old, new = np.zeros(n), np.zeros(n)
+    flipped = column[::-1].copy()
+    past = np.zeros(n)
+    variance = column[0]
+    new[0] = 1.0
+    for k in range(n):
+        if k > 0:
+            old, new = new, old
+            variance = _next_predictor(flipped, old, new, variance, k)
+        if not variance > 0.0:
+            return X, k
+        scale = np.sqrt(variance)
+        for j in range(k):
+            past[j] = new[k - j]
+        for row in range(n_rows):
+            X[row, k] = scale * Z[row, k] - _dot(X[row, :k], past[:k])
+    return X, -1
