@@ -13,7 +13,7 @@ from numba import njit
 
 from sparsestat.transport._kernels import _exponentials
 
-__all__ = ["METRIC_CODES", "cell_pass", "placed_rows"]
+__all__ = ["METRIC_CODES", "cell_pass", "name_columns", "placed_rows"]
 
 SQEUCLIDEAN, EUCLIDEAN, L1 = 0, 1, 2
 METRIC_CODES = {"sqeuclidean": SQEUCLIDEAN, "euclidean": EUCLIDEAN, "cityblock": L1}
@@ -251,26 +251,22 @@ def cell_pass(
 
 
 @njit(cache=True, nogil=True)
-def placed_rows(indices, weights, ptr, scale, row_of, column_of):
-    """Return the rows ``row_of``, -1 for none, times their scale, as CSR arrays."""
-    n = len(row_of)
-    out_ptr = np.zeros(n + 1, np.int64)
-    for i in range(n):
-        r = row_of[i]
-        out_ptr[i + 1] = out_ptr[i] + (ptr[r + 1] - ptr[r] if r >= 0 else 0)
-    out_indices = np.empty(out_ptr[n], np.int32)
-    out_weights = np.empty(out_ptr[n])
-    for i in range(n):
-        r = row_of[i]
-        if r < 0:
-            continue
-        size = ptr[r + 1] - ptr[r]
-        own = np.empty(size, np.int32)
-        for p in range(size):
-            own[p] = column_of[indices[ptr[r] + p]]
+def name_columns(indices, weights, ptr, scale, column_of):
+    """Rename the columns of each row, sort them, and scale the row; in place."""
+    for i in range(len(ptr) - 1):
+        row = slice(ptr[i], ptr[i + 1])
+        own = column_of[indices[row]]
         order = np.argsort(own)
-        for p in range(size):
-            q = ptr[r] + order[p]
-            out_indices[out_ptr[i] + p] = own[order[p]]
-            out_weights[out_ptr[i] + p] = weights[q] * scale[r]
-    return out_indices, out_weights, out_ptr
+        indices[row] = own[order]
+        weights[row] = weights[row][order] * scale[i]
+
+
+@njit(cache=True, nogil=True)
+def placed_rows(values, ptr, row_of, out_ptr):
+    """Return the values of the rows ``row_of``, -1 for none, one after another."""
+    out = np.empty(out_ptr[-1], values.dtype)
+    for i in range(len(row_of)):
+        r = row_of[i]
+        if r >= 0:
+            out[out_ptr[i] : out_ptr[i + 1]] = values[ptr[r] : ptr[r + 1]]
+    return out

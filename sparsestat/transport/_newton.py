@@ -66,6 +66,7 @@ def solve_sinkhorn(problem, g, eps, tol, max_iter, trace, *, tau=NOTHING):
 
 def _sweep(problem, state, eps, trace, tau):
     g = problem.centred(problem.updated_columns(state, eps))
+    state.drop_entries()
     state = problem.evaluate(g, eps, tau)
     trace.n_sinkhorn += 1
     trace.add("sinkhorn", eps, state.error)
@@ -229,6 +230,7 @@ def _newton_level(problem, state, eps, tol, steps, trace, *, final):
                 break
             continue
         direction, n_cg = _direction(problem, state, eps, mu, steps.density)
+        state.drop_entries()
         trace.n_cg += n_cg
         grouped = state.group is not None
         candidate, t = _line_search(problem, state, direction, eps)
@@ -342,6 +344,7 @@ def _line_search(problem, state, d, eps):
     allowance = 1e-14 * abs(state.objective) + eps * problem.precision
     for t in _STEPS:
         g = problem.centred(state.g + t * d)
+        candidate = None  # the one that failed is as large as the next
         candidate = problem.evaluate(g, eps, _store(state))
         rise = candidate.objective - state.objective
         if rise >= 1e-4 * t * slope - allowance or (

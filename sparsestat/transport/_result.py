@@ -114,18 +114,20 @@ def plan_from_state(state, problem, swapped, mass, shape, rows, columns):
     row_of = np.full(shape[1] if swapped else shape[0], -1)
     own, other = (columns, rows) if swapped else (rows, columns)
     row_of[own] = np.arange(len(own))
-    indices, weights, ptr = _kernels_points.placed_rows(
-        state.indices,
-        state.weights,
-        state.ptr,
-        problem.a * mass,
-        row_of,
-        other.astype(np.int32),
+    ptr, indices, weights = state.ptr, state.indices, state.weights
+    state.drop_entries()  # as large as the plan: held once here, by name
+    _kernels_points.name_columns(
+        indices, weights, ptr, problem.a * mass, other.astype(np.int32)
     )
-    state.indices = state.weights = None  # as large as the plan
+    sizes = np.where(row_of >= 0, np.diff(ptr)[row_of], 0)
+    place = np.concatenate([[0], np.cumsum(sizes)])
+    indices = _kernels_points.placed_rows(indices, ptr, row_of, place)
+    weights = _kernels_points.placed_rows(weights, ptr, row_of, place)
+    if place[-1] <= np.iinfo(np.int32).max:
+        place = place.astype(np.int32)  # or scipy makes all indices 64 bits wide
     if swapped:
-        P = sparse.csc_array((weights, indices, ptr), shape=shape)
+        P = sparse.csc_array((weights, indices, place), shape=shape)
         P = sparse.csr_array(P)
         P.sort_indices()
         return P
-    return sparse.csr_array((weights, indices, ptr), shape=shape)
+    return sparse.csr_array((weights, indices, place), shape=shape)

@@ -53,6 +53,10 @@ class State:
     tau: float = NOTHING
     group: np.ndarray = None  # of each column, where entries are sums over groups
 
+    def drop_entries(self):
+        """Give back the memory of the entries, most of what a state takes."""
+        self.indices = self.weights = self.ptr = None
+
 
 class SemiDual:
     """Passes over one problem with total mass one; counts them.
