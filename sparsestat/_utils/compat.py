@@ -7,7 +7,9 @@ that a release that moves one is mended in one place.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from sklearn.base import _fit_context as fit_context
+from functools import wraps
+
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import (
     HasMethods,
     Hidden,
@@ -37,6 +39,35 @@ except ImportError:
     def align_sparse_interface(X):
         """Return X as it is: older versions have no interface setting."""
         return X
+
+
+def fit_context(*, prefer_skip_nested_validation):
+    """Decorate a method that fits: checked parameters, and all or nothing.
+
+    To scikit-learn's own decorator this adds that a fit which raises, or which
+    is interrupted from the keyboard, leaves the estimator as it was: with the
+    attributes of an earlier fit, or with none. Attributes are put back, not
+    copied, so a fit replaces arrays and never writes into those it finds.
+    """
+
+    def decorate(method):
+        checked = _fit_context(
+            prefer_skip_nested_validation=prefer_skip_nested_validation
+        )(method)
+
+        @wraps(method)
+        def fit(estimator, *args, **kwargs):
+            before = dict(vars(estimator))
+            try:
+                return checked(estimator, *args, **kwargs)
+            except BaseException:
+                vars(estimator).clear()
+                vars(estimator).update(before)
+                raise
+
+        return fit
+
+    return decorate
 
 
 __all__ = [

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 __all__ = ["numba_threads", "run_parallel", "single_blas_thread"]
 
 
-def run_parallel(function, tasks, *, n_jobs=None, prefer="threads"):
+def run_parallel(function, tasks, *, n_jobs=None, prefer="threads", require=None):
     """Call ``function(*task)`` for every task, in order, on `n_jobs` workers.
 
     Results do not depend on `n_jobs`: each task is computed on its own with one
@@ -29,6 +29,9 @@ def run_parallel(function, tasks, *, n_jobs=None, prefer="threads"):
         Number of workers; None means 1 unless a joblib context says otherwise.
     prefer : {"threads", "processes"}, default="threads"
         Soft hint to joblib.
+    require : "sharedmem" or None, default=None
+        Tasks that write into arrays of the caller require shared memory, so that
+        they run in threads even where the user's context asks for processes.
 
     Returns
     -------
@@ -42,7 +45,7 @@ def run_parallel(function, tasks, *, n_jobs=None, prefer="threads"):
     # threadpoolctl's limits hold for the whole process, so for threads they are
     # set here once; worker processes set their own inside the task.
     with single_blas_thread():
-        return Parallel(n_jobs=n_jobs, prefer=prefer)(
+        return Parallel(n_jobs=n_jobs, prefer=prefer, require=require)(
             delayed(_call_single_threaded)(function, task) for task in tasks
         )
 
