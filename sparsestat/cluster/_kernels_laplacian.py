@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["energy_terms", "jacobi_rows", "plain_softmax", "sweep"]
+__all__ = ["color_rows", "energy_terms", "jacobi_rows", "plain_softmax", "sweep"]
 
 _CUT = 40.0  # memberships below exp(-40) are zero
 
@@ -68,23 +68,52 @@ def plain_softmax(U, fixed, temperature, Z, entropy):
 
 
 @njit(cache=True, nogil=True)
-def sweep(data, indices, indptr, U, fixed, reg, temperature, Z, entropy):
-    """Minimise the energy over one free row after the other; return the decrease."""
-    decrease = 0.0
-    n, k = U.shape
-    field = np.empty(k)
+def color_rows(indices, indptr):
+    """Give every row the least color that no neighbour before it has.
+
+    Returns the colors and their number, at most one more than the largest degree.
+    """
+    n = len(indptr) - 1
+    colors = np.full(n, -1, dtype=np.int64)
+    seen = np.full(n + 1, -1, dtype=np.int64)
+    n_colors = 0
     for i in range(n):
-        if fixed[i] >= 0:
-            continue
-        for c in range(k):
-            field[c] = -U[i, c]
-        _gather(data, indices, indptr[i], indptr[i + 1], Z, reg, field)
-        before = temperature * entropy[i]
-        for c in range(k):
-            before -= Z[i, c] * field[c]
-        entropy[i], after = _softmax(field, temperature, Z[i])
-        decrease += before - after
-    return decrease
+        for p in range(indptr[i], indptr[i + 1]):
+            if colors[indices[p]] >= 0:
+                seen[colors[indices[p]]] = i
+        color = 0
+        while seen[color] == i:
+            color += 1
+        colors[i] = color
+        n_colors = max(n_colors, color + 1)
+    return colors, n_colors
+
+
+@njit(cache=True, nogil=True)
+def sweep(
+    data, indices, indptr, U, fixed, reg, temperature, order, bounds, falls, Z, entropy
+):
+    """Minimise the energy over one row after the other, in a given order.
+
+    falls[b] receives the decrease from rows ``order[bounds[b]:bounds[b + 1]]``.
+    """
+    k = U.shape[1]
+    field = np.empty(k)
+    for b in range(len(bounds) - 1):
+        decrease = 0.0
+        for at in range(bounds[b], bounds[b + 1]):
+            i = order[at]
+            if fixed[i] >= 0:
+                continue
+            for c in range(k):
+                field[c] = -U[i, c]
+            _gather(data, indices, indptr[i], indptr[i + 1], Z, reg, field)
+            before = temperature * entropy[i]
+            for c in range(k):
+                before -= Z[i, c] * field[c]
+            entropy[i], after = _softmax(field, temperature, Z[i])
+            decrease += before - after
+        falls[b] = decrease
 
 
 @njit(cache=True, nogil=True)

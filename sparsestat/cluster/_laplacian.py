@@ -77,8 +77,9 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     temperature : float, default=1.0
         Weight of the entropy. Zero makes memberships hard.
     update : {"sequential", "parallel"}, default="sequential"
-        Memberships one after the other, each optimal given the rest; or all at once,
-        on `n_jobs` workers, with a diagonal shift of the graph that keeps the energy
+        Memberships one after the other, each optimal given the rest, in the order of a
+        coloring of the graph: those of one color are no neighbours and may change at
+        once. Or all at once, with a diagonal shift of the graph that keeps the energy
         falling and makes memberships harder.
     max_iter : int, default=100
         Largest number of prototype updates.
@@ -96,7 +97,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     random_state : int, RandomState instance or None, default=None
         Draws the first prototypes.
     n_jobs : int, default=None
-        Workers of the neighbour search and of ``update="parallel"``.
+        Workers of the neighbour search and of updates that change rows at once.
     verbose : int, default=0
         At 1 and above, log a line per iteration.
 
@@ -148,7 +149,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     -----
     A nearest-neighbour graph is not positive semi-definite, so that updating all
     memberships at once may raise the energy; one after the other it cannot, whatever
-    the graph. A pass costs O(nnz(W) n_clusters), prototypes O(n_samples n_clusters
+    the graph, nor one color of the graph after the other. A pass costs O(nnz(W) n_clusters), prototypes O(n_samples n_clusters
     n_features); memory is three arrays of shape (n_samples, n_clusters). Sparse X
     stays sparse. Results do not depend on `n_jobs`.
 

@@ -8,6 +8,7 @@ r"""Energy of memberships on a graph, and its descent.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
+from joblib import effective_n_jobs
 from scipy import sparse
 from scipy.sparse.linalg import cg
 from sklearn.neighbors import NearestNeighbors
@@ -76,6 +77,30 @@ def effective_dimension(X):
     return float(np.trace(gram)) ** 2 / power if power > 0 else 1.0
 
 
+def _stages(indices, indptr):
+    """Order the rows by color, and cut the order into parts for workers.
+
+    Returns the order and, for each stage, the bounds of its parts. Parts of one stage
+    are of one color and may be updated at once; small colors share a stage of a
+    single part.
+    """
+    colors, n_colors = kernels.color_rows(indices, indptr)
+    order = np.argsort(colors, kind="stable")
+    stops = np.searchsorted(colors[order], np.arange(n_colors + 1))
+    stages, pending = [], 0
+    for lo, hi in zip(stops[:-1], stops[1:], strict=True):
+        if hi - lo < 2 * _ROWS_A_TASK:
+            continue
+        if pending < lo:
+            stages.append(np.array([pending, lo]))
+        parts = max(1, (hi - lo) // _ROWS_A_TASK)
+        stages.append(np.linspace(lo, hi, parts + 1).astype(np.int64))
+        pending = hi
+    if pending < len(order):
+        stages.append(np.array([pending, len(order)]))
+    return read_only(order), [read_only(stage) for stage in stages]
+
+
 class GraphEnergy:
     """One problem: data, graph, fixed rows and the constants of the energy.
 
@@ -92,8 +117,8 @@ class GraphEnergy:
     reg, temperature : float
         Weights of the graph and of the entropy.
     update : {"sequential", "parallel"}
-        One row after the other, or all at once with a diagonal shift of the graph
-        that makes it positive semi-definite.
+        One color of the graph after the other, or all rows at once with a diagonal
+        shift of the graph that makes it positive semi-definite.
     """
 
     def __init__(self, X, W, fixed, prototype, reg, temperature, update, n_jobs):
@@ -108,10 +133,11 @@ class GraphEnergy:
             if sparse.issparse(X)
             else np.einsum("nd,nd->n", X, X)
         )
-        # A diagonally dominant matrix is positive semi-definite, row by row.
         self.shift = np.zeros(X.shape[0])
         if update == "parallel":
+            # A diagonally dominant matrix is positive semi-definite, row by row.
             self.shift = np.asarray(abs(W).sum(axis=1)).ravel()
+        self.order = self.stages = None
         self.variance = 1.0
 
     def squared_distances(self, centers, X=None):
@@ -204,18 +230,11 @@ class GraphEnergy:
         """
         U, n_iter = read_only(U), 0
         if self.update == "sequential":
+            if self.stages is None:
+                self.order, self.stages = _stages(*self.graph[1:])
             while n_iter < max_iter:
                 n_iter += 1
-                fall = kernels.sweep(
-                    *self.graph,
-                    U,
-                    self.fixed,
-                    self.reg,
-                    self.temperature,
-                    Z,
-                    entropy,
-                )
-                if fall <= tol * size:
+                if self._sweep(U, Z, entropy) <= tol * size:
                     break
             return Z, n_iter
         n = len(Z)
@@ -247,6 +266,43 @@ class GraphEnergy:
                 break
             before = after
         return Z, n_iter
+
+    def _sweep(self, U, Z, entropy):
+        """Update every free row given the newest others; return the decrease.
+
+        Rows of one color are no neighbours, so that they may be updated at once, and
+        the answer is the same on any number of workers.
+        """
+
+        def update(stage, falls):
+            kernels.sweep(
+                *self.graph,
+                U,
+                self.fixed,
+                self.reg,
+                self.temperature,
+                self.order,
+                stage,
+                falls,
+                Z,
+                entropy,
+            )
+
+        total, workers = 0.0, effective_n_jobs(self.n_jobs)
+        for stage in self.stages:
+            falls = np.empty(len(stage) - 1)
+            if workers == 1 or len(falls) == 1:
+                update(stage, falls)
+            else:
+                parts = np.array_split(np.arange(len(falls)), workers)
+                tasks = [
+                    (stage[p[0] : p[-1] + 2], falls[p[0] : p[-1] + 1])
+                    for p in parts
+                    if len(p)
+                ]
+                run_parallel(update, tasks, n_jobs=self.n_jobs)
+            total += float(falls.sum())
+        return total
 
     def prototypes(self, Z, centers):
         """Return prototypes that do not raise the energy; empty clusters keep theirs.

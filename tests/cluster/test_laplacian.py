@@ -15,8 +15,13 @@ from sklearn.datasets import make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import kneighbors_graph
 
+from sparsestat._utils.validation import as_compressed, read_only
 from sparsestat.cluster import LaplacianKMeans
-from sparsestat.cluster._laplacian_energy import GraphEnergy, effective_dimension
+from sparsestat.cluster._laplacian_energy import (
+    GraphEnergy,
+    _stages,
+    effective_dimension,
+)
 from sparsestat.exceptions import ConvergenceWarning
 
 
@@ -61,11 +66,14 @@ def test_one_pass_is_that_of_dense_numpy(update, temperature, rng):
         return softmax(field / temperature)
 
     old = expected.copy()
-    for i in range(3, len(X)):
+    found, _ = problem.descend(U, Z, entropy, 0.0, 1, 1.0)
+    order = range(len(X)) if update == "parallel" else problem.order
+    for i in order:
+        if i < 3:  # known
+            continue
         source = expected if update == "sequential" else old
         pull = W[i] @ source + problem.shift[i] * source[i]
         expected[i] = updated(-U[i] + problem.reg * pull)
-    found, _ = problem.descend(U, Z, entropy, 0.0, 1, 1.0)
     assert_allclose(found, expected, atol=1e-12)
     energy, _ = problem.energy(U, found, entropy)
     assert_allclose(energy, dense_energy(problem, W, U, found), rtol=1e-12)
@@ -76,9 +84,8 @@ def test_the_decrease_a_sweep_reports_is_the_decrease(rng):
     U = problem.costs(centers)
     Z, entropy = problem.start(U)
     before, _ = problem.energy(U, Z, entropy)
-    from sparsestat.cluster import _kernels_laplacian as kernels
-
-    fall = kernels.sweep(*problem.graph, U, problem.fixed, problem.reg, 0.7, Z, entropy)
+    problem.descend(U, Z.copy(), entropy.copy(), 0.0, 1, 1.0)  # colors the graph
+    fall = problem._sweep(read_only(U), Z, entropy)
     after, _ = problem.energy(U, Z, entropy)
     assert fall > 0
     assert_allclose(before - after, fall, rtol=1e-10)
@@ -188,15 +195,46 @@ def test_seed_spreading_is_the_harmonic_extension(rng):
     assert agree[sure].all()
 
 
-def test_workers_do_not_change_the_result():
-    X = make_blobs(45_000, centers=3, random_state=0)[0]
+@pytest.mark.parametrize("update", ["sequential", "parallel"])
+def test_workers_do_not_change_the_result(update, monkeypatch):
+    from sparsestat.cluster import _laplacian_energy
+
+    monkeypatch.setattr(_laplacian_energy, "_ROWS_A_TASK", 500)
+    X = make_blobs(9_000, centers=3, cluster_std=3.0, random_state=0)[0]
     W = sparse.csr_array(kneighbors_graph(X[:, :1], 3))
-    kwargs = {"update": "parallel", "affinity": W, "random_state": 0, "max_iter": 5}
+    kwargs = {"update": update, "affinity": W, "random_state": 0, "max_iter": 5}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         one = LaplacianKMeans(3, n_jobs=1, **kwargs).fit(X)
-        two = LaplacianKMeans(3, n_jobs=2, **kwargs).fit(X)
-    assert_array_equal(one.memberships_, two.memberships_)
+        for n_jobs in (2, 3):
+            more = LaplacianKMeans(3, n_jobs=n_jobs, **kwargs).fit(X)
+            assert_array_equal(one.memberships_, more.memberships_)
+            assert_array_equal(one.energy_history_, more.energy_history_)
+
+
+def test_rows_that_change_at_once_are_no_neighbours(rng, monkeypatch):
+    from sparsestat.cluster import _laplacian_energy
+
+    monkeypatch.setattr(_laplacian_energy, "_ROWS_A_TASK", 30)
+    X = rng.standard_normal((400, 3))
+    W = kneighbors_graph(X, 4)
+    W = as_compressed(sparse.csr_array(W + W.T))
+    order, stages = _stages(W.indices, W.indptr)
+    assert_array_equal(np.sort(order), np.arange(400))
+    assert stages[0][0] == 0 and stages[-1][-1] == 400
+    for one, two in zip(stages[:-1], stages[1:], strict=True):
+        assert one[-1] == two[0]
+    n_parts = [len(stage) - 1 for stage in stages]
+    assert max(n_parts) > 1 and min(n_parts) == 1
+    for stage in stages:
+        if len(stage) > 2:
+            rows = order[stage[0] : stage[-1]]
+            assert W[rows][:, rows].nnz == 0
+    # A complete graph has as many colors as rows and goes one after the other.
+    full = as_compressed(sparse.csr_array(np.ones((50, 50)) - np.eye(50)))
+    order, stages = _stages(full.indices, full.indptr)
+    assert_array_equal(order, np.arange(50))
+    assert [stage.tolist() for stage in stages] == [[0, 50]]
 
 
 @pytest.mark.parametrize("prototype", ["mean", "mode", "medoid"])
