@@ -7,6 +7,8 @@ r"""Energy of memberships on a graph, and its descent.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from itertools import pairwise
+
 import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
@@ -88,7 +90,7 @@ def _stages(indices, indptr):
     order = np.argsort(colors, kind="stable")
     stops = np.searchsorted(colors[order], np.arange(n_colors + 1))
     stages, pending = [], 0
-    for lo, hi in zip(stops[:-1], stops[1:], strict=True):
+    for lo, hi in pairwise(stops):
         if hi - lo < 2 * _ROWS_A_TASK:
             continue
         if pending < lo:

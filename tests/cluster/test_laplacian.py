@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -222,7 +223,7 @@ def test_rows_that_change_at_once_are_no_neighbours(rng, monkeypatch):
     order, stages = _stages(W.indices, W.indptr)
     assert_array_equal(np.sort(order), np.arange(400))
     assert stages[0][0] == 0 and stages[-1][-1] == 400
-    for one, two in zip(stages[:-1], stages[1:], strict=True):
+    for one, two in pairwise(stages):
         assert one[-1] == two[0]
     n_parts = [len(stage) - 1 for stage in stages]
     assert max(n_parts) > 1 and min(n_parts) == 1
