@@ -151,7 +151,8 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     memberships at once may raise the energy; one after the other it cannot, whatever
     the graph, nor one color of the graph after the other. A pass costs
     O(nnz(W) n_clusters), prototypes O(n_samples n_clusters n_features); memory is
-    three arrays of shape (n_samples, n_clusters). Sparse X stays sparse. Results do not depend on `n_jobs`.
+    three arrays of shape (n_samples, n_clusters). Sparse X stays sparse. Results do not
+    depend on `n_jobs`.
 
     References
     ----------
