@@ -9,7 +9,9 @@ A family adds its section as one module in this folder, which defines
 - ``run(progress)``: calls ``progress(text)`` as each step begins and returns a
   :class:`~sparsestat._tour._section.SectionResult`.
 
-Modules whose name starts with an underscore are not sections.
+Modules whose name starts with an underscore are not sections. Several sections run
+side by side, each in a process of its own: from a cold cache most of the time goes to
+compiling, which one process cannot share among cores.
 """
 
 # Authors: The sparsestat developers
@@ -19,7 +21,10 @@ import importlib
 import importlib.util
 import pkgutil
 import time
+from contextlib import contextmanager
 from pathlib import Path
+
+from joblib import Parallel, cpu_count, delayed
 
 __all__ = ["MissingExtrasError", "run_tour", "sections"]
 
@@ -76,28 +81,25 @@ def run_tour(output="sparsestat-tour.html", only=None):
         )
     chosen = _choose(only)
 
-    import matplotlib
-
     from sparsestat._tour._report import write_report
-    from sparsestat._tour._terminal import new_console, print_section, step_bar
+    from sparsestat._tour._terminal import new_console, print_section
 
     console = new_console()
     start, results = time.perf_counter(), {}
-    before = matplotlib.get_backend()
-    matplotlib.use("Agg")  # figures go to the file, never to a window
     try:
-        with step_bar(console, sum(m.N_STEPS for m in chosen)) as progress:
-            for module in chosen:
-                results[module.NAME] = module.run(progress)
-        seconds = time.perf_counter() - start
-        write_report(
-            output,
-            [(module.NAME, module.TITLE, results[module.NAME]) for module in chosen],
-            seconds,
-        )
+        with _figures_to_files():
+            results = _run(chosen, console)
+            seconds = time.perf_counter() - start
+            write_report(
+                output,
+                [
+                    (module.NAME, module.TITLE, results[module.NAME])
+                    for module in chosen
+                ],
+                seconds,
+            )
     finally:
         _close_figures(results)
-        matplotlib.use(before)
     for module in chosen:
         print_section(console, module.TITLE, results[module.NAME])
     console.print(f"\nReport: [bold]{output}[/bold] ({seconds:.0f} s)")
@@ -115,6 +117,45 @@ def _choose(only):
             f"Unknown sections {unknown}. Expected a subset of {sorted(names)}."
         )
     return [module for module in modules if module.NAME in only]
+
+
+def _run(modules, console):
+    """Return the results of the sections by name, the longest begun first."""
+    from sparsestat._tour._terminal import step_bar
+
+    n_jobs = min(cpu_count(), len(modules))
+    with step_bar(console, sum(m.N_STEPS for m in modules)) as progress:
+        if n_jobs == 1:
+            return {m.NAME: m.run(progress.step) for m in modules}
+        progress.advance(0, f"{len(modules)} sections, {n_jobs} at a time")
+        results = {}
+        longest_first = sorted(modules, key=lambda m: -m.N_STEPS)
+        finished = Parallel(n_jobs, backend="loky", return_as="generator_unordered")(
+            delayed(_run_section)(module.__name__) for module in longest_first
+        )
+        for name, result in finished:
+            module = next(m for m in modules if m.__name__ == name)
+            results[module.NAME] = result
+            progress.advance(module.N_STEPS, f"done: {module.TITLE.lower()}")
+        return results
+
+
+def _run_section(name):
+    with _figures_to_files():
+        return name, importlib.import_module(name).run(lambda text: None)
+
+
+@contextmanager
+def _figures_to_files():
+    """Draw without a window inside the context."""
+    import matplotlib
+
+    before = matplotlib.get_backend()
+    matplotlib.use("Agg")
+    try:
+        yield
+    finally:
+        matplotlib.use(before)
 
 
 def _close_figures(results):

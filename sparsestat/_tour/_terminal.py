@@ -22,7 +22,11 @@ def new_console():
 
 @contextmanager
 def step_bar(console, total):
-    """Show one bar over all steps; yield the function a section calls with a text."""
+    """Show one bar over all steps; yield what moves it.
+
+    Its ``step`` takes the text of a step that begins, its ``advance`` a number of
+    steps that have ended and a text.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -40,15 +44,20 @@ def step_bar(console, total):
         transient=True,
     ) as bar:
         task = bar.add_task("", total=total)
-        begun = False
-
-        def progress(text):
-            nonlocal begun
-            bar.update(task, description=text, advance=1 if begun else 0)
-            begun = True
-
-        yield progress
+        yield _Steps(bar, task)
         bar.update(task, completed=total)
+
+
+class _Steps:
+    def __init__(self, bar, task):
+        self.bar, self.task, self.begun = bar, task, False
+
+    def step(self, text):
+        self.advance(1 if self.begun else 0, text)
+        self.begun = True
+
+    def advance(self, steps, text):
+        self.bar.update(self.task, description=text, advance=steps)
 
 
 def print_section(console, title, result):
