@@ -23,6 +23,19 @@ PRESETS = {
     "CodingRateSubspaceClustering": [{"normalize": False, "n_init": 2}],
     "ElasticNet": [{}, {"positive": True}],
     "ElasticNetCV": [{"alphas": 10, "cv": 3}],
+    # The bounds are public constants; without them a fit is refused.
+    "LDPSparseRegressor": [
+        {"epsilon": 8.0, "x_bound": 10.0, "y_bound": 10.0},
+        {"x_bound": 10.0, "y_bound": 10.0, "method": "nldp", "delta": 1e-6},
+        {
+            "x_bound": 10.0,
+            "y_bound": 10.0,
+            "method": "nldp",
+            "mechanism": "sphere",
+            "clipping": "coordinate",
+            "n_nonzero": 1,
+        },
+    ],
     "Lasso": [{}, {"positive": True}, {"fit_intercept": False, "warm_start": True}],
     "LassoCV": [{"alphas": 10, "cv": 3}, {"alphas": 10, "criterion": "ebic"}],
     "GroupLasso": [{"groups": 2}, {"groups": 3, "l1_ratio": 0.5}],

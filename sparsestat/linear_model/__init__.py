@@ -10,6 +10,7 @@ from sparsestat.linear_model._coordinate_descent import (
 )
 from sparsestat.linear_model._cox import SparseCoxRegressor, SparseCoxRegressorCV
 from sparsestat.linear_model._cv import ElasticNetCV, LassoCV
+from sparsestat.linear_model._elementary import ElementaryEstimator
 from sparsestat.linear_model._glm_regressors import (
     SparseHuberRegressor,
     SparseHuberRegressorCV,
@@ -22,6 +23,7 @@ from sparsestat.linear_model._graph_labels import (
 )
 from sparsestat.linear_model._greedy_bcd import greedy_bcd, greedy_bcd_quadratic
 from sparsestat.linear_model._group_lasso import GroupLasso, GroupLassoCV
+from sparsestat.linear_model._ldp import LDPSparseRegressor
 from sparsestat.linear_model._logistic import (
     SparseLogisticRegression,
     SparseLogisticRegressionCV,
@@ -34,10 +36,12 @@ from sparsestat.linear_model._slope import Slope, SlopeCV
 __all__ = [
     "ElasticNet",
     "ElasticNetCV",
+    "ElementaryEstimator",
     "GraphLabelPropagation",
     "GraphLabelRegressor",
     "GroupLasso",
     "GroupLassoCV",
+    "LDPSparseRegressor",
     "Lasso",
     "LassoCV",
     "MCPRegressor",

@@ -1,0 +1,156 @@
+"""The elementary estimator: its closed form, its limits and its invariances."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.linear_model import LinearRegression
+
+from sparsestat.linear_model import ElementaryEstimator
+from sparsestat.linear_model._elementary import solve_floored, thresholded
+
+
+@pytest.fixture
+def data(global_random_seed):
+    rng = np.random.default_rng(global_random_seed)
+    X = rng.standard_normal((200, 12)) @ (np.eye(12) + 0.2 * rng.random((12, 12)))
+    X += 3.0 * rng.standard_normal(12)
+    y = X[:, 1] - 2.0 * X[:, 7] + 0.3 * rng.standard_normal(200) + 5.0
+    return X, y
+
+
+def by_hand(X, y, alpha, nu, kind, floor):
+    """The formula, written from its definition."""
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    t = y - y.mean()
+    S = Z.T @ Z / len(y)
+    T = np.sign(S) * np.maximum(abs(S) - nu, 0) if kind == "soft" else S * (abs(S) > nu)
+    T[np.diag_indices_from(T)] = 1.0
+    values, vectors = np.linalg.eigh(T)
+    T = vectors @ np.diag(np.maximum(values, floor)) @ vectors.T
+    raw = np.linalg.solve(T, Z.T @ t / len(y))
+    w = np.sign(raw) * np.maximum(np.abs(raw) - alpha, 0) / X.std(axis=0)
+    return w, y.mean() - X.mean(axis=0) @ w
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.parametrize("floor", [0.01, 0.6])
+def test_it_is_its_formula(data, kind, floor):
+    X, y = data
+    model = ElementaryEstimator(
+        0.1, cov_threshold=0.15, thresholding=kind, eigenvalue_floor=floor
+    ).fit(X, y)
+    coef, intercept = by_hand(X, y, 0.1, 0.15, kind, floor)
+    np.testing.assert_allclose(model.coef_, coef, rtol=1e-9, atol=1e-12)
+    assert model.intercept_ == pytest.approx(intercept, rel=1e-9)
+    assert (model.n_lifted_ > 0) == (floor > 0.5)
+    assert model.certificate_.kind == "exact"
+    assert model.certificate_.value < 1e-12
+
+
+def test_without_thresholds_it_is_least_squares(data):
+    X, y = data
+    model = ElementaryEstimator(0.0, cov_threshold=0.0).fit(X, y)
+    reference = LinearRegression().fit(X, y)
+    np.testing.assert_allclose(model.coef_, reference.coef_, rtol=1e-8)
+    assert model.intercept_ == pytest.approx(reference.intercept_, rel=1e-8)
+    none = ElementaryEstimator(0.0, cov_threshold=0.0, fit_intercept=False).fit(X, y)
+    reference = LinearRegression(fit_intercept=False).fit(X, y)
+    np.testing.assert_allclose(none.coef_, reference.coef_, rtol=1e-7)
+    assert none.intercept_ == 0.0
+
+
+def test_thresholding_every_correlation_leaves_marginal_regression(data):
+    X, y = data
+    model = ElementaryEstimator(0.05, cov_threshold=1.0).fit(X, y)
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    marginal = Z.T @ (y - y.mean()) / len(y)
+    shrunk = np.sign(marginal) * np.maximum(np.abs(marginal) - 0.05, 0)
+    np.testing.assert_allclose(model.coef_, shrunk / X.std(axis=0), rtol=1e-10)
+
+
+def test_the_diagonal_is_never_thresholded():
+    S = np.array([[1.0, 0.4], [0.4, 1.0]])
+    np.testing.assert_array_equal(thresholded(S, 2.0, "soft"), np.eye(2))
+    np.testing.assert_array_equal(thresholded(S, 0.3, "hard"), S)
+    np.testing.assert_allclose(thresholded(S, 0.3, "soft")[0, 1], 0.1)
+
+
+def test_eigenvalues_are_lifted_only_below_the_floor():
+    T = np.array([[1.0, 0.95], [0.95, 1.0]])  # eigenvalues 0.05 and 1.95
+    b = np.array([1.0, -1.0])
+    plain, _, lifted = solve_floored(T.copy(), b, 0.04)
+    np.testing.assert_allclose(plain, b / 0.05, rtol=1e-12)
+    assert lifted == 0
+    floored, matrix, lifted = solve_floored(T.copy(), b, 0.5)
+    np.testing.assert_allclose(floored, b / 0.5, rtol=1e-12)
+    np.testing.assert_allclose(np.linalg.eigvalsh(matrix), [0.5, 1.95])
+    assert lifted == 1
+
+
+def test_scaling_the_data_scales_the_answer(data):
+    X, y = data
+    model = ElementaryEstimator().fit(X, y)
+    factors = 10.0 ** np.linspace(-6, 6, 12)
+    scaled = ElementaryEstimator().fit(X * factors, 7.0 * y)
+    np.testing.assert_allclose(scaled.coef_ * factors, 7.0 * model.coef_, rtol=1e-7)
+    assert scaled.alpha_ == pytest.approx(7.0 * model.alpha_)
+
+
+def test_integer_weights_are_repetition(data):
+    X, y = data
+    weights = np.arange(len(y)) % 3
+    weighted = ElementaryEstimator().fit(X, y, sample_weight=weights)
+    repeated = ElementaryEstimator().fit(
+        np.repeat(X, weights, 0), np.repeat(y, weights)
+    )
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-9, atol=1e-12)
+
+
+def test_sparse_equals_dense(global_random_seed):
+    rng = np.random.default_rng(global_random_seed)
+    X = rng.standard_normal((150, 20)) * (rng.random((150, 20)) < 0.2)
+    X[:, 4] = 0.0
+    y = X[:, 0] + 0.1 * rng.standard_normal(150)
+    weights = rng.random(150)
+    dense = ElementaryEstimator().fit(X, y, sample_weight=weights)
+    for container in (sparse.csr_array, sparse.csc_matrix):
+        model = ElementaryEstimator().fit(container(X), y, sample_weight=weights)
+        np.testing.assert_allclose(model.coef_, dense.coef_, rtol=1e-9, atol=1e-12)
+        assert model.intercept_ == pytest.approx(dense.intercept_, abs=1e-12)
+
+
+def test_constant_columns_get_no_coefficient(data):
+    X, y = data
+    X = np.column_stack([X, np.full(len(y), 0.1), np.zeros(len(y))])
+    for container in (np.asarray, sparse.csr_array):
+        model = ElementaryEstimator().fit(container(X), y)
+        assert not model.coef_[-2:].any()
+        assert np.isfinite(model.coef_).all()
+
+
+def test_many_features_and_few_samples_recover_the_support(global_random_seed):
+    rng = np.random.default_rng(global_random_seed)
+    X = rng.standard_normal((300, 500))
+    w = np.zeros(500)
+    w[[10, 200, 499]] = [3.0, -3.0, 2.0]
+    model = ElementaryEstimator().fit(X, X @ w + 0.2 * rng.standard_normal(300))
+    largest = np.argsort(-np.abs(model.coef_))[:3]
+    assert set(largest) == {10, 200, 499}
+    assert model.cov_threshold_ == pytest.approx(np.sqrt(np.log(500) / 300))
+
+
+def test_single_precision_is_kept(data):
+    X, y = data
+    model = ElementaryEstimator().fit(X.astype(np.float32), y)
+    assert model.coef_.dtype == np.float32
+
+
+def test_bad_parameters_are_refused(data):
+    X, y = data
+    with pytest.raises(ValueError, match="alpha"):
+        ElementaryEstimator(-1.0).fit(X, y)
+    with pytest.raises(ValueError, match="eigenvalue_floor"):
+        ElementaryEstimator(eigenvalue_floor=0.0).fit(X, y)
