@@ -12,10 +12,18 @@ from sparsestat._utils.validation import read_only
 from sparsestat.cluster import _kernels_assignment as kernels
 from sparsestat.exceptions import NumericalError
 
-__all__ = ["BoundedAssignment", "bounded_assignment", "check_sizes", "scaled_sizes"]
+__all__ = [
+    "BoundedAssignment",
+    "bounded_assignment",
+    "check_sizes",
+    "dual_bound",
+    "scaled_sizes",
+]
 
 _ROWS_A_GROUP = 64  # below this many no smaller problem is solved first
 _SHRINK = 16
+_FIRST_SHARE = 0.3  # of the rows whose second best group is looked at to begin with
+_MANY_MOVES = 0.05  # share of the rows in groups with too many, given the prices
 
 
 @dataclass
@@ -29,12 +37,12 @@ class BoundedAssignment:
     labels: np.ndarray
     sizes: np.ndarray
     prices: np.ndarray
-    cost: float
-    lower_bound: float
     n_moves: int
+    cost: float = np.nan
+    lower_bound: float = np.nan
 
 
-def bounded_assignment(D, low, high, prices=None):
+def bounded_assignment(D, low, high, prices=None, *, prove=True):
     """Minimise the sum of ``D[i, labels[i]]`` over labels with sizes in bounds.
 
     Parameters
@@ -45,7 +53,10 @@ def bounded_assignment(D, low, high, prices=None):
         Integers with ``sum(low) <= n <= sum(high)`` and ``low <= high``.
     prices : ndarray of shape (K,), default=None
         Prices of a similar problem, from which few moves lead to the optimum. None
-        solves a random part of the rows first.
+        starts from zero. Where many would be left, a random part of the rows is
+        solved first.
+    prove : bool, default=True
+        Compute the cost and its lower bound.
 
     Returns
     -------
@@ -53,14 +64,15 @@ def bounded_assignment(D, low, high, prices=None):
     """
     n, k = D.shape
     rng = np.random.RandomState(0)  # only speed depends on it, never the optimum
-    if prices is None:
-        prices = np.zeros(k)
-        if n > _SHRINK * _ROWS_A_GROUP * k:
-            m = n // _SHRINK
-            part = np.sort(rng.choice(n, m, replace=False))
-            bounds = scaled_sizes(low, high, n, m)
-            prices = bounded_assignment(D[part], *bounds).prices
-    v = np.append(np.asarray(prices, dtype=np.float64), 0.0)
+    start = np.zeros(k) if prices is None else np.asarray(prices, dtype=np.float64)
+    if n > _SHRINK * _ROWS_A_GROUP * k:
+        m = n // _SHRINK
+        part = np.sort(rng.randint(n, size=m))
+        bounds = scaled_sizes(low, high, n, m)
+        sample = np.ascontiguousarray(D[part])
+        if prices is None or _excess(sample, *bounds, start) > _MANY_MOVES * m:
+            start = bounded_assignment(sample, *bounds, start, prove=False).prices
+    v = np.append(start, 0.0)
     labels = np.empty(n, dtype=np.int64)
     view = read_only(D)
     sizes, n_moves = kernels.assign(
@@ -71,23 +83,37 @@ def bounded_assignment(D, low, high, prices=None):
             "No path to a group with room was found although the sizes are feasible. "
             "The costs hold values too large to be told apart: rescale X."
         )
-    cost = float(np.take_along_axis(D, labels[:, None], axis=1).sum())
-    v = v[:k]
-    dual = 0.0
-    for start in range(0, n, 65_536):
-        dual += (D[start : start + 65_536] - v).min(axis=1).sum()
-    dual += float(np.where(v > 0, low * v, high * v).sum())
-    return BoundedAssignment(labels, sizes, v, cost, float(dual), int(n_moves))
+    found = BoundedAssignment(labels, sizes, v[:k], int(n_moves))
+    if prove:
+        found.cost = float(np.take_along_axis(D, labels[:, None], axis=1).sum())
+        found.lower_bound = dual_bound(D, low, high, found.prices)
+    return found
+
+
+def dual_bound(D, low, high, prices):
+    """Return the lower bound that prices give on every admissible assignment."""
+    dual = float(np.where(prices > 0, low * prices, high * prices).sum())
+    for start in range(0, len(D), 65_536):
+        dual += float((D[start : start + 65_536] - prices).min(axis=1).sum())
+    return dual
+
+
+def _excess(D, low, high, prices):
+    """Return how many rows the prices send to groups that have no room."""
+    sizes = np.bincount((D - prices).argmin(axis=1), minlength=D.shape[1])
+    over = np.maximum(sizes - high, 0)[prices <= 0].sum()
+    over += np.maximum(sizes - low, 0)[prices > 0].sum()
+    return int(max(over, np.maximum(low - sizes, 0).sum()))
 
 
 def _first_bound(D, v, rng):
-    """Return a reduced cost below which a few per cent of the moves lie."""
+    """Return a reduced cost below which few of the moves lie."""
     n, k = D.shape
     if k == 1:
         return 0.0
-    part = D if n <= 1000 else D[rng.choice(n, 1000, replace=False)]
+    part = D if n <= 1000 else D[rng.randint(n, size=1000)]
     reduced = np.partition(part - v, 1, axis=1)
-    return float(np.quantile(reduced[:, 1] - reduced[:, 0], 0.1))
+    return float(np.quantile(reduced[:, 1] - reduced[:, 0], _FIRST_SHARE))
 
 
 def scaled_sizes(low, high, n, m):

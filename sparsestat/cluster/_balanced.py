@@ -25,10 +25,11 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.cluster._assignment import (
     bounded_assignment,
     check_sizes,
+    dual_bound,
     scaled_sizes,
 )
 
@@ -199,7 +200,7 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             The fitted estimator.
         """
         refuse_complex(X)
-        X = validate_data(self, X, dtype=np.float64, order="C")
+        X = check_magnitude(validate_data(self, X, dtype=np.float64, order="C"))
         n, k = len(X), self.n_clusters
         if n < k:
             raise ValueError(
@@ -280,7 +281,9 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             Clusters.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        X = check_magnitude(
+            validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        )
         shift = self.cluster_centers_.mean(axis=0)
         D = _distances(X - shift, self.cluster_centers_ - shift)
         if not balanced:
@@ -322,7 +325,8 @@ def _alternate(X, centers, low, high, max_iter, tol, progress):
     """Alternate assignments and means until the cost stands still."""
     history, prices, change, best = [], None, np.inf, None
     for _ in range(max_iter):
-        found = bounded_assignment(_distances(X, centers), low, high, prices)
+        D = _distances(X, centers)
+        found = bounded_assignment(D, low, high, prices, prove=False)
         prices = found.prices
         means = _means(X, found.labels, found.sizes, centers)
         cost = _cost(X, found.labels, means)
@@ -333,7 +337,7 @@ def _alternate(X, centers, low, high, max_iter, tol, progress):
                 history.append(history[-1])
                 break
         history.append(cost)
-        centers, best = means, found
+        before, centers, best = centers, means, found
         if cost == 0:
             change = 0.0
         if progress.step(inertia=cost) or change <= tol:
@@ -344,6 +348,9 @@ def _alternate(X, centers, low, high, max_iter, tol, progress):
             far = np.argsort(-rest, kind="stable")[: len(empty)]
             centers = centers.copy()
             centers[empty] = X[far]
+    D = _distances(X, before)
+    best.cost = float(np.take_along_axis(D, best.labels[:, None], axis=1).sum())
+    best.lower_bound = dual_bound(D, low, high, best.prices)
     return {
         "assignment": best,
         "centers": _means(X, best.labels, best.sizes, centers),

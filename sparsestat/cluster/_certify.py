@@ -15,7 +15,7 @@ from sparsestat._utils.compat import (
     check_sample_weight,
     validate_params,
 )
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.cluster._admm import solve_admm
 from sparsestat.cluster._certificate import (
     ClusterMoments,
@@ -135,7 +135,7 @@ def kmeans_certificate(
     (True, 'rank_one')
     """
     refuse_complex(X)
-    X = check_array(X, accept_sparse="csr", dtype=np.float64)
+    X = check_magnitude(check_array(X, accept_sparse="csr", dtype=np.float64))
     labels = column_or_1d(labels)
     check_consistent_length(X, labels)
     names, labels = np.unique(labels, return_inverse=True)

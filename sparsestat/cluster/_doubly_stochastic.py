@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.cluster._spectral import spectral_embedding, spectral_labels
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import doubly_stochastic
@@ -178,7 +178,7 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
             The fitted estimator.
         """
         refuse_complex(X)
-        X = validate_data(self, X, dtype=np.float64, order="C")
+        X = check_magnitude(validate_data(self, X, dtype=np.float64, order="C"))
         n, k = len(X), self.n_clusters
         if n < k:
             raise ValueError(

@@ -77,7 +77,7 @@ def _build(D, v, labels, tau, spare):
                 size[a * k + b] += 1
     offset = np.zeros(k * k + 1, dtype=np.int64)
     for p in range(k * k):
-        offset[p + 1] = offset[p] + size[p] + size[p] // 4 + spare
+        offset[p + 1] = offset[p] + size[p] + size[p] // 2 + spare
     keys = np.empty(offset[-1])
     rows = np.empty(offset[-1], dtype=np.int64)
     size[:] = 0
@@ -192,7 +192,8 @@ def assign(D, low, high, v, labels, tau):
     floor = np.full((k, k), np.inf)
     dist, parent = np.empty(k + 1), np.empty(k + 1, dtype=np.int64)
     done = np.empty(k + 1, dtype=np.bool_)
-    spare, rounds = 16, 0
+    # Room for moves that come up later, in heaps that are many if groups are.
+    spare, rounds = min(max(n // (k * k), 16), 128), 0
     stale = True
     keys, rows, offset, size = _build(D, v, labels, -1.0, 0)
     while left > 0:
@@ -240,6 +241,8 @@ def assign(D, low, high, v, labels, tau):
                 for c in range(k):
                     if c == b:
                         continue
+                    if D[i, c] - D[i, b] > floor[b, c]:
+                        continue  # no cheaper than moves that are not looked at
                     p = b * k + c
                     if offset[p] + size[p] == offset[p + 1]:
                         stale = True  # full: build anew, which drops what is stale

@@ -28,7 +28,7 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.cluster._la_solvers import (
     Affinities,
     solve_conic,
@@ -255,7 +255,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
             If ``solver="cvxpy"`` and cvxpy is not installed.
         """
         refuse_complex(X)
-        X = validate_data(self, X, dtype=np.float64, order="C")
+        X = check_magnitude(validate_data(self, X, dtype=np.float64, order="C"))
         self._check_size(len(X))
         rng = check_random_state(self.random_state)
         fit = _Fit(self, X, rng)
@@ -343,7 +343,9 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
     def _validate_new(self, X):
         check_is_fitted(self)
         refuse_complex(X)
-        return validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        return check_magnitude(
+            validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        )
 
     def _log_density(self, X):
         """Return log densities of shape (n_samples, n_clusters), with proportions."""

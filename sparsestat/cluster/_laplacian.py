@@ -26,7 +26,7 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.cluster._laplacian_energy import (
     GraphEnergy,
     as_affinity,
@@ -315,9 +315,10 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
 
     def _validate(self, X, *, reset):
         refuse_complex(X)
-        return validate_data(
+        X = validate_data(
             self, X, accept_sparse="csr", dtype=np.float64, order="C", reset=reset
         )
+        return check_magnitude(X)
 
     def _given_centers(self, X):
         centers = np.array(self.init, dtype=np.float64)

@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.cluster import KMeans
 
 from sparsestat._utils.validation import read_only
 from sparsestat.cluster import _kernels_sdp as kernels
+from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = [
     "FactorState",
@@ -258,7 +260,9 @@ def round_factor(U, weights, n_clusters, rng):
     seed = int(rng.randint(2**31 - 1))
     model = KMeans(n_clusters, n_init=5, random_state=seed)
     if n <= _ROUNDING_SAMPLE:
-        return model.fit(rows, sample_weight=weights).labels_
+        with warnings.catch_warnings():  # the certificate tells what is worth telling
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return model.fit(rows, sample_weight=weights).labels_
     sample = np.sort(rng.choice(n, _ROUNDING_SAMPLE, replace=False))
     model.fit(rows[sample], sample_weight=weights[sample])
     return model.predict(rows)

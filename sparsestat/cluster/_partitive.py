@@ -21,7 +21,7 @@ from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import Interval, fit_context
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import Certificate, users_stacklevel
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.exceptions import ConvergenceWarning, NoAcceptablePartitionWarning
 
 __all__ = ["ProbabilisticPartitivePartitioning"]
@@ -206,7 +206,7 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
             The fitted estimator.
         """
         refuse_complex(X)
-        X = validate_data(self, X, dtype=np.float64, order="C")
+        X = check_magnitude(validate_data(self, X, dtype=np.float64, order="C"))
         rng = check_random_state(self.random_state)
         self._shift = X.mean(axis=0)
         scale = X.std(axis=0)
@@ -423,7 +423,9 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
             Rows sum to one.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        X = check_magnitude(
+            validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        )
         return _assign(self.gaussian_mixture_, (X - self._shift) / self._scale)[1]
 
 

@@ -32,7 +32,7 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.cluster._admm import solve_admm
 from sparsestat.cluster._certify import Bounds, check_weights
 from sparsestat.cluster._data import CentredRows
@@ -322,9 +322,10 @@ class SDPKMeans(
 
     def _validate(self, X, *, reset):
         refuse_complex(X)
-        return validate_data(
+        X = validate_data(
             self, X, accept_sparse="csr", dtype=np.float64, order="C", reset=reset
         )
+        return check_magnitude(X)
 
     def predict(self, X):
         """Return the nearest cluster of each sample.

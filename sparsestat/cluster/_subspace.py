@@ -19,7 +19,7 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.cluster._coding_rate import (
     coding_rate,
     descend,
@@ -249,7 +249,9 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
 
     def _rows(self, X, *, reset):
         refuse_complex(X)
-        X = validate_data(self, X, dtype=np.float64, order="C", reset=reset)
+        X = check_magnitude(
+            validate_data(self, X, dtype=np.float64, order="C", reset=reset)
+        )
         if not self.normalize:
             return X
         # Scaled by the largest entry first: squares may overflow.

@@ -74,16 +74,21 @@ def test_assignment_is_the_optimum_of_the_linear_program(kind, rounded, start, r
         assert abs(found.cost - found.lower_bound) <= 1e-9 * scale
 
 
-def test_assignment_by_way_of_a_part_of_the_rows_is_exact(rng):
+def test_assignment_by_way_of_a_part_of_the_rows_is_exact(rng, monkeypatch):
+    from sparsestat.cluster import _assignment
+
     n, k = 6000, 4  # enough rows for prices from a smaller problem
     D = rng.standard_normal((n, k)) + np.array([0.0, 1.0, 2.0, 5.0])
     low, high = check_sizes(None, None, k, n)
     found = bounded_assignment(D, low, high)
     assert found.sizes.tolist() == [1500] * 4
     assert abs(found.cost - found.lower_bound) <= 1e-10 * abs(found.cost)
-    cold = bounded_assignment(D, low, high, np.zeros(k))
-    assert_allclose(found.cost, cold.cost, rtol=1e-12)
-    assert found.n_moves < cold.n_moves / 3
+    wrong = bounded_assignment(D, low, high, np.array([9.0, -9.0, 0.0, 0.0]))
+    monkeypatch.setattr(_assignment, "_ROWS_A_GROUP", n)
+    cold = bounded_assignment(D, low, high)
+    for other in (wrong, cold):
+        assert_allclose(found.cost, other.cost, rtol=1e-12)
+    assert max(found.n_moves, wrong.n_moves) < cold.n_moves / 3
 
 
 @pytest.mark.parametrize("n", [30, 31, 1000])
