@@ -9,12 +9,15 @@ from scipy import sparse
 __all__ = [
     "as_compressed",
     "check_complex_array",
+    "check_magnitude",
     "read_only",
     "read_only_triple",
     "refuse_complex",
 ]
 
 _KEPT_DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
+# Products of four such numbers fit into double precision with digits to spare.
+_LARGEST, _SMALLEST = 1e75, 1e-75
 _INT32_MAX = np.iinfo(np.int32).max
 
 
@@ -46,6 +49,45 @@ def refuse_complex(X, *, name="X"):
             "imaginary parts as separate columns, or use an estimator that says it "
             "accepts complex data."
         )
+
+
+def check_magnitude(X, *, name="X"):
+    """Raise ValueError when squares of squares of X would overflow or vanish.
+
+    For algorithms that form such products and could only give infinity, NaN or
+    zeros then.
+
+    Parameters
+    ----------
+    X : {ndarray, sparse matrix}
+        Finite numbers. Anything else that holds no numbers passes.
+    name : str, default="X"
+        How to call it in the message.
+
+    Returns
+    -------
+    X : {ndarray, sparse matrix}
+        The same object.
+    """
+    entries = X.data if sparse.issparse(X) else X
+    if entries.dtype.kind not in "fc" or entries.size == 0:
+        return X
+    if entries.dtype.kind == "c":
+        largest = max(map(_largest, (entries.real, entries.imag)))
+    else:
+        largest = _largest(entries)
+    if largest > _LARGEST or 0 < largest < _SMALLEST:
+        what = "overflow" if largest > 1 else "vanish"
+        raise ValueError(
+            f"Products of the entries of {name} {what} in double precision: the "
+            f"largest absolute value is {largest:.1e}. Rescale {name} to between "
+            f"{_SMALLEST:.0e} and {_LARGEST:.0e}, for example to unit variance."
+        )
+    return X
+
+
+def _largest(entries):
+    return max(float(entries.max()), -float(entries.min()))
 
 
 def check_complex_array(X, *, name="X", ndim=2, dtype=None):

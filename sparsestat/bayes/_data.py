@@ -15,6 +15,7 @@ from sparsestat._utils.compat import check_sample_weight
 from sparsestat._utils.validation import (
     as_compressed,
     check_complex_array,
+    check_magnitude,
     refuse_complex,
 )
 
@@ -136,6 +137,9 @@ def validate_fit(
         dtype = X.dtype
         if sparse.issparse(X):
             X = as_compressed(X, "csr")
+    if not is_operator(X):
+        check_magnitude(X)
+    check_magnitude(Y, name="y")
     one_target = Y.ndim == 1
     Y = Y.reshape(len(Y), -1)
     wide = np.result_type(dtype, np.complex64 if is_complex(Y) else np.float32)

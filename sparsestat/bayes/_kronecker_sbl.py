@@ -20,7 +20,11 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import check_complex_array, refuse_complex
+from sparsestat._utils.validation import (
+    check_complex_array,
+    check_magnitude,
+    refuse_complex,
+)
 from sparsestat.bayes._data import centred_r2, square
 from sparsestat.bayes._kronecker import (
     Problem,
@@ -57,7 +61,7 @@ def check_factors(factors, allow_complex):
                 f"Use {name}.toarray(), or SBLRegressor(method='cofem') for a large "
                 "sparse design."
             )
-        H = check_complex_array(H, name=name)
+        H = check_magnitude(check_complex_array(H, name=name), name=name)
         if not allow_complex:
             refuse_complex(H, name=name)
         if not H.any():
@@ -75,6 +79,7 @@ def tensor_targets(y, factors, allow_complex):
     y = check_complex_array(y, name="y", ndim=(1, 2, len(sizes), len(sizes) + 1))
     if not allow_complex:
         refuse_complex(y, name="y")
+    check_magnitude(y, name="y")
     n = int(np.prod(sizes))
     if y.shape == sizes or y.shape == (n,):
         return y.reshape(1, *sizes), True

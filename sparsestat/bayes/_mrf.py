@@ -228,7 +228,7 @@ class _InverseFree:
 
 def _log_odds(r, tau, V, h):
     """Evidence for the slab in the pseudo-observation r of variance tau."""
-    gain = V / (tau * (tau + V))
+    gain = V / tau / (tau + V)
     out = -r.shape[1] * np.log1p(V / tau) + square(r).sum(axis=1) * gain
     return h * out
 

@@ -19,7 +19,7 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import read_only, refuse_complex
+from sparsestat._utils.validation import check_magnitude, read_only, refuse_complex
 from sparsestat.decomposition import _kernels_omp as kernels
 from sparsestat.decomposition._codes import check_matrix
 
@@ -152,6 +152,7 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
         """
         refuse_complex(X)
         W = validate_data(self, X, dtype=np.float64, order="C")
+        check_magnitude(W)
         R = self._root(W.shape[0], calibration, gram)
         target = W if R is None else R @ W
         scale = np.linalg.norm(target) or 1.0

@@ -274,6 +274,8 @@ def slab_tables(G, mean, cov, log_odds, supports, sizes, prior, base, shift, pos
                 if c < a:
                     M[a, c] = total / M[c, c]
                 else:
+                    # Every pivot of I + C'GC is at least 1; rounding may say less.
+                    total = max(total, 1.0)
                     M[a, a] = np.sqrt(total)
                     log_det += np.log(total)
             for c in range(g):

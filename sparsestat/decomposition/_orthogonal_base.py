@@ -11,7 +11,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import CallbackSupportMixin, Interval, StrOptions
-from sparsestat._utils.validation import check_complex_array, refuse_complex
+from sparsestat._utils.validation import (
+    check_complex_array,
+    check_magnitude,
+    refuse_complex,
+)
 from sparsestat.decomposition import _frank_wolfe as fw
 from sparsestat.decomposition._codes import select_topk
 
@@ -49,9 +53,9 @@ class OrthogonalTransformer(
                 )
             X = check_complex_array(X)
             validate_data(self, X, reset=reset, skip_check_array=True)
-            return np.ascontiguousarray(X)
+            return check_magnitude(np.ascontiguousarray(X))
         refuse_complex(X)
-        return validate_data(
+        X = validate_data(
             self,
             X,
             accept_sparse="csr",
@@ -59,6 +63,7 @@ class OrthogonalTransformer(
             order="C",
             reset=reset,
         )
+        return check_magnitude(X)
 
     def _check_sizes(self, n_features):
         k = n_features if self.n_components is None else self.n_components

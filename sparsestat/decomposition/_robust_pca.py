@@ -20,7 +20,7 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.decomposition import _low_rank_sparse as split
 
 __all__ = ["RobustPCA"]
@@ -206,6 +206,7 @@ class RobustPCA(
         """
         refuse_complex(X)
         X = validate_data(self, X, dtype=[np.float64, np.float32])
+        check_magnitude(X)
         D = np.ascontiguousarray(X, dtype=np.float64)
         observed = self._check_params_vs_input(D, mask)
         rng = check_random_state(self.random_state)

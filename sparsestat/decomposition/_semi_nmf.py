@@ -23,7 +23,12 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import read_only, refuse_complex
+from sparsestat._utils.validation import (
+    as_compressed,
+    check_magnitude,
+    read_only,
+    refuse_complex,
+)
 from sparsestat.decomposition import _kernels_nnls as kernels
 from sparsestat.decomposition._codes import select_topk
 
@@ -230,7 +235,7 @@ class SemiNMF(
 
     def _validate(self, X, *, reset):
         refuse_complex(X)
-        return validate_data(
+        X = validate_data(
             self,
             X,
             accept_sparse="csr",
@@ -238,6 +243,9 @@ class SemiNMF(
             order="C",
             reset=reset,
         )
+        if sparse.issparse(X):
+            X = as_compressed(X)
+        return check_magnitude(X)
 
     def _start(self, X, root, rng):
         """Return positive codes of shape (n_samples, n_components)."""

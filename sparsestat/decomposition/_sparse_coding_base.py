@@ -22,7 +22,7 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.decomposition._coding_models import Summary
 from sparsestat.decomposition._expectation_truncation import (
     Samples,
@@ -162,7 +162,7 @@ class SparseCodingEstimator(
 
     def _validate(self, X, *, reset):
         refuse_complex(X)
-        return validate_data(
+        X = validate_data(
             self,
             X,
             accept_sparse="csr",
@@ -170,6 +170,7 @@ class SparseCodingEstimator(
             order="C",
             reset=reset,
         )
+        return check_magnitude(X)
 
     def _prepare_fit(self, summary):
         """Check what depends on several parameters; return model and schedule."""

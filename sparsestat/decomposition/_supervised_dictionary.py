@@ -29,7 +29,7 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import read_only, refuse_complex
+from sparsestat._utils.validation import check_magnitude, read_only, refuse_complex
 from sparsestat.decomposition import _kernels_nnls as kernels
 from sparsestat.decomposition import _supervised as lifted
 
@@ -243,6 +243,7 @@ class SupervisedDictionaryLearning(
         X, y = validate_data(
             self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32]
         )
+        check_magnitude(X)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -278,6 +279,7 @@ class SupervisedDictionaryLearning(
         else:
             refuse_complex(Z, name="Z")
             Z = check_array(Z, dtype=np.float64, input_name="Z", ensure_min_features=0)
+            check_magnitude(Z, name="Z")
         if Z.shape[0] != X.shape[0]:
             raise ValueError(
                 f"Z has {Z.shape[0]} rows, but X has {X.shape[0]}: the covariate rows "

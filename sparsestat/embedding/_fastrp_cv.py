@@ -15,7 +15,7 @@ from sklearn.base import (
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv, cross_val_score
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
@@ -204,7 +204,12 @@ class FastRPCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEsti
             If the labeled nodes have a single class; the defaults are used then.
         """
         betas, weights = self._draw_settings()
-        y = column_or_1d(y)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None."
+            )
+        y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"))
         rng = check_random_state(self.random_state)
         seed = int(rng.randint(2**31 - 1))
         scores = np.empty((len(betas), 2))

@@ -122,12 +122,20 @@ class Start:
         return out
 
 
+def _over_largest_of_row(data, indptr):
+    """Return the weights of each row divided by its largest one."""
+    counts = np.diff(indptr)
+    rows = np.flatnonzero(counts)
+    largest = np.maximum.reduceat(data, indptr[rows])
+    return data / np.repeat(np.where(largest > 0, largest, 1.0), counts[rows])
+
+
 def make_side(S, dtype, *, source=0, arrivals=False):
     """Return the averaging matrix of a canonical CSR array.
 
     Weights that are all equal are dropped: averages do not need them. Extreme ones
-    are scaled first, since single precision could overflow. With `arrivals` the
-    column sums are taken too.
+    are scaled row by row first, since single precision could overflow. With
+    `arrivals` the column sums are taken too.
     """
     data = S.data
     weighted = len(data) > 0 and bool((data != data[0]).any())
@@ -141,10 +149,9 @@ def make_side(S, dtype, *, source=0, arrivals=False):
             read_only(data), read_only(S.indices), weighted, S.shape[1]
         )
     if weighted:
-        largest = data.max()
         sums = degrees
-        if not 1e-30 < largest < 1e30:
-            data = data / largest
+        if not 1e-30 < data.min(where=data > 0, initial=1.0) <= data.max() < 1e30:
+            data = _over_largest_of_row(data, S.indptr)
             sums = kernels.sums_of_rows(read_only(data), indptr, weighted)
         data = data.astype(dtype, copy=False)
     else:

@@ -21,6 +21,8 @@ _EMPTY = read_only(np.empty(0))
 # Beyond this ratio of mean to spread, implicit centring of dense columns would
 # lose more than half of the digits of a correlation, so they are centred in a copy.
 _OFFSET_LIMIT = 1e4
+# Of a squared norm of a column; its products must fit into double precision too.
+_LARGEST_SQUARE = 1e200
 # Sparse columns at least this full are gathered densely into the working set, as
 # long as a set of 4096 of them stays below a gigabyte.
 _FULL_COLUMNS = 0.05
@@ -79,8 +81,8 @@ class Design:
         sums = np.empty(self.n_features)
         squares = np.empty(self.n_features)
         self._moments(sums, squares)
-        if not np.isfinite(squares).all():
-            self._raise_not_finite()
+        if not (squares <= _LARGEST_SQUARE).all():
+            self._raise_too_large()
         means = np.zeros(self.n_features)
         self.needs_centring = False
         if self.fit_intercept:
@@ -96,13 +98,13 @@ class Design:
         self.means = read_only(means)
         self.squares = read_only(squares)
 
-    def _raise_not_finite(self):
+    def _raise_too_large(self):
         data = self.X.data if sparse.issparse(self.X) else self.X
         if np.isfinite(data).all():
             raise ValueError(
-                "The squared norms of the columns of X overflow float64 (largest "
-                f"absolute value {np.abs(data).max():.1e}). Rescale X, for example "
-                "with sklearn.preprocessing.StandardScaler."
+                "Products of the squared norms of the columns of X overflow float64 "
+                f"(largest absolute value {np.abs(data).max():.1e}). Rescale X, for "
+                "example with sklearn.preprocessing.StandardScaler."
             )
         raise ValueError(
             "Input X contains NaN or infinity. Remove or impute these entries."

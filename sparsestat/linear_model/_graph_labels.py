@@ -32,7 +32,11 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
-from sparsestat._utils.validation import as_compressed, read_only_triple
+from sparsestat._utils.validation import (
+    as_compressed,
+    check_magnitude,
+    read_only_triple,
+)
 from sparsestat.linear_model import _graph_solvers as solvers
 from sparsestat.linear_model import _kernels_forest as kernels
 from sparsestat.linear_model._forest_cg import relative_residuals
@@ -95,21 +99,25 @@ class _GraphLabels(CallbackSupportMixin, SparsestatEstimator):
         return tags
 
     def _validate_X(self, X, *, reset):
-        return validate_data(
+        X = validate_data(
             self,
             X,
             accept_sparse=["csr", "csc", "coo"],
             dtype=[np.float64, np.float32],
             reset=reset,
         )
+        return self._within_bounds(X)
+
+    def _within_bounds(self, X):
+        if sparse.issparse(X):
+            X = as_compressed(X, "csr")
+        return X if self.affinity == "precomputed" else check_magnitude(X)
 
     def _build_graph(self, X):
         """Set `graph_`, and what predictions need."""
         if self.affinity == "precomputed":
             self.graph_ = align_sparse_interface(_checked_graph(X))
             return
-        if sparse.issparse(X):
-            X = X.tocsr()
         index = NearestNeighbors(n_neighbors=self.n_neighbors, n_jobs=self.n_jobs)
         self._index = index.fit(X)
         self._points = X
@@ -405,6 +413,7 @@ class GraphLabelPropagation(ClassifierMixin, _GraphLabels):
             accept_sparse=["csr", "csc", "coo"],
             dtype=[np.float64, np.float32],
         )
+        X = self._within_bounds(X)
         unlabeled = _is_minus_one(y)
         if unlabeled.all():
             raise ValueError(

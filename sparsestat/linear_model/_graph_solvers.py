@@ -148,7 +148,8 @@ def _forest_cg(system, B, tol, max_iter, n_jobs, step):
 
     # Progress is told by the first group, which is as good as any other.
     tasks = [(g, step if k == 0 else None) for k, g in enumerate(groups)]
-    found = run_parallel(solve, tasks, n_jobs=len(groups))
+    # The workers write into W, hence threads.
+    found = run_parallel(solve, tasks, n_jobs=len(groups), require="sharedmem")
     n_iter = max(used for used, _ in found)
     longest = max((history for _, history in found), key=len)
     return GraphSolution(W, n_iter, longest, block, mean_block)

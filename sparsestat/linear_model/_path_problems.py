@@ -319,9 +319,10 @@ def information_criterion(criterion, rss, scale, df, n_effective, n_features):
     """Return AIC, BIC or EBIC of Gaussian models with unknown variance.
 
     ``n log(RSS / n) + c df`` with c = 2 (AIC) or log n (BIC); the extended BIC adds
-    ``2 log binomial(n_features, df)``. RSS is floored at 1e-14 of `scale`.
+    ``2 log binomial(n_features, df)``. RSS is floored at 1e-14 of `scale`, which is
+    zero for a constant response.
     """
-    rss = np.maximum(rss, _RSS_FLOOR * scale)
+    rss = np.maximum(rss, max(_RSS_FLOOR * scale, np.finfo(np.float64).tiny))
     value = n_effective * np.log(rss / n_effective)
     if criterion == "aic":
         return value + 2.0 * df

@@ -98,7 +98,7 @@ class SlopeSolver:
     def __init__(self, design, target, coef=None):
         self.design = design
         self.target = target
-        self.scale = float(target @ target)
+        self.scale = float(np.vdot(target, target))
         if not np.isfinite(self.scale):
             raise ValueError(
                 "The squared norm of y overflows float64 or y holds NaN. Rescale y."

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.transport._costs import METRICS, MatrixCost, PointCost
 
 __all__ = [
@@ -150,6 +150,8 @@ def check_points(X, Y, metric):
             f"X has {X.shape[1]} features but Y has {Y.shape[1]}; points must live in "
             "the same space."
         )
+    check_magnitude(X)
+    check_magnitude(Y, name="Y")
     if metric == "cosine":
         for name, points in (("X", X), ("Y", Y)):
             if not np.linalg.norm(points, axis=1).all():
