@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sparsestat.linear_model._bandit import sparse_misspecified_bandit
 from sparsestat.linear_model._coordinate_descent import (
     ElasticNet,
     Lasso,
@@ -63,4 +64,5 @@ __all__ = [
     "greedy_bcd",
     "greedy_bcd_quadratic",
     "lasso_path",
+    "sparse_misspecified_bandit",
 ]
