@@ -19,6 +19,12 @@ from sparsestat.exceptions import ConvergenceWarning
 
 # Constructor arguments that keep the checks quick, and presets beside the default.
 PRESETS = {
+    "BestSubsetClassifier": [{}, {"method": "htp", "groups": 2}],
+    "BestSubsetRegressor": [
+        {},
+        {"method": "cd_swaps", "criterion": "ebic"},
+        {"criterion": "cv", "cv": 3, "l2": 0.01, "groups": 2},
+    ],
     # Rows of zeros, which some checks use, have no direction.
     "CodingRateSubspaceClustering": [{"normalize": False, "n_init": 2}],
     "ElasticNet": [{}, {"positive": True}],

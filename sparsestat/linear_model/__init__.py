@@ -4,6 +4,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.linear_model._bandit import sparse_misspecified_bandit
+from sparsestat.linear_model._best_subset import (
+    BestSubsetClassifier,
+    BestSubsetRegressor,
+)
 from sparsestat.linear_model._coordinate_descent import (
     ElasticNet,
     Lasso,
@@ -35,6 +39,8 @@ from sparsestat.linear_model._paths import enet_path, lasso_path
 from sparsestat.linear_model._slope import Slope, SlopeCV
 
 __all__ = [
+    "BestSubsetClassifier",
+    "BestSubsetRegressor",
     "ElasticNet",
     "ElasticNetCV",
     "ElementaryEstimator",

@@ -1,0 +1,290 @@
+"""What the best subset estimators share: sizes, criteria, cross-validation, storage."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.special import gammaln
+from sklearn.base import is_classifier
+from sklearn.model_selection import check_cv
+
+from sparsestat._utils.compat import (
+    Interval,
+    StrOptions,
+    align_sparse_interface,
+    fit_context,
+)
+from sparsestat._utils.parallel import run_parallel, single_blas_thread
+from sparsestat._utils.progress import FitProgress
+from sparsestat._utils.results import Certificate
+from sparsestat._utils.validation import as_compressed
+from sparsestat.linear_model._best_subset_search import search
+from sparsestat.linear_model._subset_units import make_units
+
+__all__ = [
+    "SUBSET_CONSTRAINTS",
+    "SubsetFitMixin",
+    "SubsetPath",
+    "criterion_penalty",
+    "default_largest",
+]
+
+SUBSET_CONSTRAINTS = {
+    "k": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"}), None],
+    "k_max": [Interval(Integral, 0, None, closed="left"), None],
+    "criterion": [StrOptions({"gic", "ebic", "bic", "aic", "cv"})],
+    "groups": ["array-like", int, None],
+    "always_select": ["array-like", None],
+    "l2": [Interval(Real, 0, None, closed="left")],
+    "splice_size": [Interval(Integral, 1, None, closed="left")],
+    "cv": ["cv_object"],
+    "fit_intercept": ["boolean"],
+    "tol": [Interval(Real, 0, 1, closed="left")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "n_jobs": [Integral, None],
+    "verbose": ["verbose"],
+}
+
+_MOST_SIZES = 100  # on an automatic path
+_SCALE_NONE = "nothing is proved: the problem is not convex, a local search was run"
+_SCALE_EXACT = "no subset of this size has a smaller loss: branch and bound"
+
+
+class SubsetPath(NamedTuple):
+    """The best subsets found, one for each size.
+
+    Attributes
+    ----------
+    sizes : ndarray of int of shape (n_sizes,)
+        Numbers of selected features, or groups.
+    coefs : list of csr_array of shape (1 or n_classes, n_features)
+        Coefficients.
+    intercepts : list of float or ndarray
+        Intercepts.
+    losses : ndarray of shape (n_sizes,)
+        Mean loss on the training data, without the ridge: half the squared error, or
+        the log loss.
+    """
+
+    sizes: np.ndarray
+    coefs: list
+    intercepts: list
+    losses: np.ndarray
+
+
+def log_log(n):
+    """Return log(log(n)), at least one half."""
+    return max(float(np.log(np.log(max(n, 3.0)))), 0.5)
+
+
+def default_largest(n_effective, n_units):
+    """Return the largest size worth trying, ``n / (log log n log n_units)``."""
+    share = n_effective / (log_log(n_effective) * np.log(max(n_units, 2)))
+    return max(1, min(int(share), n_units, _MOST_SIZES))
+
+
+def criterion_penalty(name, df, n_effective, n_features):
+    """Return what a criterion adds to minus twice the log likelihood.
+
+    ``df`` times log(d) log(log(n)) (GIC), log(n) (BIC) or 2 (AIC); the extended BIC
+    adds ``2 log binomial(d, df)`` to that of the BIC.
+    """
+    n = max(n_effective, 1.0)
+    if name == "gic":
+        return df * float(np.log(max(n_features, 2))) * log_log(n)
+    if name == "aic":
+        return 2.0 * df
+    value = df * float(np.log(n))
+    if name == "ebic":
+        d = max(n_features, df)
+        value += 2.0 * float(gammaln(d + 1) - gammaln(df + 1) - gammaln(d - df + 1))
+    return value
+
+
+class SubsetFitMixin:
+    """Fit, choose a size and store.
+
+    A class to its right has ``_validated(X, y, sample_weight)``; the class itself
+    ``_subset_problem(X, y, sample_weight, units)``, ``_held_out(X, y, fit,
+    problem)``, the losses of a fit on other rows, and ``_stored(coef, intercept)``,
+    which shapes coefficients for `coef_`.
+    """
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; F-ordered dense or CSC avoids a copy. Never modified.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; an integer weight equals repetition. Their sum is
+            the number of samples in the criteria.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        X, y, sample_weight = self._validated(X, y, sample_weight)
+        if sparse.issparse(X):
+            X = as_compressed(X, "csc")
+        units, forced = make_units(self.groups, X.shape[1], self.always_select)
+        total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        n_rows = X.shape[0]
+        if sample_weight is not None:
+            n_rows = int(np.count_nonzero(sample_weight))
+        sizes = self._sizes(units, forced, total, n_rows)
+        chosen = sizes[-1]
+        by_cv = self._is_open() and self.criterion == "cv"
+        with (
+            single_blas_thread(),
+            FitProgress(self, len(sizes), X=X, y=y, verbose=self.verbose) as progress,
+        ):
+            problem = self._subset_problem(X, y, sample_weight, units)
+            if by_cv:
+                chosen = self._cross_validate(X, y, sample_weight, units, forced, sizes)
+            fits, self.n_iter_ = self._search(
+                problem,
+                sizes,
+                forced,
+                lambda size, loss: progress.step(size=size, loss=loss),
+            )
+            if not by_cv:
+                df = [problem.parameters * len(fit.columns) for fit in fits]
+                name = "gic" if self.criterion == "cv" else self.criterion
+                d = problem.n_features
+                values = [
+                    problem.criterion_loss(fit) + criterion_penalty(name, p, total, d)
+                    for fit, p in zip(fits, df, strict=True)
+                ]
+                self.criterion_path_ = np.array(values)
+                if self._is_open():
+                    chosen = len(fits[int(np.argmin(values))].units)
+            reached = {len(fit.units): fit for fit in fits}
+            fit = reached.get(chosen, fits[-1])
+            self._keep(problem, fits, problem.refit(fit.units))
+        return self
+
+    def _is_open(self):
+        return self.k is None or self.k == "auto"
+
+    def _sizes(self, units, forced, total, n_rows):
+        """Return the sizes to try, the last of them the largest."""
+        n_forced, n_units = int(forced.sum()), len(units)
+        what = "features" if units.single else "groups"
+        name, largest = "k", self.k
+        if self._is_open():
+            name, largest = "k_max", self.k_max
+        if largest is None:
+            largest = default_largest(total, n_units)
+            largest = min(largest, max(1, int(min(total, n_rows)) - 2))
+            largest = max(largest, n_forced)
+        limit = min(n_rows, n_units) if units.single else n_units
+        if largest > limit:
+            raise ValueError(
+                f"`{name}`={largest} is more than min(n_samples, n_{what}) = {limit} "
+                f"(samples of positive weight: {n_rows}, {what}: {n_units}). Choose a "
+                f"smaller `{name}`."
+            )
+        if largest < n_forced:
+            raise ValueError(
+                f"`{name}`={largest} is less than the {n_forced} {what} in "
+                "`always_select`, which count too."
+            )
+        return list(range(n_forced, largest + 1))
+
+    def _search(self, problem, sizes, forced, step=None):
+        return search(
+            problem,
+            sizes,
+            method=self.method,
+            forced=forced,
+            splice_size=self.splice_size,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            step=step,
+        )
+
+    def _cross_validate(self, X, y, sample_weight, units, forced, sizes):
+        """Return the size with the least held-out loss."""
+        rows = X.tocsr() if sparse.issparse(X) else X
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self))
+        folds = list(splitter.split(rows, y))
+        if self.method != "exact":
+            least = min(len(train) for train, _ in folds)
+            sizes = [s for s in sizes if s <= max(least - 2, sizes[0])]
+        tasks = [
+            (self, rows, y, sample_weight, train, test, units, forced, sizes)
+            for train, test in folds
+        ]
+        losses = np.array(run_parallel(_fold_losses, tasks, n_jobs=self.n_jobs)).T
+        weights = None
+        if sample_weight is not None:
+            weights = np.array([sample_weight[test].sum() for _, test in folds])
+        self.loss_path_ = losses
+        self.criterion_path_ = np.average(losses, axis=1, weights=weights)
+        return sizes[int(np.argmin(self.criterion_path_))]
+
+    def _keep(self, problem, fits, fit):
+        self.k_ = len(fit.units)
+        coef, intercept = problem.coefficients(fit)
+        dense = np.zeros((problem.n_features, *coef.shape[1:]))
+        dense[fit.columns] = coef
+        self._store(dense, intercept)
+        nonzero = dense if dense.ndim == 1 else dense.any(axis=1)
+        self.support_ = np.flatnonzero(nonzero)
+        self.objective_ = fit.loss / problem.total
+        self.path_ = self._path(problem, fits)
+        kind = "exact" if self.method == "exact" else "none"
+        self.certificate_ = Certificate(
+            kind,
+            0.0,
+            0.0,
+            True,
+            _SCALE_EXACT if kind == "exact" else _SCALE_NONE,
+            {"objective": self.objective_, "size": self.k_},
+        )
+
+    def _path(self, problem, fits):
+        coefs, intercepts = [], []
+        for fit in fits:
+            coef, intercept = problem.coefficients(fit)
+            block = np.atleast_2d(coef.T)
+            rows, at = np.nonzero(block)
+            matrix = sparse.csr_array(
+                (block[rows, at], (rows, fit.columns[at])),
+                shape=(block.shape[0], problem.n_features),
+            )
+            coefs.append(align_sparse_interface(matrix))
+            intercepts.append(np.copy(intercept)[()])
+        return SubsetPath(
+            np.array([len(fit.units) for fit in fits]),
+            coefs,
+            intercepts,
+            np.array([fit.data_loss for fit in fits]) / problem.total,
+        )
+
+
+def _fold_losses(estimator, X, y, sample_weight, train, test, units, forced, sizes):
+    """Held-out losses on the rows `test` of the subsets found on `train`."""
+    weights = None if sample_weight is None else sample_weight[train]
+    held = None if sample_weight is None else sample_weight[test]
+    if sparse.issparse(X):
+        rows = as_compressed(X[train], "csc")
+    else:
+        rows = np.asfortranarray(X[train])
+    problem = estimator._subset_problem(rows, y[train], weights, units)
+    fits, _ = estimator._search(problem, sizes, forced)
+    X_test, y_test = X[test], y[test]
+    losses = [estimator._held_out(X_test, y_test, fit, problem) for fit in fits]
+    if held is not None and held.sum() > 0:
+        return [float(held @ loss / held.sum()) for loss in losses]
+    return [float(np.mean(loss)) for loss in losses]

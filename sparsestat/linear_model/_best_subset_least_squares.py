@@ -1,0 +1,505 @@
+r"""Least squares on subsets of the features, one orthogonal factor moved between them.
+
+The loss is ``||y - X w||^2 / 2 + l2 / 2 sum_j ||x_j||^2 w_j^2`` on weighted, centred
+columns. The columns in use are held as a thin QR factor to which columns are added
+and from which they are removed; correlations of all features with the residual cost
+one pass over X, or a few products with Gram columns that were kept.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from sparsestat._utils.validation import read_only
+from sparsestat.linear_model import _kernels_subset as kernels
+from sparsestat.linear_model._design import make_design
+
+__all__ = ["Factor", "LeastSquaresSubsets", "SubsetFit"]
+
+_DEPENDENT = 1e-10  # of a column's norm: less is left by the others than rounding
+_SURE = 1e5  # largest sum |w_j| ||x_j|| / ||y|| for which Gram columns are used
+_KEPT_BYTES = 2.5e8  # of Gram columns
+_FIRST_BATCH = 32  # Gram columns computed at the start
+_BATCH = 24  # and whenever one is missing
+_CANDIDATES = 8  # tried for exchanges beside the larger splices
+
+
+@dataclass
+class SubsetFit:
+    """The best fit on a set of units (features, or groups of them).
+
+    Attributes
+    ----------
+    units : ndarray of int
+        In increasing order.
+    columns : ndarray of int
+        Their features.
+    coef : ndarray of shape (n_columns,) or (n_columns, n_classes)
+    loss : float
+        With the ridge, not divided by anything.
+    data_loss : float
+        Without the ridge.
+    """
+
+    units: np.ndarray
+    columns: np.ndarray
+    coef: np.ndarray
+    loss: float
+    data_loss: float
+    state: dict = field(default_factory=dict)
+
+
+class Factor:
+    """A thin QR factor of some columns of a design that changes column by column.
+
+    Attributes
+    ----------
+    columns : list of int
+        The features in the factor, in its order.
+    dependent : list of int
+        Features that were asked for but depend on those in the factor.
+    residual : ndarray
+        What the factor leaves of the target (extended by zeros for the ridge).
+    """
+
+    def __init__(self, design, target, l2=0.0):
+        self.design, self.l2 = design, float(l2)
+        self.n_rows = design.n_samples
+        self.columns, self.dependent = [], []
+        self.slots = {}  # the extra row of each column, for the ridge
+        self._capacity = 0
+        self._target = np.asarray(target, dtype=np.float64)
+        self._reserve(16)
+        self.residual = self._y.copy()
+
+    @property
+    def size(self):
+        """Return the number of columns in the factor."""
+        return len(self.columns)
+
+    def _reserve(self, capacity):
+        if capacity <= self._capacity:
+            return
+        capacity = max(capacity, 2 * self._capacity)
+        k = self.size
+        rows = self.n_rows + (capacity if self.l2 else 0)
+        Q = np.zeros((rows, capacity), order="F")
+        R, z = np.zeros((capacity, capacity)), np.zeros(capacity)
+        y = np.zeros(rows)
+        y[: self.n_rows] = self._target
+        if self._capacity:
+            old = self._Q.shape[0]
+            Q[:old, :k] = self._Q[:, :k]
+            R[:k, :k], z[:k] = self._R[:k, :k], self._z[:k]
+            residual = np.zeros(rows)
+            residual[:old] = self.residual
+            self.residual = residual
+        self._Q, self._R, self._z, self._y = Q, R, z, y
+        self._capacity = capacity
+
+    def _gather(self, features):
+        block = np.zeros((self._Q.shape[0], len(features)), order="F")
+        index = np.asarray(features, dtype=np.intp)
+        if self.l2 == 0.0:
+            self.design.gather(index, block, 0)
+            return block
+        dense = np.empty((self.n_rows, len(features)), order="F")
+        self.design.gather(index, dense, 0)
+        block[: self.n_rows] = dense
+        free = iter(sorted(set(range(self._capacity)) - set(self.slots.values())))
+        for c, j in enumerate(features):
+            self.slots[j] = next(free)
+            row = self.n_rows + self.slots[j]
+            block[row, c] = np.sqrt(self.l2 * self.design.squares[j])
+        return block
+
+    def append(self, features):
+        """Append columns without touching the residual; return their positions.
+
+        A column that depends on the others has position -1 and is left out.
+        """
+        features = [int(j) for j in features]
+        self._reserve(self.size + len(features) + 1)
+        placed = np.zeros(len(features), dtype=np.int64)
+        kernels.append_columns(
+            self._Q,
+            self._R,
+            self._z,
+            self.residual,
+            self.size,
+            read_only(self._gather(features)),
+            _DEPENDENT,
+            placed,
+        )
+        for j, at in zip(features, placed, strict=True):
+            if at >= 0:
+                self.columns.append(j)
+            else:
+                self.slots.pop(j, None)
+        return placed
+
+    def truncate(self, size):
+        """Forget the columns appended last, so that `size` are left."""
+        for j in self.columns[size:]:
+            self.slots.pop(j, None)
+        del self.columns[size:]
+
+    def move_to(self, features):
+        """Change the factor to the listed features."""
+        wanted = {int(j) for j in features}
+        for at in range(self.size - 1, -1, -1):
+            if self.columns[at] not in wanted:
+                kernels.remove_column(self._Q, self._R, self._z, self.size, at)
+                self.slots.pop(self.columns.pop(at), None)
+        self.refresh()
+        held = set(self.columns)
+        missing = [int(j) for j in features if int(j) not in held]
+        self.dependent = []
+        if missing:
+            placed = self.append(missing)
+            self.dependent = [
+                j for j, at in zip(missing, placed, strict=True) if at < 0
+            ]
+            self.refresh()
+
+    def refresh(self):
+        """Recompute the residual from the orthonormal columns, twice."""
+        Q = self._Q[:, : self.size]
+        self._z[: self.size] = Q.T @ self._y
+        residual = self._y - Q @ self._z[: self.size]
+        correction = Q.T @ residual
+        self._z[: self.size] += correction
+        self.residual = residual - Q @ correction
+
+    def coefficients(self):
+        """Return the coefficients in the order of `columns`."""
+        k = self.size
+        if k == 0:
+            return np.zeros(0)
+        return solve_triangular(self._R[:k, :k], self._z[:k], check_finite=False)
+
+    def triangle(self, size):
+        """Return views of R and z for the first `size` columns."""
+        return self._R[:size, :size], self._z[:size]
+
+
+class LeastSquaresSubsets:
+    """The squared loss of one design and target as the subset searches see it.
+
+    Parameters
+    ----------
+    X, y, sample_weight : validated arrays
+    fit_intercept : bool
+    units : Units
+    l2 : float, default=0.0
+        Ridge on the standardised coefficients.
+    """
+
+    exact_exchange = True
+    n_outputs = parameters = 1
+
+    def __init__(self, X, y, sample_weight, *, fit_intercept, units, l2=0.0):
+        self.design = make_design(X, sample_weight, fit_intercept=fit_intercept)
+        self.target, self.y_mean = self.design.target(y)
+        self.total = self.design.total
+        self.n_features = self.design.n_features
+        self.units, self.l2 = units, float(l2)
+        self.squares = self.design.squares * (1.0 + self.l2)
+        self.norms = np.sqrt(self.squares)
+        usable = self.design.squares > 0.0
+        self.usable = units.any_of(usable)
+        self._inverse = np.zeros(self.n_features)
+        self._inverse[usable] = 1.0 / self.norms[usable]
+        self.norm = float(np.linalg.norm(self.target))
+        self.null_loss = 0.5 * float(self.target @ self.target)
+        self.factor = Factor(self.design, self.target, self.l2)
+        self.start = self.design.correlations(self.target)
+        self._likely = np.abs(self.start) * self._inverse
+        self._roots = None if units.single else units.roots(self.design, self.l2)
+        self._kept, self._gram = {}, np.empty((0, self.n_features))
+        self._most = int(_KEPT_BYTES // (8 * max(self.n_features, 1)))
+        self.n_passes = 1
+
+    # Fits
+
+    def fit(self, units, start=None):
+        """Return the best fit on the given units; `start` is not needed."""
+        units = np.unique(np.asarray(units, dtype=np.intp))
+        columns = self.units.columns_of(units)
+        self.factor.move_to(columns)
+        return self._current(units, columns)
+
+    def refit(self, units):
+        """Fit on a fresh factor, so that the answer does not depend on the search."""
+        self.factor = Factor(self.design, self.target, self.l2)
+        return self.fit(units)
+
+    def _current(self, units, columns):
+        coef = np.zeros(len(columns))
+        where = {int(j): at for at, j in enumerate(columns)}
+        held = [where[j] for j in self.factor.columns]
+        coef[held] = self.factor.coefficients()
+        residual = self.factor.residual
+        loss = 0.5 * float(residual @ residual)
+        rows = residual[: self.factor.n_rows]
+        return SubsetFit(units, columns, coef, loss, 0.5 * float(rows @ rows))
+
+    def coefficients(self, fit):
+        """Return coefficients of the original features and the intercept."""
+        return fit.coef, self.design.intercept(self.y_mean, fit.columns, fit.coef)
+
+    # Scores
+
+    def correlations(self, fit):
+        """Return the products of all columns with the residual of a fit."""
+        self._at(fit)
+        size = np.abs(fit.coef) @ self.norms[fit.columns]
+        scale = np.sqrt(2.0 * self.null_loss)
+        sure = size <= _SURE * scale and 2.0 * fit.loss > 1e-10 * scale**2
+        if sure and len(fit.columns) <= self._most:
+            return self._from_gram(fit)
+        self.n_passes += 1
+        return self.design.correlations(self.factor.residual[: self.factor.n_rows])
+
+    def _from_gram(self, fit):
+        missing = [int(j) for j in fit.columns if int(j) not in self._kept]
+        if missing:
+            self._keep(missing)
+        if not len(fit.columns):
+            return self.start.copy()
+        rows = [self._kept[int(j)] for j in fit.columns]
+        if len(self._kept) > 4 * len(rows):
+            return self.start - fit.coef @ self._gram[rows]
+        coef = np.zeros(len(self._kept))
+        coef[rows] = fit.coef
+        return self.start - coef @ self._gram[: len(coef)]
+
+    def _keep(self, wanted):
+        """Compute Gram columns, with those most likely to be asked for next."""
+        if len(self._kept) + len(wanted) > self._most:
+            self._kept = {}
+        room = self._most - len(self._kept) - len(wanted)
+        extra = min(_BATCH if self._kept else _FIRST_BATCH, room)
+        if extra > 0 and not self.design.is_sparse:
+            likely = self._likely
+            first = np.argpartition(-likely, min(2 * extra, len(likely) - 1))
+            first = first[: 2 * extra]
+            first = first[np.argsort(-likely[first], kind="stable")]
+            more = [int(j) for j in first if int(j) not in self._kept]
+            wanted = list(dict.fromkeys([*wanted, *more[:extra]]))
+        block = np.empty((self.design.n_samples, len(wanted)), order="F")
+        self.design.gather(np.asarray(wanted, dtype=np.intp), block, 0)
+        products = self.design.correlations(block)
+        self.n_passes += 1
+        count = len(self._kept)
+        if count + len(wanted) > len(self._gram):
+            larger = min(max(2 * len(self._gram), count + len(wanted)), self._most)
+            gram = np.empty((larger, self.n_features))
+            gram[:count] = self._gram[:count]
+            self._gram = gram
+        self._gram[count : count + len(wanted)] = products.T
+        self._kept.update({j: count + c for c, j in enumerate(wanted)})
+
+    def scores(self, fit):
+        """Return the loss that each unit saves, or would save.
+
+        Returns
+        -------
+        sacrifice : ndarray of shape (n_units of the fit,)
+            By how much the loss would rise without the unit, others unchanged.
+        promise : ndarray of shape (n_units,)
+            By how much it would fall with the unit; -inf for units of the fit and
+            those that are constant.
+        """
+        products = self.correlations(fit)
+        if self.units.single:
+            scaled = products * self._inverse
+            self._likely = np.abs(scaled)
+            promise = 0.5 * scaled * scaled
+            sacrifice = 0.5 * self.squares[fit.columns] * fit.coef**2
+        else:
+            self._likely = np.abs(products) * self._inverse
+            promise = 0.5 * self.units.energies(products, self._roots)
+            sacrifice = 0.5 * self.units.quadratic(fit, self._roots)
+        promise[~self.usable] = -np.inf
+        promise[fit.units] = -np.inf
+        return sacrifice, promise
+
+    def _at(self, fit):
+        if sorted([*self.factor.columns, *self.factor.dependent]) != sorted(
+            fit.columns.tolist()
+        ):
+            self.factor.move_to(fit.columns)
+
+    # Exchanges
+
+    def exchange(self, fit, *, most, tol, movable):
+        """Return a better fit with as many units, or None.
+
+        The units with the least sacrifice are exchanged for those that promise most,
+        1 to `most` at a time; where units are single features, also any one of them
+        for any one of the most promising, by its exact effect. All are tried on one
+        triangular factor, and the best is taken if it lowers the loss by more than
+        `tol` times itself.
+        """
+        sacrifice, promise = self.scores(fit)
+        free = np.flatnonzero(movable[fit.units])
+        candidates = min(int(np.isfinite(promise).sum()), max(most, _CANDIDATES))
+        if not len(free) or not candidates:
+            return None
+        out = free[np.argsort(sacrifice[free], kind="stable")]
+        into = np.argpartition(-promise, candidates - 1)[:candidates]
+        into = into[np.lexsort((into, -promise[into]))]
+        factor = self.factor
+        k = factor.size
+        new = self.units.columns_of(into)
+        placed = factor.append(new)
+        R, z = factor.triangle(factor.size)
+        gained = float(z[k:] @ z[k:])  # all candidates at once
+        where = dict(zip(factor.columns, range(factor.size), strict=True))
+        best, chosen = 0.0, None
+        for c in range(1, min(most, len(out), len(into)) + 1):
+            gone = set(self.units.columns_of(fit.units[out[:c]]).tolist())
+            fresh = set(self.units.columns_of(into[:c]).tolist())
+            kept = [
+                at
+                for j, at in where.items()
+                if (at < k and j not in gone) or (at >= k and j in fresh)
+            ]
+            lost = kernels.excess_of_subset(
+                read_only(R), read_only(z), factor.size, np.array(sorted(kept))
+            )
+            if gained - lost > best:
+                best, chosen = gained - lost, (out[:c], into[:c])
+        if self.units.single and k and not factor.dependent:
+            rank = dict(zip(fit.units.tolist(), range(len(fit.units)), strict=True))
+            may = np.array([bool(movable[j]) for j in factor.columns[:k]])
+            net, leaves, enters = kernels.best_exchange(
+                read_only(R), read_only(z), k, factor.size, may
+            )
+            if net > best * (1.0 + 1e-12):
+                feature = factor.columns[enters]
+                best = net
+                chosen = (
+                    np.array([rank[factor.columns[leaves]]]),
+                    np.array([feature]),
+                )
+        factor.truncate(k)
+        del placed
+        if chosen is None or 0.5 * best <= tol * fit.loss:
+            return None
+        gone, fresh = chosen
+        units = np.union1d(np.delete(fit.units, gone), fresh)
+        better = self.fit(units)
+        if better.loss >= fit.loss * (1.0 - 0.5 * tol):
+            self.fit(fit.units)
+            return None
+        return better
+
+    def weakest(self, fit, movable):
+        """Return the position of the unit of a fit that is missed least."""
+        self._at(fit)
+        factor = self.factor
+        if factor.dependent or not self.units.single:
+            sacrifice = self.scores(fit)[0]
+            sacrifice[~movable[fit.units]] = np.inf
+            return int(np.argmin(sacrifice))
+        R, z = factor.triangle(factor.size)
+        may = np.array([bool(movable[j]) for j in factor.columns])
+        drops = kernels.costs_of_dropping(read_only(R), read_only(z), may)
+        gone = factor.columns[int(np.argmin(drops))]
+        return int(np.searchsorted(fit.units, gone))
+
+    # Steps of thresholding methods
+
+    def step_scores(self, fit):
+        """Return the energy of each unit after a gradient step from a fit (HTP)."""
+        products = self.correlations(fit)
+        slope = products * self._inverse
+        w = np.zeros(self.n_features)
+        w[fit.columns] = fit.coef * self.norms[fit.columns]
+        slope[fit.columns] = 0.0
+        step = self._step_length(
+            slope, self.units.top(slope**2, max(len(fit.units), 1))
+        )
+        return self.units.sums((w + step * slope) ** 2)
+
+    def _step_length(self, slope, units):
+        columns = self.units.columns_of(units)
+        v = slope[columns]
+        square = float(v @ v)
+        if square == 0.0:
+            return 1.0
+        image = self._image(columns, v)
+        bend = float(image @ image) + self.l2 / (1.0 + self.l2) * square
+        return square / bend if bend > 0.0 else 1.0
+
+    def _image(self, columns, v):
+        """Return X w for coefficients v of columns scaled to norm one."""
+        return self.design.product(columns, v * self._inverse[columns])
+
+    def gradient_state(self, w):
+        """Return loss and negative gradient of normalised coefficients `w`."""
+        columns = np.flatnonzero(w)
+        v = w[columns]
+        residual = self.target - self._image(columns, v)
+        self.n_passes += 1
+        share = self.l2 / (1.0 + self.l2)
+        slope = self.design.correlations(residual) * self._inverse - share * w
+        loss = 0.5 * float(residual @ residual) + 0.5 * share * float(v @ v)
+        return loss, slope
+
+    def bend(self, direction):
+        """Return the second derivative along normalised coefficients."""
+        columns = np.flatnonzero(direction)
+        v = direction[columns]
+        image = self._image(columns, v)
+        share = self.l2 / (1.0 + self.l2)
+        return float(image @ image) + share * float(v @ v)
+
+    def normalised(self, fit):
+        """Return coefficients of columns scaled to norm one, for all features."""
+        w = np.zeros(self.n_features)
+        w[fit.columns] = fit.coef * self.norms[fit.columns]
+        return w
+
+    def energies_of(self, w):
+        """Return the squared size of normalised coefficients, by unit."""
+        return self.units.sums(w * w)
+
+    def normalised_gram(self, columns):
+        """Return Gram matrix and target products of columns scaled to norm one."""
+        block = np.empty((self.design.n_samples, len(columns)), order="F")
+        self.design.gather(columns, block, 0)
+        block *= self._inverse[columns]
+        gram = block.T @ block
+        np.fill_diagonal(gram, 1.0)
+        return gram, self.start[columns] * self._inverse[columns]
+
+    def full_triangle(self, columns):
+        """Return R and Q'y of a QR factorisation of the columns, with R regular."""
+        d = len(columns)
+        block = np.zeros((self.design.n_samples + d, d), order="F")
+        self.design.gather(columns, block[: self.design.n_samples], 0)
+        scale = np.sqrt(self.design.squares[columns])
+        block[: self.design.n_samples] /= scale
+        ridge = self.l2
+        if ridge == 0.0:
+            diagonal = np.abs(np.diag(np.linalg.qr(block, mode="r")))
+            if diagonal.min() < 1e-8 * diagonal.max():
+                ridge = 1e-12  # dependent columns: the least that tells them apart
+        block[self.design.n_samples + np.arange(d), np.arange(d)] = np.sqrt(ridge)
+        Q, R = np.linalg.qr(block)
+        y = np.concatenate([self.target, np.zeros(d)])
+        return np.ascontiguousarray(R), Q.T @ y
+
+    def criterion_loss(self, fit):
+        """Return minus twice the log likelihood, the noise variance estimated."""
+        rss = max(2.0 * fit.data_loss, 1e-14 * self.norm**2)
+        if rss == 0.0:  # a constant target
+            return 0.0
+        return self.total * float(np.log(rss / self.total))

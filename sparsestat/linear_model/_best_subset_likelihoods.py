@@ -1,0 +1,317 @@
+r"""Likelihoods of classes on subsets of the features, refitted by Newton's method.
+
+The loss is the (weighted) sum of log losses plus ``l2 / 2 sum_j s_j |w_j|^2`` with
+s_j the squared norm of the centred column, so that the ridge does not depend on the
+scale of a feature. Units are scored by the diagonal of the Hessian.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import issparse
+
+from sparsestat._utils.validation import read_only, read_only_triple
+from sparsestat.linear_model import _kernels_design as passes
+from sparsestat.linear_model._best_subset_least_squares import SubsetFit
+from sparsestat.linear_model._datafits import Logistic, Softmax
+from sparsestat.linear_model._design import make_design
+from sparsestat.linear_model._softmax_solver import OneColumn
+
+__all__ = ["LikelihoodSubsets"]
+
+_MAX_NEWTON = 60
+_DECREMENT = 1e-13  # of the null loss: what a further Newton step may still gain
+_JITTER = 1e-12  # of the mean curvature, for columns that depend on each other
+_ARMIJO = 1e-4
+_NEAR = 3  # single exchanges tried among the so many weakest and strongest
+
+
+class LikelihoodSubsets:
+    """The log loss of one data set as the subset searches see it.
+
+    Parameters
+    ----------
+    X : validated array or CSC array
+    codes : ndarray of int of shape (n_samples,)
+        Class of each sample.
+    sample_weight : ndarray or None
+    n_classes : int
+    fit_intercept : bool
+    units : Units
+    l2 : float
+    """
+
+    exact_exchange = False
+
+    def __init__(
+        self, X, codes, sample_weight, *, n_classes, fit_intercept, units, l2=0.0
+    ):
+        if sample_weight is not None and not sample_weight.all():
+            used = np.flatnonzero(sample_weight)
+            X = X[used] if issparse(X) else np.asfortranarray(X[used])
+            codes, sample_weight = codes[used], sample_weight[used]
+        if issparse(X):
+            X = X.tocsc()
+        self.design = make_design(X, None, fit_intercept=fit_intercept)
+        if n_classes == 2:
+            self.datafit = OneColumn(Logistic(codes == 1, sample_weight))
+        else:
+            self.datafit = Softmax(codes, n_classes, sample_weight)
+        self.n_outputs = self.datafit.n_classes
+        self.parameters = max(1, self.n_outputs - 1)  # for each feature
+        self.weights, self.total = self.datafit.weights, self.datafit.total
+        self.n_features = self.design.n_features
+        self.units, self.l2 = units, float(l2)
+        squares = self.design.squares
+        if sample_weight is not None:
+            weighted = make_design(
+                self.design.X, sample_weight, fit_intercept=fit_intercept
+            )
+            squares = weighted.squares
+        self.squares = np.asarray(squares)
+        self.norms = np.sqrt(self.squares)
+        usable = self.squares > 0.0
+        self.usable = units.any_of(usable)
+        self._inverse = np.zeros(self.n_features)
+        self._inverse[usable] = 1.0 / self.norms[usable]
+        shift = np.zeros(self.n_outputs)
+        if fit_intercept:
+            shift = np.atleast_1d(self.datafit.null_intercept())
+        eta = np.tile(shift, (self.design.n_samples, 1))
+        self.null_loss = self.datafit.value(eta)
+        self._null_shift = shift
+
+    # Fits
+
+    def fit(self, units, start=None):
+        """Return the best fit on the given units, by damped Newton steps."""
+        units = np.unique(np.asarray(units, dtype=np.intp))
+        columns = self.units.columns_of(units)
+        columns = np.asarray(columns, dtype=np.intp)
+        scale = np.where(self.norms[columns] > 0.0, self.norms[columns], 1.0)
+        scale = scale / np.sqrt(self.total)
+        n, m = self.design.n_samples, len(columns)
+        has_shift = self.design.fit_intercept
+        A = np.empty((n, m + has_shift), order="F")
+        if m:
+            self.design.gather(columns, A, 0)
+            A[:, :m] /= scale
+        theta = np.zeros((m + has_shift, self.n_outputs))
+        if has_shift:
+            A[:, m] = 1.0
+            theta[m] = self._null_shift
+        if start is not None:
+            _, here, there = np.intersect1d(columns, start.columns, return_indices=True)
+            theta[here] = start.coef[there] * scale[here, None]
+            if has_shift:
+                theta[m] = start.state["shift"]
+        ridge = np.zeros(m + has_shift)
+        ridge[:m] = self.l2 * self.total * (self.norms[columns] > 0.0)
+        theta, eta, loss = self._newton(A, theta, ridge)
+        coef = theta[:m] / scale[:, None]
+        state = {
+            "shift": theta[m] if has_shift else np.zeros(self.n_outputs),
+            "eta": eta,
+        }
+        return SubsetFit(units, columns, coef, loss, self.datafit.value(eta), state)
+
+    def refit(self, units):
+        """Fit from zero coefficients, so that the answer is that of these units."""
+        return self.fit(units)
+
+    def _newton(self, A, theta, ridge):
+        datafit = self.datafit
+
+        def measure(theta):
+            eta = A @ theta
+            return eta, datafit.value(eta) + 0.5 * float(ridge @ (theta**2).sum(axis=1))
+
+        eta, value = measure(theta)
+        if value > self.null_loss * (1.0 + 1e-12):  # a start that is worse than none
+            theta = np.zeros_like(theta)
+            if self.design.fit_intercept:
+                theta[-1] = self._null_shift
+            eta, value = measure(theta)
+        if A.shape[1] == 0:
+            return theta, eta, value
+        for _ in range(_MAX_NEWTON):
+            slope = A.T @ datafit.gradient(eta) + ridge[:, None] * theta
+            step = self._newton_step(A, eta, slope, ridge)
+            decrement = -float((slope * step).sum())
+            if decrement <= _DECREMENT * self.null_loss:
+                break
+            length = 1.0
+            while length > 1e-8:
+                new_eta, new_value = measure(theta + length * step)
+                goal = value - _ARMIJO * length * decrement
+                if new_value <= goal or (
+                    length == 1.0 and new_value <= value + 1e-15 * self.null_loss
+                ):
+                    break
+                length *= 0.5
+            else:
+                break
+            theta, eta = theta + length * step, new_eta
+            value = new_value
+        return theta, eta, value
+
+    def _newton_step(self, A, eta, slope, ridge):
+        C, p = self.n_outputs, A.shape[1]
+        P = self.datafit.probabilities(eta)
+        H = np.empty((C, p, C, p))
+        for a in range(C):
+            for b in range(a, C):
+                h = P[:, a] * ((a == b) - P[:, b]) * self.weights
+                H[a, :, b] = A.T @ (h[:, None] * A)
+                H[b, :, a] = H[a, :, b]
+        flat = H.reshape(C * p, C * p)
+        at = np.arange(C * p)
+        level = max(float(np.trace(flat)) / (C * p), 1e-300)
+        flat[at, at] += np.tile(ridge, C) + _JITTER * level
+        if C > 1:  # adding a constant to all classes changes nothing: fill that in
+            for j in range(p):
+                index = j + p * np.arange(C)
+                flat[np.ix_(index, index)] += level / C
+        right = -slope.T.ravel()
+        try:
+            step = cho_solve(cho_factor(flat, lower=True), right)
+        except np.linalg.LinAlgError:
+            step = np.linalg.lstsq(flat, right, rcond=1e-12)[0]
+        return step.reshape(C, p).T
+
+    def coefficients(self, fit):
+        """Return coefficients of the original features and the intercepts."""
+        shift = fit.state["shift"] - self.design.means[fit.columns] @ fit.coef
+        return fit.coef, shift
+
+    # Scores
+
+    def _curvatures(self, eta):
+        """Return the diagonal of the Hessian, intercept profiled out, by class."""
+        P = self.datafit.probabilities(eta)
+        out = np.empty((self.n_features, self.n_outputs))
+        sums, squares = np.empty(self.n_features), np.empty(self.n_features)
+        for c in range(self.n_outputs):
+            h = self.weights * P[:, c] * (1.0 - P[:, c])
+            if self.design.is_sparse:
+                passes.csc_moments(
+                    *read_only_triple(self.design.X), read_only(h), sums, squares
+                )
+            else:
+                passes.dense_moments(self.design.X, read_only(h), sums, squares)
+            out[:, c] = squares
+            total = float(h.sum())
+            if self.design.fit_intercept and total > 0.0:
+                out[:, c] = np.maximum(squares - sums**2 / total, 0.0)
+        floor = 1e-10 * self.squares[:, None]
+        return np.maximum(out, floor) + self.l2 * self.squares[:, None]
+
+    def scores(self, fit):
+        """Return the loss that each unit saves, or would save, to second order.
+
+        Returns
+        -------
+        sacrifice : ndarray of shape (n_units of the fit,)
+        promise : ndarray of shape (n_units,)
+            -inf for units of the fit and those that are constant.
+        """
+        if "scores" not in fit.state:
+            eta = fit.state["eta"]
+            slope = self.design.correlations(-self.datafit.gradient(eta))
+            curvature = self._curvatures(eta)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                gains = 0.5 * (slope**2 / curvature).sum(axis=1)
+            gains[~(self.squares > 0.0)] = 0.0
+            promise = np.array(self.units.sums(gains), dtype=np.float64)
+            promise[~self.usable] = -np.inf
+            promise[fit.units] = -np.inf
+            costs = np.zeros(self.n_features)
+            costs[fit.columns] = 0.5 * (curvature[fit.columns] * fit.coef**2).sum(
+                axis=1
+            )
+            fit.state["scores"] = self.units.sums(costs)[fit.units], promise
+        sacrifice, promise = fit.state["scores"]
+        return sacrifice.copy(), promise.copy()
+
+    def exchange(self, fit, *, most, tol, movable):
+        """Return a better fit with as many units, or None.
+
+        Exchanges the units of least sacrifice for those that promise most, `most`
+        down to 1 at a time; if none helps, single ones among a few of both.
+        """
+        sacrifice, promise = self.scores(fit)
+        free = np.flatnonzero(movable[fit.units])
+        count = int(np.isfinite(promise).sum())
+        if not len(free) or not count:
+            return None
+        out = free[np.argsort(sacrifice[free], kind="stable")]
+        into = np.argsort(-promise, kind="stable")[: min(count, max(most, _NEAR))]
+        best = None
+
+        def consider(gone, fresh):
+            nonlocal best
+            units = np.union1d(np.delete(fit.units, gone), fresh)
+            new = self.fit(units, fit)
+            goal = fit.loss * (1.0 - tol) if best is None else best.loss
+            if new.loss < goal:
+                best = new
+
+        for c in range(min(most, len(out), len(into)), 0, -1):
+            consider(out[:c], into[:c])
+        if best is None:
+            for i in range(min(_NEAR, len(out))):
+                for j in range(min(_NEAR, len(into))):
+                    if i or j:
+                        consider(out[[i]], into[[j]])
+        return best
+
+    def weakest(self, fit, movable):
+        """Return the position of the unit of a fit that is missed least."""
+        sacrifice = self.scores(fit)[0]
+        sacrifice[~movable[fit.units]] = np.inf
+        return int(np.argmin(sacrifice))
+
+    # Steps of thresholding methods
+
+    def step_scores(self, fit):
+        """Return the energy of each unit after a diagonal Newton step (HTP)."""
+        sacrifice, promise = self.scores(fit)
+        promise[fit.units] = sacrifice
+        return promise
+
+    def normalised(self, fit):
+        """Return coefficients of columns scaled to norm one, for all features."""
+        w = np.zeros((self.n_features, self.n_outputs))
+        w[fit.columns] = fit.coef * self.norms[fit.columns, None]
+        return w
+
+    def energies_of(self, w):
+        """Return the squared size of normalised coefficients, by unit."""
+        return self.units.sums((w * w).sum(axis=1))
+
+    def gradient_state(self, w):
+        """Return loss and negative gradient of normalised coefficients `w`."""
+        columns = np.flatnonzero(w.any(axis=1))
+        v = w[columns] * self._inverse[columns, None]
+        eta = self.design.product(columns, v).reshape(-1, self.n_outputs)
+        if self.design.fit_intercept:
+            eta = eta + self.datafit.settle_intercept(eta)
+        slope = self.design.correlations(-self.datafit.gradient(eta))
+        slope = slope * self._inverse[:, None] - self.l2 * w
+        loss = self.datafit.value(eta) + 0.5 * self.l2 * float((w * w).sum())
+        return loss, slope
+
+    def bend(self, direction):
+        """Bound the second derivative along normalised coefficients."""
+        columns = np.flatnonzero(direction.any(axis=1))
+        v = direction[columns] * self._inverse[columns, None]
+        image = self.design.product(columns, v).reshape(-1, self.n_outputs)
+        bound = 0.25 if self.n_outputs == 1 else 0.5
+        bend = bound * float(self.weights @ (image * image).sum(axis=1))
+        return bend + self.l2 * float((direction * direction).sum())
+
+    def criterion_loss(self, fit):
+        """Return minus twice the log likelihood."""
+        return 2.0 * fit.data_loss

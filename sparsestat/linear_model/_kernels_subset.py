@@ -1,0 +1,440 @@
+"""Orthogonal factors of a few columns, changed column by column, and subset trees.
+
+A factor is a thin QR: Q is F-ordered with orthonormal columns, R upper triangular,
+``z = Q'y``. The first `k` columns of these preallocated arrays are in use. Columns
+enter at the end by Gram-Schmidt, applied twice, and leave by plane rotations; no
+normal equations are formed.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from numba import njit
+
+__all__ = [
+    "append_columns",
+    "best_exchange",
+    "best_subsets",
+    "costs_of_dropping",
+    "descend_hard",
+    "excess_of_subset",
+    "remove_column",
+    "remove_least",
+]
+
+_DOT = {"reassoc", "contract", "arcp", "nsz"}  # lets dots vectorise, keeps NaN
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def append_columns(Q, R, z, r, k, columns, rtol, placed):
+    """Append the columns to a factor of k; return the new number in use.
+
+    `r` is what the first columns leave of y. A column whose norm falls below `rtol`
+    times itself depends on those before it: it is left out and marked -1 in
+    `placed`, which tells the others' positions.
+    """
+    m = Q.shape[0]
+    for c in range(columns.shape[1]):
+        norm = 0.0
+        for i in range(m):
+            Q[i, k] = columns[i, c]
+            norm += columns[i, c] * columns[i, c]
+        for j in range(k + 1):
+            R[j, k] = 0.0
+        for _ in range(2):
+            for j in range(k):
+                dot = 0.0
+                for i in range(m):
+                    dot += Q[i, j] * Q[i, k]
+                R[j, k] += dot
+                for i in range(m):
+                    Q[i, k] -= dot * Q[i, j]
+        left = 0.0
+        for i in range(m):
+            left += Q[i, k] * Q[i, k]
+        if left <= rtol * rtol * norm or norm == 0.0:
+            placed[c] = -1
+            continue
+        left = np.sqrt(left)
+        R[k, k] = left
+        dot = 0.0
+        for i in range(m):
+            Q[i, k] /= left
+            dot += Q[i, k] * r[i]
+        z[k] = dot
+        placed[c] = k
+        k += 1
+    return k
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def remove_column(Q, R, z, k, position):
+    """Remove the column at a position from a factor of k columns."""
+    m = Q.shape[0]
+    for c in range(position, k - 1):
+        for j in range(c + 2):
+            R[j, c] = R[j, c + 1]
+    for j in range(position, k - 1):
+        a = R[j, j]
+        b = R[j + 1, j]
+        h = np.hypot(a, b)
+        cosine = a / h
+        sine = b / h
+        R[j, j] = h
+        R[j + 1, j] = 0.0
+        for c in range(j + 1, k - 1):
+            a = R[j, c]
+            b = R[j + 1, c]
+            R[j, c] = cosine * a + sine * b
+            R[j + 1, c] = cosine * b - sine * a
+        for i in range(m):
+            a = Q[i, j]
+            b = Q[i, j + 1]
+            Q[i, j] = cosine * a + sine * b
+            Q[i, j + 1] = cosine * b - sine * a
+        a = z[j]
+        b = z[j + 1]
+        z[j] = cosine * a + sine * b
+        z[j + 1] = cosine * b - sine * a
+    return k - 1
+
+
+@njit(cache=True, nogil=True)
+def excess_of_subset(R, z, n_rows, kept):
+    """Return by how much the squared error of some columns exceeds that of all.
+
+    The first `n_rows` rows of R and z describe all columns; `kept` lists positions
+    in increasing order. Plane rotations bring the kept ones to triangular form.
+    """
+    size = kept.shape[0]
+    T = np.empty((n_rows, size))
+    v = z[:n_rows].copy()
+    for c in range(size):
+        for j in range(n_rows):
+            T[j, c] = R[j, kept[c]] if j <= kept[c] else 0.0
+    for c in range(size):
+        for j in range(kept[c], c, -1):
+            b = T[j, c]
+            if b == 0.0:
+                continue
+            a = T[j - 1, c]
+            h = np.hypot(a, b)
+            cosine = a / h
+            sine = b / h
+            for q in range(c, size):
+                a = T[j - 1, q]
+                b = T[j, q]
+                T[j - 1, q] = cosine * a + sine * b
+                T[j, q] = cosine * b - sine * a
+            a = v[j - 1]
+            b = v[j]
+            v[j - 1] = cosine * a + sine * b
+            v[j] = cosine * b - sine * a
+    total = 0.0
+    for j in range(size, n_rows):
+        total += v[j] * v[j]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def best_exchange(R, z, k, n_all, movable):
+    """Find the exchange of one column in use for one candidate that helps most.
+
+    Columns k..n_all-1 of the factor are candidates. Returns the decrease of the
+    squared error (exact, negative when every exchange hurts) and the two positions.
+    """
+    inverse = np.zeros((k, k))
+    w = np.zeros(k)
+    spread = np.zeros(k)  # diagonal of the inverse of R'R
+    for c in range(k):
+        inverse[c, c] = 1.0 / R[c, c]
+        for j in range(c - 1, -1, -1):
+            total = 0.0
+            for q in range(j + 1, c + 1):
+                total += R[j, q] * inverse[q, c]
+            inverse[j, c] = -total / R[j, j]
+    for j in range(k):
+        for c in range(j, k):
+            w[j] += inverse[j, c] * z[c]
+            spread[j] += inverse[j, c] * inverse[j, c]
+    best = -np.inf
+    out = -1
+    into = -1
+    for i in range(k, n_all):
+        square = 0.0
+        dot = 0.0
+        for q in range(k, i + 1):
+            square += R[q, i] * R[q, i]
+            dot += R[q, i] * z[q]
+        if square <= 0.0:
+            continue
+        gain = dot * dot / square
+        if gain <= best:
+            continue
+        weight = dot / square
+        for j in range(k):
+            if not movable[j]:
+                continue
+            u = 0.0
+            for c in range(j, k):
+                u += inverse[j, c] * R[c, i]
+            own = w[j] - u * weight
+            net = gain - own * own / (spread[j] + u * u / square)
+            if net > best:
+                best = net
+                out = j
+                into = i
+    return best, out, into
+
+
+@njit(cache=True, nogil=True)
+def costs_of_dropping(R, z, movable):
+    """Return by how much the squared error rises without each column, refitted."""
+    k = z.shape[0]
+    costs = np.full(k, np.inf)
+    row = np.empty(k)
+    for j in range(k):
+        if not movable[j]:
+            continue
+        # Row j of the inverse of R, by forward substitution with its transpose.
+        w = 0.0
+        spread = 0.0
+        for c in range(j, k):
+            total = 1.0 if c == j else 0.0
+            for q in range(j, c):
+                total -= row[q] * R[q, c]
+            row[c] = total / R[c, c]
+            w += row[c] * z[c]
+            spread += row[c] * row[c]
+        costs[j] = w * w / spread
+    return costs
+
+
+@njit(cache=True, nogil=True)
+def remove_least(R, z, k, movable, order, rise):
+    """Remove, one after another, the column whose loss costs the least.
+
+    Backward elimination on a triangular factor of k columns, which is overwritten.
+    `order[t]` is the original position of the t-th column to go, `rise[t]` the exact
+    increase of the squared error at that step. Returns the number removed.
+    """
+    where = np.arange(k)
+    inverse = np.zeros((k, k))
+    steps = 0
+    while k > 0:
+        for c in range(k):
+            inverse[c, c] = 1.0 / R[c, c]
+            for j in range(c - 1, -1, -1):
+                total = 0.0
+                for q in range(j + 1, c + 1):
+                    total += R[j, q] * inverse[q, c]
+                inverse[j, c] = -total / R[j, j]
+        least = np.inf
+        position = -1
+        for j in range(k):
+            if not movable[where[j]]:
+                continue
+            w = 0.0
+            spread = 0.0
+            for c in range(j, k):
+                w += inverse[j, c] * z[c]
+                spread += inverse[j, c] * inverse[j, c]
+            cost = w * w / spread
+            if cost < least:
+                least = cost
+                position = j
+        if position < 0:
+            break
+        order[steps] = where[position]
+        rise[steps] = least
+        steps += 1
+        for c in range(position, k - 1):
+            where[c] = where[c + 1]
+            for j in range(c + 2):
+                R[j, c] = R[j, c + 1]
+        for j in range(position, k - 1):
+            a = R[j, j]
+            b = R[j + 1, j]
+            h = np.hypot(a, b)
+            cosine = a / h
+            sine = b / h
+            for c in range(j, k - 1):
+                a = R[j, c]
+                b = R[j + 1, c]
+                R[j, c] = cosine * a + sine * b
+                R[j + 1, c] = cosine * b - sine * a
+            a = z[j]
+            b = z[j + 1]
+            z[j] = cosine * a + sine * b
+            z[j + 1] = cosine * b - sine * a
+        k -= 1
+    return steps
+
+
+@njit(cache=True, nogil=True)
+def best_subsets(R0, z0, n_forced, smallest, largest, best, members, max_nodes):
+    """Branch and bound over all subsets that hold the first `n_forced` columns.
+
+    The tree of dropped columns: a node is an ordered list of columns of which the
+    first few may not be dropped; the leading ones of every node are subsets whose
+    squared errors its triangular factor gives for free. A branch is cut when the
+    error of all its columns is no better than what is known for every size it
+    could still improve. ``best[s]`` is the excess of the best subset of s columns
+    over all columns (on entry: of a known one, or infinity), ``members[s]`` flags
+    them. Sizes from `smallest` to `largest`. Returns the number of nodes, or -1
+    when `max_nodes` was reached.
+    """
+    d = R0.shape[0]
+    R = np.zeros((d + 1, d, d))
+    z = np.zeros((d + 1, d))
+    order = np.zeros((d + 1, d), dtype=np.int64)
+    size = np.zeros(d + 1, dtype=np.int64)
+    child = np.zeros(d + 1, dtype=np.int64)
+    excess = np.zeros(d + 1)
+    inverse = np.zeros((d, d))
+    drop = np.zeros(d)
+    ranks = np.zeros(d, dtype=np.int64)
+    R[0] = R0
+    z[0] = z0
+    order[0] = np.arange(d)
+    size[0] = d
+    child[0] = n_forced
+    level = 0
+    fresh = True
+    nodes = 0
+    while level >= 0:
+        m = size[level]
+        T = R[level]
+        v = z[level]
+        if fresh:
+            nodes += 1
+            if nodes > max_nodes:
+                return -1
+            first = child[level]
+            # Strong columns first: what is dropped late then costs the most.
+            if m - first > 1:
+                for c in range(m):
+                    inverse[c, c] = 1.0 / T[c, c]
+                    for j in range(c - 1, -1, -1):
+                        total = 0.0
+                        for q in range(j + 1, c + 1):
+                            total += T[j, q] * inverse[q, c]
+                        inverse[j, c] = -total / T[j, j]
+                for j in range(first, m):
+                    w = 0.0
+                    spread = 0.0
+                    for c in range(j, m):
+                        w += inverse[j, c] * v[c]
+                        spread += inverse[j, c] * inverse[j, c]
+                    drop[j] = -w * w / spread
+                for j in range(first, m):  # insertion sort: the strongest first
+                    at = j
+                    while at > first and drop[ranks[at - 1 - first]] > drop[j]:
+                        ranks[at - first] = ranks[at - 1 - first]
+                        at -= 1
+                    ranks[at - first] = j
+                held = order[level, first:m].copy()
+                columns = T[:m, first:m].copy()
+                for c in range(m - first):
+                    order[level, first + c] = held[ranks[c] - first]
+                    for j in range(m):
+                        T[j, first + c] = columns[j, ranks[c] - first]
+                for c in range(first, m):
+                    for j in range(m - 1, c, -1):
+                        b = T[j, c]
+                        if b == 0.0:
+                            continue
+                        a = T[j - 1, c]
+                        h = np.hypot(a, b)
+                        cosine = a / h
+                        sine = b / h
+                        for q in range(c, m):
+                            a = T[j - 1, q]
+                            b = T[j, q]
+                            T[j - 1, q] = cosine * a + sine * b
+                            T[j, q] = cosine * b - sine * a
+                        T[j, c] = 0.0
+                        a = v[j - 1]
+                        b = v[j]
+                        v[j - 1] = cosine * a + sine * b
+                        v[j] = cosine * b - sine * a
+            # The leading subsets of this node.
+            tail = excess[level]
+            for s in range(m, max(first, smallest) - 1, -1):
+                if s < m:
+                    tail += v[s] * v[s]
+                if s <= largest and tail < best[s]:
+                    best[s] = tail
+                    for j in range(d):
+                        members[s, j] = False
+                    for j in range(s):
+                        members[s, order[level, j]] = True
+            fresh = False
+        i = child[level]
+        goal = -np.inf
+        for s in range(max(i + 1, smallest), min(m - 1, largest) + 1):
+            goal = max(goal, best[s])
+        if excess[level] >= goal:  # also where no size is left to improve
+            level -= 1
+            continue
+        child[level] = i + 1
+        # The child: drop column i, keep what stands before it.
+        below = R[level + 1]
+        after = z[level + 1]
+        for c in range(m - 1):
+            source = c if c < i else c + 1
+            order[level + 1, c] = order[level, source]
+            for j in range(m):
+                below[j, c] = T[j, source] if j <= source else 0.0
+        for j in range(m):
+            after[j] = v[j]
+        for j in range(i, m - 1):
+            a = below[j, j]
+            b = below[j + 1, j]
+            h = np.hypot(a, b)
+            cosine = a / h
+            sine = b / h
+            for c in range(j, m - 1):
+                a = below[j, c]
+                b = below[j + 1, c]
+                below[j, c] = cosine * a + sine * b
+                below[j + 1, c] = cosine * b - sine * a
+            a = after[j]
+            b = after[j + 1]
+            after[j] = cosine * a + sine * b
+            after[j + 1] = cosine * b - sine * a
+        excess[level + 1] = excess[level] + after[m - 1] * after[m - 1]
+        size[level + 1] = m - 1
+        child[level + 1] = i
+        level += 1
+        fresh = True
+    return nodes
+
+
+@njit(cache=True, nogil=True)
+def descend_hard(gram, c, w, threshold, max_sweeps, tol):
+    """Coordinate descent with hard thresholding on a Gram matrix of unit columns.
+
+    Minimises ``w'Gw / 2 - b'w + threshold * count(w)`` from w, which is overwritten;
+    `c` is ``b - G w`` and is kept up to date. Returns the number of sweeps.
+    """
+    p = w.shape[0]
+    for sweep in range(max_sweeps):
+        moved = 0.0
+        for j in range(p):
+            new = c[j] + gram[j, j] * w[j]
+            curvature = gram[j, j]
+            if new * new <= 2.0 * threshold * curvature:
+                new = 0.0
+            else:
+                new /= curvature
+            step = new - w[j]
+            if step != 0.0:
+                w[j] = new
+                for q in range(p):
+                    c[q] -= gram[q, j] * step
+                moved = max(moved, abs(step) * np.sqrt(curvature))
+        if moved <= tol:
+            return sweep + 1
+    return max_sweeps
