@@ -131,6 +131,15 @@ def test_examples_in_the_pages_run():
     assert done.returncode == 0, done.stdout[-5000:]
 
 
+def test_the_gallery_shows_every_estimator():
+    scripts = "\n".join(
+        path.read_text(encoding="utf-8") for path in (DOCS / "examples").glob("*.py")
+    )
+    estimators = [n for n, t in PUBLIC.items() if names.role_of(t) == "Estimators"]
+    shown = set(re.findall(r"\w+(?=\()", scripts))
+    assert not [n for n in estimators if n.rpartition(".")[2] not in shown]
+
+
 def readme_blocks():
     """Return the README's Python example and the output printed under it."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -251,6 +260,22 @@ def test_benchmark_files_become_sections(tmp_path):
 def test_no_benchmark_files_are_no_results(tmp_path):
     reader = load(DOCS / "_ext" / "benchmark_results.py")
     assert reader.read_results(tmp_path / "missing") == ([], [])
+
+
+def test_figures_are_quoted_from_the_tables_of_benchmarks():
+    reader = load(DOCS / "_ext" / "benchmark_results.py")
+    results = [
+        {
+            "name": "a",
+            "columns": ["x", "y", "z"],
+            "rows": [["p", "1", 2.5], ["q", 3, 4]],
+        }
+    ]
+    assert reader.quote(results, "a; p; z") == "2.5"
+    assert reader.quote(results, "a; * | 3; x") == "q"
+    for text in ("b; p; z", "a; p; w", "a; *; z", "a; r; z", "a; p"):
+        with pytest.raises(ValueError):
+            reader.quote(results, text)
 
 
 def test_stored_benchmark_results_are_readable():

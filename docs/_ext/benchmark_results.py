@@ -1,7 +1,13 @@
-"""The directive ``benchmark-results``: tables from benchmarks/results/*.json.
+"""Tables and single figures from benchmarks/results/*.json.
 
-Each file gives one section with its claim, its table, the environment and the
-date. Without any file the directive says how to make one.
+The directive ``benchmark-results`` gives each file one section with its claim, its
+table, the environment and the date. Without any file it says how to make one.
+
+The role ``measured`` quotes one cell, so that no figure is copied by hand::
+
+    :measured:`lasso; dense 500 x 5000, rho 0.5 | alpha_max / 10 | sparsestat; ms`
+
+names the file, the first cells of the row (``*`` for any) and the column.
 """
 
 # Authors: The sparsestat developers
@@ -12,7 +18,8 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from sphinx.util.docutils import SphinxDirective
+from sphinx.addnodes import pending_xref
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 MISSING = """
 .. note::
@@ -112,6 +119,62 @@ def section(result):
     return lines
 
 
+def quote(results, text):
+    """Return the cell that ``name; cell | cell; column`` names.
+
+    Raises
+    ------
+    ValueError
+        If the file, the column or the row does not exist, or the row is not alone.
+    """
+    parts = [part.strip() for part in text.split(";")]
+    if len(parts) != 3:
+        raise ValueError(f"expected 'name; cell | cell; column', got {text!r}")
+    name, row, column = parts
+    found = [result for result in results if result["name"] == name]
+    if not found:
+        raise ValueError(f"there is no result {name!r}")
+    columns = found[0]["columns"]
+    if column not in columns:
+        raise ValueError(f"{name} has no column {column!r} but {columns}")
+    wanted = [part.strip() for part in row.split("|")]
+    rows = [
+        cells
+        for cells in found[0]["rows"]
+        if all(w in ("*", cell(c)) for w, c in zip(wanted, cells, strict=False))
+    ]
+    if len(rows) != 1:
+        raise ValueError(f"{len(rows)} rows of {name} begin with {wanted}, not one")
+    return cell(rows[0][columns.index(column)])
+
+
+class Measured(SphinxRole):
+    """Insert one cell of a benchmark's table, linked to the table."""
+
+    def run(self):
+        folder = Path(self.env.srcdir).parent / "benchmarks" / "results"
+        try:
+            text = quote(read_results(folder)[0], self.text)
+        except ValueError as error:
+            message = self.inliner.reporter.warning(
+                f"measured: {error}", line=self.lineno
+            )
+            return [], [message]
+        name = self.text.split(";")[0].strip()
+        self.env.note_dependency(str(folder / f"{name}.json"))
+        link = pending_xref(
+            "",
+            nodes.inline(text, text),
+            refdomain="std",
+            reftype="ref",
+            reftarget=f"benchmark_{name}",
+            refexplicit=True,
+            refwarn=True,
+            refdoc=self.env.docname,
+        )
+        return [link], []
+
+
 class BenchmarkResults(SphinxDirective):
     """Insert a section for every file in benchmarks/results."""
 
@@ -134,4 +197,5 @@ class BenchmarkResults(SphinxDirective):
 
 def setup(app):
     app.add_directive("benchmark-results", BenchmarkResults)
+    app.add_role("measured", Measured())
     return {"parallel_read_safe": True}

@@ -1,0 +1,85 @@
+"""
+Clusters, and whether they are the best ones
+============================================
+
+Seven ways to put points into clusters. Some prove that their answer is the global
+optimum, others keep sizes, follow a graph, or find subspaces.
+"""
+
+# %%
+# A partition with a proof
+# ------------------------
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_iris, make_blobs, make_moons
+
+from sparsestat.cluster import (
+    BalancedKMeans,
+    CodingRateSubspaceClustering,
+    DoublyStochasticClustering,
+    LaplacianKMeans,
+    LikelihoodAdjustedSDP,
+    ProbabilisticPartitivePartitioning,
+    SDPKMeans,
+    kmeans_certificate,
+)
+from sparsestat.plotting import ClusterDisplay
+
+X, _ = make_blobs(200, centers=4, cluster_std=0.5, random_state=0)
+print(SDPKMeans(4, random_state=0).fit(X).certificate_)
+
+# %%
+# The proof does not care where labels come from:
+labels = KMeans(4, n_init=10, random_state=0).fit_predict(X)
+print(kmeans_certificate(X, labels))
+
+# %%
+# How many clusters
+# -----------------
+# Partitions are accepted that k-means finds again and a mixture confirms.
+iris, _ = load_iris(return_X_y=True)
+partition = ProbabilisticPartitivePartitioning(random_state=0).fit(iris)
+print(f"{partition.n_clusters_} kinds of iris can be told apart for certain")
+ClusterDisplay.from_estimator(partition)
+
+# %%
+# Clusters that are not round
+# ---------------------------
+# One label for each moon; an affinity whose rows sum to one; likelihoods that know
+# about covariances; subspaces.
+moons, y = make_moons(200, noise=0.05, random_state=0)
+seeds = np.full(200, -1)
+seeds[[np.flatnonzero(y == 0)[0], np.flatnonzero(y == 1)[0]]] = [0, 1]
+rng = np.random.default_rng(0)
+cross = np.vstack(
+    [
+        rng.standard_normal((100, 2)) * [5.0, 0.3],
+        rng.standard_normal((100, 2)) * [0.3, 5.0] + [0.0, 16.0],
+    ]
+)
+results = {
+    "LaplacianKMeans, one label each": (
+        moons,
+        LaplacianKMeans(2, reg=50.0, n_neighbors=10).fit(moons, seeds=seeds),
+    ),
+    "DoublyStochasticClustering": (
+        moons,
+        DoublyStochasticClustering(2, random_state=0).fit(moons),
+    ),
+    "LikelihoodAdjustedSDP": (
+        cross,
+        LikelihoodAdjustedSDP(2, random_state=0).fit(cross),
+    ),
+    "BalancedKMeans": (cross, BalancedKMeans(3, random_state=0).fit(cross)),
+}
+figure, axes = plt.subplots(2, 2, figsize=(8, 6), layout="constrained")
+for ax, (name, (points, model)) in zip(axes.flat, results.items(), strict=True):
+    ax.scatter(*points.T, c=model.labels_, s=8, cmap="viridis")
+    ax.set_title(name)
+plt.show()
+
+# %%
+planes = [rng.standard_normal((40, 2)) @ rng.standard_normal((2, 6)) for _ in range(3)]
+model = CodingRateSubspaceClustering(3, random_state=0).fit(np.vstack(planes))
+print([np.unique(model.labels_[s : s + 40]).tolist() for s in (0, 40, 80)])

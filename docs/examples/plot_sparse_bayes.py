@@ -1,0 +1,73 @@
+"""
+Sparse Bayesian learning, alone and by structure
+================================================
+
+Each coefficient has a variance of its own, and evidence drives most of them to zero:
+no penalty has to be chosen. Structure, where it exists, is worth a lot.
+"""
+
+# %%
+# Few coefficients
+# ----------------
+import matplotlib.pyplot as plt
+import numpy as np
+
+from sparsestat.bayes import (
+    MRFSBL,
+    BlockKroneckerSBL,
+    InverseFreeSBL,
+    KroneckerSBL,
+    SBLRegressor,
+)
+from sparsestat.datasets import (
+    make_burst_sparse,
+    make_irs_mimo_channel,
+    make_kronecker_sparse,
+    make_sparse_regression,
+)
+from sparsestat.plotting import SupportRecoveryDisplay
+
+data = make_sparse_regression(100, 200, n_nonzero=8, snr=20, random_state=0)
+models = {
+    "SBLRegressor": SBLRegressor().fit(data.X, data.y),
+    "InverseFreeSBL": InverseFreeSBL(random_state=0).fit(data.X, data.y),
+}
+figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained", sharey=True)
+for ax, (name, model) in zip(axes, models.items(), strict=True):
+    SupportRecoveryDisplay(data.coef, coef=model.coef_).plot(ax=ax)
+    ax.set_title(name)
+plt.show()
+
+# %%
+# Coefficients that are a product
+# -------------------------------
+# The dictionary is a Kronecker product of three small ones, and so is the support:
+# nothing of the size of the whole dictionary is ever formed.
+kronecker = make_kronecker_sparse(random_state=0)
+model = KroneckerSBL(noise_variance=kronecker.noise_variance)
+model.fit(kronecker.factors, kronecker.y)
+for found, true in zip(model.supports_, kronecker.supports, strict=True):
+    print(f"found {found.tolist()}, true {true.tolist()}")
+
+# %%
+# A radio channel by way of a reflecting surface, whose couplings are known:
+channel = make_irs_mimo_channel(random_state=0)
+model = BlockKroneckerSBL(channel.coupled, noise_variance=channel.noise_variance)
+print(model.fit(channel.factors, channel.y).certificate_)
+
+# %%
+# Coefficients that come in bursts
+# --------------------------------
+# 80 measurements of 256 pixels. A Markov random field knows that neighbors tend to be
+# active together.
+bursts = make_burst_sparse(80, (16, 16), n_bursts=2, random_state=0)
+model = MRFSBL((16, 16), noise_variance=bursts.noise_variance)
+model.fit(bursts.X, bursts.y)
+figure, axes = plt.subplots(1, 2, figsize=(6, 3), layout="constrained")
+for ax, values, title in (
+    (axes[0], bursts.coef, "true"),
+    (axes[1], model.coef_, "found from 80 measurements"),
+):
+    ax.imshow(np.abs(values).reshape(16, 16), cmap="magma")
+    ax.set(title=title, xticks=[], yticks=[])
+plt.show()
