@@ -21,6 +21,8 @@ from sparsestat.cluster._assignment import bounded_assignment, check_sizes
 
 __all__ = [
     "RateDescent",
+    "anneal",
+    "batches",
     "coding_rate",
     "descend",
     "group_factors",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _COOLING, _COLDEST = 0.8, 0.05
+_TOGETHER = 2**22  # numbers in the arrays that anneal several starts at once
 
 
 def coding_rate(X, eps):
@@ -37,8 +40,7 @@ def coding_rate(X, eps):
     gram = X.T @ X if n >= d else X @ X.T
     gram *= d / (n * eps**2)
     gram[np.diag_indices_from(gram)] += 1.0
-    L = linalg.cholesky(gram, lower=True, check_finite=False)
-    return float(np.log(np.diag(L)).sum())
+    return float(np.log(np.diag(_cholesky(gram))).sum())
 
 
 def _factor(B, scale):
@@ -46,7 +48,20 @@ def _factor(B, scale):
     gram = B.T @ B if len(B) >= B.shape[1] else B @ B.T
     gram *= scale
     gram[np.diag_indices_from(gram)] += 1.0
-    return linalg.cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
+    return _cholesky(gram)
+
+
+def _cholesky(gram):
+    """Return the lower Cholesky factor of the identity plus a Gram matrix."""
+    try:
+        return linalg.cholesky(gram, lower=True, check_finite=False)
+    except linalg.LinAlgError:
+        # Beside huge rows the identity is lost in rounding, but no eigenvalue of
+        # the true matrix is below 1.
+        values, vectors = linalg.eigh(gram, check_finite=False)
+        root = (vectors * np.sqrt(np.maximum(values, 1.0))).T
+        R = linalg.qr(root, mode="r", check_finite=False)[0]
+        return np.asfortranarray((R * np.sign(np.diag(R))[:, None]).T)
 
 
 def _inverse_trace(L):
@@ -148,7 +163,83 @@ class RateDescent:
     change: float
 
 
-def descend(X, labels, n_clusters, eps, max_iter, tol, balanced, temperature):
+def anneal(X, starts, n_clusters, eps, temperature):
+    """Lower the rate over soft memberships at falling temperature, for each start.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        Rows.
+    starts : list of ndarray of shape (n,)
+        Labels to start from.
+    n_clusters, eps : int, float
+        Number of groups and distortion.
+    temperature : float
+        First softmax temperature, in nats.
+
+    Returns
+    -------
+    labels : list of ndarray of shape (n,)
+        Groups of least slope in the end.
+    """
+    if len(starts) == 1:
+        return [_anneal_one(X, starts[0], n_clusters, eps, temperature)]
+    return list(_anneal_many(X, np.array(starts), n_clusters, eps, temperature))
+
+
+def batches(starts, X, n_clusters):
+    """Group starts that are best annealed at once: many, where they are small."""
+    n, d = X.shape
+    at_once = max(1, _TOGETHER // (n * d * max(d, n_clusters)))
+    return [starts[i : i + at_once] for i in range(0, len(starts), at_once)]
+
+
+def _anneal_one(X, labels, n_clusters, eps, temperature):
+    slopes, _ = rate_slopes(X, labels, n_clusters, eps)
+    while temperature > _COLDEST:
+        soft = softmax(-slopes / temperature, axis=1)
+        soft[soft < 1e-12] = 0.0
+        slopes, _ = rate_slopes(X, soft, n_clusters, eps)
+        temperature *= _COOLING
+    return slopes.argmin(axis=1)
+
+
+def _anneal_many(X, starts, n_clusters, eps, temperature):
+    """Anneal a few starts at once on rows that are few and short."""
+    n, d = X.shape
+    products = (X[:, :, None] * X[:, None, :]).reshape(n, d * d)
+    c = d / eps**2
+    many = (len(starts), n_clusters)
+    norms = np.einsum("nd,nd->n", X, X)
+    soft = np.ascontiguousarray((np.arange(n_clusters) == starts[:, :, None]), float)
+    while True:
+        tau = soft.sum(axis=1)
+        scale = np.divide(c, tau, out=np.zeros(many), where=tau > 0)
+        M = (soft.transpose(0, 2, 1).reshape(-1, n) @ products).reshape(*many, d, d)
+        M *= scale[:, :, None, None]
+        M[:, :, np.arange(d), np.arange(d)] += 1.0
+        L = np.linalg.cholesky(M)
+        half = np.linalg.solve(L, np.eye(d))  # triangular, condition <= 1 + c
+        offsets = 2.0 * np.log(L[:, :, np.arange(d), np.arange(d)]).sum(axis=2)
+        offsets += np.square(half).sum(axis=(2, 3)) - d
+        Y = half.reshape(-1, d) @ X.T
+        np.square(Y, out=Y)
+        slopes = Y.reshape(*many, d, n).sum(axis=2)
+        slopes *= c
+        slopes += offsets[:, :, None]
+        slopes[tau <= 0] = c * norms  # an empty group codes with M = I
+        if temperature <= _COLDEST:
+            return slopes.argmin(axis=1)
+        slopes -= slopes.min(axis=1, keepdims=True)
+        slopes /= -temperature
+        np.exp(slopes, out=slopes)
+        slopes /= slopes.sum(axis=1, keepdims=True)
+        slopes[slopes < 1e-12] = 0.0
+        soft = slopes.transpose(0, 2, 1)
+        temperature *= _COOLING
+
+
+def descend(X, labels, n_clusters, eps, max_iter, tol, balanced):
     """Move rows to the groups of least slope until none moves.
 
     Parameters
@@ -163,8 +254,6 @@ def descend(X, labels, n_clusters, eps, max_iter, tol, balanced, temperature):
         Largest number of sweeps; least relative fall of the rate.
     balanced : bool
         Keep group sizes equal up to one.
-    temperature : float or None
-        First softmax temperature of soft sweeps that come before.
 
     Returns
     -------
@@ -174,18 +263,10 @@ def descend(X, labels, n_clusters, eps, max_iter, tol, balanced, temperature):
     if balanced:
         sizes = check_sizes(None, None, n_clusters, len(X))
     slopes, rate = rate_slopes(X, labels, n_clusters, eps)
-    while temperature is not None and temperature > _COLDEST:
-        soft = softmax(-slopes / temperature, axis=1)
-        soft[soft < 1e-12] = 0.0
-        slopes, _ = rate_slopes(X, soft, n_clusters, eps)
-        temperature *= _COOLING
-    if temperature is not None:
-        labels = slopes.argmin(axis=1)
-        slopes, rate = rate_slopes(X, labels, n_clusters, eps)
     history, change = [rate], np.inf
     for it in range(max_iter):
         if balanced:
-            found = bounded_assignment(slopes, *sizes, prices)
+            found = bounded_assignment(slopes, *sizes, prices, prove=False)
             moved, prices = found.labels, found.prices
         else:
             moved = slopes.argmin(axis=1)

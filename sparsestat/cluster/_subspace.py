@@ -20,15 +20,25 @@ from sparsestat._utils.results import (
     warn_if_unsatisfied,
 )
 from sparsestat._utils.validation import check_magnitude, refuse_complex
+from sparsestat.cluster._coding_maps import (
+    ascend_map,
+    cosine_affinity,
+    descend_affinity,
+    first_map,
+    mapped_rows,
+)
 from sparsestat.cluster._coding_rate import (
+    RateDescent,
+    anneal,
+    batches,
     coding_rate,
     descend,
     group_factors,
+    rate_slopes,
     slopes_of,
 )
 from sparsestat.cluster._spectral import spectral_embedding, spectral_labels
 from sparsestat.exceptions import ConvergenceWarning
-from sparsestat.transport import doubly_stochastic
 
 __all__ = ["CodingRateSubspaceClustering"]
 
@@ -37,7 +47,8 @@ _MOST_ROWS = 20_000  # above, starts are made on a part of the rows
 _PART = 10_000
 _MOST_SPECTRAL = 3_000
 _FINALISTS = 2  # starts on a part that are continued on all rows
-_SHARPNESS = 0.1  # eta of the kernel exp((x_i . x_j)^2 / eta)
+_MOST_AFFINITY = 2_000
+_MAP_TOL = 1e-6  # what slow ascents are run to
 
 
 class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
@@ -70,13 +81,24 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         First temperature of soft memberships, in nats, lowered by a fifth each sweep
         before the hard ones. None means hard from the start: faster sweeps, but where
         subspaces crowd even twenty starts may miss what four annealed ones find.
+    membership : {"partition", "doubly_stochastic"}, default="partition"
+        What the rate is minimised over: partitions, or doubly stochastic affinities
+        of at most 2000 samples, in which each sample leads a group of its own and
+        whose leading eigenvectors are clustered in the end.
+    entropy : float, default=3.0
+        Weight of the entropy of ``"doubly_stochastic"``, in nats. Too small, and each
+        sample is left with one neighbour; too large, and with all.
+    n_components : int, default=None
+        Learn a linear map to so many dimensions as well: one with orthonormal
+        columns, for which the rate of all rows exceeds that of the clusters most.
     balanced : bool, default=False
         Keep the sizes of clusters equal up to one.
     max_iter : int, default=100
-        Largest number of sweeps per start.
+        Largest number of sweeps per start, and of updates of the affinity or map.
     tol : float, default=1e-9
         Stop when a sweep lowers the rate by at most `tol` relative to itself; labels
-        that stand still stop it in any case.
+        that stand still stop it in any case. Affinities and maps are run to
+        ``max(tol, 1e-6)``.
     normalize : bool, default=True
         Scale rows to norm one. If False, `eps` is in the units of X.
     random_state : int, RandomState instance or None, default=None
@@ -102,9 +124,18 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
     metrics_ : ndarray of shape (n_clusters, n_features, n_features)
         Cholesky factors of the matrices in the rate, which give predictions.
     rate_history_ : ndarray of shape (n_iter_ + 1,)
-        R_c before the first and after each sweep of the best start; never rises.
+        R_c before the first and after each sweep of the best start; with
+        ``membership="doubly_stochastic"`` the rate of the affinity less its weighted
+        entropy. Never rises.
+    affinity_matrix_ : ndarray of shape (n_samples, n_samples) or None
+        Doubly stochastic affinity, if one was asked for.
+    projection_ : ndarray of shape (n_features, n_components) or None
+        Learned map; bases and metrics are then in its coordinates.
+    reduction_history_ : ndarray or None
+        Rate reduction after each update of the map and the partition; never falls.
     certificate_ : Certificate
-        Kind ``monotone_bound``: the last relative fall of the rate.
+        Kind ``monotone_bound``: the last relative change of the rate, or of the rate
+        reduction if a map is learned.
     n_iter_ : int
         Sweeps of the best start, at least 1.
     n_features_in_ : int
@@ -115,8 +146,8 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
     Raises
     ------
     ValueError
-        If a row is zero and `normalize` is True, or there are fewer samples than
-        clusters.
+        If a row is zero and `normalize` is True, there are fewer samples than
+        clusters, or options do not go together.
 
     Warns
     -----
@@ -133,7 +164,11 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
     of least slope never raises it and ends after finitely many sweeps, in a local
     optimum: several starts are needed. A sweep costs O(n_samples n_features^2
     n_clusters), by BLAS. With more than 20,000 rows starts are made on 10,000 of them
-    and the best two continued on all.
+    and the best two continued on all, for the `eps` that is best for the part.
+
+    With ``membership="doubly_stochastic"`` the rate, also concave in the affinity,
+    takes O(n_samples^2 n_features^2) time an update. It suits subspaces that are well
+    apart and is slower and less accurate where they crowd.
 
     The description behind ``eps="auto"`` codes the rows of each cluster as a Gaussian
     with covariance ``X_j' X_j / n_j`` plus noise of norm eps, then the labels, and half
@@ -164,6 +199,9 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "init": ["array-like", StrOptions({"random", "spectral"})],
         "annealing": [Interval(Real, 0, None, closed="neither"), None],
+        "membership": [StrOptions({"partition", "doubly_stochastic"})],
+        "entropy": [Interval(Real, 0, None, closed="neither")],
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "balanced": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -180,6 +218,9 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         n_init=4,
         init=("random", "spectral"),
         annealing=3.0,
+        membership="partition",
+        entropy=3.0,
+        n_components=None,
         balanced=False,
         max_iter=100,
         tol=1e-9,
@@ -192,6 +233,9 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         self.n_init = n_init
         self.init = init
         self.annealing = annealing
+        self.membership = membership
+        self.entropy = entropy
+        self.n_components = n_components
         self.balanced = balanced
         self.max_iter = max_iter
         self.tol = tol
@@ -221,39 +265,58 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
             raise ValueError(
                 f"n_samples={n} must be at least n_clusters={k}. Lower n_clusters."
             )
+        self._check_options(X)
         rng = check_random_state(self.random_state)
         kinds = self._kinds(n)
-        part = None
-        if n > _MOST_ROWS and not isinstance(kinds, np.ndarray):
-            part = np.sort(rng.choice(n, _PART, replace=False))
-        starts = self._starts(X if part is None else X[part], kinds, rng)
-        grid = _EPS_GRID if self.eps == "auto" else (float(self.eps),)
-        best = None
-        for eps in grid:
-            found = self._best_of(X, part, starts, eps)
-            length = _code_length(X, found.labels, k, eps)
-            if best is None or length < best[1]:
-                best = found, length, eps
-        found, self.code_length_, self.eps_ = best
-        self.labels_ = found.labels.astype(np.int32)
-        self.coding_rate_ = found.rate
-        self.rate_reduction_ = coding_rate(X, self.eps_) - found.rate
-        self.metrics_, self._offsets = group_factors(X, found.labels, k, self.eps_)
-        self.subspace_bases_ = [
-            _basis(X[found.labels == j], self.eps_) for j in range(k)
-        ]
+        self.affinity_matrix_ = self.projection_ = self.reduction_history_ = None
+        Z = X
+        if self.n_components is not None:
+            self.projection_ = first_map(X, self.n_components)
+            Z, _ = mapped_rows(X, self.projection_, self.normalize)
+        if self.membership == "partition":
+            found, self.eps_ = self._partition(Z, kinds, rng)
+        else:
+            found, self.eps_ = self._affinity(Z, rng)
+        if self.n_components is not None:
+            whole, _ = self._partition(X, kinds, rng)
+            runs = [self._learn_map(X, start) for start in (found.labels, whole.labels)]
+            Z, found, self.projection_, history = max(runs, key=lambda run: run[-1][-1])
+            self.reduction_history_ = np.array(history)
+        eps, labels = self.eps_, found.labels
+        self.labels_ = labels.astype(np.int32)
+        self.coding_rate_ = float(rate_slopes(Z, labels, k, eps)[1])
+        self.rate_reduction_ = coding_rate(Z, eps) - self.coding_rate_
+        self.code_length_ = _code_length(Z, labels, k, eps)
+        self.metrics_, self._offsets = group_factors(Z, labels, k, eps)
+        self.subspace_bases_ = [_basis(Z[labels == j], eps) for j in range(k)]
         self.rate_history_ = np.array(found.history)
         self.n_iter_ = max(1, len(found.history) - 1)
-        self._report(found)
+        self._report(found.change)
         return self
+
+    def _check_options(self, X):
+        n, d = X.shape
+        affinity = self.membership == "doubly_stochastic"
+        if affinity and n > _MOST_AFFINITY:
+            raise ValueError(
+                f"membership='doubly_stochastic' forms n x n matrices and takes at "
+                f"most {_MOST_AFFINITY} samples, got {n}. Use membership='partition'."
+            )
+        if affinity and (self.balanced or self.n_components is not None):
+            raise ValueError(
+                "membership='doubly_stochastic' goes neither with balanced=True nor "
+                "with n_components. Use membership='partition'."
+            )
+        if self.n_components is not None and self.n_components > d:
+            raise ValueError(
+                f"n_components={self.n_components} must be at most the {d} features."
+            )
 
     def _rows(self, X, *, reset):
         refuse_complex(X)
-        X = check_magnitude(
-            validate_data(self, X, dtype=np.float64, order="C", reset=reset)
-        )
+        X = validate_data(self, X, dtype=np.float64, order="C", reset=reset)
         if not self.normalize:
-            return X
+            return check_magnitude(X)
         # Scaled by the largest entry first: squares may overflow.
         largest = np.abs(X).max(axis=1)
         zero = np.flatnonzero(largest == 0)
@@ -304,47 +367,116 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
                 starts.append(rng.permutation(n) % k)
         return starts
 
-    def _best_of(self, X, part, starts, eps):
-        k = self.n_clusters
+    def _partition(self, X, kinds, rng):
+        """Return the partition of the shortest description, and its distortion."""
+        n, k = len(X), self.n_clusters
+        part = None
+        if n > _MOST_ROWS and not isinstance(kinds, np.ndarray):
+            part = np.sort(rng.choice(n, _PART, replace=False))
         rows = X if part is None else X[part]
+        starts = self._starts(rows, kinds, rng)
+        grid = _EPS_GRID if self.eps == "auto" else (float(self.eps),)
 
-        def run(labels):
-            return descend(
-                rows,
-                labels,
-                k,
-                eps,
-                self.max_iter,
-                self.tol,
-                self.balanced,
-                self.annealing,
-            )
+        def run(eps, *labels):
+            if self.annealing is not None:
+                labels = anneal(rows, labels, k, eps, self.annealing)
+            return [self._descend(rows, start, eps) for start in _distinct(labels)]
 
-        runs = run_parallel(run, [(s,) for s in starts], n_jobs=self.n_jobs)
+        tasks = [(eps, *batch) for eps in grid for batch in batches(starts, rows, k)]
+        runs = run_parallel(run, tasks, n_jobs=self.n_jobs)
+        best = None
+        for eps in grid:
+            mine = [
+                found
+                for task, batch in zip(tasks, runs, strict=True)
+                if task[0] == eps
+                for found in batch
+            ]
+            mine.sort(key=lambda found: found.rate)
+            length = _code_length(rows, mine[0].labels, k, eps)
+            if best is None or length < best[0]:
+                best = length, eps, mine
+        _, eps, mine = best
         if part is None:
-            return min(runs, key=lambda found: found.rate)
-        runs.sort(key=lambda found: found.rate)
+            return mine[0], eps
         final = []
-        for found in runs[:_FINALISTS]:
+        for found in mine[:_FINALISTS]:
             factors = group_factors(rows, found.labels, k, eps)
             labels = slopes_of(X, *factors, eps).argmin(axis=1)
-            final.append(
-                descend(X, labels, k, eps, self.max_iter, self.tol, self.balanced, None)
-            )
-        return min(final, key=lambda found: found.rate)
+            final.append(self._descend(X, labels, eps))
+        return min(final, key=lambda found: found.rate), eps
 
-    def _report(self, found):
+    def _affinity(self, X, rng):
+        """Return spectral labels of the affinity of least rate, and its distortion."""
+        n, k = len(X), self.n_clusters
+        if n < 3 or k == 1:
+            self.affinity_matrix_ = np.full((n, n), 1.0 / n)
+            labels = np.arange(n) % k
+            return RateDescent(labels, 0.0, [0.0], 0.0), self._only_eps()
+        start = cosine_affinity(X)
+        seed = int(rng.randint(2**31 - 1))
+        best = None
+        for eps in _EPS_GRID if self.eps == "auto" else (float(self.eps),):
+            found = descend_affinity(
+                X, start, eps, self.entropy, self.max_iter, max(self.tol, _MAP_TOL)
+            )
+            _, vectors = spectral_embedding(found.affinity, k)
+            labels = spectral_labels(vectors, k, np.random.RandomState(seed))
+            length = _code_length(X, labels, k, eps)
+            if best is None or length < best[0]:
+                best = length, eps, found, labels
+        _, eps, found, labels = best
+        self.affinity_matrix_ = found.affinity
+        return RateDescent(labels, np.nan, found.history, found.change), eps
+
+    def _only_eps(self):
+        return _EPS_GRID[0] if self.eps == "auto" else float(self.eps)
+
+    def _learn_map(self, X, labels):
+        """Alternate the map and the partition until the rate reduction stands still.
+
+        Returns the mapped rows, the partition, the map and the rate reductions.
+        """
+        k, eps, W = self.n_clusters, self.eps_, self.projection_
+        step, history, rise = 1.0, [], 0.0
+        for _ in range(self.max_iter):
+            W, value, step = ascend_map(X, W, labels, k, eps, self.normalize, step)
+            Z, _ = mapped_rows(X, W, self.normalize)
+            found = self._descend(Z, labels, eps)
+            moved = not np.array_equal(labels, found.labels)
+            labels = found.labels
+            if moved:
+                value = coding_rate(Z, eps) - found.rate
+            if history:
+                rise = (value - history[-1]) / max(abs(value), np.finfo(float).tiny)
+            history.append(value)
+            if len(history) > 1 and not moved and rise <= _MAP_TOL:
+                break
+        found.change = max(float(rise), 0.0)
+        return Z, found, W, history
+
+    def _descend(self, X, labels, eps):
+        return descend(
+            X, labels, self.n_clusters, eps, self.max_iter, self.tol, self.balanced
+        )
+
+    def _report(self, change):
+        what, tol = "coding rate", self.tol
+        if self.projection_ is not None:
+            what, tol = "rate reduction", max(tol, _MAP_TOL)
+        elif self.affinity_matrix_ is not None:
+            what, tol = "rate of the affinity", max(tol, _MAP_TOL)
         self.certificate_ = Certificate(
             "monotone_bound",
-            found.change,
-            float(self.tol),
-            bool(found.change <= self.tol),
-            "last fall of the coding rate relative to the rate",
+            float(change),
+            float(tol),
+            bool(change <= tol),
+            f"last change of the {what} relative to itself",
             {"coding_rate": self.coding_rate_},
         )
         warn_if_unsatisfied(
             self.certificate_,
-            "CodingRateSubspaceClustering did not converge: the last fall of the rate",
+            "CodingRateSubspaceClustering did not converge: the last change",
             "Raise max_iter or tol.",
         )
         n_found = len(np.unique(self.labels_))
@@ -372,8 +504,22 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         """
         check_is_fitted(self)
         X = self._rows(X, reset=False)
+        if self.projection_ is not None:
+            X, _ = mapped_rows(X, self.projection_, self.normalize)
         slopes = slopes_of(X, self.metrics_, self._offsets, self.eps_)
         return slopes.argmin(axis=1).astype(np.int32)
+
+
+def _distinct(starts):
+    """Drop labels that repeat others under other names."""
+    out, seen = [], set()
+    for labels in starts:
+        _, first, names = np.unique(labels, return_index=True, return_inverse=True)
+        key = np.argsort(np.argsort(first))[names].tobytes()
+        if key not in seen:
+            seen.add(key)
+            out.append(labels)
+    return out
 
 
 def _spectral_start(X, n_clusters, rng):
@@ -383,16 +529,9 @@ def _spectral_start(X, n_clusters, rng):
     if n > _MOST_SPECTRAL:
         part = np.sort(rng.choice(n, _MOST_SPECTRAL, replace=False))
     rows = X[part]
-    scale = np.abs(np.einsum("nd,nd->n", rows, rows)).max()
-    cosines = rows @ rows.T / (scale if scale > 0 else 1.0)
-    with warnings.catch_warnings():
-        # A start need not be scaled to the last digit.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        affinity, _, _ = doubly_stochastic(
-            -(cosines**2), reg=_SHARPNESS, zero_diagonal=True, tol=1e-4
-        )
+    affinity = cosine_affinity(rows)
     _, vectors = spectral_embedding(affinity, n_clusters)
-    labels = spectral_labels(vectors, n_clusters, rng)
+    labels = spectral_labels(vectors, n_clusters, rng, n_init=3)
     if n == len(part):
         return labels
     slopes = slopes_of(X, *group_factors(rows, labels, n_clusters, 0.2), 0.2)

@@ -12,7 +12,23 @@ from sklearn.datasets import make_moons
 from sklearn.metrics import adjusted_rand_score
 
 from sparsestat.cluster import CodingRateSubspaceClustering, DoublyStochasticClustering
-from sparsestat.cluster._coding_rate import coding_rate, descend, rate_slopes
+from sparsestat.cluster._coding_maps import (
+    affinity_rate,
+    ascend_map,
+    cosine_affinity,
+    descend_affinity,
+    first_map,
+    mapped_rows,
+    rate_reduction,
+)
+from sparsestat.cluster._coding_rate import (
+    _anneal_one,
+    anneal,
+    batches,
+    coding_rate,
+    descend,
+    rate_slopes,
+)
 from sparsestat.datasets import make_subspaces
 from sparsestat.exceptions import ConvergenceWarning
 
@@ -79,7 +95,9 @@ def test_both_sides_of_the_gram_matrix_agree(rng):
 def test_the_rate_never_rises_and_labels_are_a_fixed_point(balanced, temperature, rng):
     X = unit_rows(rng, 150, 6)
     start = rng.integers(0, 4, 150)
-    found = descend(X, start, 4, 0.2, 200, 0.0, balanced, temperature)
+    if temperature is not None:
+        start = anneal(X, [start], 4, 0.2, temperature)[0]
+    found = descend(X, start, 4, 0.2, 200, 0.0, balanced)
     assert (np.diff(found.history) <= 1e-12).all() and found.change == 0
     slopes, rate = rate_slopes(X, found.labels, 4, 0.2)
     assert_allclose(rate, found.rate, rtol=1e-12)
@@ -100,6 +118,18 @@ def test_one_cluster_has_the_rate_of_all_rows(rng):
     wide = rng.standard_normal((5, 30))
     exact = 0.5 * np.linalg.slogdet(np.eye(30) + 30 / (5 * 0.09) * wide.T @ wide)[1]
     assert_allclose(coding_rate(wide, 0.3), exact, rtol=1e-12)
+
+
+def test_starts_annealed_at_once_end_where_each_does_alone(rng):
+    X, _ = make_subspaces(120, 8, 3, 2, noise=0.1, random_state=5)
+    starts = [rng.permutation(120) % 3 for _ in range(4)]
+    starts.append(np.zeros(120, dtype=np.int64))  # two groups are empty
+    together = anneal(X, starts, 3, 0.2, 2.0)
+    for start, labels in zip(starts, together, strict=True):
+        assert_array_equal(labels, _anneal_one(X, start, 3, 0.2, 2.0))
+    assert [len(b) for b in batches(starts, X, 3)] == [5]
+    wide = np.zeros((5000, 40))
+    assert [len(b) for b in batches(starts, wide, 3)] == [1] * 5
 
 
 # Clustering by the rate
@@ -160,14 +190,18 @@ def test_rotation_and_scale_of_rows_do_not_matter(rng):
     assert_array_equal(first.labels_, tiny.labels_)
 
 
-def test_balanced_sizes_and_workers():
+def test_balanced_sizes_and_workers(monkeypatch):
+    from sparsestat.cluster import _coding_rate
+
     X, _y = make_subspaces(90, 8, 3, 2, noise=0.1, random_state=3)
     model = CodingRateSubspaceClustering(4, balanced=True, random_state=0).fit(X)
     sizes = np.bincount(model.labels_, minlength=4)
     assert sizes.max() - sizes.min() <= 1
     one = CodingRateSubspaceClustering(3, random_state=0).fit(X)
-    two = CodingRateSubspaceClustering(3, random_state=0, n_jobs=2).fit(X)
-    assert_array_equal(one.labels_, two.labels_)
+    for limit in (2**22, 1):  # starts annealed at once, and one by one
+        monkeypatch.setattr(_coding_rate, "_TOGETHER", limit)
+        two = CodingRateSubspaceClustering(3, random_state=0, n_jobs=2).fit(X)
+        assert_array_equal(one.labels_, two.labels_)
 
 
 def test_starts_on_a_part_of_many_rows(monkeypatch):
@@ -181,6 +215,123 @@ def test_starts_on_a_part_of_many_rows(monkeypatch):
     assert adjusted_rand_score(y, model.labels_) == 1.0
 
 
+# A doubly stochastic affinity in place of the partition
+
+
+@pytest.mark.parametrize(("n", "d"), [(25, 4), (9, 20)])
+def test_slopes_of_the_affinity_are_finite_differences(n, d, rng):
+    X = unit_rows(rng, n, d)
+    G = cosine_affinity(X, 1e-10)
+    eps, entropy = 0.4, 2.0
+
+    def plain(G):
+        total = 0.0
+        for w in G:
+            M = np.eye(d) + d / eps**2 * (X.T * w) @ X
+            total += 0.5 * np.linalg.slogdet(M)[1]
+        return (total + entropy * (G[G > 0] * np.log(G[G > 0])).sum()) / n
+
+    rate, slopes = affinity_rate(X, G, eps, entropy)
+    assert_allclose(rate, plain(G), rtol=1e-10)
+    assert_array_equal(slopes, slopes.T)
+    for i, j in ((0, 1), (2, n - 1)):
+        E = np.zeros((n, n))
+        E[i, j] = E[j, i] = 1e-6
+        slope = n * (plain(G + E) - plain(G - E)) / 4e-6
+        expected = slopes[i, j] + entropy * (np.log(G[i, j]) + 1)
+        assert_allclose(slope, expected, rtol=1e-5)
+
+
+def test_the_rate_of_the_affinity_never_rises_and_ends_at_a_fixed_point():
+    X, _y = make_subspaces(90, 12, 3, 2, noise=0.2, random_state=0)
+    found = descend_affinity(X, cosine_affinity(X), 0.3, 3.0, 200, 1e-9)
+    assert len(found.history) > 3
+    assert (np.diff(found.history) <= 1e-9).all() and found.change <= 1e-9
+    G = found.affinity
+    assert_array_equal(G, G.T)
+    assert_allclose(G.sum(axis=1), 1, atol=1e-8)
+    # Optimality over symmetric doubly stochastic matrices without a diagonal: the
+    # slopes are those of two potentials.
+    _, slopes = affinity_rate(X, G, 0.3, 3.0)
+    off = ~np.eye(90, dtype=bool)
+    residual = np.where(off, slopes + 3.0 * np.log(np.where(off, G, 1.0)), 0.0)
+    f = residual.sum(axis=1)
+    f = (f - f.sum() / (2 * 89)) / 88  # least squares for f_i + f_j
+    assert_allclose((residual - f[:, None] - f)[off], 0, atol=1e-3)
+
+
+def test_subspaces_are_found_by_way_of_an_affinity():
+    X, y = make_subspaces(150, 20, 5, 3, noise=0.3, random_state=800)
+    model = CodingRateSubspaceClustering(
+        5, membership="doubly_stochastic", eps=0.4, random_state=0
+    ).fit(X)
+    assert adjusted_rand_score(y, model.labels_) == 1.0
+    assert model.affinity_matrix_.shape == (150, 150)
+    assert model.certificate_.satisfied and "affinity" in model.certificate_.scale
+    assert_array_equal(model.predict(X), model.labels_)
+    _, rate = rate_slopes(X, model.labels_, 5, 0.4)
+    assert_allclose(model.coding_rate_, rate, rtol=1e-10)
+    chosen = CodingRateSubspaceClustering(
+        5, membership="doubly_stochastic", random_state=0
+    ).fit(X)
+    assert chosen.eps_ >= 0.2 and adjusted_rand_score(y, chosen.labels_) == 1.0
+    one = CodingRateSubspaceClustering(1, membership="doubly_stochastic").fit(X[:9])
+    assert_allclose(one.affinity_matrix_, 1 / 9)
+
+
+# A linear map
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_slopes_of_the_map_are_finite_differences(normalize, rng):
+    X = rng.standard_normal((40, 7))
+    W = np.linalg.qr(rng.standard_normal((7, 3)))[0]
+    labels = np.repeat([0, 1, 3], [20, 18, 2])  # cluster 2 is empty
+    value, gradient = rate_reduction(X, W, labels, 4, 0.3, normalize)
+    Z, _ = mapped_rows(X, W, normalize)
+    _, rate = rate_slopes(Z, labels, 4, 0.3)
+    assert_allclose(value, coding_rate(Z, 0.3) - rate, rtol=1e-10)
+    for i, j in ((0, 0), (3, 2), (6, 1)):
+        E = np.zeros((7, 3))
+        E[i, j] = 1e-6
+        up, _ = rate_reduction(X, W + E, labels, 4, 0.3, normalize)
+        down, _ = rate_reduction(X, W - E, labels, 4, 0.3, normalize)
+        assert_allclose(gradient[i, j], (up - down) / 2e-6, rtol=1e-4, atol=1e-7)
+
+
+def test_a_learned_map_leaves_out_what_tells_nothing_apart(rng):
+    Z, y = make_subspaces(200, 6, 2, 2, noise=0.05, random_state=0)
+    X = np.hstack([Z, 0.6 * rng.standard_normal((200, 4))])  # noise as large as Z
+    model = CodingRateSubspaceClustering(2, eps=0.2, n_components=5, random_state=0)
+    model.set_params(max_iter=300).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+    assert np.linalg.norm(model.projection_[6:]) < 0.2
+    W = model.projection_
+    assert W.shape == (10, 5)
+    assert_allclose(W.T @ W, np.eye(5), atol=1e-10)
+    assert (np.diff(model.reduction_history_) >= -1e-12).all()
+    assert len(model.reduction_history_) > 1 and model.certificate_.satisfied
+    rows = X / np.linalg.norm(X, axis=1, keepdims=True)
+    mapped, _ = mapped_rows(rows, W, True)
+    _, rate = rate_slopes(mapped, model.labels_, 2, 0.2)
+    assert_allclose(model.rate_reduction_, coding_rate(mapped, 0.2) - rate, rtol=1e-9)
+    assert_allclose(model.rate_reduction_, model.reduction_history_[-1], rtol=1e-9)
+    assert_array_equal(model.predict(X), model.labels_)
+    # The first map is that of principal components; the learned one reduces more.
+    first, _, _ = ascend_map(rows, first_map(rows, 5), model.labels_, 2, 0.2, True, 0.0)
+    before, _ = rate_reduction(rows, first, model.labels_, 2, 0.2, True)
+    assert model.rate_reduction_ > before
+
+
+def test_a_map_to_all_dimensions_is_a_rotation():
+    X, y = make_subspaces(120, 6, 3, 2, noise=0.1, random_state=0)
+    plain = CodingRateSubspaceClustering(3, init=y, eps=0.2).fit(X)
+    mapped = CodingRateSubspaceClustering(3, init=y, eps=0.2, n_components=6).fit(X)
+    assert_array_equal(plain.labels_, mapped.labels_)
+    assert_allclose(plain.coding_rate_, mapped.coding_rate_, rtol=1e-9)
+    assert_allclose(plain.rate_reduction_, mapped.rate_reduction_, rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -189,12 +340,22 @@ def test_starts_on_a_part_of_many_rows(monkeypatch):
         ({"init": [0, 1]}, "init as labels must be 20 integers"),
         ({"init": np.arange(20)}, r"must be in 0..1"),
         ({"eps": 0.0}, "'eps'"),
+        ({"n_components": 3}, "n_components=3 must be at most the 2 features"),
+        ({"membership": "soft"}, "'membership'"),
+        ({"membership": "doubly_stochastic", "balanced": True}, "goes neither with"),
+        ({"membership": "doubly_stochastic", "n_components": 1}, "goes neither with"),
     ],
 )
 def test_bad_input(parameters, message, rng):
     X = rng.standard_normal((20, 2))
     with pytest.raises(ValueError, match=message):
         CodingRateSubspaceClustering(**{"n_clusters": 2, **parameters}).fit(X)
+
+
+def test_too_many_samples_for_an_affinity():
+    model = CodingRateSubspaceClustering(2, membership="doubly_stochastic")
+    with pytest.raises(ValueError, match="at most 2000 samples, got 2001"):
+        model.fit(np.ones((2001, 2)))
 
 
 def test_zero_rows_are_named():
