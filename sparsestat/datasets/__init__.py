@@ -14,6 +14,7 @@ from sparsestat.datasets._bayesian import (
 )
 from sparsestat.datasets._clusters import make_gaussian_clusters, make_subspaces
 from sparsestat.datasets._designs import make_correlated_features
+from sparsestat.datasets._hard_designs import make_hard_regression
 from sparsestat.datasets._images import (
     load_digits_halves,
     load_digits_sparse,
@@ -24,6 +25,11 @@ from sparsestat.datasets._segment_metrics import (
     degrade_segmentation,
     score_segmentation,
 )
+from sparsestat.datasets._segment_protocol import (
+    compare_scores,
+    make_correlation_subjects,
+    make_degraded_segmentations,
+)
 from sparsestat.datasets._segments import make_correlation_structures
 from sparsestat.datasets._tabular import (
     load_breast_cancer_interactions,
@@ -32,6 +38,7 @@ from sparsestat.datasets._tabular import (
 )
 
 __all__ = [
+    "compare_scores",
     "degrade_segmentation",
     "load_breast_cancer_interactions",
     "load_diabetes_interactions",
@@ -43,7 +50,10 @@ __all__ = [
     "make_burst_sparse",
     "make_correlated_features",
     "make_correlation_structures",
+    "make_correlation_subjects",
+    "make_degraded_segmentations",
     "make_gaussian_clusters",
+    "make_hard_regression",
     "make_irs_mimo_channel",
     "make_kronecker_sparse",
     "make_sparse_regression",

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 from sklearn.metrics import davies_bouldin_score, silhouette_score
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch, check_array, check_random_state
 
 from sparsestat._utils.compat import Interval, validate_params
 
@@ -196,8 +196,11 @@ def score_segmentation(
     >>> scores.jaccard, scores.pattern_discovery, scores.mae < 0.1
     (1.0, 1.0, True)
     """
-    X = np.asarray(X, dtype=np.float64)
-    targets, pattern_ids = np.asarray(targets, dtype=float), np.asarray(pattern_ids)
+    X = check_array(X, dtype=np.float64, input_name="X")
+    targets = check_array(targets, dtype=np.float64, input_name="targets")
+    pattern_ids = check_array(
+        pattern_ids, ensure_2d=False, dtype=np.int64, input_name="pattern_ids"
+    )
     found = _check_segments(segments, len(X))
     truth = _check_segments(true_segments, len(X))
     n_pairs = X.shape[1] * (X.shape[1] - 1) // 2

@@ -40,10 +40,15 @@ def test_population_correlations_of_clipped_patterns():
     np.testing.assert_allclose(
         data.population[~two], data.targets[~two], rtol=0, atol=1e-12
     )
-    # eigenvalues 1 + sqrt(2), 1, 1 - sqrt(2), the last one set to zero
-    size = np.sort(np.abs(data.population[two]), axis=1)
-    np.testing.assert_allclose(size[:, 0], 0.0938, atol=1e-4)
-    np.testing.assert_allclose(size[:, 1:], 0.7395, atol=1e-4)
+    # Eigenvalues 1 + sqrt(2), 1, 1 - sqrt(2), the last one set to zero: the series with
+    # two strong correlations has variance a, the others b, with covariances below.
+    a, b = (1 + np.sqrt(2)) / 2, (3 + np.sqrt(2)) / 4
+    strong = (2 + np.sqrt(2)) / 4 / np.sqrt(a * b)
+    weak = (np.sqrt(2) - 1) / 4 / b
+    for target, found in zip(data.targets[two], data.population[two], strict=True):
+        sign = np.prod(target[target != 0])
+        exact = np.where(target != 0, strong * target, weak * sign)
+        np.testing.assert_allclose(found, exact, rtol=0, atol=1e-12)
     exact = make_correlation_structures(
         2, lengths=[60], method="cholesky", random_state=0
     )
