@@ -100,6 +100,10 @@ PRESETS = {
         {"n_components": 2, "solver": "bcd"},
     ],
     "FastRPCV": [{"n_components": 4, "n_iter": 2}],
+    "GridSpectralMixtureRegressor": [
+        {"n_components": 20, "random_state": 0},
+        {"n_components": 20, "low_rank": "nystrom", "random_state": 0},
+    ],
 }
 
 # Estimators that run none of the checks, each with the test that stands instead.

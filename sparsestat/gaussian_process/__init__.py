@@ -3,4 +3,21 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-__all__ = []
+from sparsestat.gaussian_process._compact_gp import CompactGPRegressor
+from sparsestat.gaussian_process._grid_spectral_mixture import (
+    GridSpectralMixtureRegressor,
+)
+from sparsestat.gaussian_process._sparse_gp import SparseGPRegressor
+from sparsestat.gaussian_process._spectral_kernels import GSMKernel, GSMPKernel
+from sparsestat.gaussian_process._toeplitz_gp import ToeplitzGPRegressor
+from sparsestat.gaussian_process._wendland import WendlandKernel
+
+__all__ = [
+    "CompactGPRegressor",
+    "GSMKernel",
+    "GSMPKernel",
+    "GridSpectralMixtureRegressor",
+    "SparseGPRegressor",
+    "ToeplitzGPRegressor",
+    "WendlandKernel",
+]
