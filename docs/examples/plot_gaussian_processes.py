@@ -1,0 +1,67 @@
+"""
+Gaussian processes: spectra, inducing points, compact kernels
+=============================================================
+
+Four regressors with error bars, each for data of another size or shape.
+"""
+
+# %%
+# A spectrum is learned
+# ---------------------
+# The number of sunspots a year, until 1960. The kernel is a sum of many cosines under
+# wide envelopes; all but a few of their weights become exactly zero.
+import matplotlib.pyplot as plt
+import numpy as np
+import statsmodels.datasets
+
+from sparsestat.gaussian_process import (
+    CompactGPRegressor,
+    GridSpectralMixtureRegressor,
+    SparseGPRegressor,
+    ToeplitzGPRegressor,
+)
+from sparsestat.plotting import PredictionDisplay, SpectralDensityDisplay
+
+sunspots = statsmodels.datasets.sunspots.load_pandas().data
+year = sunspots["YEAR"].to_numpy()[:, None]
+number = sunspots["SUNACTIVITY"].to_numpy()
+past = year[:, 0] < 1960
+model = GridSpectralMixtureRegressor().fit(year[past], number[past])
+print(model.certificate_)
+SpectralDensityDisplay.from_estimator(model)
+
+# %%
+# What it says of the years it has not seen:
+PredictionDisplay.from_estimator(model, year, number)
+
+# %%
+# Many samples
+# ------------
+# Twenty inducing points stand for 3000 samples; an upper and a lower bound of the
+# likelihood say how good they are. Kernels that are zero beyond a radius leave a sparse
+# matrix, and an even grid a Toeplitz one.
+rng = np.random.default_rng(0)
+X = rng.uniform(0, 10, (3000, 1))
+y = np.sin(X[:, 0]) + 0.2 * rng.standard_normal(3000)
+few = SparseGPRegressor(n_inducing=20, random_state=0).fit(X, y)
+print(f"likelihood between {few.lower_bound_:.1f} and {few.upper_bound_:.1f}")
+
+plane = rng.uniform(0, 10, (3000, 2))
+waves = np.sin(plane[:, 0]) * np.cos(plane[:, 1]) + 0.1 * rng.standard_normal(3000)
+compact = CompactGPRegressor(random_state=0).fit(plane, waves)
+print(f"{compact.n_nonzeros_ / 3000:.0f} entries of the kernel a row")
+
+time = np.arange(1000.0)[:, None]
+series = np.sin(time[:, 0] / 20) + 0.3 * rng.standard_normal(1000)
+series[500:540] = np.nan  # missing
+even = ToeplitzGPRegressor().fit(time, series)
+PredictionDisplay.from_estimator(even, time[400:640], series[400:640])
+
+# %%
+# The surface that was learned from 3000 points:
+side = np.linspace(0, 10, 60)
+grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+plt.figure(figsize=(4, 3.4), layout="constrained")
+plt.imshow(compact.predict(grid).reshape(60, 60), extent=(0, 10, 0, 10), origin="lower")
+plt.colorbar(label="mean")
+plt.show()
