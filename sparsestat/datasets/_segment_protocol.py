@@ -10,6 +10,7 @@ from scipy.stats import wilcoxon
 from sklearn.utils import Bunch, check_random_state
 
 from sparsestat._utils.compat import Interval, StrOptions, validate_params
+from sparsestat._utils.validation import check_magnitude, refuse_complex
 from sparsestat.datasets._segment_metrics import degrade_segmentation
 from sparsestat.datasets._segments import make_correlation_structures
 
@@ -233,11 +234,13 @@ def compare_scores(first, second, *, n_comparisons=None):
     --------
     >>> from sparsestat.datasets import compare_scores
     >>> first = [0.9, 0.8, 0.85, 0.95, 0.7, 0.88]
-    >>> second = [0.7, 0.75, 0.8, 0.5, 0.69, 0.88]
+    >>> second = [0.7, 0.75, 0.78, 0.5, 0.69, 0.88]
     >>> found = compare_scores(first, second, n_comparisons=3)
     >>> found.n_pairs, round(found.p_value, 4), round(found.p_adjusted, 4)
     (5, 0.0625, 0.1875)
     """
+    refuse_complex(first, name="first")
+    refuse_complex(second, name="second")
     first = np.asarray(first, dtype=np.float64)
     second = np.asarray(second, dtype=np.float64)
     if first.shape != second.shape or first.ndim not in (1, 2) or not first.size:
@@ -250,6 +253,7 @@ def compare_scores(first, second, *, n_comparisons=None):
         raise ValueError(
             "Scores must be finite. Leave out subjects without a score in both."
         )
+    check_magnitude(difference, name="the differences")
     columns = difference.reshape(len(difference), -1).T
     tests = [_signed_rank(column) for column in columns]
     out = {name: np.array([test[name] for test in tests]) for name in tests[0]}
