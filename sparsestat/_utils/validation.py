@@ -198,6 +198,10 @@ def as_compressed(X, layout="csr", *, dtype=None, sort=True, sum_duplicates=True
     cls = {"csr": sparse.csr_array, "csc": sparse.csc_array}[layout]
     if not sparse.issparse(X):
         X = np.asarray(X)
+        if X.dtype == np.float16:  # which scipy.sparse refuses
+            X = X.astype(np.float64)
+        if not X.dtype.isnative:
+            X = X.astype(X.dtype.newbyteorder("="))
         if X.ndim != 2:
             raise ValueError(
                 f"A two-dimensional matrix is required, got shape {X.shape}."

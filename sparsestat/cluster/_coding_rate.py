@@ -52,16 +52,20 @@ def _factor(B, scale):
 
 
 def _cholesky(gram):
-    """Return the lower Cholesky factor of the identity plus a Gram matrix."""
+    """Return the lower Cholesky factor of the identity plus a Gram matrix, or many."""
     try:
-        return linalg.cholesky(gram, lower=True, check_finite=False)
+        if gram.ndim == 2:
+            return linalg.cholesky(gram, lower=True, check_finite=False)
+        return np.linalg.cholesky(gram)
     except linalg.LinAlgError:
         # Beside huge rows the identity is lost in rounding, but no eigenvalue of
         # the true matrix is below 1.
-        values, vectors = linalg.eigh(gram, check_finite=False)
-        root = (vectors * np.sqrt(np.maximum(values, 1.0))).T
-        R = linalg.qr(root, mode="r", check_finite=False)[0]
-        return np.asfortranarray((R * np.sign(np.diag(R))[:, None]).T)
+        values, vectors = np.linalg.eigh(gram)
+        root = vectors * np.sqrt(np.maximum(values, 1.0))[..., None, :]
+        R = np.linalg.qr(np.swapaxes(root, -1, -2), mode="r")
+        signs = np.sign(np.diagonal(R, axis1=-2, axis2=-1))
+        L = np.swapaxes(R * signs[..., :, None], -1, -2)
+        return np.asfortranarray(L) if L.ndim == 2 else L
 
 
 def _inverse_trace(L):
@@ -218,7 +222,7 @@ def _anneal_many(X, starts, n_clusters, eps, temperature):
         M = (soft.transpose(0, 2, 1).reshape(-1, n) @ products).reshape(*many, d, d)
         M *= scale[:, :, None, None]
         M[:, :, np.arange(d), np.arange(d)] += 1.0
-        L = np.linalg.cholesky(M)
+        L = _cholesky(M)
         half = np.linalg.solve(L, np.eye(d))  # triangular, condition <= 1 + c
         offsets = 2.0 * np.log(L[:, :, np.arange(d), np.arange(d)]).sum(axis=2)
         offsets += np.square(half).sum(axis=(2, 3)) - d

@@ -213,9 +213,11 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
                     f"calibration has {data.shape[1]} columns, but the matrix has "
                     f"{n_rows} rows: they must be equal."
                 )
+            check_magnitude(data, name="calibration")
             C = data.T @ data / len(data)
         else:
             C = check_matrix(gram, "gram", dtype=(np.float64,)).copy()
+            check_magnitude(C, name="gram")
             if C.shape != (n_rows, n_rows) or not np.allclose(C, C.T):
                 raise ValueError(
                     f"gram has shape {C.shape}, but a symmetric matrix of shape "

@@ -16,7 +16,7 @@ from scipy.sparse.linalg import svds
 from sklearn.utils import check_random_state
 
 from sparsestat._utils.compat import Interval, align_sparse_interface, validate_params
-from sparsestat._utils.validation import read_only
+from sparsestat._utils.validation import check_magnitude, read_only
 from sparsestat.decomposition import _kernels_select as select
 from sparsestat.decomposition import _kernels_threshold as kernels
 from sparsestat.decomposition._codes import check_matrix
@@ -493,7 +493,7 @@ def low_rank_plus_sparse(M, rank, k, *, tol=1e-7, max_iter=200, random_state=Non
     >>> low_rank_plus_sparse(M, 1, 1, random_state=0).sparse.nonzero()
     (array([3]...), array([4]...))
     """
-    M = check_matrix(M, "M", dtype=(np.float64,))
+    M = check_magnitude(check_matrix(M, "M", dtype=(np.float64,)), name="M")
     if rank > min(M.shape):
         raise ValueError(f"rank={rank} exceeds the smaller side of M, {min(M.shape)}.")
     result = go_dec(

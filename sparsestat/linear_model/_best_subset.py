@@ -12,6 +12,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     check_sample_weight,
 )
+from sparsestat._utils.validation import check_magnitude
 from sparsestat.linear_model._best_subset_fit import (
     SUBSET_CONSTRAINTS,
     SubsetFitMixin,
@@ -53,8 +54,7 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
     k_max : int, default=None
         Largest size that "auto" tries. None means
         ``n / (log(log(n)) log(n_features))``, at most 100.
-    method : {"splicing", "omp", "iht", "htp", "cosamp", "cd_swaps", "exact"}, \
-            default="splicing"
+    method : str, default="splicing"
         How to search.
 
         - "splicing": grow by one feature, then exchange the least useful features for
@@ -215,6 +215,8 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
 
     def _validated(self, X, y, sample_weight):
         X, y, sample_weight = validate_fit_data(self, X, y, sample_weight)
+        check_magnitude(X)
+        check_magnitude(y, name="y")
         self._dtype = X.dtype
         return X, y, sample_weight
 
@@ -265,10 +267,9 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, _LinearClassifi
     k_max : int, default=None
         Largest size that "auto" tries. None means
         ``n / (log(log(n)) log(n_features))``, at most 100.
-    method : {"splicing", "omp", "iht", "htp", "cosamp", "exact"}, \
-            default="splicing"
-        How to search; see :class:`BestSubsetRegressor`. "exact" is for at most 20
-        features or groups.
+    method : str, default="splicing"
+        How to search: "splicing", "omp", "iht", "htp", "cosamp" or "exact", see
+        :class:`BestSubsetRegressor`. "exact" is for at most 20 features or groups.
     criterion : {"gic", "ebic", "bic", "aic", "cv"}, default="gic"
         How "auto" chooses: the least ``2 n loss + c df``, see
         :class:`BestSubsetRegressor`; df counts a feature once for each class but one.
@@ -419,6 +420,7 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, _LinearClassifi
 
     def _validated(self, X, y, sample_weight):
         X, codes, sample_weight = self._checked(X, y, sample_weight)
+        check_magnitude(X)
         self._dtype = X.dtype
         return X, codes, sample_weight
 

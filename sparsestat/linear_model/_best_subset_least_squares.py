@@ -371,7 +371,10 @@ class LeastSquaresSubsets:
                 if (at < k and j not in gone) or (at >= k and j in fresh)
             ]
             lost = kernels.excess_of_subset(
-                read_only(R), read_only(z), factor.size, np.array(sorted(kept))
+                read_only(R),
+                read_only(z),
+                factor.size,
+                np.array(sorted(kept), dtype=np.int64),
             )
             if gained - lost > best:
                 best, chosen = gained - lost, (out[:c], into[:c])

@@ -21,7 +21,7 @@ from sparsestat._utils.compat import (
     validate_params,
 )
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import as_compressed
+from sparsestat._utils.validation import as_compressed, check_magnitude
 from sparsestat.linear_model import _datafits as datafits
 from sparsestat.linear_model import _greedy_rules as rules
 from sparsestat.linear_model._forests import static_blocks
@@ -420,6 +420,8 @@ def greedy_bcd_quadratic(
         raise ValueError(
             f"b must have shape ({matrix.shape[0]},) to go with A, got {b.shape}."
         )
+    check_magnitude(matrix, name="A")
+    check_magnitude(b, name="b")
     problem = QuadraticProblem(matrix, b)
     start = np.zeros(len(b))
     if coef_init is not None:
@@ -709,6 +711,8 @@ def _check_data(X, y, loss, sample_weight):
     )
     if sparse.issparse(X):
         X = as_compressed(X, "csc", dtype=np.float64)
+    check_magnitude(X)
+    check_magnitude(y, name="y")
     weights = None
     if sample_weight is not None:
         weights = check_sample_weight(

@@ -13,7 +13,7 @@ from sparsestat.sparse._gate import (
     common_dtype,
     compress,
     is_csc,
-    numeric,
+    matrix,
     refuse_complex_type,
 )
 from sparsestat.sparse._threads import balanced_rows, run_shared, thread_count
@@ -69,7 +69,7 @@ def spmv(A, x, *, alpha=1.0, beta=0.0, y=None, n_jobs=None):
     """
     from sparsestat.sparse import _kernels_dense as kernels
 
-    A, x = numeric(A, "A"), check_dense(x, "x", ndim=(1,))
+    A, x = matrix(A, "A"), check_dense(x, "x", ndim=(1,))
     check_inner(A.shape, x.shape, "spmv")
     operands = [A, x]
     if y is not None:
@@ -251,7 +251,7 @@ def _block_product(A, B, out, n_jobs, *, transposed):
     from sparsestat.sparse import _kernels_dense as kernels
 
     name = "spmm_t" if transposed else "spmm"
-    A = numeric(A, "A")
+    A = matrix(A, "A")
     shape = A.shape[::-1] if transposed else A.shape
     B, dtype, out = _dense_operand(A, B, out, shape[0], name)
     check_inner(shape, B.shape, name)
@@ -349,7 +349,7 @@ def sddmm(A, left, right, *, n_jobs=None):
     """
     from sparsestat.sparse import _kernels_dense as kernels
 
-    A = refuse_complex_type(numeric(A, "A"), "sddmm")
+    A = refuse_complex_type(matrix(A, "A"), "sddmm")
     left = refuse_complex_type(check_dense(left, "left", ndim=(2,)), "sddmm")
     right = refuse_complex_type(check_dense(right, "right", ndim=(2,)), "sddmm")
     if (*A.shape, left.shape[1]) != (len(left), len(right), right.shape[1]):

@@ -16,6 +16,7 @@ __all__ = [
     "common_dtype",
     "compress",
     "is_csc",
+    "matrix",
     "refuse_complex_type",
 ]
 
@@ -107,6 +108,16 @@ def numeric(X, name):
         raise TypeError(
             f"{name} has dtype {X.dtype}, but numeric entries are required. Convert "
             "with .astype(float)."
+        )
+    return X
+
+
+def matrix(X, name):
+    """Return X as a numeric matrix, or raise TypeError or ValueError."""
+    X = numeric(X, name)
+    if X.ndim != 2:
+        raise ValueError(
+            f"{name} must be a two-dimensional matrix, got shape {X.shape}."
         )
     return X
 

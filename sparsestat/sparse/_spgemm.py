@@ -14,7 +14,7 @@ from sparsestat.sparse._gate import (
     common_dtype,
     compress,
     is_csc,
-    numeric,
+    matrix,
 )
 from sparsestat.sparse._threads import balanced_rows, run_shared, thread_count
 
@@ -94,8 +94,8 @@ def spgemm(A, B, *, mask=None, sort=True, n_jobs=None):
     if mask is not None:
         return masked_spgemm(mask, A, B, n_jobs=n_jobs)
     same = A is B
-    A = numeric(A, "A")
-    B = A if same else numeric(B, "B")
+    A = matrix(A, "A")
+    B = A if same else matrix(B, "B")
     check_inner(A.shape, B.shape, "spgemm")
     dtype = common_dtype(A, B)
     layout = "csc" if is_csc(A) else "csr"
@@ -156,9 +156,9 @@ def masked_spgemm(M, A, B, *, n_jobs=None):
     from sparsestat.sparse._kernels_spgemm import masked_rows
 
     same_a, same_b = A is M, B is A
-    M = numeric(M, "M")
-    A = M if same_a else numeric(A, "A")
-    B = A if same_b else numeric(B, "B")
+    M = matrix(M, "M")
+    A = M if same_a else matrix(A, "A")
+    B = A if same_b else matrix(B, "B")
     check_inner(A.shape, B.shape, "masked_spgemm")
     shape = (A.shape[0], B.shape[1])
     if M.shape != shape:

@@ -94,7 +94,8 @@ def row_pass(
     inverse_eps = 1.0 / eps
     for i in range(start, n):
         top = _shifted_row(C[i], g, v)
-        limit = top - cut * eps
+        # Beside costs of 1e16 eps the width of the window is lost in rounding.
+        limit = min(top - cut * eps, np.nextafter(top, -np.inf))
         k = _count_above(v, limit)
         if tau <= 1.0 and nnz + k > len(indices):
             return i, nnz
@@ -397,7 +398,7 @@ def rounding_pass(C, g, a, y, eps, cut, rows, stats):
     inverse_eps = 1.0 / eps
     for i in range(n):
         top = _shifted_row(C[i], g, v)
-        limit = top - cut * eps
+        limit = min(top - cut * eps, np.nextafter(top, -np.inf))
         k = 0
         for j in range(m):
             if v[j] > limit:

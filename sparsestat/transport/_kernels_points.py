@@ -176,7 +176,7 @@ def cell_pass(
             for j in range(first, stop):
                 columns[k] = j
                 k += 1
-        limit = top - cut * eps
+        limit = min(top - cut * eps, np.nextafter(top, -np.inf))
         count = 0
         for p in range(k):
             if v[p] > limit:

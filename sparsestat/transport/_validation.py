@@ -22,6 +22,9 @@ __all__ = [
     "one_mass",
 ]
 
+# Costs over the strength beyond which potentials have no digit left.
+_WIDEST = 1e20
+
 
 def check_number(value, name, *, low=0.0, strict=True, integer=False):
     """Return a finite number above (or at) `low`, or raise ValueError."""
@@ -41,7 +44,8 @@ def check_cost(C):
     refuse_complex(C, name="C")
     if sparse.issparse(C):
         # Arcs that are not stored are forbidden.
-        table = sparse.coo_array(C)
+        table = sparse.coo_array(C, copy=True)
+        table.sum_duplicates()
         dense = np.full(table.shape, np.inf)
         dense[table.row, table.col] = table.data
         C = dense
@@ -128,13 +132,18 @@ def choose_strength(reg, reg_mode, cost):
         raise ValueError(
             f"reg_mode must be 'absolute' or 'relative', got {reg_mode!r}."
         )
-    if reg_mode == "absolute":
-        return reg
     sample = np.abs(cost.sample())
     if not len(sample):
         return reg
     typical = float(np.median(sample))
-    return reg * (typical or float(sample.mean()) or 1.0)
+    if reg_mode == "relative":
+        reg = reg * (typical or float(sample.mean()) or 1.0)
+    if reg > 0 and not typical / _WIDEST <= reg < np.inf:
+        raise ValueError(
+            f"reg={reg:.1e} is lost in the rounding of costs of about {typical:.1e}. "
+            "Rescale the costs, raise reg, or use reg_mode='relative'."
+        )
+    return reg
 
 
 def check_points(X, Y, metric):
