@@ -28,7 +28,7 @@ from sparsestat.gaussian_process._covariances import (
     noise_variance,
     scaled_cross,
 )
-from sparsestat.gaussian_process._evidence import default_noise
+from sparsestat.gaussian_process._evidence import default_noise, within_reach
 from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
 from sparsestat.gaussian_process._sparse_cholesky import (
     SparseCholesky,
@@ -124,6 +124,8 @@ class CompactGPRegressor(StructuredGPRegressor):
         If a summand of the kernel has no compact support, the kernel is not stationary,
         a WendlandKernel is not positive definite in the dimension of X, or a covariance
         of more than 5000 points is asked for.
+    NumericalError
+        If the covariance cannot be factored.
     RuntimeError
         If both standard deviations and covariances are asked of ``predict``.
 
@@ -373,7 +375,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         """
         check_is_fitted(self)
         rng = check_random_state(random_state)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = within_reach(validate_data(self, X, dtype=np.float64, reset=False))
         factor = self._factored()
         n = len(self.X_train_)
         both = np.vstack([self.X_train_, X])

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,8 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
+from sparsestat._utils.validation import check_magnitude
+from sparsestat.exceptions import NumericalError
 from sparsestat.gaussian_process._covariances import (
     has_noise,
     noise_variance,
@@ -30,17 +33,22 @@ from sparsestat.gaussian_process._covariances import (
 
 __all__ = [
     "Optimum",
+    "check_data",
     "check_one_output",
     "default_kernel",
     "evidence_certificate",
     "kernel_with_noise",
     "maximize_evidence",
+    "numerical_errors",
     "standardized",
+    "warn_of_differences",
+    "within_reach",
 ]
 
 SCALE = "largest entry of the projected gradient of the log evidence / n_samples"
 # The solver is held to a little less than `tol`: the certificate evaluates again.
 _MARGIN = 0.9
+_FAR = 1e100
 
 
 @dataclass
@@ -52,6 +60,30 @@ class Optimum:
     slope: float
     n_iter: int
     history: list = field(default_factory=list)
+
+
+@contextmanager
+def numerical_errors():
+    """Turn failed factorisations inside the context into NumericalError."""
+    try:
+        with np.errstate(under="ignore"):
+            yield
+    except np.linalg.LinAlgError as error:
+        raise NumericalError(
+            f"{error} A covariance could not be factored: raise the noise level of "
+            "the WhiteKernel, or change the kernel's scales or bounds."
+        ) from error
+
+
+def check_data(X, y):
+    """Refuse data whose squared distances overflow or vanish."""
+    check_magnitude(X)
+    check_magnitude(y, name="y")
+
+
+def within_reach(X):
+    """Bring points at astronomical distance to where distances do not overflow."""
+    return np.clip(X, -_FAR, _FAR) if np.abs(X).max(initial=0.0) > _FAR else X
 
 
 def standardized(y, normalize):
@@ -237,8 +269,7 @@ def _climb(function, start, bounds, p, n, estimator, progress):
         negative(start)
     if "x" not in seen:
         raise np.linalg.LinAlgError(
-            "The covariance is not positive definite at the start of the optimization. "
-            "Raise the noise level of the WhiteKernel, or change the kernel's scales."
+            "The covariance is not positive definite at the start of the optimization."
         )
     slope = np.abs(_projected(seen["gradient"], seen["x"], bounds)).max(initial=0.0) / n
     return Optimum(seen["x"], float(seen["value"]), float(slope), n_iter, history)

@@ -21,12 +21,15 @@ from sparsestat._utils.compat import (
 )
 from sparsestat.gaussian_process._covariances import noise_variance
 from sparsestat.gaussian_process._evidence import (
+    check_data,
     check_one_output,
     evidence_certificate,
     kernel_with_noise,
     maximize_evidence,
+    numerical_errors,
     standardized,
     warn_of_differences,
+    within_reach,
 )
 
 __all__ = ["StructuredGPRegressor"]
@@ -78,6 +81,7 @@ class StructuredGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEsti
 
     def _fit(self, X, y, rng):
         """Find the parameters for validated data, and keep what predictions need."""
+        check_data(X, y)
         y, self._y_mean, self._y_scale = standardized(y, self.normalize_y)
         kernel = self._prepare(X, y, rng)
         kernel = kernel_with_noise(kernel, X.shape[1], y)
@@ -94,14 +98,16 @@ class StructuredGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEsti
                 moved = kernel.clone_with_theta(theta)
                 return self._evidence(moved, self._factorize(moved), True)
 
-            best = maximize_evidence(
-                self, function, kernel, np.zeros(0), n=len(y), rng=rng, X=X, y=y
-            )
+            with numerical_errors():
+                best = maximize_evidence(
+                    self, function, kernel, np.zeros(0), n=len(y), rng=rng, X=X, y=y
+                )
             kernel = kernel.clone_with_theta(best.x)
             slope, history, self.n_iter_ = best.slope, best.history, best.n_iter
         self.kernel_ = kernel
         self.noise_variance_ = noise_variance(kernel, X.shape[1])[0] * self._y_scale**2
-        self._factors = self._factorize(kernel)
+        with numerical_errors():
+            self._factors = self._factorize(kernel)
         self.log_marginal_likelihood_value_ = self._evidence(
             kernel, self._factors, False
         )[0]
@@ -186,7 +192,7 @@ class StructuredGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEsti
         """
         check_one_output(return_std, return_cov)
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = within_reach(validate_data(self, X, dtype=np.float64, reset=False))
         mean = self._y_scale * self._mean(X) + self._y_mean
         if return_std:
             # Rounding may leave less than nothing beside the noise.

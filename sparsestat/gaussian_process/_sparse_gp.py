@@ -21,13 +21,16 @@ from sparsestat._utils.compat import (
 )
 from sparsestat.gaussian_process._covariances import cross, diagonal
 from sparsestat.gaussian_process._evidence import (
+    check_data,
     check_one_output,
     default_kernel,
     evidence_certificate,
     kernel_with_noise,
     maximize_evidence,
+    numerical_errors,
     standardized,
     warn_of_differences,
+    within_reach,
 )
 from sparsestat.gaussian_process._inducing import (
     evaluate,
@@ -143,6 +146,8 @@ class SparseGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEstimato
         whose noise is multiplied by a kernel that is not stationary.
     TypeError
         If `kernel` is no kernel.
+    NumericalError
+        If a covariance cannot be factored.
     RuntimeError
         If both standard deviations and covariances are asked of ``predict``.
 
@@ -260,6 +265,7 @@ class SparseGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEstimato
         """
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         y = np.asarray(y, dtype=np.float64)
+        check_data(X, y)
         rng = check_random_state(self.random_state)
         y, self._y_mean, self._y_scale = standardized(y, self.normalize_y)
         kernel = default_kernel(X, y) if self.kernel is None else self.kernel
@@ -290,16 +296,18 @@ class SparseGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEstimato
                 return state.objective, gradient
 
             extra = (Z / scale).ravel() if move else np.zeros(0)
-            best = maximize_evidence(
-                self, function, kernel, extra, n=n, rng=rng, X=X, y=y
-            )
+            with numerical_errors():
+                best = maximize_evidence(
+                    self, function, kernel, extra, n=n, rng=rng, X=X, y=y
+                )
             kernel = kernel.clone_with_theta(best.x[: kernel.n_dims])
             if move:
                 Z = best.x[kernel.n_dims :].reshape(Z.shape) * scale
             slope, history, self.n_iter_ = best.slope, best.history, best.n_iter
-        state = evaluate(
-            kernel, Z, X, y, alpha=alpha, jitter=self.jitter, want_gradient=False
-        )
+        with numerical_errors():
+            state = evaluate(
+                kernel, Z, X, y, alpha=alpha, jitter=self.jitter, want_gradient=False
+            )
         self.kernel_, self.inducing_points_ = kernel, Z
         self.noise_variance_ = state.noise * self._y_scale**2
         self.L_, self.L_B_, self.c_ = state.L, state.L_B, state.c
@@ -367,7 +375,7 @@ class SparseGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEstimato
         """
         check_one_output(return_std, return_cov)
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = within_reach(validate_data(self, X, dtype=np.float64, reset=False))
         mean = np.empty(len(X))
         variance = np.empty(len(X))
         s2 = self.noise_variance_ / self._y_scale**2

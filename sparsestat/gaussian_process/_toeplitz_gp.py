@@ -22,7 +22,7 @@ from sparsestat.gaussian_process._covariances import (
     noise_variance,
     scaled_cross,
 )
-from sparsestat.gaussian_process._evidence import default_kernel
+from sparsestat.gaussian_process._evidence import default_kernel, within_reach
 from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
 from sparsestat.gaussian_process._toeplitz import (
     autocorrelation,
@@ -36,7 +36,7 @@ __all__ = ["ToeplitzGPRegressor"]
 
 _LOG_2PI = np.log(2.0 * np.pi)
 _NUGGET = 1e-10
-_BLOCK = 1 << 22  # covariances of new points and data that are held at once
+_BLOCK = 1 << 20  # covariances of new points and data that are held at once
 
 
 class ToeplitzGPRegressor(StructuredGPRegressor):
@@ -109,6 +109,8 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     ValueError
         For more than one feature, time stamps that are not on an even grid, kernels
         that are not stationary, or a covariance of more than 5000 points.
+    NumericalError
+        If the covariance cannot be factored.
     RuntimeError
         If both standard deviations and covariances are asked of ``predict``.
 
@@ -322,7 +324,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         """
         check_is_fitted(self)
         rng = check_random_state(random_state)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = within_reach(validate_data(self, X, dtype=np.float64, reset=False))
         places = (X[:, 0] - self.grid_[0]) / self.step_
         whole = np.rint(places).astype(np.int64)
         if np.abs(places - whole).max() > 1e-6:
