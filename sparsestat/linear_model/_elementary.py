@@ -18,6 +18,7 @@ from scipy import linalg, sparse
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.results import Certificate
+from sparsestat._utils.validation import check_magnitude
 from sparsestat.linear_model._coordinate_descent import (
     LinearPredictor,
     validate_fit_data,
@@ -49,7 +50,7 @@ def standardized_moments(X, y, sample_weight, fit_intercept):
     if fit_intercept:
         x_mean = np.asarray(X.T @ weights, dtype=np.float64) / total
         y_mean = float(weights @ y) / total
-    y = y - y_mean
+        y = y - y_mean
     if sparse.issparse(X):
         weighted = X.multiply(weights[:, None]).tocsc()
         S = np.asarray((X.T @ weighted).todense(), dtype=np.float64) / total
@@ -59,11 +60,15 @@ def standardized_moments(X, y, sample_weight, fit_intercept):
         variances = np.where(np.diag(S) > 1e-12 * squares, np.diag(S), 0.0)
         c = (X.T @ (weights * y)) / total
     else:
-        R = np.sqrt(weights)[:, None] * (X.astype(np.float64) - x_mean)
+        R = X.astype(np.float64, copy=False)
+        magnitude = np.maximum(R.max(axis=0), -R.min(axis=0))
+        if fit_intercept:
+            R = R - x_mean
+        root = None if sample_weight is None else np.sqrt(weights)
+        R = R if root is None else R * root[:, None]
         S = R.T @ R / total
-        magnitude = np.abs(X).max(axis=0).astype(np.float64)
         variances = np.where(np.diag(S) > (1e-12 * magnitude) ** 2, np.diag(S), 0.0)
-        c = R.T @ (np.sqrt(weights) * y) / total
+        c = R.T @ (y if root is None else root * y) / total
     varying = variances > 0
     x_scale = np.sqrt(np.where(varying, variances, 1.0))
     S = S / np.outer(x_scale, x_scale)
@@ -247,6 +252,8 @@ class ElementaryEstimator(LinearPredictor):
             Fitted estimator.
         """
         X, y, sample_weight = validate_fit_data(self, X, y, sample_weight)
+        check_magnitude(X)
+        check_magnitude(y, name="y")
         dtype = X.dtype
         moments = standardized_moments(X, y, sample_weight, self.fit_intercept)
         d, n = X.shape[1], moments.total

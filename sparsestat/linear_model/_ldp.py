@@ -39,7 +39,11 @@ from sparsestat.linear_model._ldp_clients import (
 )
 from sparsestat.linear_model._ldp_ledger import spent
 from sparsestat.linear_model._ldp_randomisers import make_generator
-from sparsestat.linear_model._ldp_server import gradient_step, moment_estimate
+from sparsestat.linear_model._ldp_server import (
+    gradient_step,
+    moment_estimate,
+    project,
+)
 
 __all__ = ["LDPSparseRegressor"]
 
@@ -104,8 +108,9 @@ class LDPSparseRegressor(CallbackSupportMixin, LinearPredictor):
     expand : int, default=1
         All rounds but the last keep ``expand * n_nonzero`` entries.
     coef_bound : float, default=1.0
-        Public bound of the Euclidean norm of the coefficients (``method="iht"``), to
-        which they are projected after each round. Infinity leaves them alone.
+        Public bound of the Euclidean norm of the coefficients, to which they are
+        projected after each round; `certificate_` says whether that was so at the end.
+        Infinity leaves them alone.
     clipping : {"norm", "coordinate"}, default="norm"
         What `x_bound` bounds. "norm" shortens a row together with its y. With
         ``method="nldp"``, "coordinate" is the published variant, which releases two
@@ -113,7 +118,7 @@ class LDPSparseRegressor(CallbackSupportMixin, LinearPredictor):
     mechanism : {"gaussian", "sphere"}, default="gaussian"
         Noise of ``method="nldp"``: Gaussian, calibrated exactly, or a random point on
         a sphere, which needs no `delta` and is the less noisy one up to an epsilon of
-        about 6. ``method="iht"`` always uses the sphere.
+        about 5. ``method="iht"`` always uses the sphere.
     public_X : array-like of shape (n_public, n_features), default=None
         Rows without y that are not private, of the same distribution. With them,
         ``method="nldp"`` users send x y alone, with the whole budget.
@@ -189,8 +194,8 @@ class LDPSparseRegressor(CallbackSupportMixin, LinearPredictor):
     random number for each product unless ``simulate="aggregate"``. Beside X it holds
     the rows of one round and about eight megabytes of messages for each worker.
 
-    Two caveats: random numbers come from numpy's PCG64, which is not cryptographic, and
-    the proofs are for real numbers, not for floating point [4]_.
+    Random numbers come from numpy's PCG64, which is not cryptographic, and the proofs
+    are for real numbers, not for floating point [4]_.
 
     References
     ----------
@@ -609,6 +614,9 @@ class LDPSparseRegressor(CallbackSupportMixin, LinearPredictor):
             {
                 "epsilon_spent": self.epsilon_spent_,
                 "delta_spent": self.delta_spent_,
+                "at_coef_bound": bool(
+                    np.linalg.norm(self.coef_) >= self.coef_bound * (1 - 1e-9)
+                ),
                 "n_users": sum(
                     e["group_size"]
                     for k, e in enumerate(self.privacy_ledger_)
@@ -624,7 +632,7 @@ class LDPSparseRegressor(CallbackSupportMixin, LinearPredictor):
         if S is None:
             rows = client.bounds.clip_rows(self._public_rows(len(b)))
             S = rows.T @ rows / len(rows)
-        return moment_estimate(
+        coef = moment_estimate(
             S,
             b,
             deviation_S,
@@ -632,6 +640,7 @@ class LDPSparseRegressor(CallbackSupportMixin, LinearPredictor):
             self.n_nonzero,
             exact_S=self.public_X is not None,
         )
+        return project(coef, self.coef_bound)
 
     def _public_rows(self, n_features):
         rows = check_array(

@@ -64,6 +64,9 @@ class Bounds:
             return np.clip(_dense(X), -self.x, self.x), np.clip(y, -self.y, self.y)
         X = _dense(X)
         norms = np.sqrt(np.einsum("ij,ij->i", X, X))
+        if not np.isfinite(norms).all():  # squares of entries above 1e154
+            largest = np.maximum(np.abs(X).max(axis=1), 1.0)
+            norms = largest * np.linalg.norm(X / largest[:, None], axis=1)
         factors = np.ones_like(norms)
         np.divide(self.x, norms, out=factors, where=norms > self.x)
         return X * factors[:, None], np.clip(y * factors, -self.y, self.y)

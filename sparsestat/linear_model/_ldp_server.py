@@ -11,7 +11,7 @@ import math
 import numpy as np
 from scipy import linalg
 
-__all__ = ["gradient_step", "moment_estimate"]
+__all__ = ["gradient_step", "moment_estimate", "project"]
 
 # Eigenvalues of the noisy covariance are lifted to a share of their mean; the
 # threshold counts on a larger share.
@@ -73,5 +73,10 @@ def gradient_step(coef, gradient, *, step, n_keep, coef_bound):
     kept = largest(moved, n_keep)
     found = np.zeros_like(moved)
     found[kept] = moved[kept]
-    norm = np.linalg.norm(found)
-    return found * (coef_bound / norm) if norm > coef_bound else found
+    return project(found, coef_bound)
+
+
+def project(coef, bound):
+    """Return the nearest point of the ball of radius `bound`."""
+    norm = np.linalg.norm(coef)
+    return coef * (bound / norm) if norm > bound else coef

@@ -154,3 +154,12 @@ def test_bad_parameters_are_refused(data):
         ElementaryEstimator(-1.0).fit(X, y)
     with pytest.raises(ValueError, match="eigenvalue_floor"):
         ElementaryEstimator(eigenvalue_floor=0.0).fit(X, y)
+
+
+@pytest.mark.parametrize("factor", [1e100, 1e-100])
+def test_data_whose_squares_do_not_fit_are_refused(data, factor):
+    X, y = data
+    with pytest.raises(ValueError, match="Rescale X"):
+        ElementaryEstimator().fit(factor * X, y)
+    with pytest.raises(ValueError, match="Rescale y"):
+        ElementaryEstimator().fit(X, factor * y)

@@ -89,6 +89,17 @@ def test_the_classical_formula_would_break_the_promise_at_large_epsilon():
     assert gaussian_delta(math.sqrt(2 * math.log(1.25e6)), 1.0, 1.0) < delta
 
 
+def test_points_on_the_sphere_are_less_noisy_for_small_budgets():
+    # As the documentation says: by about a half at epsilon 2, and up to 5.
+    def ratio(epsilon):
+        sphere = sphere_length(231, 1.0, epsilon) / math.sqrt(231)
+        return sphere / gaussian_scale(math.sqrt(2), epsilon, 1e-6)
+
+    assert 0.45 < ratio(2.0) < 0.55
+    assert all(ratio(epsilon) < 1 for epsilon in (0.1, 1.0, 4.0, 5.0))
+    assert ratio(7.0) > 1
+
+
 # Sensitivities
 
 
@@ -166,6 +177,10 @@ def test_clipping_keeps_records_within_bounds_and_linear_relations_intact():
     np.testing.assert_allclose(Z @ w, t, rtol=1e-10)
     Z, t = Bounds(2.0, 1.0, "coordinate").clip(X, X @ w)
     assert np.abs(Z).max() <= 2.0 and np.abs(t).max() <= 1.0
+    huge = np.array([[3e200, 4e200], [1e-300, 0.0]])
+    Z, t = Bounds(2.0, 1.0, "norm").clip(huge, np.array([1e200, 1e-300]))
+    np.testing.assert_allclose(Z, [[1.2, 1.6], [1e-300, 0.0]])
+    np.testing.assert_allclose(t, [0.4, 1e-300])
     short = 0.01 * X
     np.testing.assert_array_equal(Bounds(2.0, 1.0, "norm").clip_rows(short), short)
 
@@ -650,4 +665,8 @@ def test_an_unbounded_ball_leaves_large_coefficients_alone():
     bounded = LDPSparseRegressor(**settings).fit(X, 2 * y)
     free = LDPSparseRegressor(coef_bound=math.inf, **settings).fit(X, 2 * y)
     assert np.linalg.norm(bounded.coef_) == pytest.approx(1.0)
+    assert bounded.certificate_.details["at_coef_bound"]
+    assert not free.certificate_.details["at_coef_bound"]
+    moments = LDPSparseRegressor(method="nldp", delta=1e-3, **settings).fit(X, 2 * y)
+    assert np.linalg.norm(moments.coef_) == pytest.approx(1.0)
     assert np.linalg.norm(free.coef_ - 2 * coef) < 0.2
