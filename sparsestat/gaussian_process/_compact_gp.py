@@ -375,7 +375,9 @@ class CompactGPRegressor(StructuredGPRegressor):
         """
         check_is_fitted(self)
         rng = check_random_state(random_state)
-        X = within_reach(validate_data(self, X, dtype=np.float64, reset=False))
+        X = within_reach(
+            validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        )
         factor = self._factored()
         n = len(self.X_train_)
         both = np.vstack([self.X_train_, X])

@@ -139,7 +139,7 @@ class StructuredGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEsti
         self : object
             Fitted estimator.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        X, y = validate_data(self, X, y, dtype=np.float64, order="C", y_numeric=True)
         y = np.asarray(y, dtype=np.float64)
         return self._fit(X, y, check_random_state(self.random_state))
 
@@ -192,7 +192,9 @@ class StructuredGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEsti
         """
         check_one_output(return_std, return_cov)
         check_is_fitted(self)
-        X = within_reach(validate_data(self, X, dtype=np.float64, reset=False))
+        X = within_reach(
+            validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        )
         mean = self._y_scale * self._mean(X) + self._y_mean
         if return_std:
             # Rounding may leave less than nothing beside the noise.

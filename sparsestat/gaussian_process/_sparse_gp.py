@@ -263,7 +263,7 @@ class SparseGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEstimato
         self : object
             Fitted estimator.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        X, y = validate_data(self, X, y, dtype=np.float64, order="C", y_numeric=True)
         y = np.asarray(y, dtype=np.float64)
         check_data(X, y)
         rng = check_random_state(self.random_state)
@@ -375,7 +375,9 @@ class SparseGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEstimato
         """
         check_one_output(return_std, return_cov)
         check_is_fitted(self)
-        X = within_reach(validate_data(self, X, dtype=np.float64, reset=False))
+        X = within_reach(
+            validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        )
         mean = np.empty(len(X))
         variance = np.empty(len(X))
         s2 = self.noise_variance_ / self._y_scale**2

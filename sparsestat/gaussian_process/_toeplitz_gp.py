@@ -194,7 +194,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         self : object
             Fitted estimator.
         """
-        X = validate_data(self, X, dtype=np.float64)
+        X = validate_data(self, X, dtype=np.float64, order="C")
         refuse_complex(y, name="y")
         y = column_or_1d(y, dtype=np.float64, warn=True)
         check_consistent_length(X, y)
@@ -324,7 +324,9 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         """
         check_is_fitted(self)
         rng = check_random_state(random_state)
-        X = within_reach(validate_data(self, X, dtype=np.float64, reset=False))
+        X = within_reach(
+            validate_data(self, X, dtype=np.float64, order="C", reset=False)
+        )
         places = (X[:, 0] - self.grid_[0]) / self.step_
         whole = np.rint(places).astype(np.int64)
         if np.abs(places - whole).max() > 1e-6:
