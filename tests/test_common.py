@@ -88,6 +88,10 @@ PRESETS = {
         },
     ],
     "OnlineOrthogonalDictionary": [{}, {"schedule": "adaptive"}],
+    "RandomSupportRegressor": [
+        {"alphas": 8, "n_draws": 1},
+        {"alphas": 5, "n_draws": 1, "refit": False, "m_grid": [0, 1]},
+    ],
     "RobustPCA": [
         {},
         {"n_components": 1, "method": "altproj"},
@@ -110,6 +114,8 @@ PRESETS = {
 OWN_CONTRACT = {
     "BlockKroneckerSBL": "fits lists of factors: tests/bayes/test_block_kronecker.py",
     "KroneckerSBL": "fits lists of factors: tests/bayes/test_kronecker.py",
+    "ToeplitzGPRegressor": "refuses uneven grids: "
+    "tests/gaussian_process/test_toeplitz.py",
 }
 
 # Expected failures: {class: {check: reason}}. The rule is that there are none.

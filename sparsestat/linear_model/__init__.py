@@ -36,6 +36,7 @@ from sparsestat.linear_model._logistic import (
 from sparsestat.linear_model._nonconvex import MCPRegressor, SCADRegressor
 from sparsestat.linear_model._nonconvex_cv import MCPRegressorCV, SCADRegressorCV
 from sparsestat.linear_model._paths import enet_path, lasso_path
+from sparsestat.linear_model._random_support import RandomSupportRegressor
 from sparsestat.linear_model._slope import Slope, SlopeCV
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "MCPRegressor",
     "MCPRegressorCV",
     "MultiTaskLasso",
+    "RandomSupportRegressor",
     "SCADRegressor",
     "SCADRegressorCV",
     "Slope",

@@ -217,19 +217,21 @@ def remove_least(R, z, k, movable, order, rise):
 
     Backward elimination on a triangular factor of k columns, which is overwritten.
     `order[t]` is the original position of the t-th column to go, `rise[t]` the exact
-    increase of the squared error at that step. Returns the number removed.
+    increase of the squared error at that step. Returns the number removed. The
+    rotations that mend R after a removal also update its inverse S, so that a
+    removal costs O(k^2): with w = S z, dropping column j costs ``w_j^2 / |S_j|^2``.
     """
     where = np.arange(k)
-    inverse = np.zeros((k, k))
+    S = np.zeros((k, k))
+    for c in range(k):
+        S[c, c] = 1.0 / R[c, c]
+        for j in range(c - 1, -1, -1):
+            total = 0.0
+            for q in range(j + 1, c + 1):
+                total += R[j, q] * S[q, c]
+            S[j, c] = -total / R[j, j]
     steps = 0
     while k > 0:
-        for c in range(k):
-            inverse[c, c] = 1.0 / R[c, c]
-            for j in range(c - 1, -1, -1):
-                total = 0.0
-                for q in range(j + 1, c + 1):
-                    total += R[j, q] * inverse[q, c]
-                inverse[j, c] = -total / R[j, j]
         least = np.inf
         position = -1
         for j in range(k):
@@ -238,8 +240,8 @@ def remove_least(R, z, k, movable, order, rise):
             w = 0.0
             spread = 0.0
             for c in range(j, k):
-                w += inverse[j, c] * z[c]
-                spread += inverse[j, c] * inverse[j, c]
+                w += S[j, c] * z[c]
+                spread += S[j, c] * S[j, c]
             cost = w * w / spread
             if cost < least:
                 least = cost
@@ -253,6 +255,8 @@ def remove_least(R, z, k, movable, order, rise):
             where[c] = where[c + 1]
             for j in range(c + 2):
                 R[j, c] = R[j, c + 1]
+            for q in range(k):
+                S[c, q] = S[c + 1, q]
         for j in range(position, k - 1):
             a = R[j, j]
             b = R[j + 1, j]
@@ -264,6 +268,11 @@ def remove_least(R, z, k, movable, order, rise):
                 b = R[j + 1, c]
                 R[j, c] = cosine * a + sine * b
                 R[j + 1, c] = cosine * b - sine * a
+            for c in range(k - 1):
+                a = S[c, j]
+                b = S[c, j + 1]
+                S[c, j] = cosine * a + sine * b
+                S[c, j + 1] = cosine * b - sine * a
             a = z[j]
             b = z[j + 1]
             z[j] = cosine * a + sine * b
