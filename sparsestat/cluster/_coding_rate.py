@@ -141,7 +141,7 @@ def group_factors(X, labels, n_clusters, eps):
         B = X[labels == j]
         M = (c / max(len(B), 1)) * (B.T @ B)
         M[np.diag_indices(d)] += 1.0
-        L = linalg.cholesky(M, lower=True)
+        L = _cholesky(M)
         factors[j] = L
         offsets[j] = 2.0 * np.log(np.diag(L)).sum() + _inverse_trace(L) - d
     return factors, offsets

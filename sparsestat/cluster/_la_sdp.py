@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -35,6 +36,7 @@ from sparsestat.cluster._la_solvers import (
     solve_dense,
     solve_factored,
 )
+from sparsestat.cluster._la_updates import covariances_of, scatter, soft_labels
 from sparsestat.cluster._sdp_kmeans import SDPKMeans
 from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
 
@@ -76,7 +78,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
     rank : int, default=2
         Columns of each factor of ``low_rank``.
     max_iter : int, default=20
-        Largest number of covariance updates.
+        Largest number of covariance updates from each start.
     tol : float, default=1e-6
         Stop when the log-likelihood changes by at most this share.
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
@@ -97,6 +99,10 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
     min_cluster_size : int, default=None
         Least size of a cluster; smaller ones take in their likeliest points. None
         means one more than the dimension.
+    soft_start : bool, default=True
+        Alternate also from the labels that EM makes of the first ones, and keep what
+        is likeliest. Hard labels shape the covariances that then confirm them; soft
+        ones get away. If False the first labels are the only start.
     n_init : int, default=1
         Starts of ``low_rank``: the current labels, then random factors.
     random_state : int, RandomState instance or None, default=None
@@ -130,7 +136,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         Kind ``lower_bound``. Its value is the infeasibility of the relaxation's
         solver; its details hold likelihood and bound.
     history_ : ndarray of shape (n_iter_,)
-        Log-likelihood after each update.
+        Log-likelihood after each update, from one start after the other.
     n_iter_ : int
         Number of updates.
     n_features_in_ : int
@@ -146,9 +152,10 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
     Notes
     -----
     An iteration of ``low_rank`` costs O(K n rank d). In our measurements the method
-    ties with EM started from the same labels, at a higher cost; what it adds is a
-    bound for given covariances. The factored problem is not convex. A bound from
-    ``admm`` is sharp; from ``low_rank`` it is valid and usually loose.
+    ties with EM started from the same labels, at a higher cost, and without
+    `soft_start` it is often worse; what it adds is a bound for given covariances. The
+    factored problem is not convex. A bound from ``admm`` is sharp; from ``low_rank`` it
+    is valid and usually loose.
 
     References
     ----------
@@ -186,6 +193,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         "reduction": [StrOptions({"auto", "pca", "lda", "none"})],
         "use_weights": ["boolean"],
         "min_cluster_size": [Interval(Integral, 1, None, closed="left"), None],
+        "soft_start": ["boolean"],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -208,6 +216,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         reduction="auto",
         use_weights=False,
         min_cluster_size=None,
+        soft_start=True,
         n_init=1,
         random_state=None,
         verbose=0,
@@ -226,6 +235,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         self.reduction = reduction
         self.use_weights = use_weights
         self.min_cluster_size = min_cluster_size
+        self.soft_start = soft_start
         self.n_init = n_init
         self.random_state = random_state
         self.verbose = verbose
@@ -259,7 +269,9 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         self._check_size(len(X))
         rng = check_random_state(self.random_state)
         fit = _Fit(self, X, rng)
-        with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
+        with FitProgress(
+            self, 2 * self.max_iter, X=X, verbose=self.verbose
+        ) as progress:
             if self.covariances is not None:
                 fit.run_known(self._known_factors(X.shape[1]))
             else:
@@ -481,7 +493,7 @@ class _Fit:
 
     def _match(self, factors):
         """Return the labels renamed so that the covariances fit them best."""
-        spread = np.array([_scatter(self.X, self.labels, k) for k in range(self.K)])
+        spread = np.array([scatter(self.X, self.labels, k) for k in range(self.K)])
         sizes = np.bincount(self.labels, minlength=self.K)
         cost = np.empty((self.K, self.K))
         for j, L in enumerate(factors):
@@ -492,8 +504,37 @@ class _Fit:
         return linear_sum_assignment(cost)[1][self.labels]
 
     def run(self, progress):
-        params, Z = self.params, None
         self._reduce_once()
+        start = self.labels
+        stopped = self._alternate(progress)
+        if self.params.soft_start and self.kind != "lda" and not stopped:
+            self._try_soft_starts(start, progress)
+        if self.locked and (self.best["labels"] == start).all():
+            self._warn_about_lock()
+
+    def _try_soft_starts(self, start, progress):
+        """Alternate from the labels that EM makes of the start; keep the likeliest.
+
+        EM runs with covariances as they are and with shrunk ones: either may stay
+        where the other gets away.
+        """
+        T = self._coordinates()
+        start = self._repair(T, start)
+        for shrink in dict.fromkeys((False, self.params.shrinkage is not None)):
+            kept = self.best, self.settled
+            labels = soft_labels(T, start, partial(self._shaped, shrink=shrink))
+            if (labels == kept[0]["labels"]).all():
+                continue
+            self.labels, self.best = labels, None
+            stopped = self._alternate(progress)
+            if kept[0]["likelihood"] >= self.best["likelihood"]:
+                self.best, self.settled = kept
+            if stopped:
+                break
+
+    def _alternate(self, progress):
+        """Alternate relaxation and covariances; return whether a callback stopped."""
+        params, Z, first = self.params, None, len(self.history)
         self.settled = False
         for it in range(params.max_iter):
             T = self._coordinates()
@@ -503,14 +544,16 @@ class _Fit:
             result, value = self._solve_and_keep(T, factors)
             self.history.append(value)
             Z = result
-            if it == 0 and (self.labels == before).all():
-                self._warn_if_locked(T, before)
             same = (self.labels == before).all()
+            if it == 0:
+                smallest = np.bincount(before, minlength=self.K).min()
+                self.locked = same and self.K > 1 and smallest < 2 * T.shape[1]
             if progress.step(log_likelihood=value):
-                break
-            if same or (it and _relative_change(self.history) <= params.tol):
+                return True
+            if same or (it and _relative_change(self.history[first:]) <= params.tol):
                 self.settled = True
                 break
+        return False
 
     def _solve_and_keep(self, T, factors):
         """Solve for given covariances; update labels and keep the best iterate."""
@@ -587,7 +630,7 @@ class _Fit:
 
     def _discriminants(self):
         X, d = self.X, self.X.shape[1]
-        within = sum(_scatter(X, self.labels, k) for k in range(self.K)) / len(X)
+        within = sum(scatter(X, self.labels, k) for k in range(self.K)) / len(X)
         total = X.T @ X / len(X)
         within += 1e-3 * max(np.trace(within) / d, np.finfo(float).tiny) * np.eye(d)
         q = min(d, self.K - 1)
@@ -598,8 +641,11 @@ class _Fit:
 
     def _factors(self, T, result):
         """Return Cholesky factors of the regularised covariances."""
+        return self._shaped(T, *covariances_of(T, self.labels, self.K, result))
+
+    def _shaped(self, T, raw, sizes, shrink=True):
+        """Give covariances the form asked for, shrink and factorise them."""
         params, (n, d) = self.params, T.shape
-        raw, sizes = _covariances(T, self.labels, self.K, result)
         pooled = np.einsum("k,kij->ij", sizes, raw) / sizes.sum()
         if params.covariance_type == "tied":
             raw = np.broadcast_to(pooled, raw.shape)
@@ -611,7 +657,8 @@ class _Fit:
                 S = np.diag(np.diag(S))
             elif params.covariance_type == "spherical":
                 S = np.trace(S) / d * np.eye(d)
-            S = self._shrink(S, pooled, sizes[k], d)
+            if shrink:
+                S = self._shrink(S, pooled, sizes[k], d)
             e, Q = linalg.eigh(S + params.reg_covar * variance * np.eye(d))
             floor = max(e[-1] / _LARGEST_CONDITION, 1e-12 * variance)
             S = (Q * np.maximum(e, floor)) @ Q.T
@@ -659,16 +706,14 @@ class _Fit:
                     wanted -= 1
         return labels
 
-    def _warn_if_locked(self, T, labels):
-        smallest = np.bincount(labels, minlength=self.K).min()
-        if self.K > 1 and smallest < 2 * T.shape[1]:
-            warnings.warn(
-                "The first update moved no sample, and a cluster has fewer than two "
-                "samples per dimension: its own covariance may lock its members in. "
-                "Use reduction='pca' or more samples.",
-                UserWarning,
-                stacklevel=users_stacklevel(),
-            )
+    def _warn_about_lock(self):
+        warnings.warn(
+            "No update moved a sample, and a cluster has fewer than two samples per "
+            "dimension: its own covariance may lock its members in. Use "
+            "reduction='pca' or more samples.",
+            UserWarning,
+            stacklevel=users_stacklevel(),
+        )
 
     def means(self, X, labels):
         """Return the means in the original coordinates."""
@@ -677,39 +722,6 @@ class _Fit:
             mine = labels == k
             out[k] = self.X[mine].mean(axis=0) if mine.any() else 0.0
         return out + self.centre
-
-
-def _scatter(X, labels, k):
-    mine = X[labels == k]
-    if not len(mine):
-        return np.zeros((X.shape[1], X.shape[1]))
-    mine = mine - mine.mean(axis=0)
-    return mine.T @ mine
-
-
-def _covariances(T, labels, n_clusters, result):
-    """Return covariances and sizes, soft ones where lifted memberships are known.
-
-    ``T' (diag(Z 1) - Z) T`` is positive semidefinite, for it is the Laplacian of Z.
-    """
-    d = T.shape[1]
-    raw, sizes = np.empty((n_clusters, d, d)), np.empty(n_clusters)
-    for k in range(n_clusters):
-        hard = np.count_nonzero(labels == k)
-        soft = None if result is None else float(result.memberships[:, k].sum())
-        if soft is None or abs(soft - hard) > 0.5 * max(hard, 1):
-            raw[k], sizes[k] = _scatter(T, labels, k) / max(hard, 1), max(hard, 1)
-            continue
-        w, Z = result.memberships[:, k], result.lifted[k]
-        centred = T - (w @ T) / soft
-        if result.factored:
-            image = Z.T @ centred
-            inner = image.T @ image
-        else:
-            inner = centred.T @ Z @ centred
-        raw[k] = (centred.T @ (w[:, None] * centred) - inner) / soft
-        sizes[k] = soft
-    return raw, sizes
 
 
 def _relative_change(history):

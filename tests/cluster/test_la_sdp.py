@@ -9,11 +9,13 @@ import warnings
 import numpy as np
 import pytest
 from scipy import linalg
+from scipy.optimize import linear_sum_assignment
 from scipy.stats import multivariate_normal
+from sklearn.metrics.cluster import contingency_matrix
+from sklearn.mixture import GaussianMixture
 
 from sparsestat.cluster import LikelihoodAdjustedSDP, SDPKMeans
 from sparsestat.cluster._data import CentredRows
-from sparsestat.cluster._la_sdp import _covariances
 from sparsestat.cluster._la_solvers import (
     Affinities,
     _partition_of_unity,
@@ -22,6 +24,7 @@ from sparsestat.cluster._la_solvers import (
     solve_dense,
     solve_factored,
 )
+from sparsestat.cluster._la_updates import covariances_of, soft_labels
 from sparsestat.exceptions import ConvergenceWarning
 
 SHAPES = np.array([np.diag([4.0, 0.3]), np.diag([0.3, 4.0]), np.eye(2)])
@@ -50,6 +53,11 @@ def objective(X, labels, covariances):
 
 def choleskys(covariances):
     return np.linalg.cholesky(covariances)
+
+
+def misclustering(labels, truth):
+    table = contingency_matrix(truth, labels)
+    return 1 - table[linear_sum_assignment(-table)].sum() / len(truth)
 
 
 def same_partition(a, b):
@@ -151,8 +159,8 @@ def test_updates_at_a_partition_are_the_covariances_of_its_clusters():
     for k in range(3):
         e = (truth == k) / np.sqrt((truth == k).sum())
         Lifted.lifted[k] = e[:, None]
-    soft, sizes = _covariances(X, truth, 3, Lifted)
-    hard, _ = _covariances(X, truth, 3, None)
+    soft, sizes = covariances_of(X, truth, 3, Lifted)
+    hard, _ = covariances_of(X, truth, 3, None)
     for k in range(3):
         expected = np.cov(X[truth == k].T, bias=True)
         np.testing.assert_allclose(soft[k], expected, rtol=1e-10)
@@ -288,6 +296,50 @@ def test_locked_labels_are_warned_about():
         LikelihoodAdjustedSDP(
             3, reduction="none", solver="low_rank", random_state=0
         ).fit(X)
+
+
+def ellipsoids(seed):
+    """Return three rotated Gaussians in seven dimensions, 50 points each."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(150) % 3
+    X = rng.standard_normal((150, 7))
+    for k in range(3):
+        Q = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+        mine = truth == k
+        X[mine, :6] = X[mine, :6] * np.sqrt([9, 6, 1, 0.3, 0.3, 0.2]) @ Q.T
+    return X + 3.2 * np.eye(3, 7)[truth], truth
+
+
+def test_soft_labels_are_those_of_em():
+    X, truth = ellipsoids(0)
+    start = np.where(np.random.default_rng(0).random(150) < 0.2, 0, truth)
+
+    def plain(T, raw, sizes):
+        return choleskys(raw + 1e-6 * np.eye(7))
+
+    model = GaussianMixture(3, tol=1e-4, reg_covar=1e-6, max_iter=200)
+    model.weights_init = np.bincount(start) / 150
+    model.means_init = np.array([X[start == k].mean(axis=0) for k in range(3)])
+    covariances = [np.cov(X[start == k].T, bias=True) for k in range(3)]
+    model.precisions_init = np.linalg.inv(covariances)
+    np.testing.assert_array_equal(soft_labels(X, start, plain), model.fit_predict(X))
+
+
+def test_soft_starts_get_away_from_labels_that_confirm_themselves():
+    hard, soft, gained = [], [], 0
+    for seed in range(6):
+        X, truth = ellipsoids(seed)
+        arguments = {"reduction": "none", "random_state": 0}
+        one = LikelihoodAdjustedSDP(3, soft_start=False, **arguments).fit(X)
+        two = LikelihoodAdjustedSDP(3, **arguments).fit(X)
+        assert two.log_likelihood_ >= one.log_likelihood_ - 1e-9
+        gained += two.log_likelihood_ > one.log_likelihood_ + 1.0
+        assert two.log_likelihood_ == two.history_.max()
+        np.testing.assert_array_equal(two.history_[: one.n_iter_], one.history_)
+        for errors, model in ((hard, one), (soft, two)):
+            errors.append(misclustering(model.labels_, truth))
+    assert gained >= 2
+    assert np.mean(soft) < 0.7 * np.mean(hard)
 
 
 @pytest.mark.parametrize("init", ["kmeans", "spectral", "sdp"])
