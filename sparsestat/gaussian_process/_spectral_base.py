@@ -24,6 +24,7 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
+from sparsestat._utils.validation import check_magnitude
 from sparsestat.gaussian_process._spectral_fit import (
     Trend,
     aggregate,
@@ -88,6 +89,8 @@ class SpectralMixtureBase(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True
         )
         Y = np.asarray(y, dtype=np.float64)
+        check_magnitude(X)
+        check_magnitude(Y, name="y")
         self._one_target = Y.ndim == 1
         Y = Y.reshape(len(X), -1)
         if sample_weight is None:

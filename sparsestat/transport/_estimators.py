@@ -128,6 +128,10 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
     True
     """
 
+    # scikit-learn takes an argument of this name for data, not for metadata, unless
+    # it is told otherwise.
+    __metadata_request__fit = {"Xt": None}
+
     _parameter_constraints: dict = {
         "reg": [Interval(Real, 0, None, closed="neither")],
         "reg_mode": [StrOptions({"relative", "absolute"})],
