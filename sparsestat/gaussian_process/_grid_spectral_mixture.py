@@ -159,7 +159,7 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
     >>> from sparsestat.gaussian_process import GridSpectralMixtureRegressor
     >>> x = np.arange(200.0)
     >>> y = np.sin(2 * np.pi * x / 20) + 0.5 * np.cos(2 * np.pi * x / 7)
-    >>> model = GridSpectralMixtureRegressor().fit(x[:150, None], y[:150])
+    >>> model = GridSpectralMixtureRegressor(sigma=1e-3).fit(x[:150, None], y[:150])
     >>> round(model.score(x[150:, None], y[150:]), 2)
     1.0
     """

@@ -111,6 +111,10 @@ class Engine:
     def __init__(self, samples, spectrum):
         self.samples, self.spectrum = samples, spectrum
 
+    def __reduce__(self):
+        # Tables are cheaper to compute again than to send to another process.
+        return type(self), (self.samples, self.spectrum)
+
     def value(self, weights, noise):
         """Return the objective."""
         return self.objective(self.factor(weights, noise), noise)

@@ -175,8 +175,8 @@ class LowRankEngine(Engine):
         self.rank = basis(samples.X[:1], np.zeros(1, dtype=int)).shape[2]
         self._kept = {}
 
-    def __getstate__(self):
-        return {**self.__dict__, "_kept": {}}
+    def __reduce__(self):
+        return type(self), (self.samples, self.spectrum, self.basis)
 
     def _factors(self, some):
         """Return the factors at the training points; small sets are kept."""
