@@ -121,7 +121,8 @@ class LDPSparseRegressor(CallbackSupportMixin, LinearPredictor):
         about 5. ``method="iht"`` always uses the sphere.
     public_X : array-like of shape (n_public, n_features), default=None
         Rows without y that are not private, of the same distribution. With them,
-        ``method="nldp"`` users send x y alone, with the whole budget.
+        ``method="nldp"`` users send x y alone, with the whole budget. The rows
+        themselves are used by the server only; on a device any others will do.
     simulate : {"users", "aggregate"}, default="users"
         Whether `fit` draws the message of every user, or, for Gaussian noise, the
         noise of their mean at once, which has the same distribution. "aggregate" costs

