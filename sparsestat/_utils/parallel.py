@@ -5,7 +5,7 @@
 
 from contextlib import contextmanager
 
-from joblib import effective_n_jobs
+from joblib import effective_n_jobs, wrap_non_picklable_objects
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
@@ -16,8 +16,9 @@ def run_parallel(function, tasks, *, n_jobs=None, prefer="threads", require=None
     """Call ``function(*task)`` for every task, in order, on `n_jobs` workers.
 
     Results do not depend on `n_jobs`: each task is computed on its own with one
-    BLAS thread, whatever the number of workers. Kernels release the GIL, hence
-    threads are preferred; a ``joblib.parallel_config`` of the user's wins.
+    thread of BLAS and OpenMP, whatever the number of workers. (A forked worker would
+    also hang in OpenMP's own threads, which it has lost.) Kernels release the GIL,
+    hence threads are preferred; a ``joblib.parallel_config`` of the user's wins.
 
     Parameters
     ----------
@@ -40,8 +41,9 @@ def run_parallel(function, tasks, *, n_jobs=None, prefer="threads", require=None
     """
     tasks = list(tasks)
     if effective_n_jobs(n_jobs) == 1 or len(tasks) < 2:
-        with single_blas_thread():
-            return [function(*task) for task in tasks]
+        return [_call_single_threaded(function, task) for task in tasks]
+    if "<locals>" in getattr(function, "__qualname__", ""):
+        function = wrap_non_picklable_objects(function)  # for plain multiprocessing
     # threadpoolctl's limits hold for the whole process, so for threads they are
     # set here once; worker processes set their own inside the task.
     with single_blas_thread():
@@ -51,7 +53,7 @@ def run_parallel(function, tasks, *, n_jobs=None, prefer="threads", require=None
 
 
 def _call_single_threaded(function, task):
-    with single_blas_thread():
+    with threadpool_limits(limits=1):
         return function(*task)
 
 

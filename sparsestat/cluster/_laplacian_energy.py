@@ -261,7 +261,7 @@ class GraphEnergy:
                     hi,
                 )
 
-            run_parallel(task, tasks, n_jobs=self.n_jobs)
+            run_parallel(task, tasks, n_jobs=self.n_jobs, require="sharedmem")
             Z, other = other, Z
             after, _ = self.energy(U, Z, entropy)
             if before - after <= tol * size:
@@ -302,7 +302,7 @@ class GraphEnergy:
                     for p in parts
                     if len(p)
                 ]
-                run_parallel(update, tasks, n_jobs=self.n_jobs)
+                run_parallel(update, tasks, n_jobs=self.n_jobs, require="sharedmem")
             total += float(falls.sum())
         return total
 
