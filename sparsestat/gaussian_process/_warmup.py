@@ -5,7 +5,11 @@
 
 import numpy as np
 
-from sparsestat.gaussian_process import GridSpectralMixtureRegressor
+from sparsestat.gaussian_process import (
+    CompactGPRegressor,
+    GridSpectralMixtureRegressor,
+    ToeplitzGPRegressor,
+)
 
 __all__ = ["warmup"]
 
@@ -18,3 +22,7 @@ def warmup():
     mixture.fit(x[:, None], y)
     six = np.sin(np.outer(x + 1.0, np.arange(1.0, 7.0)))
     mixture.fit(six, y).predict(six)
+    series = ToeplitzGPRegressor(max_iter=1, tol=1e3).fit(x[:, None], y)
+    series.sample_y(x[:, None] + 1.0)
+    compact = CompactGPRegressor(neighbors=2, max_iter=1, tol=1e3)
+    compact.fit(x[:, None], y).predict(x[:, None], return_std=True)

@@ -9,6 +9,7 @@ from sparsestat.plotting._convergence import ConvergenceDisplay
 from sparsestat.plotting._dictionary import DictionaryDisplay
 from sparsestat.plotting._embedding import EmbeddingDisplay
 from sparsestat.plotting._path import RegularizationPathDisplay
+from sparsestat.plotting._prediction import PredictionDisplay
 from sparsestat.plotting._support import SupportRecoveryDisplay
 from sparsestat.plotting._transport import TransportPlanDisplay
 
@@ -18,6 +19,7 @@ __all__ = [
     "ConvergenceDisplay",
     "DictionaryDisplay",
     "EmbeddingDisplay",
+    "PredictionDisplay",
     "RegularizationPathDisplay",
     "SupportRecoveryDisplay",
     "TransportPlanDisplay",

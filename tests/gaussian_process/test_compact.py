@@ -1,5 +1,8 @@
 """Sparse covariances: selected inverse, exact dense limits, what users meet."""
 
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
 import pickle
 
 import numpy as np

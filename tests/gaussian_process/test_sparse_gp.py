@@ -1,5 +1,8 @@
 """Inducing points: exact limits, bounds in order, gradients, what users meet."""
 
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
 import pickle
 
 import numpy as np

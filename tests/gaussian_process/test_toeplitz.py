@@ -1,5 +1,8 @@
 """ToeplitzGPRegressor: its own contract, and equality with the dense process."""
 
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
 import pickle
 import tracemalloc
 

@@ -1,5 +1,8 @@
 """Toeplitz matrices by their first column, against dense linear algebra."""
 
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
 import numpy as np
 import pytest
 from scipy import linalg

@@ -1,5 +1,8 @@
 """WendlandKernel: positive definite, zero beyond its support, a scikit-learn kernel."""
 
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
 import pickle
 
 import numpy as np
