@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _COOLING, _COLDEST = 0.8, 0.05
+_SURE = 1e-3  # what colder memberships do not change any more
 _TOGETHER = 2**22  # numbers in the arrays that anneal several starts at once
 
 
@@ -202,6 +203,9 @@ def _anneal_one(X, labels, n_clusters, eps, temperature):
     slopes, _ = rate_slopes(X, labels, n_clusters, eps)
     while temperature > _COLDEST:
         soft = softmax(-slopes / temperature, axis=1)
+        before, labels = labels, soft.argmax(axis=1)
+        if soft.max(axis=1).min() >= 1 - _SURE and np.array_equal(before, labels):
+            return labels
         soft[soft < 1e-12] = 0.0
         slopes, _ = rate_slopes(X, soft, n_clusters, eps)
         temperature *= _COOLING
@@ -212,35 +216,52 @@ def _anneal_many(X, starts, n_clusters, eps, temperature):
     """Anneal a few starts at once on rows that are few and short."""
     n, d = X.shape
     products = (X[:, :, None] * X[:, None, :]).reshape(n, d * d)
-    c = d / eps**2
-    many = (len(starts), n_clusters)
     norms = np.einsum("nd,nd->n", X, X)
-    soft = np.ascontiguousarray((np.arange(n_clusters) == starts[:, :, None]), float)
+    labels, out = starts.copy(), starts.copy()
+    running = np.arange(len(starts))
+    soft = (np.arange(n_clusters)[:, None] == starts[:, None]).astype(float)
     while True:
-        tau = soft.sum(axis=1)
-        scale = np.divide(c, tau, out=np.zeros(many), where=tau > 0)
-        M = (soft.transpose(0, 2, 1).reshape(-1, n) @ products).reshape(*many, d, d)
-        M *= scale[:, :, None, None]
-        M[:, :, np.arange(d), np.arange(d)] += 1.0
-        L = _cholesky(M)
-        half = np.linalg.solve(L, np.eye(d))  # triangular, condition <= 1 + c
-        offsets = 2.0 * np.log(L[:, :, np.arange(d), np.arange(d)]).sum(axis=2)
-        offsets += np.square(half).sum(axis=(2, 3)) - d
-        Y = half.reshape(-1, d) @ X.T
-        np.square(Y, out=Y)
-        slopes = Y.reshape(*many, d, n).sum(axis=2)
-        slopes *= c
-        slopes += offsets[:, :, None]
-        slopes[tau <= 0] = c * norms  # an empty group codes with M = I
+        slopes = _many_slopes(X, products, norms, soft, eps)
         if temperature <= _COLDEST:
-            return slopes.argmin(axis=1)
+            out[running] = slopes.argmin(axis=1)
+            return out
         slopes -= slopes.min(axis=1, keepdims=True)
         slopes /= -temperature
-        np.exp(slopes, out=slopes)
-        slopes /= slopes.sum(axis=1, keepdims=True)
-        slopes[slopes < 1e-12] = 0.0
-        soft = slopes.transpose(0, 2, 1)
+        soft = np.exp(slopes, out=slopes)
+        soft /= soft.sum(axis=1, keepdims=True)
+        before, labels = labels, soft.argmax(axis=1)
+        done = soft.max(axis=1).min(axis=1) >= 1 - _SURE
+        done &= (before == labels).all(axis=1)
+        if done.any():
+            out[running[done]] = labels[done]
+            running, labels, soft = running[~done], labels[~done], soft[~done]
+            if not len(running):
+                return out
+        soft[soft < 1e-12] = 0.0
         temperature *= _COOLING
+
+
+def _many_slopes(X, products, norms, soft, eps):
+    """Return slopes for memberships of shape (n_starts, n_clusters, n_rows)."""
+    d = X.shape[1]
+    c = d / eps**2
+    many, diagonal = soft.shape[:2], np.arange(d)
+    tau = soft.sum(axis=2)
+    scale = np.divide(c, tau, out=np.zeros(many), where=tau > 0)
+    M = (soft.reshape(-1, len(X)) @ products).reshape(*many, d, d)
+    M *= scale[:, :, None, None]
+    M[:, :, diagonal, diagonal] += 1.0
+    L = np.linalg.cholesky(M)
+    half = np.linalg.solve(L, np.eye(d))  # triangular, condition <= 1 + c
+    offsets = 2.0 * np.log(L[:, :, diagonal, diagonal]).sum(axis=2)
+    offsets += np.square(half).sum(axis=(2, 3)) - d
+    Y = half.reshape(-1, d) @ X.T
+    np.square(Y, out=Y)
+    slopes = Y.reshape(*many, d, len(X)).sum(axis=2)
+    slopes *= c
+    slopes += offsets[:, :, None]
+    slopes[tau <= 0] = c * norms  # an empty group codes with M = I
+    return slopes
 
 
 def descend(X, labels, n_clusters, eps, max_iter, tol, balanced):

@@ -384,15 +384,23 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
 
         tasks = [(eps, *batch) for eps in grid for batch in batches(starts, rows, k)]
         runs = run_parallel(run, tasks, n_jobs=self.n_jobs)
-        best = None
-        for eps in grid:
-            mine = [
-                found
+        found = {
+            eps: [
+                run
                 for task, batch in zip(tasks, runs, strict=True)
                 if task[0] == eps
-                for found in batch
+                for run in batch
             ]
-            mine.sort(key=lambda found: found.rate)
+            for eps in grid
+        }
+        # What one distortion finds is a start for the others.
+        tops = [min(found[eps], key=lambda run: run.rate).labels for eps in grid]
+        if len(_distinct(tops)) > 1:
+            for eps in grid:
+                found[eps] += [self._descend(rows, top, eps) for top in _distinct(tops)]
+        best = None
+        for eps in grid:
+            mine = sorted(found[eps], key=lambda run: run.rate)
             length = _code_length(rows, mine[0].labels, k, eps)
             if best is None or length < best[0]:
                 best = length, eps, mine
