@@ -104,6 +104,10 @@ PRESETS = {
         {"n_components": 2, "solver": "bcd"},
     ],
     "FastRPCV": [{"n_components": 4, "n_iter": 2}],
+    "DistributedGridSpectralMixtureRegressor": [
+        {"n_components": 6, "n_agents": 2, "max_rounds": 3, "max_iter": 5, **extra}
+        for extra in ({"random_state": 0}, {"random_state": 0, "predict_mode": "rbcm"})
+    ],
     "GridSpectralMixtureRegressor": [
         {"n_components": 20, "random_state": 0},
         {"n_components": 20, "low_rank": "nystrom", "random_state": 0},

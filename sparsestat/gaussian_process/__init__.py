@@ -4,6 +4,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.gaussian_process._compact_gp import CompactGPRegressor
+from sparsestat.gaussian_process._distributed_mixture import (
+    DistributedGridSpectralMixtureRegressor,
+)
 from sparsestat.gaussian_process._grid_spectral_mixture import (
     GridSpectralMixtureRegressor,
 )
@@ -14,6 +17,7 @@ from sparsestat.gaussian_process._wendland import WendlandKernel
 
 __all__ = [
     "CompactGPRegressor",
+    "DistributedGridSpectralMixtureRegressor",
     "GSMKernel",
     "GSMPKernel",
     "GridSpectralMixtureRegressor",

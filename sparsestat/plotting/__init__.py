@@ -10,6 +10,7 @@ from sparsestat.plotting._dictionary import DictionaryDisplay
 from sparsestat.plotting._embedding import EmbeddingDisplay
 from sparsestat.plotting._path import RegularizationPathDisplay
 from sparsestat.plotting._prediction import PredictionDisplay
+from sparsestat.plotting._spectral import SpectralDensityDisplay
 from sparsestat.plotting._support import SupportRecoveryDisplay
 from sparsestat.plotting._transport import TransportPlanDisplay
 
@@ -21,6 +22,7 @@ __all__ = [
     "EmbeddingDisplay",
     "PredictionDisplay",
     "RegularizationPathDisplay",
+    "SpectralDensityDisplay",
     "SupportRecoveryDisplay",
     "TransportPlanDisplay",
 ]

@@ -1,0 +1,214 @@
+"""Consensus: the central fit, the direct minimum, and messages that are counted."""
+
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+from sklearn.exceptions import ConvergenceWarning
+
+from sparsestat.gaussian_process import (
+    DistributedGridSpectralMixtureRegressor,
+    GridSpectralMixtureRegressor,
+)
+from sparsestat.gaussian_process._consensus import (
+    Agent,
+    message_bits,
+    nearest_root,
+    quantize,
+)
+from sparsestat.gaussian_process._spectral_solvers import Problem, solve
+from tests.gaussian_process.spectral_oracles import two_tones
+
+
+class Total(Problem):
+    """The sum of the objectives of some agents."""
+
+    def __init__(self, agents):
+        first = agents[0].problem
+        super().__init__(first.engine, noise_floor=first.noise_floor, noise=first.noise)
+        self.agents = agents
+
+    def value(self, z):
+        return sum(agent.value(z) for agent in self.agents)
+
+    def evaluate(self, z, subset=None):
+        parts = [agent.problem.evaluate(z, subset) for agent in self.agents]
+        return tuple(sum(values) for values in zip(*parts, strict=True))
+
+
+def direct_minimum(monkeypatch, model, X, y):
+    """Fit, and minimize the sum of the objectives of the same agents directly."""
+    caught = []
+    respond = Agent.respond
+
+    def spy(self, *arguments):
+        if self not in caught:
+            caught.append(self)
+        return respond(self, *arguments)
+
+    monkeypatch.setattr(Agent, "respond", spy)
+    model.fit(X, y)
+    total = Total(caught)
+    start = np.append(np.full(total.n, np.var(y) / total.n), 0.1 * np.var(y))
+    return solve(total, start, solver="newton", tol=1e-3, max_iter=2000)
+
+
+@pytest.mark.parametrize("n_agents", [2, 4])
+@pytest.mark.parametrize("partition", ["contiguous", "random"])
+def test_agents_reach_the_direct_minimum(monkeypatch, n_agents, partition):
+    X, y = two_tones(80, noise=0.2)
+    model = DistributedGridSpectralMixtureRegressor(
+        20, n_agents=n_agents, partition=partition, random_state=0
+    )
+    with warnings.catch_warnings():
+        # Four agents with twenty neighbours each stay apart for longer.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        best = direct_minimum(monkeypatch, model, X, y)
+    assert model.objective_ <= best.value + 5e-3 * abs(best.value)
+    if partition == "random" or n_agents == 2:
+        assert model.certificate_.satisfied
+    assert model.agent_weights_.shape == (n_agents, 20)
+
+
+def test_one_agent_is_the_central_fit():
+    X, y = two_tones(60, noise=0.2)
+    central = GridSpectralMixtureRegressor(20).fit(X, y)
+    model = DistributedGridSpectralMixtureRegressor(20, n_agents=1, tol=1e-5)
+    model.fit(X, y)
+    gap = central.log_marginal_likelihood_value_ - model.log_marginal_likelihood_value_
+    assert gap <= 5e-3 * abs(central.objective_path_[-1])
+    np.testing.assert_allclose(model.predict(X), central.predict(X), atol=0.05)
+
+
+def test_rounding_costs_little_and_saves_bits(monkeypatch):
+    X, y = two_tones(80, noise=0.2)
+    exact = DistributedGridSpectralMixtureRegressor(20, n_agents=2).fit(X, y)
+    rounded = DistributedGridSpectralMixtureRegressor(
+        20, n_agents=2, quantization=0.05, max_rounds=60, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        best = direct_minimum(monkeypatch, rounded, X, y)
+    assert rounded.objective_ <= best.value + 0.02 * abs(best.value)
+    per_round = rounded.communication_bits_ / rounded.n_iter_
+    assert per_round < 0.6 * exact.communication_bits_ / exact.n_iter_
+    assert (np.diff(rounded.bits_path_) > 0).all()
+    assert rounded.bits_path_[-1] == rounded.communication_bits_
+
+
+def test_only_weights_leave_an_agent(monkeypatch):
+    X, y = two_tones(80)
+    returned = []
+    for name in ("respond", "slopes", "value"):
+        plain = getattr(Agent, name)
+
+        def spy(self, *arguments, plain=plain):
+            answer = plain(self, *arguments)
+            returned.append(answer)
+            return answer
+
+        monkeypatch.setattr(Agent, name, spy)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        DistributedGridSpectralMixtureRegressor(6, n_agents=2, max_rounds=3).fit(X, y)
+    sizes = {np.size(part) for part in returned}
+    assert sizes <= {1, 7, 14}  # objectives, weights with noise, slopes
+
+
+def test_workers_and_backends_do_not_change_the_answer():
+    X, y = two_tones(60)
+    options = {"n_agents": 3, "max_rounds": 4, "quantization": 0.1, "random_state": 0}
+    fits = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for n_jobs in (None, 2):
+            model = DistributedGridSpectralMixtureRegressor(8, n_jobs=n_jobs, **options)
+            fits.append(model.fit(X, y))
+        with joblib.parallel_config("loky", n_jobs=2):
+            model = DistributedGridSpectralMixtureRegressor(8, **options)
+            fits.append(model.fit(X, y))
+    for model in fits[1:]:
+        np.testing.assert_array_equal(model.weights_, fits[0].weights_)
+        assert model.communication_bits_ == fits[0].communication_bits_
+
+
+def test_quantizer_is_unbiased_and_close():
+    x = np.array([0.0, 0.31, 1.07, 2.5])
+    rng = np.random.RandomState(0)
+    draws = quantize(np.tile(x, (100_000, 1)), 0.5, rng)
+    assert np.abs(draws - x).max() < 0.5
+    error = np.abs(draws.mean(axis=0) - x)
+    assert (error <= 4 * 0.25 / np.sqrt(1e5)).all()
+    np.testing.assert_array_equal(quantize(x, 0.0, rng), x)
+    assert message_bits(x, 0.0) == 64 * 4
+    assert message_bits(x, 0.5) == 3 * 4 + 128
+
+
+def test_the_step_of_an_agent_is_the_root_of_its_cubic():
+    rng = np.random.default_rng(0)
+    fit = rng.random(200) * 10.0 ** rng.integers(-12, 6, 200)
+    fit[::9] = 0.0
+    slope, target = rng.standard_normal(200) * 10, rng.random(200)
+    rho = 10.0 ** rng.uniform(-3, 3, 200)
+    found = nearest_root(fit, slope, rho, target)
+
+    def derivative(w, k):
+        return rho[k] * (w - target[k]) + slope[k] - fit[k] / w**2
+
+    for k in range(200):
+        if fit[k] == 0:
+            assert found[k] == max(target[k] - slope[k] / rho[k], 0.0)
+        else:
+            high = max(target[k] - slope[k] / rho[k], 0) + np.cbrt(fit[k] / rho[k])
+            root = brentq(derivative, 1e-12, high * (1 + 1e-9), args=(k,), rtol=1e-14)
+            assert found[k] == pytest.approx(root, rel=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["poe", "rbcm"])
+def test_joined_predictions(mode):
+    X, y = two_tones(120, noise=0.1)
+    options = {"n_agents": 3, "noise": 0.01, "random_state": 0}
+    model = DistributedGridSpectralMixtureRegressor(30, predict_mode=mode, **options)
+    model.fit(X, y)
+    mean, std = model.predict(X, return_std=True)
+    assert np.corrcoef(mean, y)[0, 1] > 0.95 and (std > 0).all()
+    np.testing.assert_array_equal(model.predict(X), mean)
+    far = model.predict(X[-1:] + 1e5, return_std=True)[1]
+    prior = np.sqrt(model.weights_.sum())
+    expected = prior / np.sqrt(3) if mode == "poe" else prior
+    np.testing.assert_allclose(far, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="predict_mode='full'"):
+        model.predict(X, return_cov=True)
+    with pytest.raises(RuntimeError, match="At most one"):
+        model.predict(X, return_std=True, return_cov=True)
+
+
+def test_given_partition_and_bad_input():
+    X, y = two_tones(30)
+    owner = np.arange(30) % 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = DistributedGridSpectralMixtureRegressor(
+            6, partition=owner, max_rounds=2
+        ).fit(X, y, sample_weight=np.r_[0.0, np.ones(29)])
+    assert model.agent_weights_.shape == (3, 6)
+    for options, message in [
+        ({"n_agents": 31}, "n_agents=31 is more"),
+        ({"quantization": -0.1}, "quantization"),
+        ({"partition": np.zeros(3, dtype=int)}, "for each of the 30 rows"),
+        ({"partition": np.linspace(0, 1, 30)}, "integer"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            DistributedGridSpectralMixtureRegressor(6, **options).fit(X, y)
+    with pytest.warns(UserWarning, match="y is constant"):
+        model = DistributedGridSpectralMixtureRegressor(6).fit(X, np.ones(30))
+    np.testing.assert_allclose(model.predict(X), 1.0, rtol=1e-14)
+
+
+def test_agents_that_do_not_agree_warn():
+    X, y = two_tones(60)
+    with pytest.warns(ConvergenceWarning, match="max_rounds"):
+        model = DistributedGridSpectralMixtureRegressor(20, max_rounds=2).fit(X, y)
+    assert not model.certificate_.satisfied
