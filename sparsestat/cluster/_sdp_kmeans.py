@@ -9,6 +9,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import linalg, sparse
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
@@ -110,6 +111,14 @@ class SDPKMeans(
     sketch_weighting : {"uniform", "cluster"}, default="uniform"
         Whether points are drawn alike, or so that each preliminary cluster gets the
         same share, which suits clusters of unequal size.
+    sketch_epochs : int, default=1
+        Disjoint subsamples in each round of ``sketch``, as many as there are points
+        for. The means of each are matched to those of the first and averaged.
+    sketch_balance : bool, default=False
+        Take the means of ``sketch`` from as many points of each cluster of the
+        subsample, those of the smallest. Distances to means of large clusters are
+        otherwise short by what their means lack in noise, which misplaces points
+        where clusters are of unequal size and there are many features.
     random_state : int, RandomState instance or None, default=None
         Draws starts and subsamples.
     n_jobs : int, default=None
@@ -196,6 +205,8 @@ class SDPKMeans(
         "sketch_size": [Interval(Integral, 2, None, closed="left")],
         "sketch_rounds": [Interval(Integral, 1, None, closed="left")],
         "sketch_weighting": [StrOptions({"uniform", "cluster"})],
+        "sketch_epochs": [Interval(Integral, 1, None, closed="left")],
+        "sketch_balance": ["boolean"],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -218,6 +229,8 @@ class SDPKMeans(
         sketch_size=1000,
         sketch_rounds=1,
         sketch_weighting="uniform",
+        sketch_epochs=1,
+        sketch_balance=False,
         random_state=None,
         n_jobs=None,
         verbose=0,
@@ -236,6 +249,8 @@ class SDPKMeans(
         self.sketch_size = sketch_size
         self.sketch_rounds = sketch_rounds
         self.sketch_weighting = sketch_weighting
+        self.sketch_epochs = sketch_epochs
+        self.sketch_balance = sketch_balance
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -637,28 +652,57 @@ class _Search:
                 mass = np.bincount(self.labels, chance, minlength=self.K)
                 chance = chance / mass[self.labels]
                 chance /= chance.sum()
-            size = min(size, np.count_nonzero(chance))
-            rows = np.sort(self.rng.choice(n, size, replace=False, p=chance))
+            possible = np.count_nonzero(chance)
+            size = min(size, possible)
+            epochs = min(params.sketch_epochs, possible // size)
+            drawn = self.rng.choice(n, epochs * size, replace=False, p=chance)
+            parts = [np.sort(part) for part in drawn.reshape(epochs, size)]
+            seeds = self.rng.randint(2**31 - 1, size=epochs)
             # Rows drawn by chance stand for their cluster, not for their weight.
-            inner = SDPKMeans(
-                self.K,
-                solver="nlr",
-                rank=params.rank,
-                init="random",
-                n_init=params.n_init,
-                max_iter=params.max_iter,
-                tol=params.tol,
-                label_tol=params.label_tol,
-                certify=False,
-                random_state=int(self.rng.randint(2**31 - 1)),
-                n_jobs=params.n_jobs,
-            ).fit(self.rows[rows])
-            labels = pairwise_distances_argmin(self.rows, inner.cluster_centers_)
+            models = [
+                self.sketched(rows, int(seed))
+                for rows, seed in zip(parts, seeds, strict=True)
+            ]
+            centres = averaged_centres([self.sketch_centres(*m) for m in models])
+            labels = pairwise_distances_argmin(self.rows, centres)
             self.offer(labels, params.polish)
-            self.infeasibility = inner.primal_infeasibility_
-            self.n_iter, self.converged = inner.n_iter_, inner.certificate_.satisfied
-            tol = inner.certificate_.tol
-            self.solved = self.infeasibility, tol, _SOLVER_SCALE
+            worst = max((m for m, _ in models), key=_by_infeasibility)
+            self.infeasibility = worst.primal_infeasibility_
+            self.n_iter = max(m.n_iter_ for m, _ in models)
+            self.converged = all(m.certificate_.satisfied for m, _ in models)
+            self.solved = self.infeasibility, worst.certificate_.tol, _SOLVER_SCALE
+
+    def sketched(self, rows, seed):
+        """Return the relaxation fitted to a few rows, and these rows."""
+        params = self.params
+        inner = SDPKMeans(
+            self.K,
+            solver="nlr",
+            rank=params.rank,
+            init="random",
+            n_init=params.n_init,
+            max_iter=params.max_iter,
+            tol=params.tol,
+            label_tol=params.label_tol,
+            certify=False,
+            random_state=seed,
+            n_jobs=params.n_jobs,
+        )
+        return inner.fit(self.rows[rows]), rows
+
+    def sketch_centres(self, inner, rows):
+        """Return the means of a subsample's clusters, of equally many points each."""
+        if not self.params.sketch_balance:
+            return inner.cluster_centers_
+        sizes = np.bincount(inner.labels_, minlength=self.K)
+        if not sizes.all():
+            return inner.cluster_centers_
+        centres = np.empty_like(inner.cluster_centers_)
+        for k in range(self.K):
+            mine = rows[inner.labels_ == k]
+            some = np.sort(self.rng.choice(mine, sizes.min(), replace=False))
+            centres[k] = np.asarray(self.rows[some].mean(axis=0)).ravel()
+        return centres
 
     # Certificates
 
@@ -687,6 +731,19 @@ class _Search:
             satisfied=self.converged,
             scale=self.solved[2],
         )
+
+
+def _by_infeasibility(model):
+    return model.primal_infeasibility_
+
+
+def averaged_centres(sets):
+    """Match sets of centres to the first one and average them."""
+    total = sets[0].copy()
+    for other in sets[1:]:
+        _, order = linear_sum_assignment(cdist(sets[0], other, "sqeuclidean"))
+        total += other[order]
+    return total / len(sets)
 
 
 def _low_rank_start(data, n_clusters, rank, seed, labels, options):

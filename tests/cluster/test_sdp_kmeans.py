@@ -7,6 +7,7 @@ import itertools
 import pickle
 import tracemalloc
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from sparsestat.cluster._certificate import (
     rank_one_bound,
 )
 from sparsestat.cluster._data import CentredRows
+from sparsestat.cluster._sdp_kmeans import _Search, averaged_centres
 from sparsestat.cluster._seeding import kmeans_plusplus
 from sparsestat.exceptions import ConvergenceWarning
 
@@ -503,6 +505,71 @@ def test_sketch_weighted_by_cluster_finds_small_clusters():
         random_state=0,
     ).fit(X)
     assert misclustering(model.labels_, truth) == 0
+
+
+def test_centres_of_sketches_are_matched_before_they_are_averaged():
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((5, 3)) * 10
+    noisy = [
+        (centres + 0.1 * rng.standard_normal((5, 3)))[rng.permutation(5)]
+        for _ in range(40)
+    ]
+    found = averaged_centres(noisy)
+    error = linalg.norm(found[:, None] - centres, axis=2).min(axis=1)
+    assert error.max() < 0.1  # a single one is off by .17 on average
+    one = linalg.norm(noisy[0][:, None] - centres, axis=2).min(axis=1)
+    assert error.mean() < 0.5 * one.mean()
+
+
+def test_many_epochs_of_a_sketch_are_closer_to_the_truth_than_one():
+    errors = {1: [], 8: []}
+    for seed in range(4):
+        X, truth = mixture(4000, 40, 4, 4.5, seed)
+        for epochs, found in errors.items():
+            model = SDPKMeans(
+                4,
+                solver="sketch",
+                sketch_size=120,
+                sketch_epochs=epochs,
+                init="random",
+                polish=False,
+                certify=False,
+                n_init=1,
+                random_state=seed,
+            ).fit(X)
+            found.append(misclustering(model.labels_, truth))
+    assert np.mean(errors[8]) < 0.8 * np.mean(errors[1])
+    # No more than there are points for.
+    X, truth = mixture(400, 10, 4, 7.0, 0)
+    few = SDPKMeans(4, solver="sketch", sketch_size=150, sketch_epochs=9)
+    assert misclustering(few.set_params(random_state=0).fit(X).labels_, truth) < 0.01
+
+
+def test_means_of_equally_many_points_do_not_favour_large_clusters():
+    # In 600 dimensions the noise of a mean of 10 points is as large as the separation:
+    # with all points of each cluster the large one takes members of the small one.
+    rng = np.random.default_rng(0)
+    truth = (np.arange(4000) % 20 == 0).astype(int)
+    X = rng.standard_normal((4000, 600))
+    X[:, 0] += 8.0 * truth
+    rows = np.arange(200)
+    means = [X[rows][truth[rows] == k].mean(axis=0) for k in range(2)]
+    inner = SimpleNamespace(labels_=truth[rows], cluster_centers_=np.array(means))
+    lost = {}
+    for balance in (False, True):
+        search = SimpleNamespace(
+            params=SimpleNamespace(sketch_balance=balance),
+            K=2,
+            rng=np.random.RandomState(0),
+            rows=X,
+        )
+        centres = _Search.sketch_centres(search, inner, rows)
+        labels = ((X[200:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+        lost[balance] = (labels != truth[200:]).mean()
+    assert lost[False] > 0.01 and lost[True] < 0.5 * lost[False]
+    X, truth = mixture(300, 10, 3, 8.0, 0)
+    model = SDPKMeans(3, solver="sketch", sketch_size=90, sketch_balance=True)
+    assert misclustering(model.set_params(random_state=0).fit(X).labels_, truth) == 0
 
 
 def test_predict_transform_and_score_speak_of_the_fitted_means():
