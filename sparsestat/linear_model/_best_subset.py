@@ -367,7 +367,7 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, _LinearClassifi
     >>> model.support_
     array([ 6,  9, 12])
     >>> round(float(model.score(X, y)), 3)
-    0.978
+    0.961
     """
 
     _parameter_constraints = {

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.results import Certificate
-from sparsestat._utils.validation import as_compressed
+from sparsestat._utils.validation import as_compressed, check_magnitude
 from sparsestat.linear_model._best_subset_least_squares import LeastSquaresSubsets
 from sparsestat.linear_model._coordinate_descent import (
     LinearPredictor,
@@ -146,8 +146,8 @@ class RandomSupportRegressor(LinearPredictor):
     --------
     >>> from sparsestat.datasets import make_hard_regression
     >>> from sparsestat.linear_model import RandomSupportRegressor
-    >>> data = make_hard_regression(random_state=1)
-    >>> model = RandomSupportRegressor(n_nonzero=8, random_state=0).fit(data.X, data.y)
+    >>> data = make_hard_regression(random_state=0)
+    >>> model = RandomSupportRegressor(random_state=0).fit(data.X, data.y)
     >>> error = ((model.predict(data.X) - data.signal) ** 2).mean()
     >>> bool(error < 0.01)
     True
@@ -214,6 +214,8 @@ class RandomSupportRegressor(LinearPredictor):
             Fitted estimator.
         """
         X, y, sample_weight = validate_fit_data(self, X, y, sample_weight)
+        check_magnitude(X)
+        check_magnitude(y, name="y")
         if issparse(X):
             X = as_compressed(X, "csc")
         total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
