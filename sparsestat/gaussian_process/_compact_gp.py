@@ -166,7 +166,7 @@ class CompactGPRegressor(StructuredGPRegressor):
     >>> y = np.sin(X[:, 0]) * np.cos(X[:, 1]) + 0.1 * rng.normal(size=3000)
     >>> model = CompactGPRegressor(random_state=0).fit(X, y)
     >>> print(f"{model.n_nonzeros_ / 3000:.0f} neighbors, {model.score(X, y):.2f}")
-    31 neighbors, 0.97
+    31 neighbors, 0.99
     """
 
     _parameter_constraints = {

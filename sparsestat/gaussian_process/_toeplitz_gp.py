@@ -5,6 +5,7 @@
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     check_consistent_length,
@@ -58,7 +59,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     kernel : sklearn.gaussian_process.kernels.Kernel, default=None
         Any stationary kernel. Its WhiteKernel is the noise; one is added where there is
         none. None takes a constant times a Gaussian kernel, plus noise, started at the
-        scales of the data.
+        scale of the data and at that of six lengths which has most evidence.
     optimizer : {"fmin_l_bfgs_b"} or None, default="fmin_l_bfgs_b"
         None keeps the kernel's parameters.
     n_restarts_optimizer : int, default=0
@@ -232,7 +233,25 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     def _prepare(self, X, y, rng):
         self._targets = np.zeros(len(self._observed))
         self._targets[self._observed] = y
-        return default_kernel(X, y) if self.kernel is None else self.kernel
+        if self.kernel is not None:
+            return self.kernel
+        return self._promising(default_kernel(X, y))
+
+    def _promising(self, kernel):
+        """Start from the length of most evidence of a few: optima are many in time."""
+        best, value = kernel, -np.inf
+        for factor in 0.5 ** np.arange(0, 12, 2):
+            length = kernel.k1.k2.length_scale * factor
+            if length < 2.0 * self.step_ and best is not kernel:
+                break
+            trial = clone(kernel).set_params(k1__k2__length_scale=length)
+            try:
+                found = self._evidence(trial, self._factorize(trial), False)[0]
+            except np.linalg.LinAlgError:
+                continue
+            if found > value:
+                best, value = trial, found
+        return best
 
     def _factorize(self, kernel):
         n = len(self._targets)
