@@ -17,7 +17,7 @@ from sparsestat.plotting._style import (
 __all__ = ["PredictionDisplay"]
 
 _POINTS = 500  # places between which the curve is drawn
-_MOST_DOTS = 3000  # beyond this, dots are drawn small and faint
+_MOST_DOTS = 500  # beyond this, dots are drawn small and faint
 
 
 class PredictionDisplay:
@@ -127,11 +127,11 @@ class PredictionDisplay:
                 self.mean - level * self.std,
                 self.mean + level * self.std,
                 color=COLORS[0],
-                alpha=0.16,
+                alpha=0.14 + 0.16 * k / len(levels),  # darker inside
                 linewidth=0,
                 label=f"± {level:g} standard deviations",
             )
-            for level in levels
+            for k, level in enumerate(levels)
         ]
         (self.line_,) = ax.plot(
             self.x, self.mean, color=COLORS[0], linewidth=1.4, label="mean"
@@ -142,21 +142,22 @@ class PredictionDisplay:
             self.data_ = ax.scatter(
                 self.x_data,
                 self.y_data,
-                s=2 if many else 9,
+                s=3 if many else 9,
                 color=INK,
-                alpha=0.25 if many else 0.7,
+                alpha=0.5 if many else 0.7,
                 linewidths=0,
                 zorder=3,
                 label="data",
             )
         if self.x_new is not None:
+            many = len(self.x_new) > _MOST_DOTS
             self.new_data_ = ax.scatter(
                 self.x_new,
                 self.y_new,
-                s=11,
+                s=3 if many else 11,
                 facecolors="none",
                 edgecolors=COLORS[1],
-                linewidths=0.9,
+                linewidths=0.4 if many else 0.9,
                 zorder=3,
                 label="held out",
             )
