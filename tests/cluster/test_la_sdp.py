@@ -349,6 +349,17 @@ def test_starts_agree_where_clusters_are_clear(init):
     assert same_partition(model.labels_, truth)
 
 
+def test_covariances_cannot_become_singular():
+    rng = np.random.default_rng(0)
+    flat = rng.standard_normal((40, 3)) * [1.0, 1.0, 0.0]
+    X = np.vstack([flat, rng.standard_normal((40, 3)) + 8.0])
+    model = LikelihoodAdjustedSDP(2, reg_covar=0.0, shrinkage=None, random_state=0)
+    model.fit(X)
+    assert np.linalg.cond(model.covariances_).max() <= 1e6 * (1 + 1e-6)
+    assert np.isfinite(model.log_likelihood_)
+    assert model.upper_bound_ >= model.log_likelihood_
+
+
 def test_empty_and_tiny_clusters_are_refilled():
     X, _ = shaped(60, 0)
     start = np.zeros(60, dtype=int)

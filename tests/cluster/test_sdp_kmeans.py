@@ -5,6 +5,7 @@
 
 import itertools
 import pickle
+import sys
 import tracemalloc
 import warnings
 from types import SimpleNamespace
@@ -18,7 +19,11 @@ from sklearn.datasets import load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sparsestat.cluster import SDPKMeans, kmeans_certificate
+from sparsestat.cluster import (
+    LikelihoodAdjustedSDP,
+    SDPKMeans,
+    kmeans_certificate,
+)
 from sparsestat.cluster._admm import capped_simplex, dual_bound, solve_admm
 from sparsestat.cluster._certificate import (
     ClusterMoments,
@@ -415,6 +420,22 @@ def test_results_do_not_depend_on_the_number_of_workers():
     assert fits[0].inertia_ == fits[1].inertia_
 
 
+@pytest.mark.parametrize("solver", ["admm", "nlr"])
+def test_weights_of_the_relaxation_are_repetition(solver):
+    X, _ = mixture(60, 3, 3, 12.0, 0)
+    weights = np.random.default_rng(0).integers(1, 4, 60).astype(float)
+    rows = np.repeat(np.arange(60), weights.astype(int))
+    model = SDPKMeans(3, solver=solver, label_tol=None, random_state=0)
+    one = clone(model).fit(X, sample_weight=weights)
+    two = clone(model).fit(X[rows])
+    assert misclustering(one.labels_[rows], two.labels_) == 0
+    assert one.inertia_ == pytest.approx(two.inertia_, rel=1e-10)
+    # The constraints hold to 1e-4.
+    assert one.sdp_value_ == pytest.approx(two.sdp_value_, rel=1e-3)
+    assert one.certified_ and two.certified_
+    assert one.lower_bound_ == pytest.approx(two.lower_bound_, rel=1e-5)
+
+
 def test_seeding_draws_the_same_points_for_weights_and_for_repetition():
     X, _ = mixture(40, 2, 4, 3.0, 0)
     weights = np.random.default_rng(0).integers(0, 3, 40).astype(float)
@@ -649,6 +670,14 @@ def test_inputs_are_left_alone():
 def test_fit_refuses_what_it_cannot_do(arguments, error):
     with pytest.raises(ValueError, match=error):
         SDPKMeans(**arguments).fit(np.random.default_rng(0).normal(size=(6_000, 2)))
+
+
+def test_a_missing_cvxpy_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cvxpy", None)
+    X, _ = mixture(20, 2, 2, 5.0, 0)
+    for model in (SDPKMeans, LikelihoodAdjustedSDP):
+        with pytest.raises(ImportError, match="needs the package cvxpy"):
+            model(2, solver="cvxpy", random_state=0).fit(X)
 
 
 def test_certificate_refuses_what_it_cannot_do():
