@@ -14,6 +14,7 @@ from scipy.sparse import issparse
 
 from sparsestat._utils.validation import read_only, read_only_triple
 from sparsestat.linear_model import _kernels_design as passes
+from sparsestat.linear_model import _kernels_subset as subsets
 from sparsestat.linear_model._best_subset_least_squares import SubsetFit
 from sparsestat.linear_model._datafits import Logistic, Softmax
 from sparsestat.linear_model._design import make_design
@@ -25,7 +26,8 @@ _MAX_NEWTON = 60
 _DECREMENT = 1e-13  # of the null loss: what a further Newton step may still gain
 _JITTER = 1e-12  # of the mean curvature, for columns that depend on each other
 _ARMIJO = 1e-4
-_NEAR = 3  # single exchanges tried among the so many weakest and strongest
+_NEAR = 3  # exchanges that are refitted, or tried among so many weakest and strongest
+_CANDIDATES = 8  # features considered for exchanges
 
 
 class LikelihoodSubsets:
@@ -238,8 +240,10 @@ class LikelihoodSubsets:
     def exchange(self, fit, *, most, tol, movable):
         """Return a better fit with as many units, or None.
 
-        Exchanges the units of least sacrifice for those that promise most, `most`
-        down to 1 at a time; if none helps, single ones among a few of both.
+        The units of least sacrifice are exchanged for those that promise most, 1 to
+        `most` at a time, or a single one for another. Two classes: a quadratic model
+        of the loss says which of these to refit; else single exchanges are tried
+        among a few of both.
         """
         sacrifice, promise = self.scores(fit)
         free = np.flatnonzero(movable[fit.units])
@@ -247,25 +251,72 @@ class LikelihoodSubsets:
         if not len(free) or not count:
             return None
         out = free[np.argsort(sacrifice[free], kind="stable")]
-        into = np.argsort(-promise, kind="stable")[: min(count, max(most, _NEAR))]
-        best = None
-
-        def consider(gone, fresh):
-            nonlocal best
-            units = np.union1d(np.delete(fit.units, gone), fresh)
+        into = np.argsort(-promise, kind="stable")[: min(count, max(most, _CANDIDATES))]
+        for units in self._proposals(fit, out, into, most, movable):
             new = self.fit(units, fit)
-            goal = fit.loss * (1.0 - tol) if best is None else best.loss
-            if new.loss < goal:
-                best = new
+            if new.loss < fit.loss * (1.0 - tol):
+                return new
+        return None
 
-        for c in range(min(most, len(out), len(into)), 0, -1):
-            consider(out[:c], into[:c])
-        if best is None:
-            for i in range(min(_NEAR, len(out))):
-                for j in range(min(_NEAR, len(into))):
-                    if i or j:
-                        consider(out[[i]], into[[j]])
-        return best
+    def _proposals(self, fit, out, into, most, movable):
+        """Return sets worth a refit, the most promising first."""
+        several = [
+            np.union1d(np.delete(fit.units, out[:c]), into[:c])
+            for c in range(min(most, len(out), len(into)), 0, -1)
+        ]
+        if self.n_outputs == 1 and self.units.single:
+            return self._by_quadratic_model(fit, into, several, movable)
+        return several + [
+            np.union1d(np.delete(fit.units, out[i]), [into[j]])
+            for i in range(min(_NEAR, len(out)))
+            for j in range(min(_NEAR, len(into)))
+            if i or j
+        ]
+
+    def _by_quadratic_model(self, fit, into, several, movable):
+        """Order sets by the quadratic model of the loss at a fit, solved exactly.
+
+        The model is a weighted least squares problem; one triangular factor of the
+        fitted columns and the candidates gives the effect of every exchange.
+        """
+        eta = fit.state["eta"]
+        P = self.datafit.probabilities(eta)[:, 0]
+        h = np.maximum(self.weights * P * (1.0 - P), 1e-10 * self.weights)
+        roots = np.sqrt(h)
+        gradient = self.datafit.gradient(eta)[:, 0]
+        features = np.concatenate([fit.columns, into]).astype(np.intp)
+        k, first = len(fit.columns), int(self.design.fit_intercept)
+        block = np.empty((len(h), first + len(features)), order="F")
+        self.design.gather(features, block, first)
+        block[:, first:] *= self._inverse[features]
+        if first:
+            block[:, 0] = 1.0
+        block *= roots[:, None]
+        Q, R = np.linalg.qr(block)
+        diagonal = np.abs(np.diag(R))
+        if diagonal.min() <= 1e-8 * diagonal.max():
+            return several[::-1]  # dependent candidates: one exchange first
+        z = Q.T @ (roots * eta[:, 0] - gradient / roots)
+        R, z = read_only(np.ascontiguousarray(R)), read_only(z)
+        used, n_all = first + k, first + len(features)
+        may = np.zeros(used, dtype=bool)
+        may[first:] = movable[fit.units]
+        gained = float(z[used:] @ z[used:])
+        gains, sets = [], []
+        for units in several:
+            kept = np.flatnonzero(np.isin(features, units)) + first
+            kept = np.concatenate([np.arange(first), kept])
+            gains.append(gained - subsets.excess_of_subset(R, z, n_all, kept))
+            sets.append(units)
+        if k:
+            net, gone, fresh = subsets.best_exchange(R, z, used, n_all, may)
+            gains.append(net)
+            left = np.delete(fit.units, gone - first)
+            sets.append(np.union1d(left, features[fresh - first : fresh - first + 1]))
+        order = np.argsort(-np.array(gains), kind="stable")
+        # A model may err: the best of it is refitted even where no gain is foretold.
+        worth = [at for at in order if gains[at] > 0.0] or [order[0]]
+        return [sets[at] for at in worth[:_NEAR]]
 
     def weakest(self, fit, movable):
         """Return the position of the unit of a fit that is missed least."""
