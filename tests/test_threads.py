@@ -31,15 +31,9 @@ PARALLEL = [
 ]
 # What makes more than one task of a dozen samples.
 TASKS = {
-    "BinarySparseCoding": {"batch_size": 4},
-    "DiscreteSparseCoding": {"batch_size": 4},
     "LaplacianKMeans": {"update": "parallel"},
-    "MaxMagnitudeCausesAnalysis": {"batch_size": 4},
-    "MaximalCausesAnalysis": {"batch_size": 4},
     "OrthogonalDictionary": {"n_init": 3},
     "SDPKMeans": {"solver": "nlr"},
-    "SpikeSlabSparseCoding": {"batch_size": 4},
-    "TernarySparseCoding": {"batch_size": 4},
 }
 
 

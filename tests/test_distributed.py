@@ -1,0 +1,298 @@
+"""Work on a cluster: two workers of dask on this machine give the serial answers."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import os
+import re
+import signal
+import threading
+import time
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+pytest.importorskip("distributed")
+
+import dask.array as da
+from distributed import Client, LocalCluster
+from distributed.client import FutureCancelledError
+from distributed.scheduler import KilledWorker
+
+from sparsestat.cluster import SDPKMeans
+from sparsestat.decomposition import (
+    BinarySparseCoding,
+    OnlineOrthogonalDictionary,
+    OrthogonalDictionary,
+)
+from sparsestat.gaussian_process import DistributedGridSpectralMixtureRegressor
+from sparsestat.linear_model import ElasticNetCV, Lasso, LassoCV, LDPSparseRegressor
+from tests.test_common import public_estimators
+from tests.test_threads import (
+    PARALLEL,
+    assert_equal_outputs,
+    data_of,
+    fitted_outputs,
+    model_of,
+)
+
+pytestmark = pytest.mark.slow
+# Nothing here may wait longer for a cluster than this.
+TIMEOUT = 120
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two processes with one thread each, on loopback."""
+    environment = {"OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            env=environment,
+        ) as cluster,
+        Client(cluster, timeout=TIMEOUT) as client,
+    ):
+        client.wait_for_workers(2, timeout=TIMEOUT)
+        yield client
+
+
+def bounded(function, *arguments):
+    """Call it in a thread, and fail instead of hanging."""
+    found, errors = [], []
+
+    def run():
+        try:
+            found.append(function(*arguments))
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(TIMEOUT)
+    assert not thread.is_alive(), f"no answer after {TIMEOUT} s"
+    if errors:
+        raise errors[0]
+    return found[0]
+
+
+def on_cluster(function, *arguments):
+    def run():
+        with joblib.parallel_config("dask"):
+            return function(*arguments)
+
+    return bounded(run)
+
+
+def regression(n=200, p=60):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, p))
+    return X, X[:, :4].sum(axis=1) + rng.standard_normal(n)
+
+
+# Equal results
+
+
+@pytest.mark.parametrize("cls", PARALLEL, ids=lambda cls: cls.__name__)
+def test_every_parallel_fit_on_a_cluster_gives_the_serial_answer(cls, client):
+    model = model_of(cls)
+    data = data_of(model)
+    expected = fitted_outputs(model, data)
+    assert_equal_outputs(on_cluster(fitted_outputs, model, data), expected)
+
+
+def test_folds_of_a_search_run_on_the_workers(client):
+    X, y = regression()
+    serial = LassoCV(alphas=20, cv=4).fit(X, y)
+    before = tasks_done(client)
+    found = on_cluster(LassoCV(alphas=20, cv=4).fit, X, y)
+    assert tasks_done(client) > before  # they did run there
+    assert found.alpha_ == serial.alpha_
+    assert_array_equal(found.mse_path_, serial.mse_path_)
+    assert_array_equal(found.coef_, serial.coef_)
+    assert found.certificate_ == serial.certificate_
+    grid = GridSearchCV(Lasso(), {"alpha": [0.01, 0.1]}, cv=3)
+    here, there = clone(grid).fit(X, y), on_cluster(clone(grid).fit, X, y)
+    assert_array_equal(
+        here.cv_results_["mean_test_score"], there.cv_results_["mean_test_score"]
+    )
+    mixed = ElasticNetCV(l1_ratio=[0.3, 0.9], alphas=10, cv=3)
+    here, there = clone(mixed).fit(X, y), on_cluster(clone(mixed).fit, X, y)
+    assert_array_equal(here.coef_, there.coef_)
+
+
+def tasks_done(client):
+    """Return a number that rises with every task the scheduler hands out."""
+    return client.run_on_scheduler(
+        lambda dask_scheduler: dask_scheduler.transition_counter
+    )
+
+
+def clusters(n):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((n, 6)) + 6.0 * (np.arange(n) % 3)[:, None]
+
+
+@pytest.mark.parametrize(
+    "model, data",
+    [
+        (
+            SDPKMeans(3, solver="nlr", n_init=4, random_state=0),
+            {"X": clusters(120)},
+        ),
+        (
+            OrthogonalDictionary(n_init=4, max_iter=20, random_state=0),
+            {"X": clusters(120)},
+        ),
+        (  # chunks of the E-step have a thousand samples
+            BinarySparseCoding(
+                3, n_steps=3, max_iter=3, batch_size=1024, random_state=0
+            ),
+            {"X": clusters(5000)},
+        ),
+        (
+            DistributedGridSpectralMixtureRegressor(n_agents=3, random_state=0),
+            {"X": np.arange(60.0)[:, None], "y": np.sin(np.arange(60.0))},
+        ),
+        (  # a chunk holds a million numbers of messages
+            LDPSparseRegressor(
+                epsilon=5.0, x_bound=40.0, y_bound=20.0, n_rounds=1, random_state=0
+            ),
+            dict(zip("Xy", regression(8000, 300), strict=True)),
+        ),
+    ],
+    ids=["restarts", "starts", "e-step", "agents", "rounds"],
+)
+def test_the_work_of_one_fit_runs_on_the_workers(model, data, client):
+    expected = fitted_outputs(model, data)
+    before = tasks_done(client)
+    found = on_cluster(fitted_outputs, model, data)
+    assert tasks_done(client) > before
+    assert_equal_outputs(found, expected)
+
+
+# Workers that die
+
+
+class KillsItsWorker(Lasso):
+    """A Lasso whose fit kills the process it runs in, `times` times."""
+
+    def __init__(self, alpha=1.0, *, flag=None, times=1, main=None):
+        super().__init__(alpha)
+        self.flag, self.times, self.main = flag, times, main
+
+    def fit(self, X, y, sample_weight=None):
+        if os.getpid() != self.main:
+            for k in range(self.times):
+                try:
+                    os.close(os.open(f"{self.flag}{k}", os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
+                    continue
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(X, y, sample_weight)
+
+
+def same_or_clear_error(function, *arguments):
+    """Return what it returns on the cluster, or None if dask says what was lost."""
+    try:
+        return on_cluster(function, *arguments)
+    except (KilledWorker, FutureCancelledError) as error:
+        assert re.search("forgotten|lost|died|killed", str(error)), error
+        return None
+
+
+def test_a_worker_killed_in_the_middle_gives_the_same_or_an_error(client, tmp_path):
+    X, y = regression()
+    grid = {"alpha": [0.01, 0.03, 0.1]}
+    serial = GridSearchCV(Lasso(), grid, cv=4).fit(X, y)
+    mortal = KillsItsWorker(flag=str(tmp_path / "killed"), main=os.getpid())
+    search = GridSearchCV(mortal, grid, cv=4)
+    found = same_or_clear_error(search.fit, X, y)
+    assert (tmp_path / "killed0").exists()
+    if found is None:  # the error was clear, and the next fit is right
+        assert not hasattr(search, "best_estimator_")
+        found = on_cluster(search.fit, X, y)
+    assert_array_equal(
+        found.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"]
+    )
+    assert found.best_params_ == serial.best_params_
+    client.wait_for_workers(2, timeout=TIMEOUT)  # it was started again
+
+
+def test_a_worker_killed_from_outside_gives_the_same_or_an_error(client):
+    X, y = regression(2000, 400)
+    model = LassoCV(alphas=60, cv=8, eps=1e-4, tol=1e-8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        serial = clone(model).fit(X, y)
+        workers = client.run(os.getpid)
+        timer = threading.Timer(0.5, os.kill, (min(workers.values()), signal.SIGKILL))
+        timer.start()
+        found = same_or_clear_error(clone(model).fit, X, y)
+        timer.join()
+        if found is None:
+            found = on_cluster(clone(model).fit, X, y)
+    assert_array_equal(found.mse_path_, serial.mse_path_)
+    assert_array_equal(found.coef_, serial.coef_)
+    client.wait_for_workers(2, timeout=TIMEOUT)
+
+
+def test_a_task_that_kills_every_worker_ends_in_an_error(client, tmp_path):
+    X, y = regression(60, 5)
+    mortal = KillsItsWorker(flag=str(tmp_path / "k"), times=50, main=os.getpid())
+    search = GridSearchCV(mortal, {"alpha": [0.1, 1.0]}, cv=2)
+    assert same_or_clear_error(search.fit, X, y) is None
+    assert not hasattr(search, "best_estimator_")
+    client.wait_for_workers(2, timeout=TIMEOUT)
+
+
+# Data in blocks
+
+
+def test_partial_fit_takes_the_blocks_of_a_dask_array(client):
+    learners = [cls for cls in public_estimators() if hasattr(cls, "partial_fit")]
+    assert OnlineOrthogonalDictionary in learners
+    X = np.random.default_rng(0).standard_normal((240, 6)) ** 3
+    blocks = da.from_array(X, chunks=(60, 6))
+    for cls in learners:
+        model = model_of(cls)
+        here, there = clone(model), clone(model)
+        for k in range(4):
+            here.partial_fit(X[60 * k : 60 * (k + 1)])
+            there.partial_fit(blocks.blocks[k])  # computed on the cluster, then fitted
+        assert_array_equal(here.components_, there.components_, err_msg=cls.__name__)
+        assert here.transform(X).shape == (240, here.components_.shape[0])
+        # What was fitted transforms blocks where they are.
+        lazy = blocks.map_blocks(
+            there.transform, dtype=float, chunks=(60, here.components_.shape[0])
+        )
+        found = bounded(lambda lazy=lazy: lazy.compute())
+        assert_allclose(found, here.transform(X), rtol=1e-10, atol=1e-12)
+
+
+def test_a_dask_array_is_fitted_as_a_whole(client):
+    X, y = regression()
+    serial = Lasso(0.1).fit(X, y)
+    found = bounded(
+        Lasso(0.1).fit, da.from_array(X, chunks=50), da.from_array(y, chunks=50)
+    )
+    assert_array_equal(found.coef_, serial.coef_)
+
+
+def test_time_is_bounded():
+    """The helper that guards the tests above does its work."""
+    global TIMEOUT
+    before, TIMEOUT = TIMEOUT, 0.2
+    try:
+        with pytest.raises(AssertionError, match="no answer"):
+            bounded(time.sleep, 1.0)
+    finally:
+        TIMEOUT = before
