@@ -16,6 +16,7 @@ import statsmodels.datasets
 
 from sparsestat.gaussian_process import (
     CompactGPRegressor,
+    DistributedGridSpectralMixtureRegressor,
     GridSpectralMixtureRegressor,
     SparseGPRegressor,
     ToeplitzGPRegressor,
@@ -32,7 +33,17 @@ SpectralDensityDisplay.from_estimator(model)
 
 # %%
 # What it says of the years it has not seen:
-PredictionDisplay.from_estimator(model, year, number)
+PredictionDisplay.from_estimator(
+    model, year[past], number[past], X_new=year[~past], y_new=number[~past]
+)
+
+# %%
+# Several parties learn one spectrum and keep their rows to themselves: they exchange
+# weights, a few bits each.
+cosine = np.sin(2 * np.pi * np.arange(110) / 12.5)
+shared = DistributedGridSpectralMixtureRegressor(40, n_agents=3, noise=0.01)
+shared.fit(np.arange(110.0)[:, None], cosine)
+print(f"agents, weights: {shared.agent_weights_.shape}")
 
 # %%
 # Many samples
