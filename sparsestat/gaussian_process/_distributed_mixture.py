@@ -43,8 +43,7 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         Number of components: 500 for one feature, otherwise 100 for each.
     form : {"product", "cosine"}, default="product"
         With several features, products of cosines or one cosine of the inner product.
-    grid : {"auto", "uniform", "sobol", "random", "tensor"} or array-like of shape \
-            (n_components, n_features), default="auto"
+    grid : {"auto", "uniform", "sobol", "random", "tensor"} or array, default="auto"
         Where the frequencies lie, see :class:`GridSpectralMixtureRegressor`.
     frequency_range : "auto" or (float, float), default="auto"
         Smallest and largest frequency, in cycles per unit of X.
@@ -57,8 +56,7 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         Smallest noise variance relative to the variance of y.
     n_agents : int, default=4
         Number of agents; not used when `partition` is an array.
-    partition : {"contiguous", "random"} or array-like of shape (n_samples,), \
-            default="contiguous"
+    partition : {"contiguous", "random"} or array of int, default="contiguous"
         Who holds which rows: neighbours in the order of X, rows at random, or the
         number of the agent of each row. Equal rows stay together unless an array
         says otherwise.

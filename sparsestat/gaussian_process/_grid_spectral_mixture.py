@@ -38,10 +38,10 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
     form : {"product", "cosine"}, default="product"
         With several features, products of cosines or one cosine of the inner product;
         only the latter tells directions apart.
-    grid : {"auto", "uniform", "sobol", "random", "tensor"} or array-like of shape \
-            (n_components, n_features), default="auto"
+    grid : {"auto", "uniform", "sobol", "random", "tensor"} or array, default="auto"
         Where the frequencies lie. ``"auto"`` is uniform for one feature; otherwise
-        zero, points on the axes and a scrambled Sobol sequence. An array gives them.
+        zero, points on the axes and a scrambled Sobol sequence. An array of shape
+        (n_components, n_features) gives them.
     frequency_range : "auto" or (float, float), default="auto"
         Smallest and largest frequency, in cycles per unit of X. ``"auto"``: from 0 to
         half the inverse of the median distance between neighbours, the highest
