@@ -251,7 +251,7 @@ def _many_slopes(X, products, norms, soft, eps):
     M = (soft.reshape(-1, len(X)) @ products).reshape(*many, d, d)
     M *= scale[:, :, None, None]
     M[:, :, diagonal, diagonal] += 1.0
-    L = np.linalg.cholesky(M)
+    L = _cholesky(M)
     half = np.linalg.solve(L, np.eye(d))  # triangular, condition <= 1 + c
     offsets = 2.0 * np.log(L[:, :, diagonal, diagonal]).sum(axis=2)
     offsets += np.square(half).sum(axis=(2, 3)) - d
