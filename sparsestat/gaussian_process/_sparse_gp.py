@@ -76,8 +76,7 @@ class SparseGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEstimato
         started at the scales of the data.
     n_inducing : int, default=100
         Number of inducing points; no more than there are distinct rows.
-    inducing : {"kmeans", "greedy"} or array-like of shape (m, n_features), \
-            default="kmeans"
+    inducing : {"kmeans", "greedy"} or array-like (m, n_features), default="kmeans"
         Start of the inducing points: centres of a short k-means run, rows of X chosen
         one by one where the variance given the others is largest, or points.
     method : {"vfe", "fitc", "pep"}, default="vfe"

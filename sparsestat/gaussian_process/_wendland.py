@@ -42,8 +42,7 @@ class WendlandKernel(StationaryKernelMixin, NormalizedKernelMixin, Kernel):
     support : float or ndarray of shape (n_features,), default=1.0
         Radius beyond which the covariance is zero, in units of X; one number a
         feature makes it an ellipsoid.
-    support_bounds : pair of floats >= 0, sequence of pairs, or "fixed", \
-            default="fixed"
+    support_bounds : pair of floats, sequence of pairs, or "fixed", default="fixed"
         Bounds of `support` in an optimisation. The pattern of zeros moves with it.
     k : {0, 1, 2, 3}, default=1
         Smoothness.
@@ -137,7 +136,18 @@ class WendlandKernel(StationaryKernelMixin, NormalizedKernelMixin, Kernel):
         return support
 
     def order(self, n_features):
-        """Return the exponent l that makes the kernel positive definite."""
+        """Return the exponent l that makes the kernel positive definite.
+
+        Parameters
+        ----------
+        n_features : int
+            Dimension of the points.
+
+        Returns
+        -------
+        order : int
+            The exponent.
+        """
         dim = n_features if self.dim is None else self.dim
         return dim // 2 + self.k + 1
 
@@ -162,7 +172,18 @@ class WendlandKernel(StationaryKernelMixin, NormalizedKernelMixin, Kernel):
         return _wendland(r, self.k, order), (r, order)
 
     def slope(self, saved):
-        """Return -phi'(r) / r, whose product with r_p^2 is dk/dlog support_p."""
+        """Return -phi'(r) / r, whose product with r_p^2 is dk/dlog support_p.
+
+        Parameters
+        ----------
+        saved : tuple
+            Of :meth:`evaluate`.
+
+        Returns
+        -------
+        slope : ndarray
+            In the shape of the covariances.
+        """
         r, order = saved
         return _wendland_slope(r, self.k, order)
 
