@@ -43,6 +43,7 @@ from sparsestat.exceptions import ConvergenceWarning
 __all__ = ["CodingRateSubspaceClustering"]
 
 _EPS_GRID = (0.05, 0.1, 0.2, 0.4)
+_SEARCHED = (0.05, 0.2)  # distortions that starts are annealed for
 _MOST_ROWS = 20_000  # above, starts are made on a part of the rows
 _PART = 10_000
 _MOST_SPECTRAL = 3_000
@@ -165,6 +166,8 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
     optimum: several starts are needed. A sweep costs O(n_samples n_features^2
     n_clusters), by BLAS. With more than 20,000 rows starts are made on 10,000 of them
     and the best two continued on all, for the `eps` that is best for the part.
+    With ``eps="auto"`` starts are annealed for 0.05 and 0.2, and the best of either is
+    continued for all four.
 
     With ``membership="doubly_stochastic"`` the rate, also concave in the affinity,
     takes O(n_samples^2 n_features^2) time an update. It suits subspaces that are well
@@ -382,7 +385,10 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
                 labels = anneal(rows, labels, k, eps, self.annealing)
             return [self._descend(rows, start, eps) for start in _distinct(labels)]
 
-        tasks = [(eps, *batch) for eps in grid for batch in batches(starts, rows, k)]
+        searched = _SEARCHED if len(grid) > 1 else grid
+        tasks = [
+            (eps, *batch) for eps in searched for batch in batches(starts, rows, k)
+        ]
         runs = run_parallel(run, tasks, n_jobs=self.n_jobs)
         found = {
             eps: [
@@ -394,10 +400,11 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
             for eps in grid
         }
         # What one distortion finds is a start for the others.
-        tops = [min(found[eps], key=lambda run: run.rate).labels for eps in grid]
-        if len(_distinct(tops)) > 1:
-            for eps in grid:
-                found[eps] += [self._descend(rows, top, eps) for top in _distinct(tops)]
+        tops = [min(found[eps], key=lambda run: run.rate).labels for eps in searched]
+        tops = _distinct(tops)
+        for eps in grid:
+            if len(tops) > 1 or eps not in searched:
+                found[eps] += [self._descend(rows, top, eps) for top in tops]
         best = None
         for eps in grid:
             mine = sorted(found[eps], key=lambda run: run.rate)
