@@ -22,7 +22,7 @@ from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate
 from sparsestat._utils.validation import as_compressed
-from sparsestat.linear_model._best_subset_search import search
+from sparsestat.linear_model._best_subset_search import refine, search
 from sparsestat.linear_model._subset_units import make_units
 
 __all__ = [
@@ -157,21 +157,49 @@ class SubsetFitMixin:
                 forced,
                 lambda size, loss: progress.step(size=size, loss=loss),
             )
+            index = min(chosen - sizes[0], len(fits) - 1)
             if not by_cv:
-                df = [problem.parameters * len(fit.columns) for fit in fits]
-                name = "gic" if self.criterion == "cv" else self.criterion
-                d = problem.n_features
-                values = [
-                    problem.criterion_loss(fit) + criterion_penalty(name, p, total, d)
-                    for fit, p in zip(fits, df, strict=True)
-                ]
-                self.criterion_path_ = np.array(values)
-                if self._is_open():
-                    chosen = len(fits[int(np.argmin(values))].units)
-            reached = {len(fit.units): fit for fit in fits}
-            fit = reached.get(chosen, fits[-1])
+                index = self._choose(problem, fits, forced, total, index)
+            elif self.method == "splicing":
+                fits[index] = self._refined(problem, fits[index], forced)
+            fit = fits[index]
             self._keep(problem, fits, problem.refit(fit.units))
         return self
+
+    def _choose(self, problem, fits, forced, total, index):
+        """Store the criterion and return the position of the chosen fit.
+
+        What is chosen is refined by all exchanges of two features; that may leave
+        another size ahead, which is then refined too.
+        """
+        name = "gic" if self.criterion == "cv" else self.criterion
+
+        def value(fit):
+            df = problem.parameters * len(fit.columns)
+            penalty = criterion_penalty(name, df, total, problem.n_features)
+            return problem.criterion_loss(fit) + penalty
+
+        values = np.array([value(fit) for fit in fits])
+        refined = set()
+        while True:
+            at = int(np.argmin(values)) if self._is_open() else index
+            if at in refined or self.method != "splicing":
+                break
+            refined.add(at)
+            fits[at] = self._refined(problem, fits[at], forced)
+            values[at] = value(fits[at])
+        self.criterion_path_ = values
+        return at
+
+    def _refined(self, problem, fit, forced):
+        return refine(
+            problem,
+            fit,
+            forced=forced,
+            splice_size=self.splice_size,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
 
     def _is_open(self):
         return self.k is None or self.k == "auto"

@@ -25,6 +25,8 @@ _SURE = 1e5  # largest sum |w_j| ||x_j|| / ||y|| for which Gram columns are used
 _KEPT_BYTES = 2.5e8  # of Gram columns
 _FIRST_BATCH = 32  # Gram columns computed at the start
 _BATCH = 24  # and whenever one is missing
+_BLOCK = 8192  # features whose exchanges are measured at once
+_CANCELLED = 1e-8  # share of a squared norm below which a difference is rounding
 _CANDIDATES = 8  # tried for exchanges beside the larger splices
 
 
@@ -181,6 +183,10 @@ class Factor:
         if k == 0:
             return np.zeros(0)
         return solve_triangular(self._R[:k, :k], self._z[:k], check_finite=False)
+
+    def orthonormal(self):
+        """Return the rows of the orthonormal columns that belong to samples."""
+        return self._Q[: self.n_rows, : self.size]
 
     def triangle(self, size):
         """Return views of R and z for the first `size` columns."""
@@ -402,6 +408,51 @@ class LeastSquaresSubsets:
             self.fit(fit.units)
             return None
         return better
+
+    def best_of_all_exchanges(self, fit, *, tol, movable):
+        """Return the fit after the best exchange of any two features, or None.
+
+        One product of X with the orthonormal columns gives the exact effect of all
+        exchanges of a feature in the fit for one outside.
+        """
+        self._at(fit)
+        factor, k = self.factor, self.factor.size
+        if factor.dependent or not self.units.single or not k:
+            return None
+        products = self.correlations(fit)
+        R, z = factor.triangle(k)
+        inverse = solve_triangular(R, np.eye(k), check_finite=False)
+        w, spread = inverse @ z, (inverse**2).sum(axis=1)
+        fixed = ~movable[np.array(factor.columns)]
+        best, pair = 0.0, None
+        outside = self.squares > 0.0
+        outside[fit.columns] = False
+        B = self.design.correlations(np.asfortranarray(factor.orthonormal()))
+        for start in range(0, self.n_features, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            image = B[part].T
+            left = self.squares[part] - (image * image).sum(axis=0)
+            sound = outside[part] & (left > _CANCELLED * self.squares[part])
+            at = np.flatnonzero(sound)
+            if not len(at):
+                continue
+            left, c = left[at], products[part][at]
+            U = inverse @ image[:, at]
+            own = w[:, None] - U * (c / left)
+            net = c * c / left - own**2 / (spread[:, None] + U * U / left)
+            net[fixed] = -np.inf
+            leaves, enters = np.unravel_index(int(np.argmax(net)), net.shape)
+            if net[leaves, enters] > best:
+                best = float(net[leaves, enters])
+                pair = factor.columns[leaves], start + int(at[enters])
+        if pair is None or 0.5 * best <= tol * fit.loss:
+            return None
+        units = np.union1d(fit.units[fit.units != pair[0]], [pair[1]])
+        better = self.fit(units)
+        if better.loss < fit.loss * (1.0 - 0.5 * tol):
+            return better
+        self.fit(fit.units)
+        return None
 
     def weakest(self, fit, movable):
         """Return the position of the unit of a fit that is missed least."""

@@ -14,7 +14,7 @@ from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_subset as kernels
 from sparsestat.linear_model._subset_units import top_units
 
-__all__ = ["METHODS", "search"]
+__all__ = ["METHODS", "refine", "search"]
 
 METHODS = ("splicing", "omp", "iht", "htp", "cosamp", "cd_swaps", "exact")
 _LARGEST_EXACT = 40  # units of a squared loss
@@ -47,6 +47,22 @@ def search(problem, sizes, *, method, forced, splice_size, max_iter, tol, step=N
     run = _Search(problem, forced, splice_size, max_iter, tol, step, sizes[-1])
     fits = getattr(run, "_" + method)(list(sizes))
     return fits, max(run.n_rounds, 1)
+
+
+def refine(problem, fit, *, forced, splice_size, max_iter, tol):
+    """Return a fit that no exchange of any two features improves.
+
+    Splicing considers the most promising features only; this considers all.
+    """
+    if not (problem.exact_exchange and problem.units.single):
+        return fit
+    run = _Search(problem, forced, splice_size, max_iter, tol, None, len(fit.units))
+    for _ in range(max_iter):
+        better = problem.best_of_all_exchanges(fit, tol=tol, movable=run.movable)
+        if better is None:
+            break
+        fit = run._splice(better)
+    return fit
 
 
 class _Search:

@@ -154,6 +154,21 @@ def test_coefficients_are_least_squares_and_losses_fall_along_the_path():
     assert (model.path_.losses <= greedy.path_.losses * (1 + 1e-12)).all()
 
 
+def test_no_exchange_of_two_features_improves_what_was_chosen():
+    rng = np.random.default_rng(19)
+    Z = rng.standard_normal((60, 40))
+    X = np.cumsum(Z, axis=1) / np.sqrt(np.arange(1, 41))  # strongly correlated
+    for _ in range(5):
+        y = X @ (rng.standard_normal(40) * (rng.random(40) < 0.15))
+        y = y + 0.5 * rng.standard_normal(60)
+        model = BestSubsetRegressor(5).fit(X, y)
+        own = rss(model, X, y)
+        for leaves in model.support_:
+            rest = [j for j in model.support_ if j != leaves]
+            for enters in set(range(40)) - set(model.support_.tolist()):
+                assert rss_of(X, y, [*rest, enters]) >= own * (1 - 1e-5)
+
+
 def test_ridge_is_that_of_standardised_features():
     X, y, _ = problem(2, n=60)
     X *= np.geomspace(1e-3, 1e3, X.shape[1])
