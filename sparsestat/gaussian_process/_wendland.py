@@ -23,9 +23,9 @@ class WendlandKernel(StationaryKernelMixin, NormalizedKernelMixin, Kernel):
 
     .. math::
 
-        k = 0:\;& (1 - r)_+^{\ell} \\
-        k = 1:\;& (1 - r)_+^{\ell + 1} \, ((\ell + 1) r + 1) \\
-        k = 2:\;& (1 - r)_+^{\ell + 2} \,
+        k = 0:\;& (1 - r)_+^{\ell}
+        \\ k = 1:\;& (1 - r)_+^{\ell + 1} \, ((\ell + 1) r + 1)
+        \\ k = 2:\;& (1 - r)_+^{\ell + 2} \,
             ((\ell^2 + 4 \ell + 3) r^2 + (3 \ell + 6) r + 3) / 3
 
     and so on: functions drawn from the process are k times differentiable, in the mean
