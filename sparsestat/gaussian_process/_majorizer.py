@@ -20,7 +20,15 @@ from scipy.linalg import lapack
 from sparsestat.exceptions import NumericalError
 from sparsestat.gaussian_process._spectrum import cross_covariance
 
-__all__ = ["component_factor", "majorizer_value", "minimize_majorizer"]
+__all__ = [
+    "component_factor",
+    "extrapolate",
+    "majorizer_value",
+    "minimize_majorizer",
+]
+
+_LONGEST = 64.0  # of an extrapolated step, in plain ones
+_FARTHEST = 7.0  # that a logarithm moves in one
 
 
 def majorizer_value(problem, g, z):
@@ -110,16 +118,42 @@ def _slopes(problem, g, z):
 
 
 def _minimize_closed_form(problem, g, z, block, max_iter, tol):
-    for _ in range(max_iter):
-        _, q = majorizer_value(problem, g, z)
-        new = z.copy()
-        new[block] = (z * np.sqrt(q / g))[block]
-        new = np.maximum(new, problem.lower())
-        moved = np.abs(new - z).max()
-        z = new
-        if moved <= tol * np.abs(z).max():
+    """Two plain steps and one extrapolated; the plain ones stand if that rises."""
+    lower = problem.lower()
+
+    def step(point, q):
+        new = point.copy()
+        new[block] = (point * np.sqrt(q / g))[block]
+        return np.maximum(new, lower)
+
+    value, q = majorizer_value(problem, g, z)
+    for _ in range(max_iter // 2):
+        rest = np.minimum((z - lower) * g, 1.0 - q / g)[block]
+        if np.abs(rest).max() <= tol:
             break
+        one = step(z, q)
+        value_one, q_one = majorizer_value(problem, g, one)
+        two = step(one, q_one)
+        z = extrapolate(z, one, two, lower)
+        value, q = majorizer_value(problem, g, z)
+        if value > value_one:
+            z = two
+            value, q = majorizer_value(problem, g, z)
     return z
+
+
+def extrapolate(z, one, two, lower):
+    """Return the squared extrapolation of two steps, in logarithms (SQUAREM)."""
+    alive = two > 0
+    a, b, c = (np.log(np.maximum(v[alive], 1e-300)) for v in (z, one, two))
+    first, second = b - a, (c - b) - (b - a)
+    size = np.linalg.norm(second)
+    ratio = np.linalg.norm(first) / size if size > 0 else 1.0
+    ratio = min(max(ratio, 1.0), _LONGEST)
+    moved = 2.0 * ratio * first + ratio**2 * second
+    out = np.zeros_like(two)
+    out[alive] = np.exp(a + np.clip(moved, -_FARTHEST, _FARTHEST))
+    return np.maximum(out, lower)
 
 
 def component_factor(engine, i, tol=1e-13):

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import optimize
 
 from sparsestat._utils.parallel import run_parallel
-from sparsestat.gaussian_process._majorizer import minimize_majorizer
+from sparsestat.gaussian_process._majorizer import extrapolate, minimize_majorizer
 
 __all__ = ["Problem", "Solution", "solve"]
 
@@ -215,7 +215,7 @@ def _solve_mm(run, z, *, most=None, revive=True):
         if run.left <= 0 or run.n_iter >= last:
             return one
         two = _prune(problem.update(one, g_one, q_one))
-        jump = _extrapolate(z, one, two, problem.lower())
+        jump = extrapolate(z, one, two, problem.lower())
         value, g, q = run.evaluate(jump)
         if value <= value_one:
             z = jump
@@ -223,22 +223,6 @@ def _solve_mm(run, z, *, most=None, revive=True):
             z = two
             value, g, q = run.evaluate(two)
     return z
-
-
-def _extrapolate(z, one, two, lower):
-    """Return the squared extrapolation of two steps, in logarithms (SQUAREM)."""
-    alive = two > 0
-    a, b, c = (
-        np.log(v[alive]) for v in (np.maximum(z, 1e-300), np.maximum(one, 1e-300), two)
-    )
-    first, second = b - a, (c - b) - (b - a)
-    size = np.linalg.norm(second)
-    ratio = np.linalg.norm(first) / size if size > 0 else 1.0
-    ratio = min(max(ratio, 1.0), 64.0)
-    moved = 2.0 * ratio * first + ratio**2 * second
-    out = np.zeros_like(two)
-    out[alive] = np.exp(a + np.clip(moved, -7.0, 7.0))
-    return np.maximum(out, lower)
 
 
 def _revive(new, z, g, q, tol):
