@@ -193,7 +193,7 @@ def test_image_patches_of_digits_go_through_three_families():
     model = make_pipeline(
         StandardScaler(),
         OrthogonalDictionary(
-            32, max_iter=30, tol=1e-3, transform_algorithm="soft", random_state=0
+            32, max_iter=30, tol=0.1, transform_algorithm="soft", random_state=0
         ),
         SparseLogisticRegression(alpha=0.003),
     )
@@ -291,7 +291,9 @@ def weighted_estimators():
             yield cls
 
 
-@pytest.mark.parametrize("cls", weighted_estimators(), ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize(
+    "cls", list(weighted_estimators()), ids=lambda cls: cls.__name__
+)
 def test_every_estimator_with_weights_gets_them_through_a_pipeline(cls, routing):
     model = estimator_of(cls)
     data = data_of(model)

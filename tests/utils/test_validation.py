@@ -8,6 +8,7 @@ from scipy import sparse
 from sparsestat._utils.validation import (
     as_compressed,
     check_complex_array,
+    check_magnitude,
     read_only,
     read_only_triple,
     refuse_complex,
@@ -308,3 +309,30 @@ def test_complex_door_accepts_several_dimensions():
     assert check_complex_array(np.ones(3), ndim=(1, 2)).shape == (3,)
     with pytest.raises(ValueError, match="1 or 2 expected"):
         check_complex_array(np.ones((1, 1, 1)), ndim=(1, 2))
+
+
+# Magnitudes
+
+
+@pytest.mark.parametrize(
+    "value, what", [(1e80, "overflow"), (-1e300, "overflow"), (1e-80, "vanish")]
+)
+@pytest.mark.parametrize("kind", [np.array, sparse.csr_array])
+def test_products_that_cannot_be_told_are_refused(value, what, kind):
+    X = kind(np.array([[0.0, value], [value / 2, 0.0]]))
+    with pytest.raises(ValueError, match=f"entries of Z {what} .* Rescale Z"):
+        check_magnitude(X, name="Z")
+    with pytest.raises(ValueError, match=what):
+        check_magnitude(X * 1j)
+
+
+def test_what_has_no_extreme_numbers_passes_as_it_is():
+    for X in (
+        np.zeros((2, 2)),
+        np.array([[1e70, 1e-300]]),  # the largest decides
+        np.empty((0, 3)),
+        np.array([["a"]]),
+        np.array([[2**40]]),
+        sparse.csr_array((2, 2)),
+    ):
+        assert check_magnitude(X) is X
