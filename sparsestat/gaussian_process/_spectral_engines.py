@@ -25,7 +25,6 @@ from sparsestat.gaussian_process._kernels_gsm import levinson, product_scan
 from sparsestat.gaussian_process._spectrum import (
     CHUNK,
     FEATURE_DIMS,
-    cross_covariance,
     envelope,
     features,
     product_covariance,
@@ -446,11 +445,6 @@ class ProductEngine(DenseEngine):
 
     def _quadratic(self, matrix, some):
         return self._contract(matrix, matrix, some)[0]
-
-
-def covariance_at(engine, X, Z, weights):
-    """Return the prior covariance between two sets of points."""
-    return cross_covariance(X, Z, engine.spectrum, weights)
 
 
 def dense_engine_for(spectrum):

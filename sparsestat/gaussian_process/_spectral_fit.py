@@ -35,7 +35,6 @@ __all__ = [
 _DENSE_LIMIT = 5000  # points; beyond, one envelope of low rank is used if there is one
 _LARGEST_DENSE = 20_000
 _CHEAP = 3e8  # multiplications of a full gradient that needs no working sets
-_CONSTANT = 1e-14
 
 
 @dataclass(frozen=True)
