@@ -36,38 +36,57 @@ def _next_predictor(flipped, old, new, variance, k):
     return variance * (1.0 - reflection * reflection)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, fastmath=_DOT)
 def levinson(column, Y):
     """Solve T x = y for every row y of Y, where T has the first column `column`.
 
     Returns the solutions as rows, the first column of the inverse of T, the variances
     of the prediction errors, whose product is det T, and the order at which a variance
     was not positive (-1: none, T is positive definite to working precision).
+
+    The predictor stands in `forward`, its mirror image in `back`, moved so that the two
+    are updated in place, at the same positions, in one pass, which also prepares the
+    next step.
     """
     n = column.shape[0]
     n_rows = Y.shape[0]
     X = np.zeros((n_rows, n))
     variances = np.zeros(n)
-    old, new = np.zeros(n), np.zeros(n)
+    forward, back = np.zeros(n), np.zeros(2 * n)
     flipped = column[::-1].copy()
+    start = n
+    forward[0] = back[start] = 1.0
     variance = column[0]
-    new[0] = 1.0
+    known = column[1] if n > 1 else 0.0
     for k in range(n):
         if k > 0:
-            old, new = new, old
-            variance = _next_predictor(flipped, old, new, variance, k)
+            reflection = -known / variance
+            variance *= 1.0 - reflection * reflection
         variances[k] = variance
         if not variance > 0.0:
-            return X, new, variances, k
+            return X, forward, variances, k
+        if k > 0:
+            start -= 1
+            f, b = forward[: k + 1], back[start : start + k + 1]
+            c = flipped[max(n - 2 - k, 0) : n - 1]
+            last = k + 1 == n
+            total = 0.0
+            for i in range(k + 1):
+                x, z = f[i], b[i]
+                new = x + reflection * z
+                f[i] = new
+                b[i] = z + reflection * x
+                if not last:
+                    total += c[i] * new
+            known = total
+        c = flipped[n - 1 - k : n - 1]
+        b = back[start : start + k + 1]
         for row in range(n_rows):
-            x = X[row]
-            known = _dot(x[:k], flipped[n - 1 - k : n - 1])
-            step = (Y[row, k] - known) / variance
-            for j in range(k + 1):
-                x[j] += step * new[k - j]
-    for j in range(n):
-        new[j] /= variance
-    return X, new, variances, -1
+            solution = X[row]
+            step = (Y[row, k] - _dot(c, solution[:k])) / variance
+            for i in range(k + 1):
+                solution[i] += step * b[i]
+    return X, forward / variance, variances, -1
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

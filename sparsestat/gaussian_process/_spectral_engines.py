@@ -21,7 +21,7 @@ from scipy.linalg import lapack
 
 from sparsestat._utils.validation import read_only
 from sparsestat.exceptions import NumericalError
-from sparsestat.gaussian_process._kernels_gsm import levinson, product_scan
+from sparsestat.gaussian_process._kernels_gsm import product_scan
 from sparsestat.gaussian_process._spectrum import (
     CHUNK,
     FEATURE_DIMS,
@@ -29,6 +29,13 @@ from sparsestat.gaussian_process._spectrum import (
     features,
     product_covariance,
     product_tables,
+)
+from sparsestat.gaussian_process._toeplitz import (
+    ToeplitzFactor,
+    autocorrelation,
+    even_grid,
+    factor_toeplitz,
+    inverse_diagonal_sums,
 )
 
 __all__ = [
@@ -38,13 +45,8 @@ __all__ = [
     "ProductEngine",
     "Samples",
     "ToeplitzEngine",
-    "even_step",
 ]
 
-_EVEN = 1e-8  # largest deviation of a step, relative to the median step
-_ROUNDING = 1e-12
-_LEVINSON_TARGETS = 8  # more targets, or longer ones, are solved by Fourier transforms
-_LEVINSON_LENGTH = 3000
 _KEPT_ENVELOPES = 4
 
 
@@ -138,50 +140,18 @@ class Engine:
 # Even grids: the covariance is a Toeplitz matrix
 
 
-def even_step(x):
-    """Return the step of an even grid of sorted distinct numbers, or None."""
-    if len(x) < 3:
-        return float(x[1] - x[0]) if len(x) == 2 else 1.0
-    gaps = np.diff(x)
-    step = float(np.median(gaps))
-    return step if np.abs(gaps - step).max() <= _EVEN * step else None
-
-
 @dataclass
 class _ToeplitzState:
-    logdet: float
-    first: np.ndarray  # first column of the inverse
-    spectrum: np.ndarray  # of the covariance, embedded in a circulant
-    lower: tuple  # transforms of the two triangles in the formula of the inverse
-    length: int
-    alpha: np.ndarray = None
+    factor: ToeplitzFactor
+    alpha: np.ndarray
     traces: tuple = None
 
-    def multiply(self, B):
-        padded = fft.rfft(B, self.length, axis=0)
-        return fft.irfft(self.spectrum * padded, self.length, axis=0)[: len(B)]
-
-    def _inverse(self, B):
-        n = len(B)
-        one, two = self.lower
-        right = fft.rfft(B, self.length, axis=0)
-        parts = []
-        for side in (one, two):
-            part = fft.irfft(np.conj(side) * right, self.length, axis=0)[:n]
-            parts.append(side * fft.rfft(part, self.length, axis=0))
-        out = fft.irfft(parts[0] - parts[1], self.length, axis=0)[:n]
-        return out / self.first[0]
+    @property
+    def logdet(self):
+        return self.factor.log_det
 
     def solve(self, B):
-        """Solve by the formula of Gohberg and Semencul, refined."""
-        return self.refine(self._inverse(B), B)
-
-    def refine(self, solution, B):
-        """Correct a solution once where its residual is not down to rounding."""
-        rest = B - self.multiply(solution)
-        if np.abs(rest).max(initial=0.0) > _ROUNDING * np.abs(B).max(initial=0.0):
-            solution = solution + self._inverse(rest)
-        return solution
+        return self.factor.solve(B.T).T
 
 
 class ToeplitzEngine(Engine):
@@ -195,8 +165,7 @@ class ToeplitzEngine(Engine):
         super().__init__(samples, spectrum)
         x = samples.X[:, 0]
         n = len(x)
-        self.step = even_step(x)
-        self.length = fft.next_fast_len(2 * n, real=True)
+        _, self.step = even_grid(x)
         lags = self.step * np.arange(n)
         mu, sigma = spectrum.frequencies[:, 0], spectrum.sigmas[:, 0]
         self.period = self._period(mu, sigma)
@@ -248,51 +217,20 @@ class ToeplitzEngine(Engine):
     def factor(self, weights, noise):
         column = self.column(weights)
         column[0] += noise / self.samples.weights[0]
-        n = len(column)
-        Y = self.samples.Y
-        inside = Y.shape[1] <= _LEVINSON_TARGETS and n <= _LEVINSON_LENGTH
-        targets = np.ascontiguousarray(Y.T if inside else np.empty((0, n)))
-        first, solved, logdet, steps = levinson(read_only(column), read_only(targets))
-        if steps < n:
+        try:
+            factor = factor_toeplitz(column, self.samples.Y.T)
+        except np.linalg.LinAlgError as error:
             raise NumericalError(
-                "The covariance is not positive definite in floating point: the "
-                f"prediction error of step {steps} is not positive. Raise noise_floor."
-            )
-        circulant = np.zeros(self.length)
-        circulant[:n] = column
-        circulant[self.length - n + 1 :] = column[:0:-1]
-        shifted = np.zeros(n)
-        shifted[1:] = first[:0:-1]
-        both = fft.rfft(np.stack([first, shifted]), self.length, axis=1)
-        state = _ToeplitzState(
-            logdet,
-            first,
-            fft.rfft(circulant)[:, None],
-            (both[0][:, None], both[1][:, None]),
-            self.length,
-        )
-        state.alpha = state.refine(solved.T, Y) if inside else state.solve(Y)
-        return state
-
-    def _inverse_diagonals(self, state):
-        """Return the sums of the diagonals of the inverse."""
-        u, n = state.first, len(state.first)
-        ramp = np.arange(n)
-        one = state.lower[0][:, 0]
-        two = fft.rfft(ramp * u, self.length)
-        sums = fft.irfft(
-            np.stack([np.conj(one) * one, np.conj(two) * one]), self.length
-        )
-        return ((n - ramp) * sums[0, :n] - 2.0 * sums[1, :n]) / u[0]
-
-    def _autocorrelation(self, state):
-        transform = fft.rfft(state.alpha, self.length, axis=0)
-        power = (transform.real**2 + transform.imag**2).sum(axis=1)
-        return fft.irfft(power, self.length)[: len(state.first)]
+                "The covariance is not positive definite in floating point: "
+                f"{error} Raise noise_floor."
+            ) from error
+        return _ToeplitzState(factor, factor.solution.T)
 
     def contract(self, state, subset=None):
-        diagonals = self.samples.n_targets * self._inverse_diagonals(state)
-        rows = np.stack([diagonals, self._autocorrelation(state)])
+        diagonals = self.samples.n_targets * inverse_diagonal_sums(
+            state.factor.generator
+        )
+        rows = np.stack([diagonals, autocorrelation(state.alpha.T)])
         state.traces = tuple(rows[:, 0] / self.samples.weights[0])
         rows[:, 1:] *= 2.0
         g, q = self._sums(rows)
@@ -303,7 +241,7 @@ class ToeplitzEngine(Engine):
         return state.traces
 
     def quadratic(self, state):
-        row = self._autocorrelation(state)[None]
+        row = autocorrelation(state.alpha.T)[None]
         row[:, 1:] *= 2.0
         return np.maximum(self._sums(row)[0], 0.0)
 

@@ -12,7 +12,6 @@ from sparsestat.gaussian_process._spectral_engines import (
     Samples,
     ToeplitzEngine,
     dense_engine_for,
-    even_step,
 )
 from sparsestat.gaussian_process._spectral_low_rank import (
     EnvelopeBasis,
@@ -22,6 +21,7 @@ from sparsestat.gaussian_process._spectral_low_rank import (
 )
 from sparsestat.gaussian_process._spectral_solvers import Problem, solve
 from sparsestat.gaussian_process._spectrum import distinct_rows
+from sparsestat.gaussian_process._toeplitz import even_grid
 
 __all__ = [
     "Trend",
@@ -93,7 +93,7 @@ def is_even(samples):
     return (
         samples.X.shape[1] == 1
         and len(samples.X) > 1
-        and even_step(samples.X[:, 0]) is not None
+        and even_grid(samples.X[:, 0])[0] is not None
         and np.ptp(samples.weights) <= 1e-12 * samples.weights[0]
     )
 

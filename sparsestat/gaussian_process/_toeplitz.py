@@ -50,6 +50,7 @@ __all__ = [
 
 # Entries of one block of vectors that are transformed together.
 _BLOCK = 1 << 21
+_INSIDE_ROWS, _INSIDE_LENGTH = 8, 3000  # right-hand sides solved by the recursion
 
 
 def even_grid(x, *, rtol=1e-8):
@@ -182,9 +183,10 @@ def factor_toeplitz(column, Y=None):
 
     Notes
     -----
-    2 n^2 multiplications, and as many for each right-hand side. The errors of the
-    solutions grow like the condition number of T, as those of Cholesky's
-    factorisation do; solutions are corrected once by their residuals.
+    2 n^2 multiplications, and as many for each right-hand side; where these are many or
+    long they are solved by FFT afterwards. The errors of the solutions grow like the
+    condition number of T, as those of Cholesky's factorisation do; solutions are
+    corrected once by their residuals.
     """
     from sparsestat.gaussian_process import _kernels_toeplitz as kernels
 
@@ -192,8 +194,9 @@ def factor_toeplitz(column, Y=None):
     n = len(column)
     rows = np.zeros((0, n)) if Y is None else np.atleast_2d(Y)
     rows = np.ascontiguousarray(rows, dtype=np.float64)
+    inside = len(rows) <= _INSIDE_ROWS and n <= _INSIDE_LENGTH
     X, generator, variances, failed = kernels.levinson(
-        read_only(column), read_only(rows)
+        read_only(column), read_only(rows if inside else rows[:0])
     )
     if failed >= 0:
         raise np.linalg.LinAlgError(
@@ -205,7 +208,10 @@ def factor_toeplitz(column, Y=None):
     factor = ToeplitzFactor(column, generator, variances, log_det)
     if Y is None:
         return factor
-    X += factor.solve(rows - toeplitz_product(column, X), refine=False)
+    if inside:
+        X += factor.solve(rows - toeplitz_product(column, X), refine=False)
+    else:
+        X = factor.solve(rows)
     object.__setattr__(factor, "solution", X.reshape(np.shape(Y)))
     return factor
 

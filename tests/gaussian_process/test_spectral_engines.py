@@ -10,7 +10,6 @@ from sparsestat.gaussian_process._spectral_engines import (
     ProductEngine,
     Samples,
     ToeplitzEngine,
-    even_step,
 )
 from sparsestat.gaussian_process._spectral_fit import aggregate
 from sparsestat.gaussian_process._spectral_low_rank import (
@@ -129,12 +128,6 @@ def test_a_singular_toeplitz_matrix_is_refused():
     engine = ToeplitzEngine(samples_at(X, even=True), spectrum)
     with pytest.raises(NumericalError, match="not positive definite"):
         engine.factor(np.array([1.0]), 1e-300)
-
-
-def test_even_step_tells_even_from_uneven():
-    assert even_step(np.arange(5) * 0.1 + 3) == pytest.approx(0.1)
-    assert even_step(np.array([0.0, 1.0, 2.1])) is None
-    assert even_step(np.array([0.0, 1.0, 2.0 + 1e-7])) is None
 
 
 def test_repeated_points_are_the_likelihood_of_all_rows():
