@@ -240,8 +240,9 @@ wall = time.perf_counter() - wall
 cpu = time.process_time() - cpu
 print(json.dumps({
     "cpu": cpu, "wall": wall,
-    "others": [t - before.get(i, 0.0) for i, t in seconds().items()
-               if i != process.pid],
+    # Threads of a pool that has just been closed may still be listed: they are new.
+    "others": [t - before[i] for i, t in seconds().items()
+               if i in before and i != process.pid],
 }))
 """
 
