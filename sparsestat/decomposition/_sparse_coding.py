@@ -415,10 +415,10 @@ class TernarySparseCoding(_DiscreteCauses):
     >>> import numpy as np
     >>> from sparsestat.datasets import make_bars
     >>> from sparsestat.decomposition import TernarySparseCoding
-    >>> bars = make_bars(1000, size=3, values=(-1, 0, 1), random_state=0)
+    >>> bars = make_bars(500, size=3, values=(-1, 0, 1), random_state=0)
     >>> model = TernarySparseCoding(6, random_state=0).fit(bars.data)
     >>> print(f"{model.pi_:.2f}, {model.sigma_:.1f}")
-    0.37, 2.3
+    0.38, 2.0
     """
 
     # Without noise half of the starts end with mixtures of two components.

@@ -442,7 +442,7 @@ class SpikeSlabSparseCoding(SparseCodingEstimator):
     --------
     >>> from sparsestat.datasets import make_bars
     >>> from sparsestat.decomposition import SpikeSlabSparseCoding
-    >>> bars = make_bars(2000, size=3, superposition="slab", sigma=1, random_state=0)
+    >>> bars = make_bars(500, size=3, superposition="slab", sigma=1, random_state=0)
     >>> model = SpikeSlabSparseCoding(6, random_state=0).fit(bars.data)
     >>> print(f"{model.pi_.mean():.1f}, {model.sigma_:.1f}")
     0.4, 1.0
