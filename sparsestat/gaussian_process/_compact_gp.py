@@ -162,10 +162,10 @@ class CompactGPRegressor(StructuredGPRegressor):
     >>> import numpy as np
     >>> from sparsestat.gaussian_process import CompactGPRegressor
     >>> rng = np.random.default_rng(0)
-    >>> X = rng.uniform(0, 10, (3000, 2))
-    >>> y = np.sin(X[:, 0]) * np.cos(X[:, 1]) + 0.1 * rng.normal(size=3000)
+    >>> X = rng.uniform(0, 10, (1000, 2))
+    >>> y = np.sin(X[:, 0]) * np.cos(X[:, 1]) + 0.1 * rng.normal(size=1000)
     >>> model = CompactGPRegressor(random_state=0).fit(X, y)
-    >>> print(f"{model.n_nonzeros_ / 3000:.0f} neighbors, {model.score(X, y):.2f}")
+    >>> print(f"{model.n_nonzeros_ / 1000:.0f} neighbors, {model.score(X, y):.2f}")
     31 neighbors, 0.99
     """
 
