@@ -295,6 +295,8 @@ def test_bad_input_is_refused(change, message):
 def test_inputs_are_left_as_they_were():
     rng = np.random.default_rng(0)
     features, rewards, _ = make_bandit(4, 1, 0.2, 30, rng)
+    before = features.copy()
     features.setflags(write=False)
     for method in ("elimination", "net", "regression"):
         sparse_misspecified_bandit(features, rewards.item, 1, 0.2, method=method)
+        np.testing.assert_array_equal(features, before)
