@@ -3,12 +3,12 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 
 from sparsestat._utils.compat import Interval, StrOptions
-from sparsestat.bayes._kronecker_sbl import BaseKroneckerSBL
+from sparsestat.bayes._kronecker_base import KRONECKER_CONSTRAINTS, BaseKroneckerSBL
 
 __all__ = ["BlockKroneckerSBL"]
 
@@ -138,30 +138,11 @@ class BlockKroneckerSBL(BaseKroneckerSBL):
     True
     """
 
-    _parameter_constraints = {
+    _parameter_constraints = KRONECKER_CONSTRAINTS | {
         "coupled": ["array-like", None],
         "beta": [Interval(Real, 0, 1, closed="both")],
         "circular": ["boolean"],
         "m_step": [StrOptions({"mm", "nnls"})],
-        "noise_variance": [Interval(Real, 0, None, closed="neither"), None],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "prune_tol": [
-            StrOptions({"auto"}),
-            Interval(Real, 0, 1, closed="left"),
-            "array-like",
-        ],
-        "inner_sweeps": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "gamma_init": [Interval(Real, 0, None, closed="neither")],
-        "noise_floor": [Interval(Real, 0, None, closed="neither")],
-        "compute_score": ["boolean"],
-        "allow_complex": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(

@@ -6,10 +6,8 @@
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import MultiOutputMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
@@ -19,16 +17,10 @@ from sparsestat._utils.compat import (
     fit_context,
 )
 from sparsestat._utils.progress import FitProgress
-from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat.bayes._cofem import Products, posterior_variances
-from sparsestat.bayes._data import (
-    is_operator,
-    square,
-    validate_fit,
-    validate_predict,
-)
+from sparsestat.bayes._data import is_operator, square, validate_fit
 from sparsestat.bayes._inverse_free import largest_eigenvalue, solve_inverse_free
-from sparsestat.bayes._sbl import BayesianLinearMixin, warn_if_collapsed
+from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
 
 __all__ = ["InverseFreeSBL"]
 
@@ -279,18 +271,9 @@ class InverseFreeSBL(
             noise_variance=float(s2 * scale**2),
         )
         self.dof_ = found.dof
-        self._report(found.change, found.converged, found.n_iter)
+        self._report_change(found.change, found.converged, found.n_iter)
         warn_if_collapsed("InverseFreeSBL", data.total, found.dof, given is None)
         return self
-
-    def _centred_targets(self, data):
-        Y, w = data.Y, data.weights
-        mean = np.zeros(Y.shape[1], dtype=Y.dtype)
-        if self.fit_intercept:
-            mean = Y.mean(axis=0) if w is None else w @ Y / data.total
-            Y = Y - mean
-            Y[:, np.abs(Y).max(axis=0) <= 1e-14 * np.abs(mean)] = 0.0
-        return mean, Y if w is None else np.sqrt(w)[:, None] * Y
 
     def _curvature(self, data, S, norms, rng):
         """Return a diagonal T with T - H^H H positive semidefinite, for scaled H."""
@@ -318,34 +301,14 @@ class InverseFreeSBL(
             variances=zeros.copy(),
             noise_variance=float(scale**2 if given is None else given),
         )
-        self._report(0.0, True, 1)
+        self._report_change(0.0, True, 1)
 
     def _store(self, data, y_mean, x_mean, *, coef, gamma, variances, noise_variance):
-        intercept = np.asarray(y_mean - coef @ x_mean).astype(data.dtype)
-        coef = np.ascontiguousarray(coef).astype(data.dtype)
-        if data.one_target:
-            coef, intercept = coef[0], intercept[0]
-        self.coef_ = coef
-        self.intercept_ = intercept if self.fit_intercept else 0.0
+        coef = np.ascontiguousarray(coef)
+        self._store_linear(coef, y_mean - coef @ x_mean, data)
         self.gamma_, self.coef_var_ = gamma, variances
         self.noise_variance_ = noise_variance
         self._mean_in = x_mean
-
-    def _report(self, change, converged, n_iter):
-        self.n_iter_, self.converged_ = n_iter, bool(converged)
-        self.certificate_ = Certificate(
-            "monotone_bound",
-            float(change),
-            float(self.tol),
-            self.converged_,
-            "relative to the norm of coef_",
-            {"dof": self.dof_, "noise_variance": self.noise_variance_},
-        )
-        warn_if_unsatisfied(
-            self.certificate_,
-            "InverseFreeSBL did not converge: the last change of coef_",
-            "Increase max_iter, or tol.",
-        )
 
     def predict(self, X, return_std=False):
         """Predict, with standard deviations if wanted.
@@ -365,27 +328,4 @@ class InverseFreeSBL(
         y_std : ndarray, like y_pred
             Of an observation, noise included. Only if ``return_std=True``.
         """
-        check_is_fitted(self)
-        X = validate_predict(self, X)
-        mean = self._mean(X)
-        if not return_std:
-            return mean
-        variance = diagonal_spread(X, self.coef_var_, self._mean_in)
-        std = np.sqrt(variance + self.noise_variance_).astype(mean.real.dtype)
-        return mean, std if mean.ndim == 1 else np.repeat(
-            std[:, None], mean.shape[1], axis=1
-        )
-
-
-def diagonal_spread(X, variances, mean):
-    """Return ``sum_n |x_n - mean_n|^2 variances_n`` for each row."""
-    if is_operator(X):
-        raise TypeError(
-            "return_std needs the entries of X; pass an array or a sparse matrix "
-            "instead of a LinearOperator."
-        )
-    if not sparse.issparse(X):
-        return square(X - mean) @ variances
-    squares = np.asarray(abs(X).power(2) @ variances).ravel()
-    cross = np.real(np.asarray(X @ (variances * np.conj(mean)))).ravel()
-    return np.maximum(squares - 2.0 * cross + square(mean) @ variances, 0.0)
+        return self._predict_factorized(X, return_std)

@@ -9,7 +9,6 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import MultiOutputMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
@@ -19,17 +18,10 @@ from sparsestat._utils.compat import (
     fit_context,
 )
 from sparsestat._utils.progress import FitProgress
-from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat.bayes._cofem import Products
-from sparsestat.bayes._data import (
-    is_operator,
-    square,
-    validate_fit,
-    validate_predict,
-)
-from sparsestat.bayes._inverse_free_sbl import diagonal_spread
+from sparsestat.bayes._data import is_operator, square, validate_fit
+from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
 from sparsestat.bayes._mrf import Field, MRFResult, Refinement, grid_edges, solve_mrf
-from sparsestat.bayes._sbl import BayesianLinearMixin, warn_if_collapsed
 
 __all__ = ["MRFSBL"]
 
@@ -394,9 +386,8 @@ class MRFSBL(
         )
 
     def _store(self, found, data, graph, refinement, scale):
-        coef = np.ascontiguousarray((scale * found.mean).T).astype(data.dtype)
-        self.coef_ = coef[0] if data.one_target else coef
-        self.intercept_ = 0.0
+        coef = np.ascontiguousarray((scale * found.mean).T)
+        self._store_linear(coef, None, data)
         self.coef_var_ = scale**2 * found.variances
         self.support_proba_ = found.probabilities
         self.support_ = found.probabilities > 0.5
@@ -404,21 +395,8 @@ class MRFSBL(
         self.noise_variance_ = float(scale**2 * found.noise_variance)
         self.alpha_, self.beta_, self.edges_ = graph.alpha, graph.beta, graph.pairs
         self.grid_ = None if refinement is None else refinement.grid
-        self.dof_, self.n_iter_ = found.dof, found.n_iter
-        self.converged_ = bool(found.converged)
-        self.certificate_ = Certificate(
-            "monotone_bound",
-            float(found.change),
-            float(self.tol),
-            self.converged_,
-            "relative to the norm of coef_",
-            {"dof": found.dof, "noise_variance": self.noise_variance_},
-        )
-        warn_if_unsatisfied(
-            self.certificate_,
-            "MRFSBL did not converge: the last change of coef_",
-            "Increase max_iter, or tol.",
-        )
+        self.dof_ = found.dof
+        self._report_change(found.change, found.converged, found.n_iter)
         warn_if_collapsed("MRFSBL", data.total, found.dof, self.noise_variance is None)
 
     def predict(self, X, return_std=False):
@@ -439,13 +417,4 @@ class MRFSBL(
         y_std : ndarray, like y_pred
             Of an observation, noise included. Only if ``return_std=True``.
         """
-        check_is_fitted(self)
-        X = validate_predict(self, X)
-        mean = self._mean(X)
-        if not return_std:
-            return mean
-        variance = diagonal_spread(X, self.coef_var_, np.zeros(X.shape[1]))
-        std = np.sqrt(variance + self.noise_variance_).astype(mean.real.dtype)
-        return mean, std if mean.ndim == 1 else np.repeat(
-            std[:, None], mean.shape[1], axis=1
-        )
+        return self._predict_factorized(X, return_std)

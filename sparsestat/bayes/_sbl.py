@@ -8,7 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -27,25 +27,20 @@ from sparsestat._utils.results import (
 )
 from sparsestat.bayes._cofem import Products, maximize_evidence_cofem
 from sparsestat.bayes._data import (
-    centred_r2,
     is_operator,
-    product,
     square,
     validate_fit,
     validate_predict,
 )
 from sparsestat.bayes._evidence import EvidenceResult, maximize_evidence
 from sparsestat.bayes._fast import maximize_evidence_fast
-from sparsestat.exceptions import ConvergenceWarning, NoiseCollapseWarning
+from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
+from sparsestat.exceptions import ConvergenceWarning
 
-__all__ = ["BayesianLinearMixin", "SBLRegressor", "warn_if_collapsed"]
+__all__ = ["SBLRegressor"]
 
 _DEFAULT_PRUNE = {"em": 1e-6, "mackay": 1e-8, "mm": 1e-8, "cofem": 1e-6}
 _GAIN_TOL = 1e-6  # nats, for method="fast"
-_COLLAPSE = (
-    "the noise variance was learned with only {left:.3g} of {total:.3g} observations "
-    "left to estimate it from, and is probably far too small. Pass noise_variance."
-)
 _MEASURES = {
     "em": "the change of gamma_ by one more update",
     "mackay": "the change of gamma_ by one more update",
@@ -58,45 +53,6 @@ _SCALES = {
     "fast": "in nats for one target, or relative for the noise variance",
     "cofem": "relative to the norms",
 }
-
-
-def warn_if_collapsed(name, total, dof, learned):
-    """Warn when nearly all observations were spent on coefficients."""
-    left = total - dof
-    if learned and left < 0.05 * total:
-        warnings.warn(
-            f"{name}: " + _COLLAPSE.format(left=max(left, 0.0), total=total),
-            NoiseCollapseWarning,
-            stacklevel=users_stacklevel(),
-        )
-
-
-class BayesianLinearMixin(RegressorMixin):
-    """Prediction and score of linear models whose data may be complex."""
-
-    def _mean(self, X):
-        return product(X, self.coef_.T) + self.intercept_
-
-    def score(self, X, y, sample_weight=None):
-        """Return the coefficient of determination of the prediction.
-
-        For complex data squares are squared moduli; several targets are averaged.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, LinearOperator} of shape (n_samples, n_features)
-            Samples.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            True targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
-
-        Returns
-        -------
-        score : float
-            At most 1.
-        """
-        return centred_r2(y, self.predict(X), sample_weight)
 
 
 class SBLRegressor(
@@ -363,18 +319,6 @@ class SBLRegressor(
             return self.prune_tol
         return _DEFAULT_PRUNE.get(method, 0.0)
 
-    def _centred_targets(self, data):
-        """Return the weighted mean of y and sqrt(w) (y - mean)."""
-        Y, w = data.Y, data.weights
-        mean = np.zeros(Y.shape[1], dtype=Y.dtype)
-        if self.fit_intercept:
-            mean = (Y.mean(axis=0) if w is None else w @ Y / data.total).astype(Y.dtype)
-            Y = Y - mean
-            # What is left of a constant is rounding error, not data.
-            constant = np.abs(Y).max(axis=0) <= 1e-14 * np.abs(mean)
-            Y[:, constant] = 0.0
-        return mean, Y if w is None else np.sqrt(w)[:, None] * Y
-
     def _noise(self, scale):
         """Return the given noise variance, the initial one and the floor, scaled."""
         given = None
@@ -453,16 +397,6 @@ class SBLRegressor(
             shift = data.total * np.log(scale**2)
             self.scores_ = np.array(found.scores) + shift
         self._finish(found, method, data.total)
-
-    def _store_linear(self, coef, intercept, data):
-        coef = coef.astype(data.dtype)
-        intercept = np.asarray(intercept).astype(data.dtype)
-        if not self.fit_intercept:
-            intercept = np.zeros_like(intercept)
-        if data.one_target:
-            coef, intercept = coef[0], intercept[0]
-        self.coef_ = coef
-        self.intercept_ = intercept if self.fit_intercept else 0.0
 
     def _finish(self, found, method, total):
         self.n_iter_, self.converged_ = found.n_iter, bool(found.converged)
@@ -578,10 +512,7 @@ class SBLRegressor(
             variance = square(part @ self._root).sum(axis=1)
         else:
             variance = square(part) @ self.coef_var_[self.active_]
-        std = np.sqrt(variance + self.noise_variance_).astype(mean.real.dtype)
-        return mean, std if mean.ndim == 1 else np.repeat(
-            std[:, None], mean.shape[1], axis=1
-        )
+        return mean, self._std(variance, mean)
 
 
 def _nothing(H, Y, total, noise_variance, scale):

@@ -15,7 +15,7 @@ from sparsestat.bayes import KroneckerSBL, SBLRegressor
 from sparsestat.bayes import _kernels_kronecker as kernels
 from sparsestat.bayes import _kronecker_many as many
 from sparsestat.bayes._kronecker import mode_product
-from sparsestat.bayes._sbl import warn_if_collapsed
+from sparsestat.bayes._linear import warn_if_collapsed
 from sparsestat.datasets import make_irs_mimo_channel, make_kronecker_sparse
 from sparsestat.exceptions import ConvergenceWarning, NoiseCollapseWarning
 

@@ -1,0 +1,139 @@
+"""What the linear models of sparse Bayesian learning share."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from sparsestat._utils.results import (
+    Certificate,
+    users_stacklevel,
+    warn_if_unsatisfied,
+)
+from sparsestat.bayes._data import (
+    centred_r2,
+    is_operator,
+    product,
+    square,
+    validate_predict,
+)
+from sparsestat.exceptions import NoiseCollapseWarning
+
+__all__ = ["BayesianLinearMixin", "warn_if_collapsed"]
+
+_COLLAPSE = (
+    "the noise variance was learned with only {left:.3g} of {total:.3g} observations "
+    "left to estimate it from, and is probably far too small. Pass noise_variance."
+)
+
+
+def warn_if_collapsed(name, total, dof, learned):
+    """Warn when nearly all observations were spent on coefficients."""
+    left = total - dof
+    if learned and left < 0.05 * total:
+        warnings.warn(
+            f"{name}: " + _COLLAPSE.format(left=max(left, 0.0), total=total),
+            NoiseCollapseWarning,
+            stacklevel=users_stacklevel(),
+        )
+
+
+class BayesianLinearMixin(RegressorMixin):
+    """Centring, storing, prediction and score where data may be complex."""
+
+    def _centred_targets(self, data):
+        """Return the weighted mean of y and sqrt(w) (y - mean)."""
+        Y, w = data.Y, data.weights
+        mean = np.zeros(Y.shape[1], dtype=Y.dtype)
+        if self.fit_intercept:
+            mean = (Y.mean(axis=0) if w is None else w @ Y / data.total).astype(Y.dtype)
+            Y = Y - mean
+            # What is left of a constant is rounding error, not data.
+            constant = np.abs(Y).max(axis=0) <= 1e-14 * np.abs(mean)
+            Y[:, constant] = 0.0
+        return mean, Y if w is None else np.sqrt(w)[:, None] * Y
+
+    def _store_linear(self, coef, intercept, data):
+        """Keep coefficients of shape (n_targets, n_features) as y was given."""
+        self.coef_ = coef.astype(data.dtype)
+        self.intercept_ = 0.0
+        if data.one_target:
+            self.coef_ = self.coef_[0]
+        if getattr(self, "fit_intercept", False):
+            intercept = np.asarray(intercept).astype(data.dtype)
+            self.intercept_ = intercept[0] if data.one_target else intercept
+
+    def _report_change(self, change, converged, n_iter):
+        """Certify a fit that stopped by the change of its coefficients."""
+        self.n_iter_, self.converged_ = n_iter, bool(converged)
+        self.certificate_ = Certificate(
+            "monotone_bound",
+            float(change),
+            float(self.tol),
+            self.converged_,
+            "relative to the norm of coef_",
+            {"dof": self.dof_, "noise_variance": self.noise_variance_},
+        )
+        warn_if_unsatisfied(
+            self.certificate_,
+            f"{type(self).__name__} did not converge: the last change of coef_",
+            "Increase max_iter, or tol.",
+        )
+
+    def _mean(self, X):
+        return product(X, self.coef_.T) + self.intercept_
+
+    def _std(self, variance, mean):
+        """Return deviations of observations, in the shape of the predictions."""
+        std = np.sqrt(variance + self.noise_variance_).astype(mean.real.dtype)
+        return std if mean.ndim == 1 else np.repeat(std[:, None], mean.shape[1], axis=1)
+
+    def _predict_factorized(self, X, return_std):
+        """Predict from a posterior without correlations of the coefficients."""
+        check_is_fitted(self)
+        X = validate_predict(self, X)
+        mean = self._mean(X)
+        if not return_std:
+            return mean
+        centre = getattr(self, "_mean_in", np.zeros(X.shape[1]))
+        return mean, self._std(_diagonal_spread(X, self.coef_var_, centre), mean)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the coefficient of determination of the prediction.
+
+        For complex data squares are squared moduli; several targets are averaged.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, LinearOperator} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            True targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+            At most 1.
+        """
+        return centred_r2(y, self.predict(X), sample_weight)
+
+
+def _diagonal_spread(X, variances, mean):
+    """Return ``sum_n |x_n - mean_n|^2 variances_n`` for each row."""
+    if is_operator(X):
+        raise TypeError(
+            "return_std needs the entries of X; pass an array or a sparse matrix "
+            "instead of a LinearOperator."
+        )
+    if not sparse.issparse(X):
+        return square(X - mean) @ variances
+    squares = np.asarray(abs(X).power(2) @ variances).ravel()
+    cross = np.real(np.asarray(X @ (variances * np.conj(mean)))).ravel()
+    return np.maximum(squares - 2.0 * cross + square(mean) @ variances, 0.0)
