@@ -61,7 +61,7 @@ def forecasts(name, repeat):
         model = GridSpectralMixtureRegressor(**options)
         model, seconds = timed(lambda model=model: model.fit(X, y), repeat)
         mean, std = model.predict(X_new, return_std=True)
-        own, own_density = scores(mean, std**2 + model.noise_variance_, y_new)
+        own, own_density = scores(mean, std**2, y_new)
         rows.append(
             [name, n_steps, label, seconds, peer_seconds / seconds]
             + [len(model.active_), own, own / error, own_density]

@@ -16,7 +16,6 @@ from sklearn.gaussian_process.kernels import (
     WhiteKernel,
 )
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat.gaussian_process._covariances import (
@@ -28,7 +27,7 @@ from sparsestat.gaussian_process._covariances import (
     noise_variance,
     scaled_cross,
 )
-from sparsestat.gaussian_process._evidence import default_noise, within_reach
+from sparsestat.gaussian_process._evidence import default_noise
 from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
 from sparsestat.gaussian_process._sparse_cholesky import (
     SparseCholesky,
@@ -193,16 +192,18 @@ class CompactGPRegressor(StructuredGPRegressor):
         random_state=None,
         verbose=0,
     ):
-        self.kernel = kernel
+        super().__init__(
+            kernel,
+            optimizer=optimizer,
+            n_restarts_optimizer=n_restarts_optimizer,
+            max_iter=max_iter,
+            tol=tol,
+            normalize_y=normalize_y,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.support = support
         self.neighbors = neighbors
-        self.optimizer = optimizer
-        self.n_restarts_optimizer = n_restarts_optimizer
-        self.max_iter = max_iter
-        self.tol = tol
-        self.normalize_y = normalize_y
-        self.random_state = random_state
-        self.verbose = verbose
 
     def _prepare(self, X, y, rng):
         kernel = self.kernel
@@ -232,10 +233,10 @@ class CompactGPRegressor(StructuredGPRegressor):
 
     def _pattern(self, support):
         """Return the pairs of neighbours; those of the last support are kept."""
-        if self._pairs is None or not np.array_equal(self._pairs[0], support):
-            first, second = close_pairs(self.X_train_, support)
-            self._pairs = support, first, second
-        return self._pairs[1:]
+        pairs = getattr(self, "_pairs", None)
+        if pairs is None or not np.array_equal(pairs[0], support):
+            pairs = self._pairs = (support, *close_pairs(self.X_train_, support))
+        return pairs[1:]
 
     def _factorize(self, kernel):
         X = self.X_train_
@@ -276,14 +277,14 @@ class CompactGPRegressor(StructuredGPRegressor):
         gradient = gradient + diagonal_backward(kernel, self.X_train_, own)
         return value, gradient + own.sum() * noise_variance(kernel, d)[1]
 
-    def _fit(self, X, y, rng):
-        super()._fit(X, y, rng)
+    def _settle(self, best, X, y):
+        details = super()._settle(best, X, y)
         factor, self.alpha_, _ = self._factors
         self._factors = factor, self.alpha_, None
         self.support_ = _support(self.kernel_, X.shape[1])
         self.n_nonzeros_ = int(factor.matrix.nnz)
         self.fill_ = int(factor.factor.nnz)
-        return self
+        return details
 
     def __getstate__(self):
         # SuperLU's objects cannot be pickled; the rest is cheaper made than stored.
@@ -291,35 +292,13 @@ class CompactGPRegressor(StructuredGPRegressor):
         return {k: v for k, v in state.items() if k not in ("_factors", "_pairs")}
 
     def _factored(self):
-        factors = getattr(self, "_factors", None)
-        if factors is None:
-            self._pairs = None
-            factors = self._factorize(self.kernel_)
-            self._factors = factors
-        return factors[0]
+        if getattr(self, "_factors", None) is None:
+            self._factors = self._factorize(self.kernel_)
+        return self._factors[0]
 
-    def log_marginal_likelihood(self, theta=None, eval_gradient=False):
-        """Return the log marginal likelihood of the data it was fitted to.
-
-        Parameters
-        ----------
-        theta : array-like of shape (kernel_.n_dims,), default=None
-            Logarithms of the kernel's free parameters; None takes the fitted ones.
-        eval_gradient : bool, default=False
-            Whether the gradient in `theta` is returned too.
-
-        Returns
-        -------
-        log_likelihood : float
-            Of the targets as the model sees them (centred and scaled, for
-            `normalize_y`).
-        gradient : ndarray of shape (kernel_.n_dims,)
-            Only with `eval_gradient`.
-        """
-        check_is_fitted(self)
-        if theta is None and eval_gradient:
-            theta = self.kernel_.theta  # what the way back needs was let go
-        return super().log_marginal_likelihood(theta, eval_gradient)
+    def _fitted_factors(self):
+        # What the way back needs was let go.
+        return self._factorize(self.kernel_)
 
     def _cross_sparse(self, X):
         """Return the covariances of new points and the data, as a CSR array."""
@@ -338,17 +317,17 @@ class CompactGPRegressor(StructuredGPRegressor):
         values = cross(self.kernel_, X[rows] - Y[indices], origin)[:, 0]
         return sparse.csr_array((values, indices, indptr), shape=(len(X), len(Y)))
 
-    def _mean(self, X):
-        return self._cross_sparse(X) @ self.alpha_
+    def _marginals(self, X, with_variance):
+        K = self._cross_sparse(X)
+        if not with_variance:
+            return K @ self.alpha_, None
+        variance = diagonal(self.kernel_, X) - self._factored().explained(K)
+        return K @ self.alpha_, variance
 
-    def _variance(self, X):
-        explained = self._factored().explained(self._cross_sparse(X))
-        return diagonal(self.kernel_, X) - explained
-
-    def _covariance(self, X):
+    def _joint(self, X):
         K = self._cross_sparse(X)
         solved = self._factored().solve(K.T.toarray())
-        return cross(self.kernel_, X, X) - K @ solved
+        return K @ self.alpha_, cross(self.kernel_, X, X) - K @ solved
 
     def sample_y(self, X, n_samples=1, random_state=0):
         """Draw new values from the predictive distribution.
@@ -373,11 +352,8 @@ class CompactGPRegressor(StructuredGPRegressor):
         factor of their joint covariance, and the draw is moved by what its data lack
         (Matheron's rule).
         """
-        check_is_fitted(self)
+        X = self._check_points(X)
         rng = check_random_state(random_state)
-        X = within_reach(
-            validate_data(self, X, dtype=np.float64, order="C", reset=False)
-        )
         factor = self._factored()
         n = len(self.X_train_)
         both = np.vstack([self.X_train_, X])

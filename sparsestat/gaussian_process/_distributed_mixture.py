@@ -6,8 +6,6 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.parallel import run_parallel
@@ -15,8 +13,11 @@ from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat.gaussian_process._consensus import Agent, agree
 from sparsestat.gaussian_process._spectral_base import SpectralMixtureBase
-from sparsestat.gaussian_process._spectral_fit import aggregate, choose_engine
-from sparsestat.gaussian_process._spectral_solvers import Problem
+from sparsestat.gaussian_process._spectral_fit import (
+    aggregate,
+    choose_engine,
+    first_guess,
+)
 from sparsestat.gaussian_process._spectrum import distinct_rows
 
 __all__ = ["DistributedGridSpectralMixtureRegressor"]
@@ -101,8 +102,8 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         Widths, in the same units.
     noise_variance_ : float
         Noise variance, given or agreed.
-    kernel_ : GSMKernel or GSMPKernel
-        The active components, without the noise.
+    kernel_ : sklearn.gaussian_process.kernels.Kernel
+        A GSMKernel or GSMPKernel of the active components, plus the noise.
     agent_weights_ : ndarray of shape (n_agents, n_components)
         Last answers of the agents.
     communication_bits_ : int
@@ -251,37 +252,26 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
             Fitted estimator.
         """
         owner = self._given_owners(X)
-        X, Y, weights = self._validate(X, y, sample_weight)
-        rng = check_random_state(self.random_state)
-        samples = self._prepare(X, Y, weights)
-        spectrum = self._make_spectrum(samples.X, rng)
-        self.__dict__.pop("_pruned_to", None)
+        rows, samples, spectrum, rng = self._start(X, y, sample_weight)
         if owner is not None and sample_weight is not None:
             owner = owner[np.asarray(sample_weight) > 0]
-        parts = self._divide(samples, X, Y, weights, owner, rng)
-        if not samples.Y.any() and samples.within == 0.0:
-            self._store_constant(samples, spectrum)
+        parts = self._divide(samples, *rows, owner, rng)
+        if self._store_if_constant(samples, spectrum):
             self._store_nothing_said(len(parts), len(spectrum))
             return self
-        unit = float((samples.weights @ samples.Y**2).sum()) + samples.within
-        unit /= samples.n_targets * samples.total
-        floor = self.noise_floor * unit
-        noise = self._given_noise(samples)
-        noise = None if noise is None else max(noise, floor)
-        agents = [
-            Agent(
-                Problem(choose_engine(part, spectrum), noise_floor=floor, noise=noise)
-            )
-            for part in parts
-        ]
-        start = np.append(np.full(len(spectrum), unit / len(spectrum)), 0.1 * unit)
-        start[-1] = max(start[-1], floor) if noise is None else noise
+        start = first_guess(
+            samples,
+            len(spectrum),
+            noise=self._given_noise(samples),
+            noise_floor=self.noise_floor,
+        )
+        agents = [Agent(start.problem(choose_engine(p, spectrum))) for p in parts]
         with FitProgress(
             self, self.max_rounds, X=X, y=y, verbose=self.verbose
         ) as progress:
             found = agree(
                 agents,
-                start,
+                start.z,
                 step=self.quantization,
                 strength=None if self.rho == "auto" else self.rho,
                 max_rounds=self.max_rounds,
@@ -378,61 +368,34 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
             "Increase max_rounds, tol or rho.",
         )
 
-    def predict(self, X, return_std=False, return_cov=False):
-        """Predict, with standard deviations or covariances if wanted.
+    def _marginals(self, X, with_variance):
+        if not self._parts:
+            return super()._marginals(X, with_variance)
+        means, variances = [], []
+        prior = float(self.weights_.sum())
+        for points, state in self._parts:
+            cross = self._mixture(X, points)
+            means.append(cross @ state.alpha)
+            explained = np.einsum("ij,ji->i", cross, state.solve(cross.T))
+            variances.append(np.maximum(prior - explained, 1e-12 * prior))
+        mean, variance = _join(
+            np.array(means), np.array(variances), prior, self.predict_mode
+        )
+        return self._shaped(mean + self._trend(X)), variance
 
-        Both are those of the noise-free function: add `noise_variance_` to a variance
-        for that of an observation.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Points.
-        return_std : bool, default=False
-            Return the standard deviation at each point.
-        return_cov : bool, default=False
-            Return the covariance of all points, with ``predict_mode="full"``.
-
-        Returns
-        -------
-        y_mean : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Posterior mean.
-        y_std : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Posterior standard deviation, if `return_std`.
-        y_cov : ndarray of shape (n_samples, n_samples) or \
-                (n_samples, n_samples, n_targets)
-            Posterior covariance, if `return_cov`.
-        """
-        check_is_fitted(self)
-        if not self._parts or (return_std and return_cov):
-            return super().predict(X, return_std=return_std, return_cov=return_cov)
-        if return_cov:
+    def _joint(self, X):
+        if self._parts:
             raise ValueError(
                 f"predict_mode={self.predict_mode!r} joins predictions point by point "
                 "and has no covariance. Use predict_mode='full'."
             )
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        means, variances = [], []
-        prior = float(self.weights_.sum())
-        for points, state in self._parts:
-            cross = self.kernel_(X, points)
-            means.append(cross @ state.alpha)
-            explained = np.einsum("ij,ji->i", cross, state.solve(cross.T))
-            variances.append(np.maximum(prior - explained, 1e-12 * prior))
-        mean, variance = _join(np.array(means), np.array(variances), prior, self)
-        mean += self._trend(X)
-        std = np.sqrt(variance)
-        if self._one_target:
-            return (mean[:, 0], std) if return_std else mean[:, 0]
-        if not return_std:
-            return mean
-        return mean, np.repeat(std[:, None], mean.shape[1], axis=1)
+        return super()._joint(X)
 
 
-def _join(means, variances, prior, estimator):
+def _join(means, variances, prior, mode):
     """Join the predictions of agents by precision."""
     precision = 1.0 / variances
-    if estimator.predict_mode == "rbcm":
+    if mode == "rbcm":
         beta = 0.5 * (np.log(prior) - np.log(variances))
         precision = beta * precision
         total = precision.sum(axis=0) + (1.0 - beta.sum(axis=0)) / prior

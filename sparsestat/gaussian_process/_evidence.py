@@ -34,31 +34,28 @@ from sparsestat.gaussian_process._covariances import (
 __all__ = [
     "Optimum",
     "check_data",
-    "check_one_output",
     "default_kernel",
     "evidence_certificate",
     "kernel_with_noise",
     "maximize_evidence",
     "numerical_errors",
     "standardized",
-    "warn_of_differences",
-    "within_reach",
 ]
 
 SCALE = "largest entry of the projected gradient of the log evidence / n_samples"
 # The solver is held to a little less than `tol`: the certificate evaluates again.
 _MARGIN = 0.9
-_FAR = 1e100
 
 
 @dataclass
 class Optimum:
-    """Where an optimisation ended."""
+    """Where an optimisation ended: the kernel found, and the further variables."""
 
-    x: np.ndarray
-    value: float
-    slope: float
-    n_iter: int
+    kernel: Kernel
+    extra: np.ndarray
+    value: float = -np.inf
+    slope: float = 0.0
+    n_iter: int = 1
     history: list = field(default_factory=list)
 
 
@@ -79,11 +76,6 @@ def check_data(X, y):
     """Refuse data whose squared distances overflow or vanish."""
     check_magnitude(X)
     check_magnitude(y, name="y")
-
-
-def within_reach(X):
-    """Bring points at astronomical distance to where distances do not overflow."""
-    return np.clip(X, -_FAR, _FAR) if np.abs(X).max(initial=0.0) > _FAR else X
 
 
 def standardized(y, normalize):
@@ -143,7 +135,7 @@ def kernel_with_noise(kernel, n_features, y):
     return kernel
 
 
-def warn_of_differences(kernel, name):
+def _warn_of_differences(kernel, name):
     """Say once when gradients will be taken by finite differences."""
     unknown = unknown_kernels(kernel)
     if unknown:
@@ -153,15 +145,6 @@ def warn_of_differences(kernel, name):
             "set optimizer=None.",
             UserWarning,
             stacklevel=users_stacklevel(),
-        )
-
-
-def check_one_output(return_std, return_cov):
-    """Refuse to return standard deviations and covariances at once."""
-    if return_std and return_cov:
-        raise RuntimeError(
-            "At most one of return_std and return_cov can be requested. The standard "
-            "deviations are the roots of the diagonal of the covariance."
         )
 
 
@@ -181,7 +164,7 @@ def maximize_evidence(estimator, function, kernel, extra, *, n, rng, X, y):
     Parameters
     ----------
     estimator : estimator
-        With `max_iter`, `tol`, `n_restarts_optimizer` and `verbose`.
+        With `optimizer`, `max_iter`, `tol`, `n_restarts_optimizer` and `verbose`.
     function : callable
         Takes ``theta`` and the further variables, returns the log evidence and its
         gradient with respect to both, in one vector.
@@ -199,9 +182,12 @@ def maximize_evidence(estimator, function, kernel, extra, *, n, rng, X, y):
     Returns
     -------
     optimum : Optimum
-        The best of all starts.
+        The best of all starts; the start itself where nothing is to be optimized.
     """
     p = kernel.n_dims
+    if estimator.optimizer is None or p + len(extra) == 0:
+        return Optimum(kernel, extra)
+    _warn_of_differences(kernel, type(estimator).__name__)
     bounds = np.vstack(
         [kernel.bounds.reshape(p, 2), np.tile([-np.inf, np.inf], (len(extra), 1))]
     )
@@ -215,16 +201,20 @@ def maximize_evidence(estimator, function, kernel, extra, *, n, rng, X, y):
         starts.append(np.r_[rng.uniform(*bounds[:p].T), extra])
     best = None
     total = estimator.max_iter * len(starts)
-    with FitProgress(estimator, total, X=X, y=y, verbose=estimator.verbose) as progress:
+    with (
+        numerical_errors(),
+        FitProgress(estimator, total, X=X, y=y, verbose=estimator.verbose) as progress,
+    ):
         for start in starts:
-            found = _climb(function, start, bounds, p, n, estimator, progress)
+            found = _climb(function, start, bounds, kernel, n, estimator, progress)
             if best is None or found.value > best.value:
                 best = found
     return best
 
 
-def _climb(function, start, bounds, p, n, estimator, progress):
+def _climb(function, start, bounds, kernel, n, estimator, progress):
     """Run L-BFGS-B once from one start."""
+    p = kernel.n_dims
     seen = {"value": -np.inf}
     history = []
 
@@ -247,32 +237,35 @@ def _climb(function, start, bounds, p, n, estimator, progress):
         if progress.step(log_evidence=history[-1]):
             raise StopIteration
 
-    n_iter = 1
-    if len(start):
-        result = minimize(
-            negative,
-            start,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            callback=step,
-            options={
-                "maxiter": estimator.max_iter,
-                "maxfun": 3 * estimator.max_iter + 20,
-                "maxcor": 20,
-                "gtol": _MARGIN * estimator.tol,
-                "ftol": 1e-14,
-            },
-        )
-        n_iter = max(1, int(result.nit))
-    else:
-        negative(start)
+    result = minimize(
+        negative,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        callback=step,
+        options={
+            "maxiter": estimator.max_iter,
+            "maxfun": 3 * estimator.max_iter + 20,
+            "maxcor": 20,
+            "gtol": _MARGIN * estimator.tol,
+            "ftol": 1e-14,
+        },
+    )
     if "x" not in seen:
         raise np.linalg.LinAlgError(
             "The covariance is not positive definite at the start of the optimization."
         )
-    slope = np.abs(_projected(seen["gradient"], seen["x"], bounds)).max(initial=0.0) / n
-    return Optimum(seen["x"], float(seen["value"]), float(slope), n_iter, history)
+    x = seen["x"]
+    slope = np.abs(_projected(seen["gradient"], x, bounds)).max(initial=0.0) / n
+    return Optimum(
+        kernel.clone_with_theta(x[:p]),
+        x[p:],
+        float(seen["value"]),
+        float(slope),
+        max(1, int(result.nit)),
+        history,
+    )
 
 
 def evidence_certificate(estimator, kind, slope, details):

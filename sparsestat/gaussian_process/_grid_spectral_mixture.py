@@ -6,7 +6,6 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.progress import FitProgress
@@ -99,8 +98,8 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
         Widths, in the same units.
     noise_variance_ : float
         Noise variance, given or learned.
-    kernel_ : GSMKernel or GSMPKernel
-        The active components, without the noise.
+    kernel_ : sklearn.gaussian_process.kernels.Kernel
+        A GSMKernel or GSMPKernel of the active components, plus the noise.
     X_train_ : ndarray of shape (n_points, n_features)
         Distinct training points, sorted.
     alpha_ : ndarray of shape (n_points, n_targets)
@@ -235,13 +234,8 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
                 f"solver={self.solver!r} starts from all components at once, which "
                 "low_rank is meant to avoid. Use solver='auto' with it."
             )
-        X, Y, weights = self._validate(X, y, sample_weight)
-        rng = check_random_state(self.random_state)
-        samples = self._prepare(X, Y, weights)
-        spectrum = self._make_spectrum(samples.X, rng)
-        self.__dict__.pop("_pruned_to", None)
-        if not samples.Y.any() and samples.within == 0.0:
-            self._store_constant(samples, spectrum)
+        _, samples, spectrum, rng = self._start(X, y, sample_weight)
+        if self._store_if_constant(samples, spectrum):
             return self
         noise = self._given_noise(samples)
         engine = choose_engine(

@@ -7,43 +7,25 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from sklearn.base import RegressorMixin
-from sklearn.gaussian_process.kernels import Kernel
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array
 
-from sparsestat._utils.base import SparsestatEstimator
-from sparsestat._utils.compat import (
-    CallbackSupportMixin,
-    Interval,
-    StrOptions,
-    fit_context,
-)
+from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat.gaussian_process._covariances import cross, diagonal
-from sparsestat.gaussian_process._evidence import (
-    check_data,
-    check_one_output,
-    default_kernel,
-    evidence_certificate,
-    kernel_with_noise,
-    maximize_evidence,
-    numerical_errors,
-    standardized,
-    warn_of_differences,
-    within_reach,
-)
+from sparsestat.gaussian_process._evidence import default_kernel
 from sparsestat.gaussian_process._inducing import (
     evaluate,
     greedy_points,
     kmeans_points,
 )
+from sparsestat.gaussian_process._kernel_gp import KernelGPRegressor
 
 __all__ = ["SparseGPRegressor"]
 
+_POWERS = {"vfe": 0.0, "fitc": 1.0}
 _ROWS = 2048
 
 
-class SparseGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEstimator):
+class SparseGPRegressor(KernelGPRegressor):
     r"""Gaussian-process regression through m inducing points, in O(n m^2) time.
 
     The covariance of n samples is approximated by what passes through m points Z, which
@@ -197,21 +179,15 @@ class SparseGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEstimato
     """
 
     _parameter_constraints = {
-        "kernel": [Kernel, None],
+        **KernelGPRegressor._parameter_constraints,
         "n_inducing": [Interval(Integral, 1, None, closed="left")],
         "inducing": [StrOptions({"kmeans", "greedy"}), "array-like"],
         "method": [StrOptions({"vfe", "fitc", "pep"})],
         "alpha_pep": [Interval(Real, 0, 1, closed="both")],
         "optimize_inducing": ["boolean"],
-        "optimizer": [StrOptions({"fmin_l_bfgs_b"}), None],
-        "n_restarts_optimizer": [Interval(Integral, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="neither")],
-        "normalize_y": ["boolean"],
         "jitter": [Interval(Real, 0, None, closed="left")],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
+    _certificate_kind = "lower_bound"
 
     def __init__(
         self,
@@ -231,103 +207,27 @@ class SparseGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEstimato
         random_state=None,
         verbose=0,
     ):
-        self.kernel = kernel
+        super().__init__(
+            kernel,
+            optimizer=optimizer,
+            n_restarts_optimizer=n_restarts_optimizer,
+            max_iter=max_iter,
+            tol=tol,
+            normalize_y=normalize_y,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.n_inducing = n_inducing
         self.inducing = inducing
         self.method = method
         self.alpha_pep = alpha_pep
         self.optimize_inducing = optimize_inducing
-        self.optimizer = optimizer
-        self.n_restarts_optimizer = n_restarts_optimizer
-        self.max_iter = max_iter
-        self.tol = tol
-        self.normalize_y = normalize_y
         self.jitter = jitter
-        self.random_state = random_state
-        self.verbose = verbose
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
-        """Find inducing points and kernel parameters.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-        y : array-like of shape (n_samples,)
-            Targets.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-        """
-        X, y = validate_data(self, X, y, dtype=np.float64, order="C", y_numeric=True)
-        y = np.asarray(y, dtype=np.float64)
-        check_data(X, y)
-        rng = check_random_state(self.random_state)
-        y, self._y_mean, self._y_scale = standardized(y, self.normalize_y)
+    def _prepare(self, X, y, rng):
         kernel = default_kernel(X, y) if self.kernel is None else self.kernel
-        kernel = kernel_with_noise(kernel, X.shape[1], y)
-        Z = self._first_points(kernel, X, rng)
-        alpha = {"vfe": 0.0, "fitc": 1.0, "pep": float(self.alpha_pep)}[self.method]
-        n, slope = len(y), 0.0
-        self.n_iter_, history = 1, []
-        if self.optimizer is not None:
-            warn_of_differences(kernel, type(self).__name__)
-            scale = X.std(axis=0)
-            scale[scale == 0] = 1.0
-            move = self.optimize_inducing
-
-            def function(theta, points):
-                state = evaluate(
-                    kernel.clone_with_theta(theta),
-                    points.reshape(Z.shape) * scale if move else Z,
-                    X,
-                    y,
-                    alpha=alpha,
-                    jitter=self.jitter,
-                    want_points=move,
-                )
-                gradient = state.gradient
-                if move:
-                    gradient = np.r_[gradient, (state.Z_gradient * scale).ravel()]
-                return state.objective, gradient
-
-            extra = (Z / scale).ravel() if move else np.zeros(0)
-            with numerical_errors():
-                best = maximize_evidence(
-                    self, function, kernel, extra, n=n, rng=rng, X=X, y=y
-                )
-            kernel = kernel.clone_with_theta(best.x[: kernel.n_dims])
-            if move:
-                Z = best.x[kernel.n_dims :].reshape(Z.shape) * scale
-            slope, history, self.n_iter_ = best.slope, best.history, best.n_iter
-        with numerical_errors():
-            state = evaluate(
-                kernel, Z, X, y, alpha=alpha, jitter=self.jitter, want_gradient=False
-            )
-        self.kernel_, self.inducing_points_ = kernel, Z
-        self.noise_variance_ = state.noise * self._y_scale**2
-        self.L_, self.L_B_, self.c_ = state.L, state.L_B, state.c
-        self.jitter_ = state.jitter
-        self.objective_ = float(state.objective)
-        self.lower_bound_, self.upper_bound_ = state.lower, state.upper
-        self.objective_history_ = np.array(history)
-        self._set_mean_weights()
-        self.certificate_ = evidence_certificate(
-            self,
-            "lower_bound",
-            slope,
-            {
-                "lower_bound": self.lower_bound_,
-                "upper_bound": self.upper_bound_,
-                "gap_per_sample": (self.upper_bound_ - self.lower_bound_) / n,
-                "n_inducing": len(Z),
-                "optimized": self.optimizer is not None,
-            },
-        )
-        return self
+        self.inducing_points_ = self._first_points(kernel, X, rng)
+        return kernel
 
     def _first_points(self, kernel, X, rng):
         """Return where the inducing points start."""
@@ -346,87 +246,77 @@ class SparseGPRegressor(CallbackSupportMixin, RegressorMixin, SparsestatEstimato
             return rows[greedy_points(kernel, rows, self.n_inducing)]
         return kmeans_points(rows, self.n_inducing, rng)
 
-    def _set_mean_weights(self):
-        """Keep K_mm^-1 K_mn (Q + Lambda)^-1 y: predicted means are one product."""
+    def _evaluate(self, kernel, Z, X, y, **wanted):
+        power = _POWERS.get(self.method, float(self.alpha_pep))
+        return evaluate(kernel, Z, X, y, alpha=power, jitter=self.jitter, **wanted)
+
+    def _objective(self, kernel, X, y):
+        Z, scale = self.inducing_points_, _spreads(X)
+        if self.optimizer is None or not self.optimize_inducing:
+
+            def with_fixed_points(theta, _):
+                moved = kernel.clone_with_theta(theta)
+                state = self._evaluate(moved, Z, X, y, want_points=False)
+                return state.objective, state.gradient
+
+            return with_fixed_points, np.zeros(0)
+
+        def function(theta, points):
+            moved = kernel.clone_with_theta(theta)
+            points = points.reshape(Z.shape) * scale
+            state = self._evaluate(moved, points, X, y, want_points=True)
+            slopes = np.r_[state.gradient, (state.Z_gradient * scale).ravel()]
+            return state.objective, slopes
+
+        return function, (Z / scale).ravel()
+
+    def _settle(self, best, X, y):
+        Z = self.inducing_points_
+        if len(best.extra):
+            Z = best.extra.reshape(Z.shape) * _spreads(X)
+        state = self._evaluate(self.kernel_, Z, X, y, want_gradient=False)
+        self.inducing_points_ = Z
+        self.L_, self.L_B_, self.c_ = state.L, state.L_B, state.c
+        self.jitter_ = state.jitter
+        self.objective_ = float(state.objective)
+        self.lower_bound_, self.upper_bound_ = state.lower, state.upper
+        # K_mm^-1 K_mn (Q + Lambda)^-1 y: predicted means are one product.
         half = solve_triangular(self.L_B_, self.c_, lower=True, trans="T")
         self._mean_weights = solve_triangular(self.L_, half, lower=True, trans="T")
+        return {
+            "lower_bound": self.lower_bound_,
+            "upper_bound": self.upper_bound_,
+            "gap_per_sample": (self.upper_bound_ - self.lower_bound_) / len(y),
+            "n_inducing": len(Z),
+        }
 
-    def predict(self, X, return_std=False, return_cov=False):
-        """Predict new values, noise included in their spread.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Points.
-        return_std : bool, default=False
-            Whether standard deviations are returned.
-        return_cov : bool, default=False
-            Whether the covariance matrix is returned.
-
-        Returns
-        -------
-        y_mean : ndarray of shape (n_samples,)
-            Means of the predictive distribution.
-        y_std : ndarray of shape (n_samples,)
-            Its standard deviations, with `return_std`.
-        y_cov : ndarray of shape (n_samples, n_samples)
-            Its covariance, with `return_cov`.
-        """
-        check_one_output(return_std, return_cov)
-        check_is_fitted(self)
-        X = within_reach(
-            validate_data(self, X, dtype=np.float64, order="C", reset=False)
-        )
+    def _marginals(self, X, with_variance):
         mean = np.empty(len(X))
-        variance = np.empty(len(X))
-        s2 = self.noise_variance_ / self._y_scale**2
+        variance = diagonal(self.kernel_, X) if with_variance else None
         for start in range(0, len(X), _ROWS):
             rows = slice(start, start + _ROWS)
             K = cross(self.kernel_, X[rows], self.inducing_points_)
             mean[rows] = K @ self._mean_weights
-            if return_std:
+            if with_variance:
                 prior, posterior = self._halves(K)
-                variance[rows] = (
-                    diagonal(self.kernel_, X[rows])
-                    - np.einsum("ij,ij->j", prior, prior)
-                    + np.einsum("ij,ij->j", posterior, posterior)
-                )
-        mean = self._y_scale * mean + self._y_mean
-        if return_std:
-            # Rounding may leave less than the noise alone.
-            return mean, self._y_scale * np.sqrt(np.maximum(variance, 0.0) + s2)
-        if return_cov:
-            prior, posterior = self._halves(
-                cross(self.kernel_, X, self.inducing_points_)
-            )
-            cov = cross(self.kernel_, X, X)
-            cov = cov + posterior.T @ posterior - prior.T @ prior
-            cov.flat[:: len(X) + 1] += s2
-            return mean, self._y_scale**2 * cov
-        return mean
+                variance[rows] -= np.einsum("ij,ij->j", prior, prior)
+                variance[rows] += np.einsum("ij,ij->j", posterior, posterior)
+        return mean, variance
+
+    def _joint(self, X):
+        K = cross(self.kernel_, X, self.inducing_points_)
+        prior, posterior = self._halves(K)
+        cov = cross(self.kernel_, X, X) + posterior.T @ posterior - prior.T @ prior
+        return K @ self._mean_weights, cov
 
     def _halves(self, K):
         """Return L^-1 K' and L_B^-1 L^-1 K'."""
         prior = solve_triangular(self.L_, K.T, lower=True)
         return prior, solve_triangular(self.L_B_, prior, lower=True)
 
-    def sample_y(self, X, n_samples=1, random_state=0):
-        """Draw new values from the predictive distribution.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples_X, n_features)
-            Points.
-        n_samples : int, default=1
-            Number of draws.
-        random_state : int, RandomState instance or None, default=0
-            Source of randomness.
-
-        Returns
-        -------
-        y_samples : ndarray of shape (n_samples_X, n_samples)
-            One draw in each column.
-        """
-        rng = check_random_state(random_state)
-        mean, cov = self.predict(X, return_cov=True)
-        return rng.multivariate_normal(mean, cov, n_samples).T
+def _spreads(X):
+    """Return the unit of each feature that inducing points are moved in."""
+    scale = X.std(axis=0)
+    scale[scale == 0] = 1.0
+    return scale

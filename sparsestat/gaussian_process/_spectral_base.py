@@ -9,6 +9,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -25,6 +26,7 @@ from sparsestat._utils.results import (
     warn_if_unsatisfied,
 )
 from sparsestat._utils.validation import check_magnitude
+from sparsestat.gaussian_process._posterior import PosteriorMixin
 from sparsestat.gaussian_process._spectral_fit import (
     Trend,
     aggregate,
@@ -48,7 +50,11 @@ KKT_SCALE = (
 
 
 class SpectralMixtureBase(
-    CallbackSupportMixin, MultiOutputMixin, RegressorMixin, SparsestatEstimator
+    CallbackSupportMixin,
+    MultiOutputMixin,
+    PosteriorMixin,
+    RegressorMixin,
+    SparsestatEstimator,
 ):
     """Validation, grid, prediction and storage."""
 
@@ -82,6 +88,15 @@ class SpectralMixtureBase(
     }
 
     # Before the fit
+
+    def _start(self, X, y, sample_weight):
+        """Return rows that count, the samples they make, the components and draws."""
+        rows = self._validate(X, y, sample_weight)
+        rng = check_random_state(self.random_state)
+        samples = self._prepare(*rows)
+        spectrum = self._make_spectrum(samples.X, rng)
+        self.__dict__.pop("_pruned_to", None)
+        return rows, samples, spectrum, rng
 
     def _validate(self, X, y, sample_weight):
         """Return X, Y with two dimensions and weights, rows of weight zero left out."""
@@ -202,8 +217,10 @@ class SpectralMixtureBase(
         self.frequencies_, self.sigmas_ = spectrum.frequencies, spectrum.sigmas
         self.X_train_, self._samples = samples.X, samples
 
-    def _store_constant(self, samples, spectrum):
-        """Store the model without components, for targets that do not vary."""
+    def _store_if_constant(self, samples, spectrum):
+        """Store the model without components where targets do not vary; or do not."""
+        if samples.Y.any() or samples.within > 0.0:
+            return False
         warnings.warn(
             f"{type(self).__name__}: y is constant (once its trend is off), so that "
             "there is nothing to learn: all weights are zero.",
@@ -220,6 +237,7 @@ class SpectralMixtureBase(
         self.log_marginal_likelihood_value_ = np.inf
         self.certificate_ = Certificate("kkt", 0.0, np.sqrt(self.tol), True, KKT_SCALE)
         self._store_kernel()
+        return True
 
     def _store_solution(self, engine, z):
         """Store weights, noise and what prediction needs."""
@@ -245,9 +263,10 @@ class SpectralMixtureBase(
         kept = self.active_ if len(self.active_) else np.arange(1)
         spectrum = Spectrum(self.frequencies_, self.sigmas_, self.form)
         cls = GSMKernel if spectrum.one_cosine else GSMPKernel
-        self.kernel_ = cls(
+        self._mixture = cls(
             self.frequencies_[kept], self.sigmas_[kept], self.weights_[kept]
         )
+        self.kernel_ = self._mixture + WhiteKernel(self.noise_variance_, "fixed")
 
     def _store_certificate(self, residual, what, remedy, **details):
         tol = float(np.sqrt(self.tol))
@@ -260,7 +279,7 @@ class SpectralMixtureBase(
         """Return the prior covariance of new points with those of the training."""
         if self._basis_engine is not None:
             return self._basis_engine.cross(X, self._engine_weights())
-        return self.kernel_(X, self.X_train_)
+        return self._mixture(X, self.X_train_)
 
     def _engine_weights(self):
         weights = np.zeros(len(self._basis_engine.spectrum))
@@ -270,95 +289,31 @@ class SpectralMixtureBase(
     def _kept_components(self):
         return getattr(self, "_pruned_to", np.arange(len(self.weights_)))
 
-    def predict(self, X, return_std=False, return_cov=False):
-        """Predict, with standard deviations or covariances if wanted.
-
-        As in scikit-learn's GaussianProcessRegressor, both are those of the noise-free
-        function: add `noise_variance_` to a variance for that of an observation.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Points.
-        return_std : bool, default=False
-            Return the standard deviation at each point.
-        return_cov : bool, default=False
-            Return the covariance of all points.
-
-        Returns
-        -------
-        y_mean : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Posterior mean.
-        y_std : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Posterior standard deviation, if `return_std`.
-        y_cov : ndarray of shape (n_samples, n_samples) or \
-                (n_samples, n_samples, n_targets)
-            Posterior covariance, if `return_cov`.
-        """
-        if return_std and return_cov:
-            raise RuntimeError(
-                "At most one of return_std or return_cov can be requested."
-            )
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+    def _marginals(self, X, with_variance):
         mean = self._trend(X)
         variance = np.full(len(X), float(self.weights_.sum()))
+        rows = max(1, _ROWS // len(self.X_train_))
+        for start in range(0, len(X) if self._state is not None else 0, rows):
+            part = slice(start, start + rows)
+            cross = self._cross(X[part])
+            mean[part] += cross @ self.alpha_
+            if with_variance:
+                solved = self._state.solve(cross.T)
+                variance[part] -= np.einsum("ij,ji->i", cross, solved)
+        return self._shaped(mean), variance
+
+    def _joint(self, X):
+        mean = self._trend(X)
         if self._state is None:
-            covariance = np.zeros((len(X), len(X))) if return_cov else None
-        elif return_cov:
-            cross = self._cross(X)
-            mean += cross @ self.alpha_
-            covariance = self.kernel_(X) - cross @ self._state.solve(cross.T)
-        else:
-            rows = max(1, _ROWS // len(self.X_train_))
-            for start in range(0, len(X), rows):
-                part = slice(start, start + rows)
-                cross = self._cross(X[part])
-                mean[part] += cross @ self.alpha_
-                if return_std:
-                    solved = self._state.solve(cross.T)
-                    variance[part] -= np.einsum("ij,ji->i", cross, solved)
-        n_targets = mean.shape[1]
-        if self._one_target:
-            mean = mean[:, 0]
-        if return_cov:
-            if not self._one_target:
-                covariance = np.repeat(covariance[:, :, None], n_targets, axis=2)
-            return mean, covariance
-        if not return_std:
-            return mean
-        std = np.sqrt(np.maximum(variance, 0.0))
-        return mean, std if self._one_target else np.repeat(
-            std[:, None], n_targets, axis=1
-        )
+            return self._shaped(mean), np.zeros((len(X), len(X)))
+        cross = self._cross(X)
+        mean += cross @ self.alpha_
+        covariance = self._mixture(X) - cross @ self._state.solve(cross.T)
+        return self._shaped(mean), covariance
 
-    def sample_y(self, X, n_samples=1, random_state=0):
-        """Draw functions from the posterior and evaluate them at X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples_X, n_features)
-            Points.
-        n_samples : int, default=1
-            Number of functions.
-        random_state : int, RandomState instance or None, default=0
-            Makes the draws reproducible.
-
-        Returns
-        -------
-        y_samples : ndarray of shape (n_samples_X, n_samples) or \
-                (n_samples_X, n_targets, n_samples)
-            Values of the functions, without noise.
-        """
-        rng = check_random_state(random_state)
-        mean, covariance = self.predict(X, return_cov=True)
-        one = covariance if self._one_target else covariance[:, :, 0]
-        values, vectors = np.linalg.eigh(one)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        mean = mean.reshape(len(mean), -1)
-        draws = rng.standard_normal((mean.shape[1], n_samples, len(mean)))
-        samples = mean[:, :, None] + np.einsum("ij,tsj->its", root, draws)
-        return samples[:, 0] if self._one_target else samples
+    def _shaped(self, mean):
+        """Return means in as many dimensions as y had."""
+        return mean[:, 0] if self._one_target else mean
 
     def spectral_density(self, frequencies):
         """Return the learned spectral density.
@@ -375,7 +330,7 @@ class SpectralMixtureBase(
             The density.
         """
         check_is_fitted(self)
-        return self.kernel_.spectral_density(frequencies)
+        return self._mixture.spectral_density(frequencies)
 
     def log_marginal_likelihood(self, weights=None):
         """Return the log marginal likelihood of the training data.

@@ -28,6 +28,7 @@ __all__ = [
     "aggregate",
     "choose_engine",
     "choose_solver",
+    "first_guess",
     "fit_weights",
     "gcv_noise",
 ]
@@ -133,46 +134,52 @@ def choose_solver(engine):
     return "newton" if work <= _CHEAP else "working_sets"
 
 
-def fit_weights(
-    engine,
-    *,
-    noise,
-    noise_floor,
-    solver,
-    tol,
-    max_iter,
-    prune_tol=0.0,
-    step=None,
-    n_jobs=None,
-):
-    """Fit the weights and the noise, from equal weights that sum to the variance.
+@dataclass(frozen=True)
+class Guess:
+    """Where a fit starts, and what it is told about the noise.
 
-    See :func:`solve` for the parameters and the result.
+    Parameters
+    ----------
+    z : ndarray of shape (n_components + 1,)
+        Equal weights that sum to the variance of the targets, and a noise variance.
+    noise : float or None
+        The noise variance when it is given.
+    noise_floor : float
+        Smallest noise variance.
     """
-    samples = engine.samples
-    spread = float((samples.weights @ samples.Y**2).sum()) + samples.within
-    count = samples.n_targets * samples.total
-    unit = spread / count
-    problem = Problem(
-        engine,
-        noise_floor=noise_floor * unit,
-        noise=None if noise is None else max(noise, noise_floor * unit),
-    )
-    start = np.append(np.full(problem.n, unit / problem.n), 0.1 * unit)
+
+    z: np.ndarray
+    noise: float | None
+    noise_floor: float
+
+    def problem(self, engine):
+        """Return the objective that an engine evaluates."""
+        return Problem(engine, noise_floor=self.noise_floor, noise=self.noise)
+
+
+def first_guess(samples, n_components, *, noise, noise_floor):
+    """Return where to start; `noise_floor` is relative to the variance."""
+    unit = float((samples.weights @ samples.Y**2).sum()) + samples.within
+    unit /= samples.n_targets * samples.total
+    floor = noise_floor * unit
     if noise is not None:
-        start[-1] = problem.noise
-    elif start[-1] < problem.noise_floor:
-        start[-1] = problem.noise_floor
-    return solve(
-        problem,
-        start,
-        solver=choose_solver(engine) if solver == "auto" else solver,
-        tol=tol,
-        max_iter=max_iter,
-        prune_tol=prune_tol,
-        step=step or (lambda value: False),
-        n_jobs=n_jobs,
+        noise = max(noise, floor)
+    z = np.full(n_components + 1, unit / n_components)
+    z[-1] = max(0.1 * unit, floor) if noise is None else noise
+    return Guess(z, noise, floor)
+
+
+def fit_weights(engine, *, noise, noise_floor, solver, **options):
+    """Fit the weights and the noise from the first guess.
+
+    See :func:`solve` for further options and the result.
+    """
+    start = first_guess(
+        engine.samples, len(engine.spectrum), noise=noise, noise_floor=noise_floor
     )
+    if solver == "auto":
+        solver = choose_solver(engine)
+    return solve(start.problem(engine), start.z, solver=solver, **options)
 
 
 def gcv_noise(Y):

@@ -9,7 +9,6 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     check_consistent_length,
-    check_is_fitted,
     column_or_1d,
     validate_data,
 )
@@ -23,7 +22,7 @@ from sparsestat.gaussian_process._covariances import (
     noise_variance,
     scaled_cross,
 )
-from sparsestat.gaussian_process._evidence import default_kernel, within_reach
+from sparsestat.gaussian_process._evidence import default_kernel
 from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
 from sparsestat.gaussian_process._toeplitz import (
     autocorrelation,
@@ -158,27 +157,6 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     True
     """
 
-    def __init__(
-        self,
-        kernel=None,
-        *,
-        optimizer="fmin_l_bfgs_b",
-        n_restarts_optimizer=0,
-        max_iter=100,
-        tol=1e-4,
-        normalize_y=False,
-        random_state=None,
-        verbose=0,
-    ):
-        self.kernel = kernel
-        self.optimizer = optimizer
-        self.n_restarts_optimizer = n_restarts_optimizer
-        self.max_iter = max_iter
-        self.tol = tol
-        self.normalize_y = normalize_y
-        self.random_state = random_state
-        self.verbose = verbose
-
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
         """Find the kernel's parameters and the posterior.
@@ -225,10 +203,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         self._missing = np.flatnonzero(~observed)
         self.n_missing_ = len(self._missing)
         self._observed = observed
-        rng = check_random_state(self.random_state)
-        self._fit(X[order][observed], y[observed], rng)
-        self.alpha_ = self._factors[1]
-        return self
+        return self._fit(X[order][observed], y[observed])
 
     def _prepare(self, X, y, rng):
         self._targets = np.zeros(len(self._observed))
@@ -282,6 +257,11 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         gradient, _ = cross_backward(kernel, saved, bar[:, None])
         return value, gradient + bar[0] * noise_variance(kernel, 1)[1]
 
+    def _settle(self, best, X, y):
+        details = super()._settle(best, X, y)
+        self.alpha_ = self._factors[1]
+        return details
+
     def _solve(self, K):
         factor, _, rest, _ = self._factors
         if rest is None:
@@ -295,25 +275,22 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
             rows = slice(start, start + size)
             yield rows, cross(self.kernel_, X[rows], self.grid_[:, None])
 
-    def _mean(self, X):
+    def _marginals(self, X, with_variance):
         mean = np.empty(len(X))
+        variance = diagonal(self.kernel_, X) if with_variance else None
         for rows, K in self._blocks(X):
             mean[rows] = K @ self.alpha_
-        return mean
+            if with_variance:
+                variance[rows] -= np.einsum("ij,ij->i", self._solve(K), K)
+        return mean, variance
 
-    def _variance(self, X):
-        variance = diagonal(self.kernel_, X)
-        for rows, K in self._blocks(X):
-            variance[rows] -= np.einsum("ij,ij->i", self._solve(K), K)
-        return variance
-
-    def _covariance(self, X):
+    def _joint(self, X):
         cov = np.array(cross(self.kernel_, X, X))
         K = cross(self.kernel_, X, self.grid_[:, None])
         for start in range(0, len(X), max(1, _BLOCK // len(self.grid_))):
             rows = slice(start, start + max(1, _BLOCK // len(self.grid_)))
             cov[rows] -= self._solve(K[rows]) @ K.T
-        return 0.5 * (cov + cov.T)
+        return K @ self.alpha_, 0.5 * (cov + cov.T)
 
     def sample_y(self, X, n_samples=1, random_state=0):
         """Draw new values from the predictive distribution.
@@ -341,16 +318,12 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         function is enlarged by one part in 1e10. Elsewhere the dense covariance of the
         new values is factored.
         """
-        check_is_fitted(self)
+        X = self._check_points(X)
         rng = check_random_state(random_state)
-        X = within_reach(
-            validate_data(self, X, dtype=np.float64, order="C", reset=False)
-        )
         places = (X[:, 0] - self.grid_[0]) / self.step_
         whole = np.rint(places).astype(np.int64)
         if np.abs(places - whole).max() > 1e-6:
-            mean, cov = self.predict(X, return_cov=True)
-            return rng.multivariate_normal(mean, cov, n_samples).T
+            return super().sample_y(X, n_samples, rng)
         n = len(self.grid_)
         first = min(0, int(whole.min()))
         length = max(n - 1, int(whole.max())) - first + 1

@@ -176,9 +176,8 @@ def test_joined_predictions(mode):
     assert np.corrcoef(mean, y)[0, 1] > 0.95 and (std > 0).all()
     np.testing.assert_array_equal(model.predict(X), mean)
     far = model.predict(X[-1:] + 1e5, return_std=True)[1]
-    prior = np.sqrt(model.weights_.sum())
-    expected = prior / np.sqrt(3) if mode == "poe" else prior
-    np.testing.assert_allclose(far, expected, rtol=1e-6)
+    prior = model.weights_.sum() / (3 if mode == "poe" else 1)
+    np.testing.assert_allclose(far**2, prior + model.noise_variance_, rtol=1e-6)
     with pytest.raises(ValueError, match="predict_mode='full'"):
         model.predict(X, return_cov=True)
     with pytest.raises(RuntimeError, match="At most one"):

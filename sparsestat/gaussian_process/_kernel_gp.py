@@ -1,0 +1,135 @@
+"""What regressors with one of scikit-learn's kernels share: from data to a fit."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from abc import abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.gaussian_process.kernels import Kernel
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from sparsestat._utils.base import SparsestatEstimator
+from sparsestat._utils.compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    fit_context,
+)
+from sparsestat.gaussian_process._covariances import noise_variance
+from sparsestat.gaussian_process._evidence import (
+    check_data,
+    evidence_certificate,
+    kernel_with_noise,
+    maximize_evidence,
+    numerical_errors,
+    standardized,
+)
+from sparsestat.gaussian_process._posterior import PosteriorMixin
+
+__all__ = ["KernelGPRegressor"]
+
+
+class KernelGPRegressor(
+    CallbackSupportMixin, PosteriorMixin, RegressorMixin, SparsestatEstimator
+):
+    """Base of regressors that learn a kernel's parameters by maximal evidence.
+
+    A subclass says where to start (`_prepare`), what is maximized (`_objective`) and
+    what is kept of the maximum (`_settle`).
+    """
+
+    _parameter_constraints = {
+        "kernel": [Kernel, None],
+        "optimizer": [StrOptions({"fmin_l_bfgs_b"}), None],
+        "n_restarts_optimizer": [Interval(Integral, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "normalize_y": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    _certificate_kind = "kkt"
+
+    def __init__(
+        self,
+        kernel=None,
+        *,
+        optimizer="fmin_l_bfgs_b",
+        n_restarts_optimizer=0,
+        max_iter=100,
+        tol=1e-4,
+        normalize_y=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.kernel = kernel
+        self.optimizer = optimizer
+        self.n_restarts_optimizer = n_restarts_optimizer
+        self.max_iter = max_iter
+        self.tol = tol
+        self.normalize_y = normalize_y
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @abstractmethod
+    def _prepare(self, X, y, rng):
+        """Store the data's structure; return the kernel to start from."""
+
+    @abstractmethod
+    def _objective(self, kernel, X, y):
+        """Return the log evidence, and where its further variables start.
+
+        The former is a function of ``theta`` and of those variables that returns the
+        value and its gradient in both.
+        """
+
+    @abstractmethod
+    def _settle(self, best, X, y):
+        """Store what predictions need; return details for the certificate."""
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Find the kernel's parameters and the posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        y : array-like of shape (n_samples,)
+            Targets.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        X, y = validate_data(self, X, y, dtype=np.float64, order="C", y_numeric=True)
+        return self._fit(X, np.asarray(y, dtype=np.float64))
+
+    def _fit(self, X, y):
+        """Fit validated data."""
+        check_data(X, y)
+        rng = check_random_state(self.random_state)
+        y, self._y_mean, self._y_scale = standardized(y, self.normalize_y)
+        kernel = kernel_with_noise(self._prepare(X, y, rng), X.shape[1], y)
+        function, extra = self._objective(kernel, X, y)
+        best = maximize_evidence(
+            self, function, kernel, extra, n=len(y), rng=rng, X=X, y=y
+        )
+        self.kernel_, self.n_iter_ = best.kernel, best.n_iter
+        self.objective_history_ = np.array(best.history)
+        noise = noise_variance(best.kernel, X.shape[1])[0]
+        self.noise_variance_ = noise * self._y_scale**2
+        with numerical_errors():
+            details = self._settle(best, X, y)
+        self.certificate_ = evidence_certificate(
+            self,
+            self._certificate_kind,
+            best.slope,
+            {**details, "optimized": self.optimizer is not None},
+        )
+        return self
