@@ -13,21 +13,16 @@ from sparsestat.linear_model._coordinate_descent import (
     Lasso,
     MultiTaskLasso,
 )
+from sparsestat.linear_model._coordinate_descent_cv import ElasticNetCV, LassoCV
 from sparsestat.linear_model._cox import SparseCoxRegressor, SparseCoxRegressorCV
-from sparsestat.linear_model._cv import ElasticNetCV, LassoCV
 from sparsestat.linear_model._elementary import ElementaryEstimator
-from sparsestat.linear_model._glm_regressors import (
-    SparseHuberRegressor,
-    SparseHuberRegressorCV,
-    SparsePoissonRegressor,
-    SparsePoissonRegressorCV,
-)
 from sparsestat.linear_model._graph_labels import (
     GraphLabelPropagation,
     GraphLabelRegressor,
 )
 from sparsestat.linear_model._greedy_bcd import greedy_bcd, greedy_bcd_quadratic
 from sparsestat.linear_model._group_lasso import GroupLasso, GroupLassoCV
+from sparsestat.linear_model._huber import SparseHuberRegressor, SparseHuberRegressorCV
 from sparsestat.linear_model._ldp import LDPSparseRegressor
 from sparsestat.linear_model._logistic import (
     SparseLogisticRegression,
@@ -36,6 +31,10 @@ from sparsestat.linear_model._logistic import (
 from sparsestat.linear_model._nonconvex import MCPRegressor, SCADRegressor
 from sparsestat.linear_model._nonconvex_cv import MCPRegressorCV, SCADRegressorCV
 from sparsestat.linear_model._paths import enet_path, lasso_path
+from sparsestat.linear_model._poisson import (
+    SparsePoissonRegressor,
+    SparsePoissonRegressorCV,
+)
 from sparsestat.linear_model._random_support import RandomSupportRegressor
 from sparsestat.linear_model._slope import Slope, SlopeCV
 

@@ -7,11 +7,7 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.utils.extmath import safe_sparse_dot
 
-from sparsestat._utils.compat import (
-    CallbackSupportMixin,
-    StrOptions,
-    check_sample_weight,
-)
+from sparsestat._utils.compat import CallbackSupportMixin, StrOptions
 from sparsestat._utils.validation import check_magnitude
 from sparsestat.linear_model._best_subset_fit import (
     SUBSET_CONSTRAINTS,
@@ -20,11 +16,7 @@ from sparsestat.linear_model._best_subset_fit import (
 from sparsestat.linear_model._best_subset_least_squares import LeastSquaresSubsets
 from sparsestat.linear_model._best_subset_likelihoods import LikelihoodSubsets
 from sparsestat.linear_model._best_subset_search import METHODS
-from sparsestat.linear_model._coordinate_descent import (
-    LinearPredictor,
-    validate_fit_data,
-)
-from sparsestat.linear_model._logistic import _LinearClassifier
+from sparsestat.linear_model._predictors import LinearClassifier, LinearPredictor
 
 __all__ = ["BestSubsetClassifier", "BestSubsetRegressor"]
 
@@ -214,7 +206,7 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         self.verbose = verbose
 
     def _validated(self, X, y, sample_weight):
-        X, y, sample_weight = validate_fit_data(self, X, y, sample_weight)
+        X, y, sample_weight = super()._validated(X, y, sample_weight)
         check_magnitude(X)
         check_magnitude(y, name="y")
         self._dtype = X.dtype
@@ -241,7 +233,7 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         del self._dtype
 
 
-class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, _LinearClassifier):
+class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression on the best k features, binary or multinomial.
 
     Looks for
@@ -411,15 +403,8 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, _LinearClassifi
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _weights(self, X, sample_weight):
-        if sample_weight is None:
-            return None
-        return check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
-
     def _validated(self, X, y, sample_weight):
-        X, codes, sample_weight = self._checked(X, y, sample_weight)
+        X, codes, sample_weight = super()._validated(X, y, sample_weight)
         check_magnitude(X)
         self._dtype = X.dtype
         return X, codes, sample_weight

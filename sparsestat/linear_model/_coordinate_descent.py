@@ -3,166 +3,23 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numbers import Integral, Real
+from numbers import Real
 
-import numpy as np
-from scipy import sparse
-from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import MultiOutputMixin
 
-from sparsestat._utils.base import SparsestatEstimator
-from sparsestat._utils.compat import (
-    CallbackSupportMixin,
-    Interval,
-    align_sparse_interface,
-    check_sample_weight,
-    fit_context,
-)
-from sparsestat._utils.progress import FitProgress
-from sparsestat._utils.results import warn_if_unsatisfied
+from sparsestat._utils.compat import Interval, fit_context
 from sparsestat.linear_model import _paths as paths
+from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
 from sparsestat.linear_model._path_problems import (
     ElasticNetProblem,
     feature_weight_array,
-    warn_no_penalty,
 )
+from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
-__all__ = [
-    "ElasticNet",
-    "Lasso",
-    "LinearPredictor",
-    "MultiTaskLasso",
-    "PenalizedRegressor",
-]
+__all__ = ["ElasticNet", "Lasso", "MultiTaskLasso"]
 
 
-class LinearPredictor(RegressorMixin, SparsestatEstimator):
-    """What all sparse linear regressors share after their coefficients are known."""
-
-    def predict(self, X):
-        """Predict with the linear model.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            ``X @ coef_.T + intercept_``.
-        """
-        check_is_fitted(self)
-        X = validate_data(
-            self,
-            X,
-            accept_sparse=["csr", "csc", "coo"],
-            dtype=[np.float64, np.float32],
-            reset=False,
-        )
-        return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
-
-    @property
-    def sparse_coef_(self):
-        """Coefficients as a CSR array of shape (n_targets, n_features)."""
-        check_is_fitted(self)
-        coef = sparse.csr_array(np.atleast_2d(self.coef_))
-        return align_sparse_interface(coef)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-
-def validate_fit_data(estimator, X, y, sample_weight, *, multi_output=False):
-    """Validate what `fit` of a sparse linear regressor was given."""
-    X, y = validate_data(
-        estimator,
-        X,
-        y,
-        accept_sparse=["csc", "csr"],
-        dtype=[np.float64, np.float32],
-        order="F",
-        y_numeric=True,
-        multi_output=multi_output,
-    )
-    if sample_weight is not None:
-        sample_weight = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
-    return X, np.asarray(y, dtype=np.float64), sample_weight
-
-
-class PenalizedRegressor(CallbackSupportMixin, LinearPredictor):
-    """Fit at one strength: validate, solve, store, warn.
-
-    Subclasses say which problem they solve by ``_problem(X, y, sample_weight)`` and
-    ``_setting()``, see ``_path_problems``.
-    """
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data; F-ordered dense or CSC avoids a copy. Never modified.
-        y : array-like of shape (n_samples,)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; an integer weight equals repetition.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-        """
-        X, y, sample_weight = validate_fit_data(self, X, y, sample_weight)
-        return self._fit_validated(X, y, sample_weight)
-
-    def _setting(self):
-        return None
-
-    def _fit_validated(self, X, y, sample_weight):
-        problem = self._problem(X, y, sample_weight)
-        if self.alpha == 0:
-            warn_no_penalty()
-        start = None
-        if self.warm_start and hasattr(self, "coef_"):
-            start = np.asarray(self.coef_, dtype=np.float64).T
-            if start.shape != (problem.n_features, *problem.target.shape[1:]):
-                start = None  # another problem: its solution says nothing here
-        with FitProgress(
-            self, self.max_iter, X=X, y=y, verbose=self.verbose
-        ) as progress:
-            result = problem.solve_one(
-                self.alpha,
-                self._setting(),
-                coef_init=start,
-                step=lambda gap: progress.step(gap=gap),
-            )
-        problem.keep_one(self, result)
-        self.n_epochs_ = result.n_sweeps
-        warn_if_unsatisfied(
-            self.certificate_,
-            f"{type(self).__name__} did not converge: its {self.certificate_.kind}",
-            problem.remedy,
-        )
-        return self
-
-    def _options(self):
-        return {
-            "fit_intercept": self.fit_intercept,
-            "tol": self.tol,
-            "max_iter": self.max_iter,
-            "max_epochs": self.max_epochs,
-        }
-
-
-class ElasticNet(PenalizedRegressor):
+class ElasticNet(FitMixin, LinearPredictor):
     r"""Elastic net by working-set coordinate descent with a Newton finish.
 
     Minimizes
@@ -267,16 +124,10 @@ class ElasticNet(PenalizedRegressor):
     """
 
     _parameter_constraints = {
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        **FIT_CONSTRAINTS,
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
-        "fit_intercept": ["boolean"],
         "positive": ["boolean"],
         "feature_weights": ["array-like", None],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
     }
 
     path = staticmethod(paths.enet_path)
@@ -313,7 +164,7 @@ class ElasticNet(PenalizedRegressor):
             sample_weight,
             positive=getattr(self, "positive", False),
             feature_weights=feature_weight_array(self.feature_weights, X.shape[1]),
-            **self._options(),
+            **solver_options(self),
         )
 
     def _setting(self):

@@ -9,10 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from sparsestat._utils.compat import StrOptions
 from sparsestat._utils.validation import read_only, refuse_complex
 from sparsestat.linear_model import _kernels_glm as kernels
-from sparsestat.linear_model._coordinate_descent import (
-    LinearPredictor,
-    validate_fit_data,
-)
+from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
     FIT_CONSTRAINTS,
@@ -20,6 +17,7 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
 )
 from sparsestat.linear_model._glm_problems import CoxProblem
+from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
 __all__ = ["SparseCoxRegressor", "SparseCoxRegressorCV", "concordance_index"]
 
@@ -105,7 +103,7 @@ def concordance_index(time, event, risk, sample_weight=None):
 class _CoxPredictor(LinearPredictor):
     """Log hazard ratios, survival functions and the concordance index."""
 
-    def _checked(self, X, y, sample_weight):
+    def _validated(self, X, y, sample_weight):
         target = survival_target(y)
         two = target is not None and target.ndim == 2 and target.shape[1] == 2
         X, target, sample_weight = validate_fit_data(
@@ -116,7 +114,7 @@ class _CoxPredictor(LinearPredictor):
         return X, target, sample_weight
 
     def _problem(self, X, y, sample_weight):
-        return CoxProblem(X, y, sample_weight, ties=self.ties, **self._options())
+        return CoxProblem(X, y, sample_weight, ties=self.ties, **solver_options(self))
 
     def predict(self, X):
         """Predict the logarithm of the hazard ratio: high means an early event.

@@ -19,10 +19,7 @@ from scipy import linalg, sparse
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.results import Certificate
 from sparsestat._utils.validation import check_magnitude
-from sparsestat.linear_model._coordinate_descent import (
-    LinearPredictor,
-    validate_fit_data,
-)
+from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
 __all__ = ["ElementaryEstimator"]
 

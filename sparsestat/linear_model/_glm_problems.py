@@ -13,7 +13,6 @@ import numpy as np
 from scipy.sparse import issparse
 from scipy.special import xlogy
 
-from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._datafits import Cox, Huber, Logistic, Poisson, Softmax
@@ -24,7 +23,11 @@ from sparsestat.linear_model._glm_penalties import (
     MCPenalty,
 )
 from sparsestat.linear_model._glm_solver import GLMSolver
-from sparsestat.linear_model._path_problems import PathProblem, weighted_mean
+from sparsestat.linear_model._path_problems import (
+    PathProblem,
+    stack_coefs,
+    weighted_mean,
+)
 from sparsestat.linear_model._softmax_solver import OneColumn, SoftmaxSolver
 
 __all__ = [
@@ -60,6 +63,10 @@ class GLMProblem(PathProblem):
     """
 
     has_gap = True
+    no_penalty = (
+        "alpha=0 leaves the coefficients unpenalized: the maximum of the likelihood is "
+        "looked for, which need not exist. Use alpha > 0."
+    )
 
     def __init__(
         self,
@@ -95,6 +102,11 @@ class GLMProblem(PathProblem):
             sizes = groups.sizes.astype(np.float64)
             self.groups = (np.asarray(groups.order), np.asarray(groups.ptr), sizes**0.5)
         self._squares = None
+
+    @property
+    def coef_shape(self):
+        """Shape of the coefficients inside the solver."""
+        return (self.n_features,)
 
     def make_datafit(self, y, sample_weight):
         """Return the loss."""
@@ -165,14 +177,6 @@ class GLMProblem(PathProblem):
                 stacklevel=users_stacklevel(),
             )
 
-    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
-        """Solve for each alpha in turn with warm starts; return the results."""
-        solver = self.make_solver(coef_init)
-        return [
-            self.solve_one(alpha, setting, solver=solver)
-            for alpha in progress_bar(alphas, description="path", verbose=verbose)
-        ]
-
     def predictors(self, results, X):
         """Return the linear predictors, shape (n_samples, n_results)."""
         used = np.unique(np.concatenate([r.columns for r in results]))
@@ -199,10 +203,7 @@ class GLMProblem(PathProblem):
 
     def coefs_of(self, results):
         """Return coefficients along a path, shape (n_features, n_results)."""
-        out = np.zeros((self.n_features, len(results)), dtype=self.dtype, order="F")
-        for k, result in enumerate(results):
-            out[result.columns, k] = result.coef
-        return out
+        return stack_coefs(results, self.n_features, self.dtype)
 
     def intercepts_of(self, results):
         """Return intercepts along a path, one for each result."""
@@ -212,11 +213,8 @@ class GLMProblem(PathProblem):
         """Store a path and the chosen point of it on an estimator."""
         estimator.coef_path_ = self.coefs_of(results)
         estimator.intercept_path_ = self.intercepts_of(results)
-        if all(result.kind == "duality_gap" for result in results):
-            gaps = np.array([result.objective - result.dual for result in results])
-            estimator.dual_gaps_ = np.maximum(gaps, 0.0) / self.total
-        else:
-            estimator.kkt_residuals_ = np.array([result.gap for result in results])
+        self.keep_measures(estimator, results)
+        estimator.n_epochs_ = results[index].n_sweeps
         self.keep_one(estimator, results[index])
 
     def keep_one(self, estimator, result):
@@ -232,7 +230,6 @@ class GLMProblem(PathProblem):
             estimator.dual_gap_ = gap / self.total
         estimator.gap_history_ = np.array(result.gap_history)
         estimator.n_iter_ = result.n_iter
-        estimator.n_epochs_ = result.n_sweeps
 
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
@@ -386,6 +383,11 @@ class MultinomialProblem(GLMProblem):
     def __init__(self, *arguments, n_classes, **options):
         self.n_classes = n_classes
         super().__init__(*arguments, **options)
+
+    @property
+    def coef_shape(self):
+        """Shape of the coefficients inside the solver."""
+        return (self.n_features, self.n_classes)
 
     def make_datafit(self, y, sample_weight):
         """Return the loss."""

@@ -13,18 +13,20 @@ from numbers import Integral, Real
 import numpy as np
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
-from sparsestat.linear_model._coordinate_descent import (
-    LinearPredictor,
-    PenalizedRegressor,
-)
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
 from sparsestat.linear_model._group_penalty import (
     GroupPenalty,
     group_weight_array,
     make_groups,
 )
 from sparsestat.linear_model._path_problems import LeastSquaresProblem
-from sparsestat.linear_model._paths import PathResult, check_path_input
+from sparsestat.linear_model._paths import (
+    check_l1_ratio,
+    check_path_input,
+    convex_path,
+)
+from sparsestat.linear_model._predictors import LinearPredictor
 from sparsestat.linear_model._solver import WorkingSetSolver
 
 __all__ = ["GroupLasso", "GroupLassoCV", "group_lasso_path"]
@@ -141,8 +143,7 @@ def group_lasso_path(
     >>> bool((path.dual_gaps <= 1e-4 * y.var()).all())
     True
     """
-    if not 0.0 <= l1_ratio <= 1.0:
-        raise ValueError(f"`l1_ratio` must lie in [0, 1], got {l1_ratio}.")
+    l1_ratio = check_l1_ratio(l1_ratio)
     X, y, sample_weight, coef_init = check_path_input(X, y, sample_weight, coef_init)
     problem = GroupProblem(
         X,
@@ -155,11 +156,7 @@ def group_lasso_path(
         max_iter=max_iter,
         max_epochs=max_epochs,
     )
-    alphas, coefs, results = problem.run(
-        alphas, eps, l1_ratio, coef_init=coef_init, verbose=verbose
-    )
-    gaps = np.array([result.objective - result.dual for result in results])
-    return PathResult(alphas, coefs, np.maximum(gaps, 0.0) / problem.total)
+    return convex_path(problem, alphas, eps, l1_ratio, coef_init, verbose)
 
 
 class _GroupProblemMixin:
@@ -172,10 +169,7 @@ class _GroupProblemMixin:
             sample_weight,
             groups=self.groups,
             weights=self.weights,
-            fit_intercept=self.fit_intercept,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            max_epochs=self.max_epochs,
+            **solver_options(self),
         )
 
 
@@ -185,7 +179,7 @@ _GROUP_CONSTRAINTS = {
 }
 
 
-class GroupLasso(_GroupProblemMixin, PenalizedRegressor):
+class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
     r"""Group and sparse-group Lasso by block descent with a Newton finish.
 
     Minimizes
@@ -298,15 +292,9 @@ class GroupLasso(_GroupProblemMixin, PenalizedRegressor):
     """
 
     _parameter_constraints = {
+        **FIT_CONSTRAINTS,
         **_GROUP_CONSTRAINTS,
-        "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
-        "fit_intercept": ["boolean"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
     }
 
     path = staticmethod(group_lasso_path)
@@ -443,16 +431,14 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
     """
 
     _parameter_constraints = {
+        **CV_CONSTRAINTS,
         **_GROUP_CONSTRAINTS,
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
-        **{
-            name: rule
-            for name, rule in CV_CONSTRAINTS.items()
-            if name not in ("positive", "feature_weights", "criterion")
-        },
     }
 
     path = staticmethod(group_lasso_path)
+    _setting_name = "l1_ratio"
+    _checked_setting = staticmethod(check_l1_ratio)
 
     def __init__(
         self,
@@ -503,15 +489,4 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         self : object
             Fitted estimator.
         """
-        self._fit_cv(X, y, sample_weight)
-        self.l1_ratio_ = self._best_setting
-        return self
-
-    def _settings(self):
-        ratios = np.atleast_1d(np.asarray(self.l1_ratio, dtype=np.float64))
-        if ratios.size == 0 or ratios.min() < 0.0 or ratios.max() > 1.0:
-            raise ValueError(f"`l1_ratio` must lie in [0, 1], got {self.l1_ratio}.")
-        return [float(ratio) for ratio in ratios]
-
-    def _many_settings(self):
-        return np.ndim(self.l1_ratio) > 0
+        return self._fit_cv(X, y, sample_weight)

@@ -29,7 +29,6 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, users_stacklevel
 from sparsestat.exceptions import PrivacyLeakWarning
-from sparsestat.linear_model._coordinate_descent import LinearPredictor
 from sparsestat.linear_model._ldp_clients import (
     Bounds,
     GradientClient,
@@ -44,6 +43,7 @@ from sparsestat.linear_model._ldp_server import (
     moment_estimate,
     project,
 )
+from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["LDPSparseRegressor"]
 

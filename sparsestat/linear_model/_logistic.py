@@ -6,24 +6,18 @@
 from numbers import Real
 
 import numpy as np
-from scipy import sparse
-from scipy.special import log_expit, log_softmax
-from sklearn.base import ClassifierMixin
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sparsestat._utils.base import SparsestatEstimator
-from sparsestat._utils.compat import Interval, StrOptions, align_sparse_interface
+from sparsestat._utils.compat import Interval, StrOptions
+from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
     FIT_CONSTRAINTS,
     GLMCVMixin,
     GLMFitMixin,
-    validate_classes,
 )
 from sparsestat.linear_model._glm_problems import LogisticProblem, MultinomialProblem
 from sparsestat.linear_model._group_penalty import make_groups
+from sparsestat.linear_model._predictors import LinearClassifier
 
 __all__ = ["SparseLogisticRegression", "SparseLogisticRegressionCV"]
 
@@ -36,43 +30,11 @@ _PENALTY_CONSTRAINTS = {
 }
 
 
-class _LinearClassifier(ClassifierMixin, SparsestatEstimator):
-    """Classes, probabilities and the problem of both classifiers."""
-
-    def _checked(self, X, y, sample_weight):
-        X, y = validate_classes(self, X, y)
-        sample_weight = self._weights(X, sample_weight)
-        seen = y if sample_weight is None else y[sample_weight > 0]
-        self.classes_ = np.unique(seen)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                "A classifier needs samples (of positive weight) of at least 2 "
-                f"classes, but y holds 1 class: {self.classes_[0]!r}."
-            )
-        # A class that only rows of weight zero have is no class at all.
-        codes = np.searchsorted(self.classes_, y)
-        codes = np.minimum(codes, len(self.classes_) - 1)
-        if self.class_weight is not None:
-            positive = None
-            if sample_weight is not None:
-                positive = sample_weight[sample_weight > 0]
-            factors = compute_class_weight(
-                self.class_weight,
-                classes=self.classes_,
-                y=seen,
-                sample_weight=positive,
-            )
-            if not (factors > 0).all():
-                raise ValueError(
-                    "`class_weight` must be positive for every class, got "
-                    f"{dict(zip(self.classes_.tolist(), factors, strict=True))}."
-                )
-            own = factors[codes]
-            sample_weight = own if sample_weight is None else own * sample_weight
-        return X, codes, sample_weight
+class _LogisticModel(LinearClassifier):
+    """The problem of both classifiers."""
 
     def _problem(self, X, y, sample_weight):
-        options = self._options()
+        options = solver_options(self)
         n_classes = len(self.classes_)
         options["penalty"] = self.penalty
         options["gamma"] = self.gamma
@@ -95,94 +57,8 @@ class _LinearClassifier(ClassifierMixin, SparsestatEstimator):
             return LogisticProblem(X, y.astype(np.float64), sample_weight, **options)
         return MultinomialProblem(X, y, sample_weight, n_classes=n_classes, **options)
 
-    def decision_function(self, X):
-        """Return the linear predictors.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            With two classes the log odds of the second.
-        """
-        check_is_fitted(self)
-        X = validate_data(
-            self,
-            X,
-            accept_sparse=["csr", "csc", "coo"],
-            dtype=[np.float64, np.float32],
-            reset=False,
-        )
-        scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
-        return scores[:, 0] if scores.shape[1] == 1 else scores
-
-    def predict(self, X):
-        """Predict the most probable class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,)
-            Labels, from `classes_`.
-        """
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return self.classes_[(scores > 0).astype(np.intp)]
-        return self.classes_[scores.argmax(axis=1)]
-
-    def predict_log_proba(self, X):
-        """Predict the logarithms of the class probabilities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return np.column_stack([log_expit(-scores), log_expit(scores)])
-        return log_softmax(scores, axis=1)
-
-    def predict_proba(self, X):
-        """Predict the class probabilities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        return np.exp(self.predict_log_proba(X))
-
-    @property
-    def sparse_coef_(self):
-        """Coefficients as a CSR array of shape (1 or n_classes, n_features)."""
-        check_is_fitted(self)
-        return align_sparse_interface(sparse.csr_array(self.coef_))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-
-class SparseLogisticRegression(GLMFitMixin, _LinearClassifier):
+class SparseLogisticRegression(GLMFitMixin, _LogisticModel):
     r"""Sparse logistic regression, binary or truly multinomial.
 
     Minimizes
@@ -343,7 +219,7 @@ class SparseLogisticRegression(GLMFitMixin, _LinearClassifier):
         self.verbose = verbose
 
 
-class SparseLogisticRegressionCV(GLMCVMixin, _LinearClassifier):
+class SparseLogisticRegressionCV(GLMCVMixin, _LogisticModel):
     r"""Sparse logistic regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparseLogisticRegression` and chooses the point with the

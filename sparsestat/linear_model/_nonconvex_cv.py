@@ -5,64 +5,26 @@
 
 from numbers import Real
 
-import numpy as np
-
-from sparsestat._utils.compat import Interval, fit_context
-from sparsestat.linear_model._coordinate_descent import LinearPredictor
+from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
-from sparsestat.linear_model._nonconvex import (
-    SHAPE_NAMES,
-    ConcaveProblemMixin,
-    check_shape,
-    mcp_path,
-    scad_path,
-)
+from sparsestat.linear_model._nonconvex import ConcaveProblemMixin
+from sparsestat.linear_model._nonconvex_paths import check_shape, mcp_path, scad_path
+from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["MCPRegressorCV", "SCADRegressorCV"]
 
-_CV_CONSTRAINTS = {
-    name: rule for name, rule in CV_CONSTRAINTS.items() if name != "positive"
+_CONSTRAINTS = {
+    **CV_CONSTRAINTS,
+    "feature_weights": ["array-like", None],
+    "criterion": [StrOptions({"cv", "aic", "bic", "ebic"})],
 }
 
 
 class _ConcaveCV(ConcaveProblemMixin, PathCVMixin, LinearPredictor):
-    """Fit and choice of both cross-validated classes."""
+    """A path for each shape and fold, and the best point of all."""
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, groups=None):
-        """Fit the paths and choose a point.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data; F-ordered dense or CSC avoids a copy. Never modified.
-        y : array-like of shape (n_samples,)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, of the training and of the held-out errors.
-        groups : array-like of shape (n_samples,), default=None
-            Group labels handed to the splitter.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-        """
-        self._fit_cv(X, y, sample_weight, groups)
-        name, _ = SHAPE_NAMES[self._kind]
-        setattr(self, f"{name}_", self._best_setting)
-        return self
-
-    def _settings(self):
-        shapes = np.atleast_1d(np.asarray(getattr(self, SHAPE_NAMES[self._kind][0])))
-        if shapes.ndim > 1 or shapes.size == 0:
-            raise ValueError(
-                f"`{SHAPE_NAMES[self._kind][0]}` must be a float or a list."
-            )
-        return [check_shape(self._kind, shape) for shape in shapes]
-
-    def _many_settings(self):
-        return np.ndim(getattr(self, SHAPE_NAMES[self._kind][0])) > 0
+    def _checked_setting(self, shape):
+        return check_shape(self._kind, shape)
 
 
 class MCPRegressorCV(_ConcaveCV):
@@ -163,10 +125,11 @@ class MCPRegressorCV(_ConcaveCV):
     """
 
     _kind = "mcp"
+    _setting_name = "gamma"
 
     _parameter_constraints = {
         "gamma": [Interval(Real, 1, None, closed="right"), "array-like"],
-        **_CV_CONSTRAINTS,
+        **_CONSTRAINTS,
     }
 
     path = staticmethod(mcp_path)
@@ -301,10 +264,11 @@ class SCADRegressorCV(_ConcaveCV):
     """
 
     _kind = "scad"
+    _setting_name = "a"
 
     _parameter_constraints = {
         "a": [Interval(Real, 2, None, closed="right"), "array-like"],
-        **_CV_CONSTRAINTS,
+        **_CONSTRAINTS,
     }
 
     path = staticmethod(scad_path)

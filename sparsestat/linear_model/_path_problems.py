@@ -7,7 +7,6 @@ along a path, measures held-out losses and stores what was found on an estimator
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -19,11 +18,7 @@ from scipy.special import gammaln
 from sklearn.utils import check_array
 
 from sparsestat._utils.progress import progress_bar
-from sparsestat._utils.results import (
-    Certificate,
-    users_stacklevel,
-    warn_if_unsatisfied,
-)
+from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._penalties import ElasticNetPenalty
@@ -40,7 +35,8 @@ __all__ = [
     "PathProblem",
     "feature_weight_array",
     "information_criterion",
-    "warn_no_penalty",
+    "stack_coefs",
+    "weighted_mean",
 ]
 
 GAP_SCALE = "duality gap / squared norm of the centred y, both divided by n_samples"
@@ -100,6 +96,26 @@ class PathProblem:
         warn_if_unsatisfied(certificate, f"The largest {what}", self.remedy)
         return alphas, stack_coefs(results, self.n_features, self.dtype), results
 
+    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
+        """Solve for each alpha in turn with warm starts; return the results."""
+        solver = self.make_solver(coef_init)
+        return [
+            self.solve_one(alpha, setting, solver=solver)
+            for alpha in progress_bar(alphas, description="path", verbose=verbose)
+        ]
+
+    def dual_gaps(self, results):
+        """Return the duality gaps, in the units of the objective."""
+        gaps = np.array([result.objective - result.dual for result in results])
+        return np.maximum(gaps, 0.0) / self.total
+
+    def keep_measures(self, estimator, results):
+        """Store what the certificates of a path measure."""
+        if all(result.kind == "duality_gap" for result in results):
+            estimator.dual_gaps_ = self.dual_gaps(results)
+        else:
+            estimator.kkt_residuals_ = np.array([result.gap for result in results])
+
     def certificate(self, result):
         """Return the certificate of one result, in the units of the estimator."""
         details = {"objective": result.objective / self.total}
@@ -126,6 +142,11 @@ class LeastSquaresProblem(PathProblem):
     tol, max_iter, max_epochs : see the solver
     """
 
+    no_penalty = (
+        "alpha=0 leaves the coefficients unpenalized: the least squares solution is "
+        "returned. Use sklearn.linear_model.LinearRegression for that, or alpha > 0."
+    )
+
     def __init__(
         self, X, y, sample_weight=None, *, fit_intercept, tol, max_iter, max_epochs
     ):
@@ -138,6 +159,11 @@ class LeastSquaresProblem(PathProblem):
         self.n_features = self.design.n_features
         self.tol = tol
         self.limits = {"tol": tol, "max_iter": max_iter, "max_epochs": max_epochs}
+
+    @property
+    def coef_shape(self):
+        """Shape of the coefficients inside the solver."""
+        return (self.n_features, *self.target.shape[1:])
 
     def penalty(self, alpha, setting):
         """Return the penalty object of one strength."""
@@ -162,14 +188,6 @@ class LeastSquaresProblem(PathProblem):
         if solver is None:
             solver = self.make_solver(coef_init)
         return solver.solve(penalty, step=step, **self.limits)
-
-    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
-        """Solve for each alpha in turn with warm starts; return the results."""
-        solver = self.make_solver(coef_init)
-        return [
-            self.solve_one(alpha, setting, solver=solver)
-            for alpha in progress_bar(alphas, description="path", verbose=verbose)
-        ]
 
     def losses(self, results, X, y, sample_weight=None):
         """Mean squared error of each result on other rows."""
@@ -197,11 +215,7 @@ class LeastSquaresProblem(PathProblem):
     def keep(self, estimator, results, index):
         """Store a path and the chosen point of it on an estimator."""
         estimator.coef_path_ = stack_coefs(results, self.n_features, self.dtype)
-        if all(result.kind == "duality_gap" for result in results):
-            gaps = np.array([result.objective - result.dual for result in results])
-            estimator.dual_gaps_ = np.maximum(gaps, 0.0) / self.total
-        else:
-            estimator.kkt_residuals_ = np.array([result.gap for result in results])
+        self.keep_measures(estimator, results)
         self.keep_one(estimator, results[index])
 
     def keep_one(self, estimator, result):
@@ -331,16 +345,6 @@ def information_criterion(criterion, rss, scale, df, n_effective, n_features):
         p = n_features
         value += 2.0 * (gammaln(p + 1) - gammaln(df + 1) - gammaln(p - df + 1))
     return value
-
-
-def warn_no_penalty():
-    """Say that alpha = 0 is least squares and what to use instead."""
-    warnings.warn(
-        "alpha=0 leaves the coefficients unpenalized: the least squares solution is "
-        "returned. Use sklearn.linear_model.LinearRegression for that, or alpha > 0.",
-        UserWarning,
-        stacklevel=users_stacklevel(),
-    )
 
 
 def _least_squares(design, target, penalty):

@@ -244,8 +244,7 @@ def enet_path(
     >>> bool((path.dual_gaps <= 1e-4 * y.var()).all())
     True
     """
-    if not 0.0 <= l1_ratio <= 1.0:
-        raise ValueError(f"`l1_ratio` must lie in [0, 1], got {l1_ratio}.")
+    l1_ratio = check_l1_ratio(l1_ratio)
     X, y, sample_weight, coef_init = check_path_input(X, y, sample_weight, coef_init)
     problem = ElasticNetProblem(
         X,
@@ -258,11 +257,25 @@ def enet_path(
         max_iter=max_iter,
         max_epochs=max_epochs,
     )
+    return convex_path(problem, alphas, eps, l1_ratio, coef_init, verbose)
+
+
+def convex_path(problem, alphas, eps, setting, coef_init, verbose):
+    """Solve a path whose problems all have duality gaps."""
     alphas, coefs, results = problem.run(
-        alphas, eps, l1_ratio, coef_init=coef_init, verbose=verbose
+        alphas, eps, setting, coef_init=coef_init, verbose=verbose
     )
-    gaps = np.array([result.objective - result.dual for result in results])
-    return PathResult(alphas, coefs, np.maximum(gaps, 0.0) / problem.total)
+    return PathResult(alphas, coefs, problem.dual_gaps(results))
+
+
+def check_l1_ratio(l1_ratio, *, zero=True):
+    """Return the share of the absolute penalty as a float within its bounds."""
+    ratio = float(l1_ratio)
+    if not 0.0 <= ratio <= 1.0 or (ratio == 0.0 and not zero):
+        raise ValueError(
+            f"`l1_ratio` must lie in {'[' if zero else '('}0, 1], got {l1_ratio}."
+        )
+    return ratio
 
 
 def check_path_input(X, y, sample_weight, coef_init):

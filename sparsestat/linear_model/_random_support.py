@@ -15,10 +15,7 @@ from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.results import Certificate
 from sparsestat._utils.validation import as_compressed, check_magnitude
 from sparsestat.linear_model._best_subset_least_squares import LeastSquaresSubsets
-from sparsestat.linear_model._coordinate_descent import (
-    LinearPredictor,
-    validate_fit_data,
-)
+from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 from sparsestat.linear_model._random_support_search import polish, search_draw
 from sparsestat.linear_model._subset_units import Units
 

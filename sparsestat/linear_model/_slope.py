@@ -9,19 +9,17 @@ with ``|w|_(1) >= |w|_(2) >= ...`` and ``lambda_1 >= lambda_2 >= ... >= 0``.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from scipy.special import ndtri
 
-from sparsestat._utils.compat import Interval, StrOptions, fit_context
-from sparsestat.linear_model._coordinate_descent import (
-    LinearPredictor,
-    PenalizedRegressor,
-)
+from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
 from sparsestat.linear_model._path_problems import LeastSquaresProblem
-from sparsestat.linear_model._paths import PathResult, check_path_input
+from sparsestat.linear_model._paths import check_path_input, convex_path
+from sparsestat.linear_model._predictors import LinearPredictor
 from sparsestat.linear_model._slope_solver import SlopePenalty, SlopeSolver
 
 __all__ = ["Slope", "SlopeCV", "slope_lambdas", "slope_path"]
@@ -193,11 +191,7 @@ def slope_path(
         max_iter=max_iter,
         max_epochs=max_epochs,
     )
-    alphas, coefs, results = problem.run(
-        alphas, eps, coef_init=coef_init, verbose=verbose
-    )
-    gaps = np.array([result.objective - result.dual for result in results])
-    return PathResult(alphas, coefs, np.maximum(gaps, 0.0) / problem.total)
+    return convex_path(problem, alphas, eps, None, coef_init, verbose)
 
 
 class _SlopeProblemMixin:
@@ -210,10 +204,7 @@ class _SlopeProblemMixin:
             sample_weight,
             lambdas=self.lambdas,
             q=self.q,
-            fit_intercept=self.fit_intercept,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            max_epochs=self.max_epochs,
+            **solver_options(self),
         )
 
 
@@ -223,7 +214,7 @@ _SLOPE_CONSTRAINTS = {
 }
 
 
-class Slope(_SlopeProblemMixin, PenalizedRegressor):
+class Slope(_SlopeProblemMixin, FitMixin, LinearPredictor):
     r"""Sorted L1 penalized estimation (SLOPE).
 
     Minimizes
@@ -328,14 +319,8 @@ class Slope(_SlopeProblemMixin, PenalizedRegressor):
     """
 
     _parameter_constraints = {
+        **FIT_CONSTRAINTS,
         **_SLOPE_CONSTRAINTS,
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "fit_intercept": ["boolean"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
     }
 
     path = staticmethod(slope_path)
@@ -459,12 +444,8 @@ class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
     """
 
     _parameter_constraints = {
+        **CV_CONSTRAINTS,
         **_SLOPE_CONSTRAINTS,
-        **{
-            name: rule
-            for name, rule in CV_CONSTRAINTS.items()
-            if name not in ("positive", "feature_weights", "criterion")
-        },
     }
 
     path = staticmethod(slope_path)
@@ -497,25 +478,3 @@ class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
         self.max_epochs = max_epochs
         self.n_jobs = n_jobs
         self.verbose = verbose
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, groups=None):
-        """Fit the path and choose a point.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data; F-ordered dense or CSC avoids a copy. Never modified.
-        y : array-like of shape (n_samples,)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, of the training and of the held-out errors.
-        groups : array-like of shape (n_samples,), default=None
-            Group labels handed to the splitter.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-        """
-        return self._fit_cv(X, y, sample_weight, groups)

@@ -1,0 +1,321 @@
+"""Lasso and elastic net with their strengths chosen from the data."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Real
+
+from sparsestat._utils.compat import Interval, StrOptions
+from sparsestat.linear_model import _paths as paths
+from sparsestat.linear_model._coordinate_descent import ElasticNet
+from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat.linear_model._predictors import LinearPredictor
+
+__all__ = ["ElasticNetCV", "LassoCV"]
+
+_CONSTRAINTS = {
+    **CV_CONSTRAINTS,
+    "positive": ["boolean"],
+    "feature_weights": ["array-like", None],
+    "criterion": [StrOptions({"cv", "aic", "bic", "ebic"})],
+}
+
+
+class ElasticNetCV(PathCVMixin, LinearPredictor):
+    r"""Elastic net with alpha and l1_ratio chosen from the data.
+
+    Fits the path of :class:`ElasticNet` and chooses the point with the least
+    cross-validated squared error, or the least information criterion
+
+    .. math:: n \log(\mathrm{RSS} / n) + c\,\mathrm{df},
+
+    c = 2 (AIC) or log n (BIC), plus ``2 log binomial(n_features, df)`` for the
+    extended BIC. Criteria need one path instead of one for each fold, but rest on
+    the noise being Gaussian and the model being nearly true. Read more in the
+    :ref:`User Guide <sparse_regression>`.
+
+    Parameters
+    ----------
+    l1_ratio : float or array-like of float, default=0.5
+        Shares of the absolute penalty to try, each in (0, 1].
+    eps : float, default=1e-3
+        Smallest alpha divided by the largest, when `alphas` is an int.
+    alphas : int or array-like, default=100
+        Number of strengths on an automatic grid, or the strengths.
+    fit_intercept : bool, default=True
+        Fit an intercept. X is centered implicitly, so sparse X stays sparse.
+    positive : bool, default=False
+        Constrain the coefficients to be non-negative.
+    feature_weights : array-like of shape (n_features,), default=None
+        Penalty multipliers: 0 leaves a feature unpenalized, infinity drops it.
+    criterion : {"cv", "aic", "bic", "ebic"}, default="cv"
+        How to choose.
+    one_se : bool, default=False
+        With ``criterion="cv"``, take the largest alpha whose error is within one
+        standard error of the least: a sparser, more stable model.
+    cv : int, cross-validation generator or iterable, default=None
+        Splitting; None means 5 folds.
+    tol : float, default=1e-4
+        Every problem stops when its duality gap is at most
+        ``tol * ||y||^2 / n_samples``.
+    max_iter : int, default=100
+        Largest number of outer iterations, for each problem.
+    max_epochs : int, default=10000
+        Largest number of coordinate descent sweeps, for each problem.
+    n_jobs : int, default=None
+        Workers over folds and ratios. The result does not depend on it.
+    verbose : int, default=0
+        At 1 and above, show a progress bar for the final path.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The chosen strength.
+    l1_ratio_ : float
+        The chosen share.
+    alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
+        The strengths tried, in decreasing order.
+    mse_path_ : ndarray of shape ([n_l1_ratio,] n_alphas, n_folds)
+        Squared error of each held-out fold (``criterion="cv"`` only).
+    criterion_path_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
+        Values of the information criterion (the other choices only).
+    coef_path_ : ndarray of shape (n_features, n_alphas)
+        Coefficients on all the data along the path of the chosen share.
+    dual_gaps_ : ndarray of shape (n_alphas,)
+        Their duality gaps.
+    coef_ : ndarray of shape (n_features,)
+        Coefficients at the chosen point.
+    intercept_ : float
+        Intercept at the chosen point.
+    sparse_coef_ : csr_array of shape (1, n_features)
+        The coefficients in sparse form.
+    certificate_ : Certificate
+        Duality gap at the chosen point relative to ``||y||^2 / n_samples``.
+    dual_gap_ : float
+        Duality gap of the objective at the chosen point.
+    objective_ : float
+        Objective at the chosen point.
+    gap_history_ : ndarray
+        Relative gap at each outer iteration of the chosen point.
+    n_iter_ : int
+        Number of outer iterations of the chosen point.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    ElasticNet : One strength.
+    LassoCV : The case ``l1_ratio=1``.
+    sklearn.linear_model.ElasticNetCV : Plain coordinate descent.
+
+    Notes
+    -----
+    The degrees of freedom are the trace of ``X_A (X_A'X_A + n alpha (1 -
+    l1_ratio) I)^{-1} X_A'`` on the support A; with weights the number of samples is
+    the sum of the weights.
+
+    References
+    ----------
+    .. [1] H. Zou, T. Hastie, R. Tibshirani, "On the degrees of freedom of the
+       lasso", Annals of Statistics 35, 2007.
+    .. [2] J. Chen, Z. Chen, "Extended Bayesian information criteria for model
+       selection with large model spaces", Biometrika 95, 2008.
+
+    Examples
+    --------
+    >>> from sparsestat.datasets import load_diabetes_interactions
+    >>> from sparsestat.linear_model import ElasticNetCV
+    >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
+    >>> model = ElasticNetCV(l1_ratio=[0.5, 0.9], criterion="bic").fit(X, y)
+    >>> model.l1_ratio_
+    0.9
+    """
+
+    _parameter_constraints = {
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
+        **_CONSTRAINTS,
+    }
+
+    path = staticmethod(paths.enet_path)
+    _setting_name = "l1_ratio"
+
+    def __init__(
+        self,
+        *,
+        l1_ratio=0.5,
+        eps=1e-3,
+        alphas=100,
+        fit_intercept=True,
+        positive=False,
+        feature_weights=None,
+        criterion="cv",
+        one_se=False,
+        cv=None,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=10_000,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.l1_ratio = l1_ratio
+        self.eps = eps
+        self.alphas = alphas
+        self.fit_intercept = fit_intercept
+        self.positive = positive
+        self.feature_weights = feature_weights
+        self.criterion = criterion
+        self.one_se = one_se
+        self.cv = cv
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_epochs = max_epochs
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    _problem = ElasticNet._problem
+    _checked_setting = staticmethod(paths.check_l1_ratio)
+
+
+class LassoCV(PathCVMixin, LinearPredictor):
+    r"""Lasso with alpha chosen from the data.
+
+    Fits the path of :class:`Lasso` and chooses the point with the least
+    cross-validated squared error, or the least information criterion
+
+    .. math:: n \log(\mathrm{RSS} / n) + c\,\mathrm{df},
+
+    c = 2 (AIC) or log n (BIC), plus ``2 log binomial(n_features, df)`` for the
+    extended BIC. Criteria need one path instead of one for each fold, but rest on
+    the noise being Gaussian and the model being nearly true. Read more in the
+    :ref:`User Guide <sparse_regression>`.
+
+    Parameters
+    ----------
+    eps : float, default=1e-3
+        Smallest alpha divided by the largest, when `alphas` is an int.
+    alphas : int or array-like, default=100
+        Number of strengths on an automatic grid, or the strengths.
+    fit_intercept : bool, default=True
+        Fit an intercept. X is centered implicitly, so sparse X stays sparse.
+    positive : bool, default=False
+        Constrain the coefficients to be non-negative.
+    feature_weights : array-like of shape (n_features,), default=None
+        Penalty multipliers: 0 leaves a feature unpenalized, infinity drops it.
+    criterion : {"cv", "aic", "bic", "ebic"}, default="cv"
+        How to choose.
+    one_se : bool, default=False
+        With ``criterion="cv"``, take the largest alpha whose error is within one
+        standard error of the least: a sparser, more stable model.
+    cv : int, cross-validation generator or iterable, default=None
+        Splitting; None means 5 folds.
+    tol : float, default=1e-4
+        Every problem stops when its duality gap is at most
+        ``tol * ||y||^2 / n_samples``.
+    max_iter : int, default=100
+        Largest number of outer iterations, for each problem.
+    max_epochs : int, default=10000
+        Largest number of coordinate descent sweeps, for each problem.
+    n_jobs : int, default=None
+        Workers over folds. The result does not depend on it.
+    verbose : int, default=0
+        At 1 and above, show a progress bar for the final path.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The chosen strength.
+    alphas_ : ndarray of shape (n_alphas,)
+        The strengths tried, in decreasing order.
+    mse_path_ : ndarray of shape (n_alphas, n_folds)
+        Squared error of each held-out fold (``criterion="cv"`` only).
+    criterion_path_ : ndarray of shape (n_alphas,)
+        Values of the information criterion (the other choices only).
+    coef_path_ : ndarray of shape (n_features, n_alphas)
+        Coefficients on all the data along the path.
+    dual_gaps_ : ndarray of shape (n_alphas,)
+        Their duality gaps.
+    coef_ : ndarray of shape (n_features,)
+        Coefficients at the chosen point.
+    intercept_ : float
+        Intercept at the chosen point.
+    sparse_coef_ : csr_array of shape (1, n_features)
+        The coefficients in sparse form.
+    certificate_ : Certificate
+        Duality gap at the chosen point relative to ``||y||^2 / n_samples``.
+    dual_gap_ : float
+        Duality gap of the objective at the chosen point.
+    objective_ : float
+        Objective at the chosen point.
+    gap_history_ : ndarray
+        Relative gap at each outer iteration of the chosen point.
+    n_iter_ : int
+        Number of outer iterations of the chosen point.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has string column names.
+
+    See Also
+    --------
+    Lasso : One strength.
+    ElasticNetCV : Adds a squared penalty.
+    sklearn.linear_model.LassoCV : Plain coordinate descent.
+
+    References
+    ----------
+    .. [1] H. Zou, T. Hastie, R. Tibshirani, "On the degrees of freedom of the
+       lasso", Annals of Statistics 35, 2007.
+    .. [2] J. Chen, Z. Chen, "Extended Bayesian information criteria for model
+       selection with large model spaces", Biometrika 95, 2008.
+
+    Examples
+    --------
+    >>> from sparsestat.datasets import load_diabetes_interactions
+    >>> from sparsestat.linear_model import LassoCV
+    >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
+    >>> model = LassoCV(one_se=True).fit(X, y)
+    >>> int((model.coef_ != 0).sum())
+    12
+    """
+
+    _parameter_constraints = dict(_CONSTRAINTS)
+
+    path = staticmethod(paths.lasso_path)
+
+    def __init__(
+        self,
+        *,
+        eps=1e-3,
+        alphas=100,
+        fit_intercept=True,
+        positive=False,
+        feature_weights=None,
+        criterion="cv",
+        one_se=False,
+        cv=None,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=10_000,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.eps = eps
+        self.alphas = alphas
+        self.fit_intercept = fit_intercept
+        self.positive = positive
+        self.feature_weights = feature_weights
+        self.criterion = criterion
+        self.one_se = one_se
+        self.cv = cv
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_epochs = max_epochs
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    _problem = ElasticNet._problem
+
+    def _setting(self):
+        return 1.0

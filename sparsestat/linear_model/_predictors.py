@@ -1,0 +1,205 @@
+"""What linear models share beside their fits: validation, scores, predictions."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from scipy import sparse
+from scipy.special import log_expit, log_softmax
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from sparsestat._utils.base import SparsestatEstimator
+from sparsestat._utils.compat import align_sparse_interface, check_sample_weight
+
+__all__ = ["LinearClassifier", "LinearPredictor", "validate_fit_data"]
+
+_DTYPES = [np.float64, np.float32]
+
+
+class _LinearScores(SparsestatEstimator):
+    """Scores of new samples, and the coefficients in sparse form."""
+
+    def _scores(self, X):
+        check_is_fitted(self)
+        X = validate_data(
+            self,
+            X,
+            accept_sparse=["csr", "csc", "coo"],
+            dtype=_DTYPES,
+            reset=False,
+        )
+        return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+
+    @property
+    def sparse_coef_(self):
+        """Coefficients as a CSR array of shape (n_targets, n_features)."""
+        check_is_fitted(self)
+        coef = sparse.csr_array(np.atleast_2d(self.coef_))
+        return align_sparse_interface(coef)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class LinearPredictor(RegressorMixin, _LinearScores):
+    """What all sparse linear regressors share but the way to their coefficients."""
+
+    def predict(self, X):
+        """Predict with the linear model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            ``X @ coef_.T + intercept_``.
+        """
+        return self._scores(X)
+
+    def _validated(self, X, y, sample_weight):
+        return validate_fit_data(self, X, y, sample_weight)
+
+
+class LinearClassifier(ClassifierMixin, _LinearScores):
+    """Classes and probabilities of all sparse linear classifiers."""
+
+    def _validated(self, X, y, sample_weight):
+        """Return X, class numbers and weights that hold `class_weight` too."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csc", "csr"],
+            dtype=_DTYPES,
+            order="F",
+        )
+        check_classification_targets(y)
+        y = column_or_1d(y, warn=True)
+        sample_weight = _validated_weights(sample_weight, X)
+        seen = y if sample_weight is None else y[sample_weight > 0]
+        self.classes_ = np.unique(seen)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                "A classifier needs samples (of positive weight) of at least 2 "
+                f"classes, but y holds 1 class: {self.classes_[0]!r}."
+            )
+        # A class that only rows of weight zero have is no class at all.
+        codes = np.searchsorted(self.classes_, y)
+        codes = np.minimum(codes, len(self.classes_) - 1)
+        if self.class_weight is not None:
+            positive = None
+            if sample_weight is not None:
+                positive = sample_weight[sample_weight > 0]
+            factors = compute_class_weight(
+                self.class_weight,
+                classes=self.classes_,
+                y=seen,
+                sample_weight=positive,
+            )
+            if not (factors > 0).all():
+                raise ValueError(
+                    "`class_weight` must be positive for every class, got "
+                    f"{dict(zip(self.classes_.tolist(), factors, strict=True))}."
+                )
+            own = factors[codes]
+            sample_weight = own if sample_weight is None else own * sample_weight
+        return X, codes, sample_weight
+
+    def decision_function(self, X):
+        """Return the linear predictors.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            With two classes the log odds of the second.
+        """
+        scores = self._scores(X)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict(self, X):
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Labels, from `classes_`.
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return self.classes_[(scores > 0).astype(np.intp)]
+        return self.classes_[scores.argmax(axis=1)]
+
+    def predict_log_proba(self, X):
+        """Predict the logarithms of the class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return np.column_stack([log_expit(-scores), log_expit(scores)])
+        return log_softmax(scores, axis=1)
+
+    def predict_proba(self, X):
+        """Predict the class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+
+def validate_fit_data(estimator, X, y, sample_weight, *, multi_output=False):
+    """Validate what `fit` of a sparse linear regressor was given."""
+    X, y = validate_data(
+        estimator,
+        X,
+        y,
+        accept_sparse=["csc", "csr"],
+        dtype=_DTYPES,
+        order="F",
+        y_numeric=True,
+        multi_output=multi_output,
+    )
+    return X, np.asarray(y, dtype=np.float64), _validated_weights(sample_weight, X)
+
+
+def _validated_weights(sample_weight, X):
+    if sample_weight is None:
+        return None
+    return check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
