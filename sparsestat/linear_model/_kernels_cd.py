@@ -217,11 +217,30 @@ def gather_square(G, index, ridge, out):
         out[b, b] += ridge[b]
 
 
+@njit(cache=True, nogil=True)
+def _row_step(step, W, j, lam, scale):
+    """Minimise over row j of W, whose gradient step `step` holds on entry.
+
+    On return `step` is the change that was made; its norm is returned.
+    """
+    square = 0.0
+    for t in range(step.shape[0]):
+        square += step[t] * step[t]
+    norm = np.sqrt(square)
+    shrink = (1.0 - lam / norm) / scale if norm > lam else 0.0
+    square = 0.0
+    for t in range(step.shape[0]):
+        step[t] = step[t] * shrink - W[j, t]
+        square += step[t] * step[t]
+        W[j, t] = W[j, t] + step[t] if shrink > 0.0 else 0.0
+    return np.sqrt(square)
+
+
 @njit(cache=True, nogil=True, fastmath=_DOT)
 def gram_block_cd(G, Q, W, lam, l2, max_sweeps, target):
     """Block descent over the rows of W (lam ||W_j|| + l2 ||W_j||^2 / 2) on a Gram."""
     m, n_targets = W.shape
-    new = np.empty(n_targets)
+    step = np.empty(n_targets)
     moved = 0.0
     for sweep in range(max_sweeps):
         moved = 0.0
@@ -229,27 +248,16 @@ def gram_block_cd(G, Q, W, lam, l2, max_sweeps, target):
             curvature = G[j, j]
             if curvature == 0.0:
                 continue
-            square = 0.0
             for t in range(n_targets):
-                new[t] = Q[j, t] + curvature * W[j, t]
-                square += new[t] * new[t]
-            norm = np.sqrt(square)
-            shrink = 0.0
-            if norm > lam[j]:
-                shrink = (1.0 - lam[j] / norm) / (curvature + l2[j])
-            size = 0.0
-            for t in range(n_targets):
-                new[t] = new[t] * shrink - W[j, t]  # the step
-                size += new[t] * new[t]
+                step[t] = Q[j, t] + curvature * W[j, t]
+            size = _row_step(step, W, j, lam[j], curvature + l2[j])
             if size == 0.0:
                 continue
-            for t in range(n_targets):
-                W[j, t] = W[j, t] + new[t] if shrink > 0.0 else 0.0
             for k in range(m):
                 g = G[j, k]
                 for t in range(n_targets):
-                    Q[k, t] -= g * new[t]
-            moved = max(moved, np.sqrt(size) * (curvature + l2[j]))
+                    Q[k, t] -= g * step[t]
+            moved = max(moved, size * (curvature + l2[j]))
         if moved <= target:
             return sweep + 1, moved
     return max_sweeps, moved
@@ -262,7 +270,7 @@ def csc_block_cd(
 ):  # fmt: skip
     """The same block descent on CSC columns, residual U + s beta'."""
     m, n_targets = W.shape
-    new = np.empty(n_targets)
+    step = np.empty(n_targets)
     moved = 0.0
     for sweep in range(max_sweeps):
         moved = 0.0
@@ -273,30 +281,19 @@ def csc_block_cd(
                 continue
             mean = means[j]
             for t in range(n_targets):
-                new[t] = beta[t] * mean * total + curvature * W[k, t]
+                step[t] = beta[t] * mean * total + curvature * W[k, t]
             for p in range(indptr[j], indptr[j + 1]):
                 for t in range(n_targets):
-                    new[t] += data[p] * U[indices[p], t]
-            square = 0.0
-            for t in range(n_targets):
-                square += new[t] * new[t]
-            norm = np.sqrt(square)
-            shrink = 0.0
-            if norm > lam[k]:
-                shrink = (1.0 - lam[k] / norm) / (curvature + l2[k])
-            size = 0.0
-            for t in range(n_targets):
-                new[t] = new[t] * shrink - W[k, t]  # the step
-                size += new[t] * new[t]
+                    step[t] += data[p] * U[indices[p], t]
+            size = _row_step(step, W, k, lam[k], curvature + l2[k])
             if size == 0.0:
                 continue
             for t in range(n_targets):
-                W[k, t] = W[k, t] + new[t] if shrink > 0.0 else 0.0
-                beta[t] += new[t] * mean
+                beta[t] += step[t] * mean
             for p in range(indptr[j], indptr[j + 1]):
                 for t in range(n_targets):
-                    U[indices[p], t] -= data[p] * new[t]
-            moved = max(moved, np.sqrt(size) * (curvature + l2[k]))
+                    U[indices[p], t] -= data[p] * step[t]
+            moved = max(moved, size * (curvature + l2[k]))
         if moved <= target:
             return sweep + 1, moved
     return max_sweeps, moved

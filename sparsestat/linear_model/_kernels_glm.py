@@ -17,6 +17,15 @@ from numba import njit
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
 
 
+@njit(cache=True, nogil=True)
+def _soft(z, lam):
+    if z > lam:
+        return z - lam
+    if z < -lam:
+        return z + lam
+    return 0.0
+
+
 @njit(cache=True, nogil=True, fastmath=_DOT)
 def softmax_cd(
     A, P, Q, rows, classes, q, curvature, w, lam, l2, D, s, max_sweeps, target
@@ -49,11 +58,7 @@ def softmax_cd(
             for i in range(n):
                 dot += A[i, j] * Q[i, c] * (D[i, c] - s[i])
             z = q[k] - dot + curvature[k] * old
-            new = 0.0
-            if z > lam[k]:
-                new = (z - lam[k]) / (curvature[k] + l2[k])
-            elif z < -lam[k]:
-                new = (z + lam[k]) / (curvature[k] + l2[k])
+            new = _soft(z, lam[k]) / (curvature[k] + l2[k])
             if new == old:
                 continue
             step = new - old
@@ -94,11 +99,7 @@ def softmax_cd_csc(
                 i = indices[p]
                 dot += data[p] * Q[i, c] * (D[i, c] - s[i])
             z = q[k] - dot + curvature[k] * old
-            new = 0.0
-            if z > lam[k]:
-                new = (z - lam[k]) / (curvature[k] + l2[k])
-            elif z < -lam[k]:
-                new = (z + lam[k]) / (curvature[k] + l2[k])
+            new = _soft(z, lam[k]) / (curvature[k] + l2[k])
             if new == old:
                 continue
             step = new - old

@@ -103,6 +103,44 @@ def _rests_at_zero(q, w, start, stop, lam, l1):
     return square <= lam * lam
 
 
+@njit(cache=True, nogil=True)
+def _widest(ptr):
+    widest = 0
+    for k in range(ptr.shape[0] - 1):
+        widest = max(widest, ptr[k + 1] - ptr[k])
+    return widest
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def _solve_block(G, q, w, start, size, lam, l1, L, z, new, total):
+    """Make proximal gradient steps inside one block of a Gram matrix.
+
+    `q` holds the descent directions of the block and is overwritten, `total`
+    receives the sum of the steps; `z` and `new` are scratch.
+    """
+    for i in range(size):
+        total[i] = 0.0
+    for _ in range(_INNER):
+        for i in range(size):
+            z[i] = q[i] + L * w[start + i]
+        group_prox(z[:size], lam, l1, L, new[:size])
+        step_square = 0.0
+        total_square = 0.0
+        for i in range(size):
+            step = new[i] - w[start + i]
+            w[start + i] = new[i]
+            total[i] += step
+            z[i] = step
+            step_square += step * step
+            total_square += total[i] * total[i]
+        if step_square <= _INNER_SHARE**2 * total_square or size == 1:
+            break
+        for a in range(size):
+            if z[a] != 0.0:
+                for b in range(size):
+                    q[b] -= z[a] * G[start + a, start + b]
+
+
 @njit(cache=True, nogil=True, fastmath=_DOT)
 def gram_group_cd(G, q, w, ptr, lam, l1, curvature, max_sweeps, target, settle):
     """Cyclic block descent that keeps q = A'(y - Aw) up to date.
@@ -112,9 +150,7 @@ def gram_group_cd(G, q, w, ptr, lam, l1, curvature, max_sweeps, target, settle):
     ``_kernels_cd.gram_cd`` does and returns the same triple.
     """
     m = w.shape[0]
-    widest = 0
-    for k in range(lam.shape[0]):
-        widest = max(widest, ptr[k + 1] - ptr[k])
+    widest = _widest(ptr)
     block_q = np.empty(widest)
     new = np.empty(widest)
     total = np.empty(widest)
@@ -133,26 +169,7 @@ def gram_group_cd(G, q, w, ptr, lam, l1, curvature, max_sweeps, target, settle):
                 continue
             for i in range(size):
                 block_q[i] = q[start + i]
-                total[i] = 0.0
-            for _ in range(_INNER):
-                for i in range(size):
-                    z[i] = block_q[i] + L * w[start + i]
-                group_prox(z[:size], lam[k], l1, L, new[:size])
-                step_square = 0.0
-                total_square = 0.0
-                for i in range(size):
-                    step = new[i] - w[start + i]
-                    w[start + i] = new[i]
-                    total[i] += step
-                    z[i] = step
-                    step_square += step * step
-                    total_square += total[i] * total[i]
-                if step_square <= _INNER_SHARE**2 * total_square or size == 1:
-                    break
-                for a in range(size):
-                    if z[a] != 0.0:
-                        for b in range(size):
-                            block_q[b] -= z[a] * G[start + a, start + b]
+            _solve_block(G, block_q, w, start, size, lam[k], l1, L, z, new, total)
             size_of_step = 0.0
             for i in range(size):
                 if w[start + i] != 0.0:
@@ -183,9 +200,7 @@ def dense_group_cd(A, G, r, w, ptr, lam, l1, curvature, max_sweeps, target, sett
     diagonal blocks of G are read.
     """
     n = A.shape[0]
-    widest = 0
-    for k in range(lam.shape[0]):
-        widest = max(widest, ptr[k + 1] - ptr[k])
+    widest = _widest(ptr)
     block_q = np.empty(widest)
     new = np.empty(widest)
     total = np.empty(widest)
@@ -207,26 +222,7 @@ def dense_group_cd(A, G, r, w, ptr, lam, l1, curvature, max_sweeps, target, sett
                 for row in range(n):
                     dot += A[row, start + i] * r[row]
                 block_q[i] = dot
-                total[i] = 0.0
-            for _ in range(_INNER):
-                for i in range(size):
-                    z[i] = block_q[i] + L * w[start + i]
-                group_prox(z[:size], lam[k], l1, L, new[:size])
-                step_square = 0.0
-                total_square = 0.0
-                for i in range(size):
-                    step = new[i] - w[start + i]
-                    w[start + i] = new[i]
-                    total[i] += step
-                    z[i] = step
-                    step_square += step * step
-                    total_square += total[i] * total[i]
-                if step_square <= _INNER_SHARE**2 * total_square or size == 1:
-                    break
-                for a in range(size):
-                    if z[a] != 0.0:
-                        for b in range(size):
-                            block_q[b] -= z[a] * G[start + a, start + b]
+            _solve_block(G, block_q, w, start, size, lam[k], l1, L, z, new, total)
             size_of_step = 0.0
             for i in range(size):
                 if w[start + i] != 0.0:
@@ -252,9 +248,7 @@ def csc_group_cd(
     curvature, max_sweeps, target, settle,
 ):  # fmt: skip
     """The same descent on CSC columns, one step a block, residual u + beta[0] s."""
-    widest = 0
-    for k in range(lam.shape[0]):
-        widest = max(widest, ptr[k + 1] - ptr[k])
+    widest = _widest(ptr)
     z = np.empty(widest)
     new = np.empty(widest)
     moved = 0.0

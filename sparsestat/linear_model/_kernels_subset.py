@@ -26,6 +26,67 @@ __all__ = [
 _DOT = {"reassoc", "contract", "arcp", "nsz"}  # lets dots vectorise, keeps NaN
 
 
+@njit(cache=True, nogil=True)
+def _rotate(T, v, j, first, last):
+    """Bring T[j + 1, first] to zero by a plane rotation of rows j and j + 1.
+
+    Columns `first` to `last` - 1 of T and the vector v are changed. Returns the
+    cosine and the sine.
+    """
+    a = T[j, first]
+    b = T[j + 1, first]
+    if b == 0.0:
+        return 1.0, 0.0
+    h = np.hypot(a, b)
+    cosine = a / h
+    sine = b / h
+    T[j, first] = h
+    T[j + 1, first] = 0.0
+    for q in range(first + 1, last):
+        a = T[j, q]
+        b = T[j + 1, q]
+        T[j, q] = cosine * a + sine * b
+        T[j + 1, q] = cosine * b - sine * a
+    a = v[j]
+    b = v[j + 1]
+    v[j] = cosine * a + sine * b
+    v[j + 1] = cosine * b - sine * a
+    return cosine, sine
+
+
+@njit(cache=True, nogil=True)
+def _rotate_columns(S, j, cosine, sine, n_rows):
+    """Rotate columns j and j + 1 of the first rows of S."""
+    for i in range(n_rows):
+        a = S[i, j]
+        b = S[i, j + 1]
+        S[i, j] = cosine * a + sine * b
+        S[i, j + 1] = cosine * b - sine * a
+
+
+@njit(cache=True, nogil=True)
+def _invert(R, k, S):
+    """Write the inverse of the first k rows and columns of R into the triangle S."""
+    for c in range(k):
+        S[c, c] = 1.0 / R[c, c]
+        for j in range(c - 1, -1, -1):
+            total = 0.0
+            for q in range(j + 1, c + 1):
+                total += R[j, q] * S[q, c]
+            S[j, c] = -total / R[j, j]
+
+
+@njit(cache=True, nogil=True)
+def _coefficient(S, z, j, k):
+    """Return coefficient j of k, w = S z, and its variance ``|S_j|^2``."""
+    w = 0.0
+    spread = 0.0
+    for c in range(j, k):
+        w += S[j, c] * z[c]
+        spread += S[j, c] * S[j, c]
+    return w, spread
+
+
 @njit(cache=True, nogil=True, fastmath=_DOT)
 def append_columns(Q, R, z, r, k, columns, rtol, placed):
     """Append the columns to a factor of k; return the new number in use.
@@ -68,7 +129,7 @@ def append_columns(Q, R, z, r, k, columns, rtol, placed):
     return k
 
 
-@njit(cache=True, nogil=True, fastmath=_DOT)
+@njit(cache=True, nogil=True)
 def remove_column(Q, R, z, k, position):
     """Remove the column at a position from a factor of k columns."""
     m = Q.shape[0]
@@ -76,27 +137,8 @@ def remove_column(Q, R, z, k, position):
         for j in range(c + 2):
             R[j, c] = R[j, c + 1]
     for j in range(position, k - 1):
-        a = R[j, j]
-        b = R[j + 1, j]
-        h = np.hypot(a, b)
-        cosine = a / h
-        sine = b / h
-        R[j, j] = h
-        R[j + 1, j] = 0.0
-        for c in range(j + 1, k - 1):
-            a = R[j, c]
-            b = R[j + 1, c]
-            R[j, c] = cosine * a + sine * b
-            R[j + 1, c] = cosine * b - sine * a
-        for i in range(m):
-            a = Q[i, j]
-            b = Q[i, j + 1]
-            Q[i, j] = cosine * a + sine * b
-            Q[i, j + 1] = cosine * b - sine * a
-        a = z[j]
-        b = z[j + 1]
-        z[j] = cosine * a + sine * b
-        z[j + 1] = cosine * b - sine * a
+        cosine, sine = _rotate(R, z, j, j, k - 1)
+        _rotate_columns(Q, j, cosine, sine, m)
     return k - 1
 
 
@@ -115,22 +157,7 @@ def excess_of_subset(R, z, n_rows, kept):
             T[j, c] = R[j, kept[c]] if j <= kept[c] else 0.0
     for c in range(size):
         for j in range(kept[c], c, -1):
-            b = T[j, c]
-            if b == 0.0:
-                continue
-            a = T[j - 1, c]
-            h = np.hypot(a, b)
-            cosine = a / h
-            sine = b / h
-            for q in range(c, size):
-                a = T[j - 1, q]
-                b = T[j, q]
-                T[j - 1, q] = cosine * a + sine * b
-                T[j, q] = cosine * b - sine * a
-            a = v[j - 1]
-            b = v[j]
-            v[j - 1] = cosine * a + sine * b
-            v[j] = cosine * b - sine * a
+            _rotate(T, v, j - 1, c, size)
     total = 0.0
     for j in range(size, n_rows):
         total += v[j] * v[j]
@@ -145,19 +172,11 @@ def best_exchange(R, z, k, n_all, movable):
     squared error (exact, negative when every exchange hurts) and the two positions.
     """
     inverse = np.zeros((k, k))
-    w = np.zeros(k)
-    spread = np.zeros(k)  # diagonal of the inverse of R'R
-    for c in range(k):
-        inverse[c, c] = 1.0 / R[c, c]
-        for j in range(c - 1, -1, -1):
-            total = 0.0
-            for q in range(j + 1, c + 1):
-                total += R[j, q] * inverse[q, c]
-            inverse[j, c] = -total / R[j, j]
+    w = np.empty(k)
+    spread = np.empty(k)  # diagonal of the inverse of R'R
+    _invert(R, k, inverse)
     for j in range(k):
-        for c in range(j, k):
-            w[j] += inverse[j, c] * z[c]
-            spread[j] += inverse[j, c] * inverse[j, c]
+        w[j], spread[j] = _coefficient(inverse, z, j, k)
     best = -np.inf
     out = -1
     into = -1
@@ -193,21 +212,12 @@ def costs_of_dropping(R, z, movable):
     """Return by how much the squared error rises without each column, refitted."""
     k = z.shape[0]
     costs = np.full(k, np.inf)
-    row = np.empty(k)
+    S = np.zeros((k, k))
+    _invert(R, k, S)
     for j in range(k):
-        if not movable[j]:
-            continue
-        # Row j of the inverse of R, by forward substitution with its transpose.
-        w = 0.0
-        spread = 0.0
-        for c in range(j, k):
-            total = 1.0 if c == j else 0.0
-            for q in range(j, c):
-                total -= row[q] * R[q, c]
-            row[c] = total / R[c, c]
-            w += row[c] * z[c]
-            spread += row[c] * row[c]
-        costs[j] = w * w / spread
+        if movable[j]:
+            w, spread = _coefficient(S, z, j, k)
+            costs[j] = w * w / spread
     return costs
 
 
@@ -223,13 +233,7 @@ def remove_least(R, z, k, movable, order, rise):
     """
     where = np.arange(k)
     S = np.zeros((k, k))
-    for c in range(k):
-        S[c, c] = 1.0 / R[c, c]
-        for j in range(c - 1, -1, -1):
-            total = 0.0
-            for q in range(j + 1, c + 1):
-                total += R[j, q] * S[q, c]
-            S[j, c] = -total / R[j, j]
+    _invert(R, k, S)
     steps = 0
     while k > 0:
         least = np.inf
@@ -237,11 +241,7 @@ def remove_least(R, z, k, movable, order, rise):
         for j in range(k):
             if not movable[where[j]]:
                 continue
-            w = 0.0
-            spread = 0.0
-            for c in range(j, k):
-                w += S[j, c] * z[c]
-                spread += S[j, c] * S[j, c]
+            w, spread = _coefficient(S, z, j, k)
             cost = w * w / spread
             if cost < least:
                 least = cost
@@ -258,25 +258,8 @@ def remove_least(R, z, k, movable, order, rise):
             for q in range(k):
                 S[c, q] = S[c + 1, q]
         for j in range(position, k - 1):
-            a = R[j, j]
-            b = R[j + 1, j]
-            h = np.hypot(a, b)
-            cosine = a / h
-            sine = b / h
-            for c in range(j, k - 1):
-                a = R[j, c]
-                b = R[j + 1, c]
-                R[j, c] = cosine * a + sine * b
-                R[j + 1, c] = cosine * b - sine * a
-            for c in range(k - 1):
-                a = S[c, j]
-                b = S[c, j + 1]
-                S[c, j] = cosine * a + sine * b
-                S[c, j + 1] = cosine * b - sine * a
-            a = z[j]
-            b = z[j + 1]
-            z[j] = cosine * a + sine * b
-            z[j + 1] = cosine * b - sine * a
+            cosine, sine = _rotate(R, z, j, j, k - 1)
+            _rotate_columns(S, j, cosine, sine, k - 1)
         k -= 1
     return steps
 
@@ -323,19 +306,9 @@ def best_subsets(R0, z0, n_forced, smallest, largest, best, members, max_nodes):
             first = child[level]
             # Strong columns first: what is dropped late then costs the most.
             if m - first > 1:
-                for c in range(m):
-                    inverse[c, c] = 1.0 / T[c, c]
-                    for j in range(c - 1, -1, -1):
-                        total = 0.0
-                        for q in range(j + 1, c + 1):
-                            total += T[j, q] * inverse[q, c]
-                        inverse[j, c] = -total / T[j, j]
+                _invert(T, m, inverse)
                 for j in range(first, m):
-                    w = 0.0
-                    spread = 0.0
-                    for c in range(j, m):
-                        w += inverse[j, c] * v[c]
-                        spread += inverse[j, c] * inverse[j, c]
+                    w, spread = _coefficient(inverse, v, j, m)
                     drop[j] = -w * w / spread
                 for j in range(first, m):  # insertion sort: the strongest first
                     at = j
@@ -351,23 +324,7 @@ def best_subsets(R0, z0, n_forced, smallest, largest, best, members, max_nodes):
                         T[j, first + c] = columns[j, ranks[c] - first]
                 for c in range(first, m):
                     for j in range(m - 1, c, -1):
-                        b = T[j, c]
-                        if b == 0.0:
-                            continue
-                        a = T[j - 1, c]
-                        h = np.hypot(a, b)
-                        cosine = a / h
-                        sine = b / h
-                        for q in range(c, m):
-                            a = T[j - 1, q]
-                            b = T[j, q]
-                            T[j - 1, q] = cosine * a + sine * b
-                            T[j, q] = cosine * b - sine * a
-                        T[j, c] = 0.0
-                        a = v[j - 1]
-                        b = v[j]
-                        v[j - 1] = cosine * a + sine * b
-                        v[j] = cosine * b - sine * a
+                        _rotate(T, v, j - 1, c, m)
             # The leading subsets of this node.
             tail = excess[level]
             for s in range(m, max(first, smallest) - 1, -1):
@@ -399,20 +356,7 @@ def best_subsets(R0, z0, n_forced, smallest, largest, best, members, max_nodes):
         for j in range(m):
             after[j] = v[j]
         for j in range(i, m - 1):
-            a = below[j, j]
-            b = below[j + 1, j]
-            h = np.hypot(a, b)
-            cosine = a / h
-            sine = b / h
-            for c in range(j, m - 1):
-                a = below[j, c]
-                b = below[j + 1, c]
-                below[j, c] = cosine * a + sine * b
-                below[j + 1, c] = cosine * b - sine * a
-            a = after[j]
-            b = after[j + 1]
-            after[j] = cosine * a + sine * b
-            after[j + 1] = cosine * b - sine * a
+            _rotate(below, after, j, j, m - 1)
         excess[level + 1] = excess[level] + after[m - 1] * after[m - 1]
         size[level + 1] = m - 1
         child[level + 1] = i

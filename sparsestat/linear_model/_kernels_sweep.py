@@ -52,6 +52,26 @@ def lower_part(data, indices, indptr, sequence, starts, position):
 
 
 @njit(cache=True, nogil=True)
+def _solve_forest(up, link, pivot, first, last, X):
+    """X <- D^{-1} X on one forest: from the leaves to the roots and back."""
+    width = X.shape[1]
+    for k in range(last - 1, first - 1, -1):
+        if up[k] >= 0:
+            ratio = link[k] / pivot[k]
+            for t in range(width):
+                X[up[k], t] -= ratio * X[k, t]
+    for k in range(first, last):
+        above = up[k]
+        scale = 1.0 / pivot[k]
+        if above < 0:
+            for t in range(width):
+                X[k, t] *= scale
+        else:
+            for t in range(width):
+                X[k, t] = (X[k, t] - link[k] * X[above, t]) * scale
+
+
+@njit(cache=True, nogil=True)
 def backward_sweep(data, indices, indptr, starts, up, link, pivot, P, T, carried):
     """T = (D + L')^{-1} P and carried = L' T."""
     width = P.shape[1]
@@ -61,20 +81,8 @@ def backward_sweep(data, indices, indptr, starts, up, link, pivot, P, T, carried
         for k in range(first, last):
             for t in range(width):
                 T[k, t] = P[k, t] - carried[k, t]
-        for k in range(last - 1, first - 1, -1):
-            if up[k] >= 0:
-                ratio = link[k] / pivot[k]
-                for t in range(width):
-                    T[up[k], t] -= ratio * T[k, t]
+        _solve_forest(up, link, pivot, first, last, T)
         for k in range(first, last):
-            above = up[k]
-            scale = 1.0 / pivot[k]
-            if above < 0:
-                for t in range(width):
-                    T[k, t] *= scale
-            else:
-                for t in range(width):
-                    T[k, t] = (T[k, t] - link[k] * T[above, t]) * scale
             for p in range(indptr[k], indptr[k + 1]):
                 u = indices[p]
                 a = data[p]
@@ -94,20 +102,7 @@ def forward_sweep(data, indices, indptr, starts, up, link, pivot, S):
                 a = data[p]
                 for t in range(width):
                     S[k, t] -= a * S[u, t]
-        for k in range(last - 1, first - 1, -1):
-            if up[k] >= 0:
-                ratio = link[k] / pivot[k]
-                for t in range(width):
-                    S[up[k], t] -= ratio * S[k, t]
-        for k in range(first, last):
-            above = up[k]
-            scale = 1.0 / pivot[k]
-            if above < 0:
-                for t in range(width):
-                    S[k, t] *= scale
-            else:
-                for t in range(width):
-                    S[k, t] = (S[k, t] - link[k] * S[above, t]) * scale
+        _solve_forest(up, link, pivot, first, last, S)
 
 
 @njit(cache=True, nogil=True)
