@@ -238,6 +238,22 @@ def test_the_kernel_rule_accepts_the_house_form():
     assert faults_of_kernels(ast.parse(source)) == []
 
 
+def test_workers_start_at_few_doors(path):
+    """Each door keeps to one thread of BLAS a worker, or needs no BLAS at all."""
+    doors = {
+        "sparsestat._utils.parallel",
+        "sparsestat.sparse._threads",
+        "sparsestat._tour",
+    }
+    parallel = {"concurrent", "multiprocessing", "threading"}
+    found = {
+        (module, name)
+        for module, name, _ in imports(tree_of(path))
+        if (module.split(".")[0] in parallel and name != "Lock") or name == "Parallel"
+    }
+    assert not found or module_name(path) in doors, found
+
+
 def test_modules_are_of_readable_length(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
 

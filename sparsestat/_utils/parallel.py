@@ -3,13 +3,11 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from contextlib import contextmanager
-
 from joblib import effective_n_jobs, wrap_non_picklable_objects
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-__all__ = ["numba_threads", "run_parallel", "single_blas_thread"]
+__all__ = ["run_parallel", "single_blas_thread"]
 
 
 def run_parallel(function, tasks, *, n_jobs=None, prefer="threads", require=None):
@@ -60,30 +58,3 @@ def _call_single_threaded(function, task):
 def single_blas_thread():
     """Limit BLAS to one thread inside the context."""
     return threadpool_limits(limits=1, user_api="blas")
-
-
-@contextmanager
-def numba_threads(n_jobs):
-    """Run parallel kernels on `n_jobs` threads inside the context.
-
-    Parameters
-    ----------
-    n_jobs : int or None
-        None means 1; negative values count from the number of cores as in
-        joblib. Capped at ``NUMBA_NUM_THREADS``.
-
-    Yields
-    ------
-    n_threads : int
-        The number of threads in force.
-    """
-    import numba
-
-    wanted = effective_n_jobs(n_jobs)
-    before = numba.get_num_threads()
-    n_threads = max(1, min(wanted, numba.config.NUMBA_NUM_THREADS))
-    numba.set_num_threads(n_threads)
-    try:
-        yield n_threads
-    finally:
-        numba.set_num_threads(before)

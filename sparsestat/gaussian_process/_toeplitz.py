@@ -154,12 +154,6 @@ class ToeplitzFactor:
         S -= B * fft.rfft(second, size, axis=-1)
         return fft.irfft(S, size, axis=-1)[..., :n] / u[0]
 
-    def inverse_diagonal(self):
-        """Return the diagonal of the inverse, in O(n)."""
-        u = self.generator
-        return np.cumsum(u**2 - np.r_[0.0, u[:0:-1]] ** 2) / u[0]
-
-
 def factor_toeplitz(column, Y=None):
     """Run Levinson's recursion on a symmetric Toeplitz matrix T.
 

@@ -1,12 +1,11 @@
 import threading
 
 import joblib
-import numba
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from sparsestat._utils.parallel import numba_threads, run_parallel, single_blas_thread
+from sparsestat._utils.parallel import run_parallel, single_blas_thread
 
 
 def blas_threads():
@@ -73,21 +72,3 @@ def test_single_blas_thread_restores():
     with single_blas_thread():
         assert set(blas_threads()) <= {1}
     assert blas_threads() == before
-
-
-@pytest.mark.parametrize("n_jobs", [None, 1, 2, -1, 10_000])
-def test_numba_threads_are_capped_and_restored(n_jobs):
-    before = numba.get_num_threads()
-    with numba_threads(n_jobs) as n_threads:
-        assert n_threads == numba.get_num_threads()
-        assert 1 <= n_threads <= numba.config.NUMBA_NUM_THREADS
-        if n_jobs in (None, 1):
-            assert n_threads == 1
-    assert numba.get_num_threads() == before
-
-
-def test_numba_threads_restored_after_an_exception():
-    before = numba.get_num_threads()
-    with pytest.raises(RuntimeError), numba_threads(1):
-        raise RuntimeError
-    assert numba.get_num_threads() == before
