@@ -34,7 +34,7 @@ class ToySection:
             (("a & b", "Good", Mark("1e-9", True)), ("c", "Bad", Mark("1e-2", False))),
             "How it was measured.",
         )
-        return SectionResult("Two & a half.", [table], [Plot(figure, 'A "line"')])
+        return SectionResult("Two & a half.", table, Plot(figure, 'A "line"'))
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_sparse_regression_section(tmp_path, capsys):
     assert main(["tour", "--output", str(output), "--only", "sparse_regression"]) == 0
     html = output.read_text(encoding="utf-8")
     assert_self_contained(html)
-    assert html.count("<figure ") == 4 and html.count("<table>") == 3
+    assert html.count("<figure ") == 1 and html.count("<table>") == 1
     # Every answer met its tolerance.
     assert html.count('class="good"') == 5 and 'class="bad"' not in html
     assert len(html) < 3_000_000

@@ -1,4 +1,4 @@
-"""The tour: every family fits real data, next to its peers, in one report.
+"""The tour: a short article about every family, written from fits made just now.
 
 A family adds its section as one module in this folder, which defines
 
@@ -7,7 +7,7 @@ A family adds its section as one module in this folder, which defines
 - ``ORDER``: position in the report;
 - ``N_STEPS``: number of times ``run`` calls its argument, for the progress bar;
 - ``run(progress)``: calls ``progress(text)`` as each step begins and returns a
-  :class:`~sparsestat._tour._section.SectionResult`.
+  :class:`~sparsestat._tour._section.SectionResult`: one sentence, one table, one plot.
 
 Modules whose name starts with an underscore are not sections. Several sections run
 side by side, each in a process of its own: from a cold cache most of the time goes to
@@ -162,5 +162,4 @@ def _close_figures(results):
     import matplotlib.pyplot as plt
 
     for result in results.values():
-        for plot in result.plots:
-            plt.close(plot.figure)
+        plt.close(result.plot.figure)

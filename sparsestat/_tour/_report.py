@@ -57,16 +57,13 @@ def render_report(parts, seconds):
                 "name": name,
                 "title": title,
                 "finding": result.finding,
-                "tables": result.tables,
-                "plots": [
-                    {
-                        "source": _inline(plot.figure),
-                        "caption": plot.caption,
-                        # Letters come out alike, however large a figure was drawn.
-                        "width": f"{_PIXELS_AN_INCH * plot.figure.get_figwidth():.0f}",
-                    }
-                    for plot in result.plots
-                ],
+                "table": result.table,
+                "plot": {
+                    "source": _inline(result.plot.figure),
+                    "caption": result.plot.caption,
+                    # Letters come out alike, however large a figure was drawn.
+                    "width": round(_PIXELS_AN_INCH * result.plot.figure.get_figwidth()),
+                },
             }
             for name, title, result in parts
         ],

@@ -3,10 +3,10 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Mark", "Plot", "SectionResult", "Table"]
+__all__ = ["Mark", "Plot", "SectionResult", "Table", "proof"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,21 @@ class Mark:
         return f"{self.text} {'✓' if self.good else '✗'}"
 
 
+def proof(estimator):
+    """Return what a fitted estimator proves as a :class:`Mark`, "" if it says nothing.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, of this package or a peer.
+    """
+    certificate = getattr(estimator, "certificate_", None)
+    if certificate is None:
+        return ""
+    text = f"{certificate.value:.0e}" if certificate.value else "0"
+    return Mark(text, certificate.satisfied)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of strings, numbers formatted already, and marks.
@@ -40,8 +55,6 @@ class Table:
         Cells: strings or :class:`Mark`.
     note : str, default=""
         What is compared with what, and how it was measured.
-    title : str, default=""
-        Heading above the table.
     text_columns : int, default=2
         The first columns hold text and are aligned to the left.
     """
@@ -49,7 +62,6 @@ class Table:
     columns: tuple
     rows: tuple
     note: str = ""
-    title: str = ""
     text_columns: int = 2
 
     def __post_init__(self):
@@ -79,18 +91,18 @@ class Plot:
 
 @dataclass(frozen=True)
 class SectionResult:
-    """Findings, tables and plots of one section.
+    """What one section says: a sentence, a table and a plot.
 
     Parameters
     ----------
     finding : str
-        One to three sentences with the numbers of this run.
-    tables : list of Table
-        At least one.
-    plots : list of Plot, default=[]
-        May be empty.
+        One sentence with the numbers of this run.
+    table : Table
+        Where the numbers come from.
+    plot : Plot
+        What they look like.
     """
 
     finding: str
-    tables: list
-    plots: list = field(default_factory=list)
+    table: Table
+    plot: Plot

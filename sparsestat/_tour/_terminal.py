@@ -1,4 +1,4 @@
-"""Progress bar and tables in the terminal."""
+"""Progress bar and sections in the terminal."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -61,7 +61,7 @@ class _Steps:
 
 
 def print_section(console, title, result):
-    """Print the finding and the tables of one section."""
+    """Print the finding and the table of one section."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table as RichTable
@@ -69,30 +69,27 @@ def print_section(console, title, result):
 
     console.print(f"\n[bold]{escape(title)}[/bold]")
     console.print(escape(result.finding))
-    for table in result.tables:
-        rich_table = RichTable(
-            title=table.title or None,
-            title_justify="left",
-            title_style="italic",
-            box=box.SIMPLE_HEAD,
-            caption=table.note or None,
-            caption_justify="left",
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
+    table = result.table
+    rich_table = RichTable(
+        box=box.SIMPLE_HEAD,
+        caption=table.note or None,
+        caption_justify="left",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for k, column in enumerate(table.columns):
+        rich_table.add_column(
+            column,
+            justify="left" if k < table.text_columns else "right",
+            overflow="fold",
         )
-        for k, column in enumerate(table.columns):
-            rich_table.add_column(
-                column,
-                justify="left" if k < table.text_columns else "right",
-                overflow="fold",
+    for row in table.rows:
+        rich_table.add_row(
+            *(
+                Text(str(cell), style="green" if cell.good else "bold red")
+                if isinstance(cell, Mark)
+                else Text(str(cell))
+                for cell in row
             )
-        for row in table.rows:
-            rich_table.add_row(
-                *(
-                    Text(str(cell), style="green" if cell.good else "bold red")
-                    if isinstance(cell, Mark)
-                    else Text(str(cell))
-                    for cell in row
-                )
-            )
-        console.print(rich_table)
+        )
+    console.print(rich_table)

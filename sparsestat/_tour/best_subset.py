@@ -20,7 +20,7 @@ N_SPLITS = 5
 
 
 def run(progress):
-    """Select measurements of patients; return tables, a plot and a finding."""
+    """Select measurements of patients; return the finding, table and plot."""
     from sparsestat.datasets import load_diabetes_interactions
     from sparsestat.linear_model import (
         BestSubsetClassifier,
@@ -69,21 +69,19 @@ def run(progress):
         columns=("data", "model", "features", "held-out score", "time"),
         rows=tuple(rows),
         note=f"Means over {N_SPLITS} splits into three quarters and one. The score is "
-        "R2 for diabetes and the accuracy for tumours.",
-        title="Few features or shrunken ones",
+        "R² for diabetes and the accuracy for tumours.",
     )
     finding = (
         f"{used:.1f} unshrunken features predict the progression of diabetes with an "
-        f"R2 of {score:.3f} on held-out patients; the Lasso reaches {lasso_score:.3f} "
-        f"with {lasso_used:.1f}. On all patients the criterion selects "
-        f"{', '.join(names)}."
+        f"R² of {score:.3f} on held-out patients, where the Lasso reaches "
+        f"{lasso_score:.3f} with {lasso_used:.1f}."
     )
     plot = Plot(
         _draw(model, data.target),
         "What each further feature explains, and the criterion that stops at "
-        f"{model.k_} of {data.data.shape[1]}.",
+        f"{model.k_} of {data.data.shape[1]} on all patients: {', '.join(names)}.",
     )
-    return SectionResult(finding=finding, tables=[table], plots=[plot])
+    return SectionResult(finding, table, plot)
 
 
 def _held_out(make, X, y):
@@ -106,11 +104,18 @@ def _held_out(make, X, y):
 def _draw(model, y):
     import matplotlib.pyplot as plt
 
+    from sparsestat.plotting._style import COLORS, INK, tidy
+
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained")
     sizes = model.path_.sizes
-    left.plot(sizes, 1.0 - 2.0 * model.path_.losses / np.var(y), "o-", ms=4)
-    left.set(xlabel="features", ylabel="R2, all patients")
-    right.plot(sizes, model.criterion_path_, "o-", ms=4)
-    right.plot(model.k_, model.criterion_path_.min(), "o", mfc="none", ms=11, c="k")
-    right.set(xlabel="features", ylabel="GIC")
+    left.plot(
+        sizes, 1.0 - 2.0 * model.path_.losses / np.var(y), "o-", ms=4, color=COLORS[0]
+    )
+    left.set(xlabel="features", ylabel="R², all patients")
+    right.plot(sizes, model.criterion_path_, "o-", ms=4, color=COLORS[0])
+    right.plot(model.k_, model.criterion_path_.min(), "o", mfc="none", ms=11, c=INK)
+    right.set(xlabel="features", ylabel="information criterion (GIC)")
+    for ax in (left, right):
+        ax.set_xticks(sizes[::3])
+        tidy(ax)
     return figure
