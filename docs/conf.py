@@ -53,6 +53,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "/plot_",
+    "within_subsection_order": "gallery_order.position",
     "doc_module": ("sparsestat",),
     "backreferences_dir": "gen_modules/backreferences",
     "abort_on_example_error": True,
