@@ -67,3 +67,13 @@ def logistic_gap(X, y, w, b, alpha, l1_ratio=1.0):
             duals.append(-conjugate)
     p = y.mean()
     return (primal - max(duals)) / (-n * (xlogy(p, p) + xlogy(1 - p, 1 - p)))
+
+
+def poisson_gap(X, y, w, b, alpha):
+    """Duality gap of the absolute penalty on Poisson counts, per sample."""
+    n = len(y)
+    value, r = loss_terms("poisson", X @ w + b, y)
+    primal = value.sum() + n * alpha * np.abs(w).sum()
+    c = min(1.0, n * alpha / np.abs(X.T @ r).max())
+    t = c * r + y
+    return (primal + (xlogy(t, t) - t).sum()) / n

@@ -28,7 +28,11 @@ def objective(X, y, w, alpha, l1_ratio=1.0, omega=None, **weights):
 
 
 def relative_gap(X, y, w, alpha, l1_ratio=1.0, **weights):
-    """Duality gap of the augmented problem, divided by the squared target norm."""
+    """Duality gap divided by the squared target norm.
+
+    The better of two dual points: the residual, scaled to be feasible for the
+    augmented problem, and as it is, where the ridge pays for what is infeasible.
+    """
     A, t, total = centred(X, y, **weights)
     l1, l2 = total * alpha * l1_ratio, total * alpha * (1 - l1_ratio)
     r = t - A @ w
@@ -40,6 +44,11 @@ def relative_gap(X, y, w, alpha, l1_ratio=1.0, **weights):
     dot = (t * r).sum()
     scale = min(dot / augmented, l1 / norms.max())
     dual = scale * dot - 0.5 * scale**2 * augmented
+    if l2 > 0.0:
+        g = A.T @ r
+        norms = np.abs(g) if w.ndim == 1 else np.sqrt((g**2).sum(axis=1))
+        over = np.maximum(norms - l1, 0.0)
+        dual = max(dual, dot - 0.5 * (r**2).sum() - over @ over / (2 * l2))
     return (primal - dual) / (t**2).sum()
 
 

@@ -59,10 +59,10 @@ def group_gap(X, y, w, alpha, groups, l1_ratio, omega, **weights):
     """Duality gap over the squared norm of y; the dual norm by bisection."""
     A, t, total = centred(X, y, **weights)
     r = t - A @ w
-    scale = 1.0
+    scale = t @ r / (r @ r)  # the best multiple, if it is feasible
     for g, weight in zip(groups, omega, strict=True):
         c = np.abs(A[:, g].T @ r) / (total * alpha)
-        low, high = 0.0, 1.0
+        low, high = 0.0, scale
         for _ in range(200):
             s = 0.5 * (low + high)
             inside = np.maximum(s * c - l1_ratio, 0.0)
@@ -87,6 +87,6 @@ def slope_gap(X, y, w, alpha, lambdas, **weights):
     A, t, total = centred(X, y, **weights)
     r = t - A @ w
     c = np.cumsum(np.sort(np.abs(A.T @ r))[::-1]) / (total * alpha)
-    scale = min(1.0, 1.0 / np.max(c / np.cumsum(lambdas)))
+    scale = min(t @ r / (r @ r), 1.0 / np.max(c / np.cumsum(lambdas)))
     primal = total * slope_objective(X, y, w, alpha, lambdas, **weights)
     return (primal - scale * t @ r + 0.5 * scale**2 * r @ r) / (t @ t)

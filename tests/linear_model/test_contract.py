@@ -1,0 +1,272 @@
+"""What all linear models promise alike: attributes, limits, paths, sparse forms."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import is_classifier
+from sklearn.exceptions import NotFittedError
+
+import sparsestat.linear_model as ssl
+from sparsestat.exceptions import ConvergenceWarning
+from tests.linear_model.glm_oracles import (
+    logistic_gap,
+    loss_terms,
+    poisson_gap,
+    softmax_terms,
+    violation,
+)
+from tests.linear_model.lasso_oracles import objective, relative_gap
+from tests.linear_model.penalty_oracles import (
+    concave_problem,
+    group_gap,
+    group_objective,
+    slope_gap,
+    slope_objective,
+)
+
+# Every model that has max_epochs, with what it needs and the kind of its target.
+DESCENTS = {
+    "Lasso": (ssl.Lasso, {}, "real"),
+    "ElasticNet": (ssl.ElasticNet, {}, "real"),
+    "MultiTaskLasso": (ssl.MultiTaskLasso, {}, "several"),
+    "MCPRegressor": (ssl.MCPRegressor, {}, "real"),
+    "SCADRegressor": (ssl.SCADRegressor, {}, "real"),
+    "GroupLasso": (ssl.GroupLasso, {"groups": 3}, "real"),
+    "Slope": (ssl.Slope, {}, "real"),
+    "SparseHuberRegressor": (ssl.SparseHuberRegressor, {}, "real"),
+    "SparsePoissonRegressor": (ssl.SparsePoissonRegressor, {}, "count"),
+    "SparseCoxRegressor": (ssl.SparseCoxRegressor, {}, "time"),
+    "SparseLogisticRegression": (ssl.SparseLogisticRegression, {}, "two"),
+    "multinomial": (ssl.SparseLogisticRegression, {}, "three"),
+    "rows": (ssl.SparseLogisticRegression, {"row_sparse": True}, "three"),
+}
+CVS = {
+    "ElasticNetCV": (ssl.ElasticNetCV, {"l1_ratio": 0.7}, "real"),
+    "LassoCV": (ssl.LassoCV, {}, "real"),
+    "MCPRegressorCV": (ssl.MCPRegressorCV, {}, "real"),
+    "SCADRegressorCV": (ssl.SCADRegressorCV, {"a": [2.5, 3.7]}, "real"),
+    "GroupLassoCV": (ssl.GroupLassoCV, {"groups": 3, "l1_ratio": 0.3}, "real"),
+    "SlopeCV": (ssl.SlopeCV, {}, "real"),
+    "SparseHuberRegressorCV": (ssl.SparseHuberRegressorCV, {}, "real"),
+    "SparsePoissonRegressorCV": (ssl.SparsePoissonRegressorCV, {}, "count"),
+    "SparseCoxRegressorCV": (ssl.SparseCoxRegressorCV, {}, "time"),
+    "SparseLogisticRegressionCV": (ssl.SparseLogisticRegressionCV, {}, "two"),
+    "multinomial": (ssl.SparseLogisticRegressionCV, {}, "three"),
+}
+OTHERS = {
+    "BestSubsetRegressor": (ssl.BestSubsetRegressor, {"k": 4}, "real"),
+    "BestSubsetClassifier": (ssl.BestSubsetClassifier, {"k": 4}, "three"),
+    "ElementaryEstimator": (ssl.ElementaryEstimator, {}, "real"),
+    "RandomSupportRegressor": (
+        ssl.RandomSupportRegressor,
+        {"alphas": 5, "n_draws": 1, "random_state": 0},
+        "real",
+    ),
+    "LDPSparseRegressor": (
+        ssl.LDPSparseRegressor,
+        {"epsilon": 50.0, "x_bound": 20.0, "y_bound": 9.0, "random_state": 0},
+        "real",
+    ),
+}
+
+
+def problem(n=60, p=30, seed=0):
+    """Correlated features, and targets of every kind."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, p)) + 0.7 * rng.standard_normal((n, 1)) + 0.3
+    eta = X[:, :6] @ [1.0, -1.0, 0.7, -0.7, 0.5, 0.5]
+    real = eta + 0.3 * rng.standard_normal(n)
+    time = np.round(rng.exponential(np.exp(-0.7 * eta)), 2)
+    scores = X[:, :9] @ rng.standard_normal((9, 3)) + rng.gumbel(size=(n, 3))
+    return X, {
+        "real": real,
+        "several": np.column_stack([real, X[:, 2] + rng.standard_normal(n)]),
+        "count": rng.poisson(np.exp(0.4 * eta)).astype(float),
+        "time": np.column_stack([time, rng.random(n) < 0.8]),
+        "two": (eta + rng.logistic(size=n) > 0).astype(float),
+        "three": scores.argmax(axis=1),
+    }
+
+
+def fitted(entry, **parameters):
+    cls, more, target = entry
+    X, targets = problem()
+    return cls(**more, **parameters).fit(X, targets[target]), X, targets[target]
+
+
+def test_the_tables_name_every_linear_model():
+    named = {*DESCENTS, *CVS, *OTHERS} - {"multinomial", "rows"}
+    estimators = {name for name in ssl.__all__ if name[0].isupper()}
+    assert named == estimators - {"GraphLabelPropagation", "GraphLabelRegressor"}
+
+
+@pytest.mark.parametrize("name", [*DESCENTS, *OTHERS])
+def test_sparse_coefficients_are_the_coefficients(name):
+    entry = {**DESCENTS, **OTHERS}[name]
+    with pytest.raises(NotFittedError):
+        _ = entry[0](**entry[1]).sparse_coef_
+    model, X, _ = fitted(entry, **({"alpha": 0.1} if name in DESCENTS else {}))
+    stored = model.sparse_coef_
+    assert stored.format == "csr" and stored.shape[1] == X.shape[1]
+    assert stored.nnz == np.count_nonzero(model.coef_) > 0
+    assert_array_equal(stored.toarray(), np.atleast_2d(model.coef_))
+    # They predict as the model does.
+    scores = (sparse.csr_array(X) @ stored.T).toarray() + model.intercept_
+    if name == "SparsePoissonRegressor":
+        scores = np.exp(scores)
+    shown = model.decision_function(X) if is_classifier(model) else model.predict(X)
+    assert_allclose(scores.reshape(shown.shape), shown, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["SparseLogisticRegression", "multinomial", "subset"])
+def test_classifiers_agree_with_their_scores(name):
+    entry = {**DESCENTS, "subset": OTHERS["BestSubsetClassifier"]}[name]
+    model, X, _ = fitted(entry)
+    scores = model.decision_function(X)
+    assert_allclose(scores, np.squeeze(X @ model.coef_.T + model.intercept_))
+    if scores.ndim == 1:
+        scores = np.column_stack([np.zeros(len(X)), scores])
+    log_proba = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+    assert_allclose(model.predict_log_proba(X), log_proba, atol=1e-12)
+    assert_allclose(model.predict_proba(X), np.exp(log_proba), atol=1e-12)
+    assert_array_equal(model.predict(X), model.classes_[scores.argmax(axis=1)])
+
+
+@pytest.mark.parametrize("name", DESCENTS)
+def test_a_fit_cut_short_by_max_epochs_says_so(name):
+    full, _, _ = fitted(DESCENTS[name], alpha=0.01, tol=1e-6)
+    assert full.certificate_.satisfied and full.n_epochs_ > 1
+    with pytest.warns(ConvergenceWarning, match="max_epochs") as caught:
+        short, _, _ = fitted(DESCENTS[name], alpha=0.01, tol=1e-6, max_epochs=1)
+    assert len(caught) == 1
+    assert 1 <= short.n_epochs_ < full.n_epochs_
+    assert not short.certificate_.satisfied
+    assert short.certificate_.value > short.certificate_.tol
+    assert short.objective_ > full.objective_
+
+
+@pytest.mark.parametrize("name", DESCENTS)
+def test_the_history_ends_with_the_certificate(name):
+    model, _, _ = fitted(DESCENTS[name], alpha=0.03, tol=1e-7)
+    assert model.gap_history_.shape == (model.n_iter_,)
+    assert model.gap_history_[-1] == model.certificate_.value
+    assert_allclose(model.certificate_.details["objective"], model.objective_)
+    if model.certificate_.kind == "duality_gap":
+        bound = model.certificate_.details["dual_objective"]
+        assert_allclose(model.dual_gap_, max(model.objective_ - bound, 0.0), atol=1e-14)
+
+
+@pytest.mark.parametrize("name", CVS)
+def test_the_chosen_point_is_a_point_of_the_path(name):
+    model, _, _ = fitted(CVS[name], alphas=6, eps=0.05, cv=3)
+    alphas = np.atleast_2d(model.alphas_)
+    row = 0
+    if len(alphas) > 1:
+        losses = model.mse_path_.mean(axis=2)
+        row = int(losses.min(axis=1).argmin())
+        assert model.a_ == CVS[name][1]["a"][row]
+    k = int(np.flatnonzero(alphas[row] == model.alpha_)[0])
+    shown = model.coef_path_[..., k]
+    assert_array_equal(model.coef_.reshape(shown.shape), shown)
+    assert_array_equal(model.sparse_coef_.toarray(), np.atleast_2d(model.coef_))
+    if model.certificate_.kind == "duality_gap":
+        assert model.dual_gaps_.shape == (6,)
+        assert model.dual_gaps_[k] == model.dual_gap_
+    else:
+        assert model.kkt_residuals_.shape == (6,)
+        assert model.kkt_residuals_[k] == model.certificate_.value
+
+
+def squared_error_gaps(name, model, X, y):
+    """Gaps along a path for squared errors, from the definitions."""
+    omega = np.full(10, np.sqrt(3.0))
+    groups = np.arange(30).reshape(10, 3)
+    square = ((y - y.mean()) ** 2).sum()
+    found = []
+    for alpha, w in zip(model.alphas_, model.coef_path_.T, strict=True):
+        if name == "GroupLassoCV":
+            gap = group_gap(X, y, w, alpha, groups, 0.3, omega)
+        elif name == "SlopeCV":
+            gap = slope_gap(X, y, w, alpha, model.lambdas_)
+        else:
+            gap = relative_gap(X, y, w, alpha, getattr(model, "l1_ratio_", 1.0))
+        found.append(gap * square / len(y))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("name", ["LassoCV", "ElasticNetCV", "GroupLassoCV", "SlopeCV"])
+def test_gaps_and_objectives_of_paths_measured_from_outside(name):
+    # A loose tolerance leaves gaps that are worth comparing.
+    model, X, y = fitted(CVS[name], alphas=6, eps=0.05, cv=3, tol=1e-2)
+    gaps = squared_error_gaps(name, model, X, y)
+    assert_allclose(model.dual_gaps_, gaps, rtol=1e-6, atol=1e-13)
+    w = model.coef_
+    if name == "GroupLassoCV":
+        groups = np.arange(30).reshape(10, 3)
+        omega = np.full(10, np.sqrt(3.0))
+        value = group_objective(X, y, w, model.alpha_, groups, 0.3, omega)
+    elif name == "SlopeCV":
+        value = slope_objective(X, y, w, model.alpha_, model.lambdas_)
+    else:
+        value = objective(X, y, w, model.alpha_, getattr(model, "l1_ratio_", 1.0))
+    assert_allclose(model.objective_, value, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["MCPRegressorCV", "SCADRegressorCV"])
+def test_residuals_and_objectives_of_concave_paths_measured_from_outside(name):
+    model, X, y = fitted(CVS[name], alphas=6, eps=0.05, cv=3, tol=1e-3)
+    kind, shape = ("scad", model.a_) if name[0] == "S" else ("mcp", model.gamma_)
+    alphas = np.atleast_2d(model.alphas_)[0]
+    for k, alpha in enumerate(alphas):
+        w = model.coef_path_[:, k]
+        value, residual = concave_problem(X, y, w, alpha, kind, shape)
+        assert_allclose(model.kkt_residuals_[k], residual, rtol=1e-6, atol=1e-12)
+        if alpha == model.alpha_:
+            assert_allclose(model.objective_, value, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in CVS if n.startswith("Sparse") or n == "multinomial"]
+)
+def test_intercepts_of_a_path_balance_the_residuals(name):
+    model, X, y = fitted(CVS[name], alphas=6, eps=0.05, cv=3, tol=1e-8)
+    if name == "SparseCoxRegressorCV":
+        assert not model.intercept_path_.any()  # the hazard takes their place
+        return
+    several = name == "multinomial"
+    assert model.intercept_path_.shape == ((3, 6) if several else (6,))
+    kind = name.removeprefix("Sparse").partition("Reg")[0].lower()
+    for k in range(6):
+        eta = X @ model.coef_path_[..., k].T + model.intercept_path_[..., k]
+        if several:
+            slope = softmax_terms(eta, y)[1]
+            assert_allclose(model.intercept_path_[:, k].sum(), 0.0, atol=1e-12)
+        else:
+            slope = loss_terms(kind, eta, y)[1]
+        # The loss does not fall along any intercept.
+        assert_allclose(slope.mean(axis=0), 0.0, atol=1e-8)
+
+
+def test_gaps_and_residuals_of_likelihood_paths_measured_from_outside():
+    options = {"alphas": 5, "eps": 0.1, "cv": 3, "tol": 1e-2}
+    model, X, y = fitted(CVS["SparseLogisticRegressionCV"], **options)
+    p = y.mean()
+    null = -(p * np.log(p) + (1 - p) * np.log(1 - p))
+    for k, alpha in enumerate(model.alphas_):
+        w, b = model.coef_path_[:, k], model.intercept_path_[k]
+        gap = logistic_gap(X, y, w, b, alpha) * null
+        assert_allclose(model.dual_gaps_[k], gap, rtol=1e-5, atol=1e-12)
+
+    model, X, y = fitted(CVS["SparsePoissonRegressorCV"], **options)
+    for k, alpha in enumerate(model.alphas_):
+        w, b = model.coef_path_[:, k], model.intercept_path_[k]
+        gap = poisson_gap(X, y, w, b, alpha)
+        assert_allclose(model.dual_gaps_[k], gap, rtol=1e-5, atol=1e-12)
+
+    model, X, y = fitted(CVS["SparseHuberRegressorCV"], **options)
+    for k, alpha in enumerate(model.alphas_):
+        w, b = model.coef_path_[:, k], model.intercept_path_[k]
+        gradient = X.T @ loss_terms("huber", X @ w + b, y)[1] / len(y)
+        residual = violation(w, gradient, alpha) / model.alphas_[0]
+        assert_allclose(model.kkt_residuals_[k], residual, rtol=1e-5, atol=1e-10)
