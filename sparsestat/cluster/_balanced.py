@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.base import ClusterMixin
 from sklearn.cluster import kmeans_plusplus
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
@@ -25,13 +25,14 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import check_magnitude, refuse_complex
+from sparsestat._utils.samples import check_samples
 from sparsestat.cluster._assignment import (
     bounded_assignment,
     check_sizes,
     dual_bound,
     scaled_sizes,
 )
+from sparsestat.cluster._checks import check_centers, check_enough_samples
 
 __all__ = ["BalancedKMeans"]
 
@@ -199,13 +200,9 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         self : BalancedKMeans
             The fitted estimator.
         """
-        refuse_complex(X)
-        X = check_magnitude(validate_data(self, X, dtype=np.float64, order="C"))
+        X = check_samples(self, X)
         n, k = len(X), self.n_clusters
-        if n < k:
-            raise ValueError(
-                f"n_samples={n} must be at least n_clusters={k}. Lower n_clusters."
-            )
+        check_enough_samples(n, k)
         low, high = check_sizes(self.size_min, self.size_max, k, n)
         # Distances lose digits when the data lie far from the origin.
         shift = X.mean(axis=0)
@@ -252,13 +249,7 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     def _first_centers(self, X, shift, rng):
         n, k = len(X), self.n_clusters
         if not isinstance(self.init, str):
-            centers = np.array(self.init, dtype=np.float64)
-            if centers.shape != (k, X.shape[1]) or not np.isfinite(centers).all():
-                raise ValueError(
-                    f"init must be a finite array of shape ({k}, {X.shape[1]}), got "
-                    f"shape {centers.shape}."
-                )
-            return centers - shift
+            return check_centers(self.init, k, X.shape[1]) - shift
         if self.init == "random":
             return X[rng.choice(n, k, replace=False)].copy()
         return kmeans_plusplus(X, k, random_state=rng)[0]
@@ -281,9 +272,7 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             Clusters.
         """
         check_is_fitted(self)
-        X = check_magnitude(
-            validate_data(self, X, dtype=np.float64, order="C", reset=False)
-        )
+        X = check_samples(self, X, reset=False)
         shift = self.cluster_centers_.mean(axis=0)
         D = _distances(X - shift, self.cluster_centers_ - shift)
         if not balanced:

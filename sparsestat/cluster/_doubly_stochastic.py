@@ -9,12 +9,12 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import ClusterMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
-from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
-from sparsestat._utils.validation import check_magnitude, refuse_complex
+from sparsestat._utils.results import warn_if_unsatisfied
+from sparsestat._utils.samples import check_samples
+from sparsestat.cluster._checks import check_enough_samples, warn_if_fewer_clusters
 from sparsestat.cluster._spectral import spectral_embedding, spectral_labels
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import doubly_stochastic
@@ -177,13 +177,9 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
         self : DoublyStochasticClustering
             The fitted estimator.
         """
-        refuse_complex(X)
-        X = check_magnitude(validate_data(self, X, dtype=np.float64, order="C"))
+        X = check_samples(self, X)
         n, k = len(X), self.n_clusters
-        if n < k:
-            raise ValueError(
-                f"n_samples={n} must be at least n_clusters={k}. Lower n_clusters."
-            )
+        check_enough_samples(n, k)
         C = self._costs(X)
         self.reg_ = float(self.reg) * self._unit(C)
         with warnings.catch_warnings():
@@ -209,14 +205,9 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
             "DoublyStochasticClustering: the error of a row sum",
             "Increase max_iter or tol, or use a larger reg.",
         )
-        n_found = len(np.unique(self.labels_))
-        if n_found < k:
-            warnings.warn(
-                f"{n_found} distinct clusters were found, fewer than n_clusters={k}: "
-                "there are duplicate samples. Lower n_clusters.",
-                ConvergenceWarning,
-                stacklevel=users_stacklevel(),
-            )
+        warn_if_fewer_clusters(
+            self.labels_, k, "there are duplicate samples. Lower n_clusters."
+        )
         return self
 
     def _costs(self, X):

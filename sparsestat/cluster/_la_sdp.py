@@ -3,18 +3,14 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
-from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 from scipy import linalg
-from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 from sklearn.base import ClusterMixin
-from sklearn.cluster import SpectralClustering
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
@@ -26,27 +22,15 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import (
     Certificate,
-    users_stacklevel,
     warn_if_unsatisfied,
 )
-from sparsestat._utils.validation import check_magnitude, refuse_complex
-from sparsestat.cluster._la_solvers import (
-    Affinities,
-    solve_conic,
-    solve_dense,
-    solve_factored,
-)
-from sparsestat.cluster._la_updates import covariances_of, scatter, soft_labels
-from sparsestat.cluster._sdp_kmeans import SDPKMeans
-from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
+from sparsestat._utils.samples import check_samples
+from sparsestat.cluster._checks import check_enough_samples
+from sparsestat.cluster._la_alternation import LABEL_TOL, Alternation
 
 __all__ = ["LikelihoodAdjustedSDP"]
 
-_AUTO_DENSE = 60
 _LARGEST_DENSE = 400
-_LARGEST_CONDITION = 1e6
-_LABEL_TOL = 1e-2
-_KMEANS_STARTS = 10
 
 
 class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
@@ -135,7 +119,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
     certificate_ : Certificate
         Kind ``lower_bound``. Its value is the infeasibility of the relaxation's
         solver; its details hold likelihood and bound.
-    history_ : ndarray of shape (n_iter_,)
+    log_likelihood_history_ : ndarray of shape (n_iter_,)
         Log-likelihood after each update, from one start after the other.
     n_iter_ : int
         Number of updates.
@@ -264,11 +248,10 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         ImportError
             If ``solver="cvxpy"`` and cvxpy is not installed.
         """
-        refuse_complex(X)
-        X = check_magnitude(validate_data(self, X, dtype=np.float64, order="C"))
+        X = check_samples(self, X)
         self._check_size(len(X))
         rng = check_random_state(self.random_state)
-        fit = _Fit(self, X, rng)
+        fit = Alternation(self, X, rng)
         with FitProgress(
             self, 2 * self.max_iter, X=X, verbose=self.verbose
         ) as progress:
@@ -280,10 +263,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         return self
 
     def _check_size(self, n):
-        if n < self.n_clusters:
-            raise ValueError(
-                f"n_samples={n} should be >= n_clusters={self.n_clusters}."
-            )
+        check_enough_samples(n, self.n_clusters)
         if self.solver in ("admm", "cvxpy") and n > _LARGEST_DENSE:
             raise ValueError(
                 f"solver={self.solver!r} forms n x n matrices and takes at most "
@@ -330,12 +310,12 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         gap = self.upper_bound_ - self.log_likelihood_
         relative = max(gap, 0.0) / max(abs(self.log_likelihood_), 1.0)
         self.certified_ = bool(relative <= 1e-6)
-        self.history_ = np.array(fit.history)
+        self.log_likelihood_history_ = np.array(fit.history)
         self.n_iter_ = len(fit.history)
         self.certificate_ = Certificate(
             "lower_bound",
             float(best["infeasibility"]),
-            _LABEL_TOL,
+            LABEL_TOL,
             bool(best["converged"] and fit.settled),
             "infeasibility of the relaxation / its right-hand side",
             {
@@ -354,10 +334,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
 
     def _validate_new(self, X):
         check_is_fitted(self)
-        refuse_complex(X)
-        return check_magnitude(
-            validate_data(self, X, dtype=np.float64, order="C", reset=False)
-        )
+        return check_samples(self, X, reset=False)
 
     def _log_density(self, X):
         """Return log densities of shape (n_samples, n_clusters), with proportions."""
@@ -426,303 +403,3 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
             with np.errstate(divide="ignore"):
                 density = density + np.log(self.weights_)
         return float(logsumexp(density, axis=1).mean())
-
-
-class _Fit:
-    """One run: labels, covariances and the best pair of the two."""
-
-    def __init__(self, params, X, rng):
-        self.params, self.rng = params, rng
-        self.K = params.n_clusters
-        self.centre = X.mean(axis=0)
-        self.X = X - self.centre
-        self.history, self.settled, self.best = [], True, None
-        self.directions = None
-        self.labels = self._first_labels()
-
-    # Starts
-
-    def _first_labels(self):
-        params, X = self.params, self.X
-        if not isinstance(params.init, str):
-            labels = np.asarray(params.init)
-            if labels.shape != (len(X),):
-                raise ValueError(
-                    f"init must hold one label for each of the {len(X)} samples, got "
-                    f"shape {labels.shape}."
-                )
-            names, labels = np.unique(labels, return_inverse=True)
-            if len(names) > self.K:
-                raise ValueError(
-                    f"init has {len(names)} different labels, more than "
-                    f"n_clusters={self.K}."
-                )
-            return labels.astype(np.int64)
-        if params.init == "spectral" and self.K > 1:
-            seed = int(self.rng.randint(2**31 - 1))
-            scaled = X / max(X.std(), np.finfo(float).tiny)
-            model = SpectralClustering(
-                self.K, affinity="nearest_neighbors", random_state=seed
-            )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # graph in two pieces
-                return model.fit(scaled).labels_.astype(np.int64)
-        if params.init == "sdp":
-            seed = int(self.rng.randint(2**31 - 1))
-            model = SDPKMeans(self.K, certify=False, random_state=seed)
-            return model.fit(X).labels_.astype(np.int64)
-        best = np.inf
-        for _ in range(_KMEANS_STARTS):
-            picks = kmeans_plusplus(X, self.K, self.rng)
-            found, _, cost = lloyd(X, X[picks])
-            if cost < best:
-                best, labels = cost, found
-        return labels
-
-    # Iterations
-
-    def run_known(self, factors):
-        """Solve with labels matched to the covariances, again if the match changes."""
-        for _ in range(self.K + 1):
-            matched = self._match(factors)
-            if self.history and (matched == self.labels).all():
-                break
-            self.labels = matched
-            self._solve_and_keep(self.X, factors)
-            self.history.append(self.best["likelihood"])
-
-    def _match(self, factors):
-        """Return the labels renamed so that the covariances fit them best."""
-        spread = np.array([scatter(self.X, self.labels, k) for k in range(self.K)])
-        sizes = np.bincount(self.labels, minlength=self.K)
-        cost = np.empty((self.K, self.K))
-        for j, L in enumerate(factors):
-            log_det = 2.0 * np.log(np.diag(L)).sum()
-            for k in range(self.K):
-                white = linalg.cho_solve((L, True), spread[k])
-                cost[k, j] = np.trace(white) + sizes[k] * log_det
-        return linear_sum_assignment(cost)[1][self.labels]
-
-    def run(self, progress):
-        self._reduce_once()
-        start = self.labels
-        stopped = self._alternate(progress)
-        if self.params.soft_start and self.kind != "lda" and not stopped:
-            self._try_soft_starts(start, progress)
-        if self.locked and (self.best["labels"] == start).all():
-            self._warn_about_lock()
-
-    def _try_soft_starts(self, start, progress):
-        """Alternate from the labels that EM makes of the start; keep the likeliest.
-
-        EM runs with covariances as they are and with shrunk ones: either may stay
-        where the other gets away.
-        """
-        T = self._coordinates()
-        start = self._repair(T, start)
-        for shrink in dict.fromkeys((False, self.params.shrinkage is not None)):
-            kept = self.best, self.settled
-            labels = soft_labels(T, start, partial(self._shaped, shrink=shrink))
-            if (labels == kept[0]["labels"]).all():
-                continue
-            self.labels, self.best = labels, None
-            stopped = self._alternate(progress)
-            if kept[0]["likelihood"] >= self.best["likelihood"]:
-                self.best, self.settled = kept
-            if stopped:
-                break
-
-    def _alternate(self, progress):
-        """Alternate relaxation and covariances; return whether a callback stopped."""
-        params, Z, first = self.params, None, len(self.history)
-        self.settled = False
-        for it in range(params.max_iter):
-            T = self._coordinates()
-            self.labels = self._repair(T, self.labels)
-            factors = self._factors(T, Z)
-            before = self.labels
-            result, value = self._solve_and_keep(T, factors)
-            self.history.append(value)
-            Z = result
-            same = (self.labels == before).all()
-            if it == 0:
-                smallest = np.bincount(before, minlength=self.K).min()
-                self.locked = same and self.K > 1 and smallest < 2 * T.shape[1]
-            if progress.step(log_likelihood=value):
-                return True
-            if same or (it and _relative_change(self.history[first:]) <= params.tol):
-                self.settled = True
-                break
-        return False
-
-    def _solve_and_keep(self, T, factors):
-        """Solve for given covariances; update labels and keep the best iterate."""
-        log_weights = None
-        if self.params.use_weights:
-            sizes = np.bincount(self.labels, minlength=self.K)
-            log_weights = np.log(np.maximum(sizes, 0.5) / len(T))
-        affinities = Affinities(T, factors, log_weights)
-        result = self._solve(affinities)
-        memberships = np.maximum(result.memberships, 0.0)
-        memberships /= memberships.sum(axis=1, keepdims=True)
-        candidate = memberships.argmax(axis=1)
-        # Rounding an unfinished relaxation may lose against where it started.
-        if affinities.value(candidate) >= affinities.value(self.labels):
-            self.labels = candidate
-        constant = len(T) * T.shape[1] * np.log(2 * np.pi)
-        value = 0.5 * (affinities.value(self.labels) - constant)
-        if self.best is None or value > self.best["likelihood"]:
-            self.best = {
-                "labels": self.labels,
-                "memberships": memberships,
-                "factors": factors,
-                "likelihood": value,
-                "bound": 0.5 * (result.upper_bound - constant),
-                "infeasibility": result.infeasibility,
-                "converged": result.converged or result.infeasibility <= _LABEL_TOL,
-            }
-        return result, value
-
-    def _solve(self, affinities):
-        params, n = self.params, affinities.n
-        dense = params.solver == "admm" or (
-            params.solver == "auto" and n <= _AUTO_DENSE
-        )
-        if params.solver == "cvxpy":
-            return solve_conic(affinities)
-        if dense:
-            return solve_dense(affinities, start=self.labels)
-        best = None
-        for i in range(params.n_init):
-            U = np.abs(self.rng.standard_normal((self.K, n, params.rank)))
-            if i == 0:
-                U *= 1e-2 / np.sqrt(n)
-                sizes = np.bincount(self.labels, minlength=self.K)
-                rows = np.arange(n)
-                U[self.labels, rows, 0] = 1.0 / np.sqrt(sizes[self.labels])
-            U /= np.sqrt(np.square(U).sum(axis=(1, 2), keepdims=True))
-            result = solve_factored(affinities, U)
-            value = affinities.value(result.memberships.argmax(axis=1))
-            if best is None or value > best[0]:
-                best = value, result
-        return best[1]
-
-    # Dimensions
-
-    def _reduce_once(self):
-        params, d = self.params, self.X.shape[1]
-        sizes = np.bincount(self.labels, minlength=self.K)
-        kind = params.reduction
-        q = min(d, self.K + 4)
-        if kind == "auto":
-            kind = "pca" if sizes.min() < 5 * d and q < d else "none"
-        self.kind = kind
-        if kind == "pca" and q < d:
-            self.directions = linalg.svd(self.X, full_matrices=False)[2][:q].T
-
-    def _coordinates(self):
-        """Return the samples in the directions in force."""
-        if self.kind == "lda" and self.K > 1:
-            self._discriminants()
-        if self.directions is None:
-            return self.X
-        return self.X @ self.directions
-
-    def _discriminants(self):
-        X, d = self.X, self.X.shape[1]
-        within = sum(scatter(X, self.labels, k) for k in range(self.K)) / len(X)
-        total = X.T @ X / len(X)
-        within += 1e-3 * max(np.trace(within) / d, np.finfo(float).tiny) * np.eye(d)
-        q = min(d, self.K - 1)
-        vectors = linalg.eigh(total, within, subset_by_index=(d - q, d - 1))[1]
-        self.directions = vectors / linalg.norm(vectors, axis=0)
-        # Other directions, other densities: likelihoods do not compare.
-        self.best = None
-
-    def _factors(self, T, result):
-        """Return Cholesky factors of the regularised covariances."""
-        return self._shaped(T, *covariances_of(T, self.labels, self.K, result))
-
-    def _shaped(self, T, raw, sizes, shrink=True):
-        """Give covariances the form asked for, shrink and factorise them."""
-        params, (n, d) = self.params, T.shape
-        pooled = np.einsum("k,kij->ij", sizes, raw) / sizes.sum()
-        if params.covariance_type == "tied":
-            raw = np.broadcast_to(pooled, raw.shape)
-        variance = max(np.square(T).sum() / (n * d), np.finfo(float).tiny)
-        out = []
-        for k in range(self.K):
-            S = raw[k]
-            if params.covariance_type == "diag":
-                S = np.diag(np.diag(S))
-            elif params.covariance_type == "spherical":
-                S = np.trace(S) / d * np.eye(d)
-            if shrink:
-                S = self._shrink(S, pooled, sizes[k], d)
-            e, Q = linalg.eigh(S + params.reg_covar * variance * np.eye(d))
-            floor = max(e[-1] / _LARGEST_CONDITION, 1e-12 * variance)
-            S = (Q * np.maximum(e, floor)) @ Q.T
-            out.append(linalg.cholesky(0.5 * (S + S.T), lower=True))
-        return np.array(out)
-
-    def _shrink(self, S, pooled, size, d):
-        params = self.params
-        if params.shrinkage is None:
-            return S
-        share = params.shrinkage_intensity
-        if share == "auto":
-            share = d / (d + size) if size < 5 * d else 0.0
-        target = pooled
-        if params.covariance_type == "diag":
-            target = np.diag(np.diag(pooled))
-        if params.shrinkage == "identity" or params.covariance_type == "spherical":
-            target = np.trace(S) / d * np.eye(d)
-        return (1 - share) * S + share * target
-
-    def _repair(self, T, labels):
-        """Fill clusters that are empty or too small to have a covariance."""
-        n, d = T.shape
-        least = self.params.min_cluster_size or d + 1
-        least = max(1, min(least, n // (2 * self.K)))
-        labels = labels.copy()
-        for k in range(self.K):
-            sizes = np.bincount(labels, minlength=self.K)
-            if sizes[k] >= least:
-                continue
-            if sizes[k] == 0:
-                own = np.array([T[labels == j].mean(axis=0) for j in labels])
-                distance = np.square(T - own).sum(axis=1)
-                wanted = max(least, n // (10 * self.K))
-            else:
-                mean = T[labels == k].mean(axis=0)
-                distance = -np.square(T - mean).sum(axis=1)
-                wanted = least - sizes[k]
-            for i in np.argsort(-distance, kind="stable"):
-                if wanted == 0:
-                    break
-                if labels[i] != k and sizes[labels[i]] > least:
-                    sizes[labels[i]] -= 1
-                    labels[i] = k
-                    wanted -= 1
-        return labels
-
-    def _warn_about_lock(self):
-        warnings.warn(
-            "No update moved a sample, and a cluster has fewer than two samples per "
-            "dimension: its own covariance may lock its members in. Use "
-            "reduction='pca' or more samples.",
-            UserWarning,
-            stacklevel=users_stacklevel(),
-        )
-
-    def means(self, X, labels):
-        """Return the means in the original coordinates."""
-        out = np.empty((self.K, X.shape[1]))
-        for k in range(self.K):
-            mine = labels == k
-            out[k] = self.X[mine].mean(axis=0) if mine.any() else 0.0
-        return out + self.centre
-
-
-def _relative_change(history):
-    return abs(history[-1] - history[-2]) / max(abs(history[-1]), 1.0)

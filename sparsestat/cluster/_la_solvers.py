@@ -10,6 +10,7 @@ from scipy import linalg
 
 from sparsestat._utils.validation import read_only
 from sparsestat.cluster import _kernels_sdp as kernels
+from sparsestat.cluster._checks import import_cvxpy
 from sparsestat.cluster._nlr import FactorState, augmented_lagrangian
 
 __all__ = ["Affinities", "LiftedResult", "solve_conic", "solve_dense", "solve_factored"]
@@ -127,13 +128,7 @@ class Affinities:
 
 def solve_conic(affinities):
     """Hand the relaxation to a generic conic solver; for tiny data."""
-    try:
-        import cvxpy as cp
-    except ImportError as error:
-        raise ImportError(
-            "solver='cvxpy' needs the package cvxpy. Install it, or use "
-            "solver='admm', which solves the same problem."
-        ) from error
+    cp = import_cvxpy()
     n, K = affinities.n, affinities.K
     Z = [cp.Variable((n, n), PSD=True) for _ in range(K)]
     A = [affinities.dense(k) / affinities.scale for k in range(K)]

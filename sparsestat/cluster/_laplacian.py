@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.base import ClusterMixin
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
@@ -26,7 +26,12 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
-from sparsestat._utils.validation import check_magnitude, refuse_complex
+from sparsestat._utils.samples import check_samples
+from sparsestat.cluster._checks import (
+    check_centers,
+    check_enough_samples,
+    warn_if_fewer_clusters,
+)
 from sparsestat.cluster._laplacian_energy import (
     GraphEnergy,
     as_affinity,
@@ -34,7 +39,6 @@ from sparsestat.cluster._laplacian_energy import (
     neighbor_graph,
 )
 from sparsestat.cluster._seeding import kmeans_plusplus
-from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = ["LaplacianKMeans", "read_seeds"]
 
@@ -256,10 +260,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         """
         X = self._validate(X, reset=True)
         n, k = X.shape[0], self.n_clusters
-        if n < k:
-            raise ValueError(
-                f"n_samples={n} must be at least n_clusters={k}. Lower n_clusters."
-            )
+        check_enough_samples(n, k)
         fixed, self.classes_ = read_seeds(seeds, n, k)
         self._shift = np.zeros(X.shape[1])
         if not sparse.issparse(X):
@@ -286,7 +287,9 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         with FitProgress(
             self, (n_init + 1) * self.max_iter, X=X, verbose=self.verbose
         ) as progress:
-            starts = [self._given_centers(X)] if given else []
+            starts = []
+            if given:
+                starts = [check_centers(self.init, k, X.shape[1]) - self._shift]
             while len(starts) < n_init:
                 starts.append(_first_centers(problem, k, rng))
             # One width for all starts, or their energies could not be compared.
@@ -314,20 +317,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         return self
 
     def _validate(self, X, *, reset):
-        refuse_complex(X)
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=np.float64, order="C", reset=reset
-        )
-        return check_magnitude(X)
-
-    def _given_centers(self, X):
-        centers = np.array(self.init, dtype=np.float64)
-        shape = (self.n_clusters, X.shape[1])
-        if centers.shape != shape or not np.isfinite(centers).all():
-            raise ValueError(
-                f"init must be a finite array of shape {shape}, got {centers.shape}."
-            )
-        return centers - self._shift
+        return check_samples(self, X, accept_sparse="csr", reset=reset)
 
     def _variance(self, problem, starts):
         if self.sigma != "auto":
@@ -399,16 +389,13 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             "LaplacianKMeans did not converge: the last change of the energy",
             "Raise max_iter or tol.",
         )
-        n_found = len(np.unique(self.labels_))
-        if n_found < self.n_clusters:
-            warnings.warn(
-                f"{n_found} distinct clusters were found, fewer than "
-                f"n_clusters={self.n_clusters}: there are duplicate samples, or reg="
-                f"{self.reg} makes neighbours agree across clusters.",
-                ConvergenceWarning,
-                stacklevel=users_stacklevel(),
-            )
-        elif n_refilled:
+        fewer = warn_if_fewer_clusters(
+            self.labels_,
+            self.n_clusters,
+            f"there are duplicate samples, or reg={self.reg} makes neighbours agree "
+            "across clusters.",
+        )
+        if n_refilled and not fewer:
             warnings.warn(
                 f"{n_refilled} clusters lost all samples and were started again far "
                 "from all prototypes. Lower reg or n_clusters if that is unwanted.",

@@ -15,13 +15,13 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import Interval, fit_context
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import Certificate, users_stacklevel
-from sparsestat._utils.validation import check_magnitude, refuse_complex
+from sparsestat._utils.samples import check_samples
 from sparsestat.exceptions import ConvergenceWarning, NoAcceptablePartitionWarning
 
 __all__ = ["ProbabilisticPartitivePartitioning"]
@@ -205,8 +205,7 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
         self : ProbabilisticPartitivePartitioning
             The fitted estimator.
         """
-        refuse_complex(X)
-        X = check_magnitude(validate_data(self, X, dtype=np.float64, order="C"))
+        X = check_samples(self, X)
         rng = check_random_state(self.random_state)
         self._shift = X.mean(axis=0)
         scale = X.std(axis=0)
@@ -423,9 +422,7 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
             Rows sum to one.
         """
         check_is_fitted(self)
-        X = check_magnitude(
-            validate_data(self, X, dtype=np.float64, order="C", reset=False)
-        )
+        X = check_samples(self, X, reset=False)
         return _assign(self.gaussian_mixture_, (X - self._shift) / self._scale)[1]
 
 

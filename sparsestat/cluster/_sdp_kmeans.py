@@ -3,13 +3,11 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
 from contextlib import nullcontext
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import linalg, sparse
-from scipy.optimize import linear_sum_assignment
+from scipy import sparse
 from scipy.spatial.distance import cdist
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
@@ -18,9 +16,7 @@ from sklearn.base import (
 )
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.utils import check_random_state
-from sklearn.utils.extmath import row_norms
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
@@ -30,27 +26,18 @@ from sparsestat._utils.compat import (
     check_sample_weight,
     fit_context,
 )
-from sparsestat._utils.parallel import run_parallel, single_blas_thread
+from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
-from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
-from sparsestat._utils.validation import check_magnitude, refuse_complex
-from sparsestat.cluster._admm import solve_admm
-from sparsestat.cluster._certify import Bounds, check_weights
-from sparsestat.cluster._data import CentredRows
-from sparsestat.cluster._nlr import initial_factor, round_factor, solve_low_rank
-from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
-from sparsestat.exceptions import ConvergenceWarning
+from sparsestat._utils.results import warn_if_unsatisfied
+from sparsestat._utils.samples import check_samples
+from sparsestat.cluster._certify import check_weights
+from sparsestat.cluster._checks import check_enough_samples
+from sparsestat.cluster._sdp_search import Search
 
 __all__ = ["SDPKMeans"]
 
-_AUTO_ADMM = 1_000
 _LARGEST_ADMM = 5_000
-_NLR_TOL = 1e-4
-_GENERIC_TOL = 1e-3  # what generic conic solvers leave of the constraints
-_SETTLE = 1e-2
 _SMALL = 500  # points: below, threads of BLAS cost more than they give
-_SOLVER_SCALE = "infeasibility of the relaxation / its right-hand side"
-_BOUND_SCALE = "last change of the lower bound / remaining gap"
 
 
 class SDPKMeans(
@@ -292,7 +279,7 @@ class SDPKMeans(
             )
         limit = self.max_iter or (2_000 if self.solver == "auto" else 10_000)
         with FitProgress(self, limit, X=X, verbose=self.verbose) as progress:
-            search = _Search(self, inner, weights[kept], progress)
+            search = Search(self, inner, weights[kept], progress)
             small = inner.shape[0] <= _SMALL
             with single_blas_thread() if small else nullcontext():
                 search.run()
@@ -300,11 +287,9 @@ class SDPKMeans(
         return self
 
     def _check_size(self, n):
-        if n < self.n_clusters:
-            raise ValueError(
-                f"n_samples={n} should be >= n_clusters={self.n_clusters}. Samples "
-                "of weight zero do not count."
-            )
+        check_enough_samples(
+            n, self.n_clusters, "Lower n_clusters. Samples of weight zero do not count."
+        )
         if self.solver in ("admm", "cvxpy") and n > _LARGEST_ADMM:
             raise ValueError(
                 f"solver={self.solver!r} forms n x n matrices and takes at most "
@@ -336,11 +321,7 @@ class SDPKMeans(
         )
 
     def _validate(self, X, *, reset):
-        refuse_complex(X)
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=np.float64, order="C", reset=reset
-        )
-        return check_magnitude(X)
+        return check_samples(self, X, accept_sparse="csr", reset=reset)
 
     def predict(self, X):
         """Return the nearest cluster of each sample.
@@ -411,371 +392,3 @@ class SDPKMeans(
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-class _Search:
-    """One fit: the best partition so far, and what the solvers left behind."""
-
-    def __init__(self, params, X, weights, progress):
-        self.params, self.progress = params, progress
-        self.X, self.weights = X, weights
-        self.K = params.n_clusters
-        self.rng = check_random_state(params.random_state)
-        self.data = CentredRows(X, weights)
-        # Lloyd on centred data: rounding must not depend on where the origin is.
-        self.shift = np.zeros(X.shape[1])
-        self.rows = X
-        if not self.data.is_sparse:
-            self.shift = self.data.mean
-            self.rows = X - self.shift
-        self.cost = np.inf
-        self.sdp_value = self.factor = self.matrix = None
-        self.infeasibility, self.n_iter, self.converged = 0.0, 0, True
-        self.solved = 0.0, params.tol, _SOLVER_SCALE
-
-    def run(self):
-        params = self.params
-        self.n_distinct = self.X.shape[0]
-        if params.solver in ("auto", "admm", "cvxpy") or self.K == 1:
-            self.plus_plus(params.n_init)
-        else:
-            self.plus_plus(1 if params.init != "random" else 0)
-        if self.K == 1 or self.cost == 0.0:
-            self.finish()
-            return
-        if params.solver == "auto":
-            self.auto()
-            return
-        getattr(self, params.solver)()
-        self.finish()
-
-    # Starts and rounding
-
-    def offer(self, labels, polish=True):
-        """Keep a partition if it costs less than the best one, after polishing."""
-        used, labels = np.unique(labels, return_inverse=True)
-        centres = _means(self.rows, labels, self.weights, len(used))
-        if polish and len(used) == self.K:
-            labels, centres, cost = lloyd(self.rows, centres, self.weights)
-        else:
-            cost = _cost(self.rows, labels, self.weights, centres)
-        if cost < self.cost:
-            self.labels, self._centres, self.cost = labels, centres, float(cost)
-            return True
-        return False
-
-    def plus_plus(self, n_init):
-        """Try k-means++ starts."""
-        for _ in range(n_init):
-            picks = kmeans_plusplus(self.rows, self.K, self.rng, self.weights)
-            centres = self.rows[picks]
-            centres = centres.toarray() if sparse.issparse(centres) else centres
-            if len(picks) < self.K:
-                self.few_points(centres)
-                return
-            labels, centres, cost = lloyd(self.rows, centres, self.weights)
-            if cost < self.cost:
-                self.labels, self._centres, self.cost = labels, centres, float(cost)
-
-    def few_points(self, centres):
-        """Give every distinct point a cluster of its own, which costs nothing."""
-        warnings.warn(
-            f"Number of distinct points ({len(centres)}) found smaller than "
-            f"n_clusters ({self.K}). Possibly due to duplicate points in X.",
-            ConvergenceWarning,
-            stacklevel=users_stacklevel(),
-        )
-        self.labels = pairwise_distances_argmin(self.rows, centres).astype(np.int64)
-        self._centres = np.vstack((centres, centres[:1].repeat(self.K, axis=0)))
-        self._centres = self._centres[: self.K]
-        self.cost = 0.0
-
-    @property
-    def centres(self):
-        return self._centres + self.shift
-
-    # Solvers
-
-    def auto(self):
-        """Certify k-means++, and solve the relaxation only where that fails."""
-        bounds = self.bounds()
-        self.certificate = self.certify(bounds)
-        if self.certificate.certified or not self.params.certify:
-            return
-        if self.X.shape[0] <= _AUTO_ADMM:
-            result = bounds.add_dual(settle=_SETTLE, **self.admm_options())
-            if result is None:
-                return
-            better = self.keep_dense(result)
-            if result.converged and result.infeasibility > self.params.tol:
-                # It stopped on the bound, which is what was asked of it.
-                value = result.change if result.change <= _SETTLE else 0.0
-                self.solved = value, _SETTLE, _BOUND_SCALE
-            if better:
-                fresh = self.bounds()
-                fresh._keep(bounds.bound, bounds.lower_bound)
-                bounds = fresh
-        else:
-            better = self.nlr(self.params.n_init)
-            if better:
-                bounds = self.bounds()
-        self.certificate = self.certify(bounds)
-
-    def admm_options(self):
-        params = self.params
-        return {
-            "max_iter": params.max_iter or 2_000,
-            "tol": params.tol,
-            "gap_tol": params.gap_tol,
-            "report": self.progress.step,
-        }
-
-    def admm(self):
-        bounds = self.bounds()
-        options = self.admm_options()
-        multiplier = bounds.warm_multiplier()
-        if self.X.shape[0] == self.K:
-            return
-        result = solve_admm(
-            self.data,
-            self.K,
-            cost=self.cost,
-            start=self.labels if multiplier is not None else None,
-            multiplier=multiplier,
-            stop_at_gap=self.params.certify,
-            **options,
-        )
-        self.extra_bound = ("dual", result.lower_bound)
-        self.keep_dense(result)
-
-    def keep_dense(self, result):
-        """Store a dense solution and round it."""
-        root = self.data.root
-        self.matrix = result.membership / np.multiply.outer(root, root)
-        self.sdp_value = result.value
-        self.infeasibility, self.n_iter = result.infeasibility, result.n_iter
-        self.converged = result.converged
-        self.solved = result.infeasibility, self.params.tol, _SOLVER_SCALE
-        n = len(root)
-        vectors = linalg.eigh(result.membership, subset_by_index=(n - self.K, n - 1))[1]
-        return self.offer(self.labels_from(vectors), self.params.polish)
-
-    def labels_from(self, vectors):
-        rows = vectors / self.data.root[:, None]
-        picks = kmeans_plusplus(rows, self.K, self.rng, self.weights)
-        if len(picks) < self.K:
-            return self.labels
-        return lloyd(rows, rows[picks], self.weights)[0]
-
-    def cvxpy(self):
-        """Hand the relaxation to a generic conic solver."""
-        try:
-            import cvxpy as cp
-        except ImportError as error:
-            raise ImportError(
-                "solver='cvxpy' needs the package cvxpy. Install it, or use "
-                "solver='admm', which solves the same problem."
-            ) from error
-        n = self.X.shape[0]
-        if n == self.K:
-            return
-        gram = self.data.gram()
-        scale = max(float(np.trace(gram)), np.finfo(float).tiny)
-        Z = cp.Variable((n, n), PSD=True)
-        constraints = [Z >= 0, Z @ self.data.root == self.data.root]
-        constraints.append(cp.trace(Z) == self.K)
-        problem = cp.Problem(cp.Maximize(cp.trace(gram / scale @ Z)), constraints)
-        problem.solve()
-        if Z.value is None:
-            raise ValueError(f"cvxpy did not solve the relaxation: {problem.status}.")
-        root = self.data.root
-        self.matrix = Z.value / np.multiply.outer(root, root)
-        self.sdp_value = scale * float(problem.value)
-        self.infeasibility = float(abs(Z.value @ root - root).max())
-        self.converged = problem.status == "optimal"
-        self.solved = self.infeasibility, _GENERIC_TOL, _SOLVER_SCALE
-        vectors = linalg.eigh(Z.value, subset_by_index=(n - self.K, n - 1))[1]
-        self.offer(self.labels_from(vectors), self.params.polish)
-
-    def nlr(self, n_random=None):
-        """Run the low-rank solver from each start; keep the cheapest partition."""
-        params, K = self.params, self.K
-        n_init = params.n_init if n_random is None else n_random
-        rank = params.rank or 2 * K
-        starts = []
-        for i in range(n_init):
-            from_labels = n_random is None and (
-                params.init == "k-means++" or (params.init == "auto" and i == 0)
-            )
-            seed = int(self.rng.randint(2**31 - 1))
-            starts.append((seed, self.labels if from_labels else None))
-        tasks = [
-            (self.data, K, rank, seed, labels, self.low_rank_options())
-            for seed, labels in starts
-        ]
-        found = run_parallel(_low_rank_start, tasks, n_jobs=params.n_jobs)
-        better, best = False, None
-        for result, labels in found:
-            improved = self.offer(labels, params.polish)
-            better = better or improved
-            if best is None or improved:
-                best = result
-        self.factor = best.factor / self.data.root[:, None]
-        if params.label_tol is None:
-            self.sdp_value = best.value
-        self.infeasibility, self.n_iter = best.infeasibility, best.n_iter
-        self.converged = best.converged
-        labels_only = params.label_tol is not None
-        tol = params.label_tol if labels_only else self.low_rank_tol()
-        self.solved = best.infeasibility, tol, _SOLVER_SCALE
-        return better
-
-    def low_rank_tol(self):
-        return max(self.params.tol, _NLR_TOL)
-
-    def low_rank_options(self):
-        label_tol = self.params.label_tol
-        return {
-            "tol": self.low_rank_tol(),
-            "label_tol": _NLR_TOL if label_tol is None else label_tol,
-            "labels_only": label_tol is not None,
-            "max_iter": self.params.max_iter or 10_000,
-        }
-
-    def sketch(self):
-        """Solve on subsamples, and give every point to the nearest mean."""
-        params, n = self.params, self.X.shape[0]
-        size = min(n, max(params.sketch_size, self.K + 1))
-        for _ in range(params.sketch_rounds):
-            chance = self.weights / self.weights.sum()
-            if params.sketch_weighting == "cluster" and np.isfinite(self.cost):
-                mass = np.bincount(self.labels, chance, minlength=self.K)
-                chance = chance / mass[self.labels]
-                chance /= chance.sum()
-            possible = np.count_nonzero(chance)
-            size = min(size, possible)
-            epochs = min(params.sketch_epochs, possible // size)
-            drawn = self.rng.choice(n, epochs * size, replace=False, p=chance)
-            parts = [np.sort(part) for part in drawn.reshape(epochs, size)]
-            seeds = self.rng.randint(2**31 - 1, size=epochs)
-            # Rows drawn by chance stand for their cluster, not for their weight.
-            models = [
-                self.sketched(rows, int(seed))
-                for rows, seed in zip(parts, seeds, strict=True)
-            ]
-            centres = averaged_centres([self.sketch_centres(*m) for m in models])
-            labels = pairwise_distances_argmin(self.rows, centres)
-            self.offer(labels, params.polish)
-            worst = max((m for m, _ in models), key=_by_infeasibility)
-            self.infeasibility = worst.primal_infeasibility_
-            self.n_iter = max(m.n_iter_ for m, _ in models)
-            self.converged = all(m.certificate_.satisfied for m, _ in models)
-            self.solved = self.infeasibility, worst.certificate_.tol, _SOLVER_SCALE
-
-    def sketched(self, rows, seed):
-        """Return the relaxation fitted to a few rows, and these rows."""
-        params = self.params
-        inner = SDPKMeans(
-            self.K,
-            solver="nlr",
-            rank=params.rank,
-            init="random",
-            n_init=params.n_init,
-            max_iter=params.max_iter,
-            tol=params.tol,
-            label_tol=params.label_tol,
-            certify=False,
-            random_state=seed,
-            n_jobs=params.n_jobs,
-        )
-        return inner.fit(self.rows[rows]), rows
-
-    def sketch_centres(self, inner, rows):
-        """Return the means of a subsample's clusters, of equally many points each."""
-        if not self.params.sketch_balance:
-            return inner.cluster_centers_
-        sizes = np.bincount(inner.labels_, minlength=self.K)
-        if not sizes.all():
-            return inner.cluster_centers_
-        centres = np.empty_like(inner.cluster_centers_)
-        for k in range(self.K):
-            mine = rows[inner.labels_ == k]
-            some = np.sort(self.rng.choice(mine, sizes.min(), replace=False))
-            centres[k] = np.asarray(self.rows[some].mean(axis=0)).ravel()
-        return centres
-
-    # Certificates
-
-    def bounds(self):
-        used, labels = np.unique(self.labels, return_inverse=True)
-        return Bounds(self.data, labels.astype(np.int64), len(used), self.K)
-
-    def finish(self):
-        if not self.params.certify:
-            self.certificate = self.certify(None)
-            return
-        bounds = self.bounds()
-        if getattr(self, "extra_bound", None):
-            bounds._keep(*self.extra_bound)
-        self.certificate = self.certify(bounds)
-
-    def certify(self, bounds):
-        if bounds is None:
-            bounds = object.__new__(Bounds)
-            bounds.cost, bounds.bound, bounds.lower_bound = self.cost, "trivial", 0.0
-            bounds.lam = bounds.lam_max = bounds.slack = np.nan
-        return bounds.certificate(
-            self.params.gap_tol,
-            value=self.solved[0],
-            tol=self.solved[1],
-            satisfied=self.converged,
-            scale=self.solved[2],
-        )
-
-
-def _by_infeasibility(model):
-    return model.primal_infeasibility_
-
-
-def averaged_centres(sets):
-    """Match sets of centres to the first one and average them."""
-    total = sets[0].copy()
-    for other in sets[1:]:
-        _, order = linear_sum_assignment(cdist(sets[0], other, "sqeuclidean"))
-        total += other[order]
-    return total / len(sets)
-
-
-def _low_rank_start(data, n_clusters, rank, seed, labels, options):
-    """Return the solver's result and the labels it rounds to."""
-    rng = np.random.RandomState(seed)
-    U = initial_factor(
-        data.shape[0], rank, n_clusters, rng, labels=labels, weights=data.weights
-    )
-    result = solve_low_rank(data, n_clusters, U, **options)
-    labels = round_factor(result.factor, data.weights, n_clusters, rng)
-    return result, labels
-
-
-def _indicator(labels, weights, n_clusters):
-    n = len(labels)
-    return sparse.csr_array((weights, labels, np.arange(n + 1)), shape=(n, n_clusters))
-
-
-def _means(rows, labels, weights, n_clusters):
-    """Return the weighted means of the clusters, as a dense array."""
-    sizes = np.bincount(labels, weights, minlength=n_clusters)
-    sums = _indicator(labels, weights, n_clusters).T @ rows
-    sums = sums.toarray() if sparse.issparse(sums) else sums
-    return sums / sizes[:, None]
-
-
-def _cost(rows, labels, weights, centres):
-    """Return the weighted sum of squared distances to the own centre."""
-    own = np.einsum("ij,ij->i", centres, centres)[labels]
-    if sparse.issparse(rows):
-        scores = rows @ centres.T
-        cross = np.asarray(scores)[np.arange(len(labels)), labels]
-        distance = row_norms(rows, squared=True) - 2.0 * cross + own
-        return float(weights @ np.maximum(distance, 0.0))
-    return float(weights @ np.square(rows - centres[labels]).sum(axis=1))

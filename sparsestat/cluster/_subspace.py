@@ -3,7 +3,6 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -16,10 +15,10 @@ from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import (
     Certificate,
-    users_stacklevel,
     warn_if_unsatisfied,
 )
 from sparsestat._utils.validation import check_magnitude, refuse_complex
+from sparsestat.cluster._checks import check_enough_samples, warn_if_fewer_clusters
 from sparsestat.cluster._coding_maps import (
     ascend_map,
     cosine_affinity,
@@ -38,7 +37,6 @@ from sparsestat.cluster._coding_rate import (
     slopes_of,
 )
 from sparsestat.cluster._spectral import spectral_embedding, spectral_labels
-from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = ["CodingRateSubspaceClustering"]
 
@@ -264,10 +262,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         """
         X = self._rows(X, reset=True)
         n, k = len(X), self.n_clusters
-        if n < k:
-            raise ValueError(
-                f"n_samples={n} must be at least n_clusters={k}. Lower n_clusters."
-            )
+        check_enough_samples(n, k)
         self._check_options(X)
         rng = check_random_state(self.random_state)
         kinds = self._kinds(n)
@@ -494,15 +489,11 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
             "CodingRateSubspaceClustering did not converge: the last change",
             "Raise max_iter or tol.",
         )
-        n_found = len(np.unique(self.labels_))
-        if n_found < self.n_clusters:
-            warnings.warn(
-                f"{n_found} distinct clusters were found, fewer than "
-                f"n_clusters={self.n_clusters}: coding some rows together is shorter. "
-                "Lower n_clusters or eps.",
-                ConvergenceWarning,
-                stacklevel=users_stacklevel(),
-            )
+        warn_if_fewer_clusters(
+            self.labels_,
+            self.n_clusters,
+            "coding some rows together is shorter. Lower n_clusters or eps.",
+        )
 
     def predict(self, X):
         """Return the cluster that codes each row best.

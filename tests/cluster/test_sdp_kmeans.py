@@ -31,7 +31,7 @@ from sparsestat.cluster._certificate import (
     rank_one_bound,
 )
 from sparsestat.cluster._data import CentredRows
-from sparsestat.cluster._sdp_kmeans import _Search, averaged_centres
+from sparsestat.cluster._sdp_search import Search, averaged_centres
 from sparsestat.cluster._seeding import kmeans_plusplus
 from sparsestat.exceptions import ConvergenceWarning
 
@@ -584,7 +584,7 @@ def test_means_of_equally_many_points_do_not_favour_large_clusters():
             rng=np.random.RandomState(0),
             rows=X,
         )
-        centres = _Search.sketch_centres(search, inner, rows)
+        centres = Search.sketch_centres(search, inner, rows)
         labels = ((X[200:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
         lost[balance] = (labels != truth[200:]).mean()
     assert lost[False] > 0.01 and lost[True] < 0.5 * lost[False]

@@ -1,0 +1,61 @@
+"""Samples and their weights, as most estimators take them."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from sparsestat._utils.compat import check_sample_weight
+from sparsestat._utils.validation import check_magnitude, refuse_complex
+
+__all__ = ["FLOATS", "check_samples", "given_weights"]
+
+FLOATS = [np.float64, np.float32]  # single precision is kept, all else is double
+
+
+def check_samples(
+    estimator, X, *, reset=True, accept_sparse=False, dtype=np.float64, order="C"
+):
+    """Validate real, finite samples whose products stay within double precision.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gets ``n_features_in_`` and, from data frames, ``feature_names_in_``.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        The samples, never modified.
+    reset : bool, default=True
+        False in methods after the fit, which compare with what the fit has seen.
+    accept_sparse : str, list of str or False, default=False
+        Formats that may stay sparse.
+    dtype : dtype or list of dtype, default=np.float64
+        The first one is converted to; ``FLOATS`` keeps single precision.
+    order : {"C", "F"} or None, default="C"
+        Memory order of dense samples.
+
+    Returns
+    -------
+    X : {ndarray, sparse matrix}
+        The checked samples.
+    """
+    refuse_complex(X)
+    return check_magnitude(
+        validate_data(
+            estimator,
+            X,
+            accept_sparse=accept_sparse,
+            dtype=dtype,
+            order=order,
+            reset=reset,
+        )
+    )
+
+
+def given_weights(sample_weight, X):
+    """Return non-negative weights in double precision, or None for none given."""
+    if sample_weight is None:
+        return None
+    return check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
