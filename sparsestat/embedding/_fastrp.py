@@ -14,7 +14,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsestat._utils.base import SparsestatEstimator
@@ -22,7 +22,16 @@ from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.results import Certificate
 from sparsestat._utils.validation import as_compressed
 from sparsestat.embedding import _propagation as core
+from sparsestat.embedding._fastrp_checks import (
+    check_graph,
+    checked_features,
+    checked_keys,
+    checked_out,
+    checked_weights,
+    refuse_negative,
+)
 from sparsestat.embedding._graph import is_networkx, read_graph
+from sparsestat.embedding._scaling import finish, statistics
 
 __all__ = ["FastRP"]
 
@@ -271,7 +280,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         return self._fit(X, features, node_ids, out)
 
     def _fit(self, X, features=None, node_ids=None, out=None, *, keep=None):
-        weights = self._check_weights()
+        weights = checked_weights(self.weights, self.self_weight)
         if self.metric == "bipartite" and (is_networkx(X) or isinstance(X, tuple)):
             raise ValueError(
                 "metric='bipartite' takes the rectangular matrix between the sides. "
@@ -280,10 +289,18 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         X, labels = read_graph(X)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
         S = as_compressed(X, "csr")
-        self._check_graph(S, features)
+        check_graph(
+            S,
+            features,
+            metric=self.metric,
+            direction=self.direction,
+            self_loops=self.self_loops,
+        )
         sides_of = self._sides_of_halves(S)
-        self._set_ids(S.shape[0], labels, node_ids)
-        features = self._check_features(features, S.shape[0])
+        self._keys = checked_keys(node_ids, S.shape[0], self.metric)
+        given = labels is None or node_ids is not None
+        self.node_ids_ = self._keys if given else labels
+        features = checked_features(features, S.shape[0], self.property_ratio)
 
         n, d = S.shape[0], self.n_components
         widths = [d] if self.direction != "both" else [d - d // 2, d // 2]
@@ -301,7 +318,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         if keep is None:
             keep = self._keeps_powers(total, d, len(weights) - 1, dtype.itemsize)
 
-        out = self._check_out(out, (n, d), dtype)
+        out = checked_out(out, (n, d), dtype)
         arrays = [out]
         if self.metric == "bipartite":
             arrays.append(np.zeros((S.shape[1], d), dtype))
@@ -353,9 +370,9 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
             alone &= sides_of[1][0].degrees == 0
         self.isolated_ = np.flatnonzero(alone)
         self.n_powers_ = len(weights) - 1
-        self.mean_, self.scale_ = _statistics(out, self.output)
+        self.mean_, self.scale_ = statistics(out, self.output)
         for array in arrays:
-            _finish(array, self.output, self.mean_, self.scale_)
+            finish(array, self.output, self.mean_, self.scale_)
         self.embedding_ = out
         if self.metric == "bipartite":
             self.row_embedding_, self.column_embedding_ = arrays
@@ -425,7 +442,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
                 dtype=[np.float64, np.float32],
             )
             matrices.append(as_compressed(part, "csr"))
-            _refuse_negative(matrices[-1])
+            refuse_negative(matrices[-1])
         if len({B.shape[0] for B in matrices}) > 1:
             raise ValueError(
                 f"The two matrices have shapes {matrices[0].shape} and "
@@ -451,7 +468,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
                 n_jobs=self.n_jobs,
             )
             out[:, left:right] = part
-        _finish(out, self.output, self.mean_, self.scale_)
+        finish(out, self.output, self.mean_, self.scale_)
         return out
 
     @property
@@ -482,40 +499,6 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
             columns.append(powers)
         return [np.hstack(power) for power in zip(*columns, strict=True)]
 
-    def _check_weights(self):
-        """Return a_0 and the weights up to the last that is not zero."""
-        weights = check_array(
-            self.weights, ensure_2d=False, dtype=np.float64, ensure_min_samples=0
-        )
-        if weights.ndim != 1 or len(weights) == 0 or not weights.any():
-            raise ValueError(
-                "weights must be a sequence with one number a power, not all of them "
-                f"zero, got {self.weights!r}."
-            )
-        last = int(np.flatnonzero(weights)[-1]) + 1
-        return np.concatenate([[float(self.self_weight)], weights[:last]])
-
-    def _check_graph(self, S, features):
-        _refuse_negative(S)
-        if self.metric == "adjacency" and S.shape[0] != S.shape[1]:
-            raise ValueError(
-                f"An adjacency matrix must be square, got shape {S.shape}. Use "
-                "metric='bipartite' for a rectangular matrix between two kinds of "
-                "nodes."
-            )
-        if self.metric == "bipartite" and (
-            self.direction != "out" or self.self_loops is not None
-        ):
-            raise ValueError(
-                "metric='bipartite' has neither directions nor self loops: leave "
-                "direction='out' and self_loops=None."
-            )
-        if not S.data.any() and features is None and self.self_loops is None:
-            raise ValueError(
-                "The graph has no edges: every entry is zero. Pass features, or a "
-                "graph with edges."
-            )
-
     def _sides_of_halves(self, S):
         """Return the averaging matrices of each half of the components."""
         dtype = np.dtype(self.dtype)
@@ -534,52 +517,6 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         wanted = {"in": [True], "both": [False, True]}.get(self.direction, [False])
         matrices = [as_compressed(S.T if back else S, "csr") for back in wanted]
         return [[core.make_side(M, dtype, arrivals=True)] for M in matrices]
-
-    def _set_ids(self, n, labels, node_ids):
-        keys = np.arange(n)
-        if node_ids is not None:
-            keys = np.asarray(node_ids)
-            if keys.shape != (n,) or keys.dtype.kind not in "iu":
-                raise ValueError(
-                    f"node_ids must be {n} integers, got an array of shape "
-                    f"{keys.shape} and dtype {keys.dtype}."
-                )
-            if len(np.unique(keys)) < n:
-                raise ValueError(
-                    "node_ids must be distinct: equal ids would give equal rows of the "
-                    "projection."
-                )
-            keys = keys.astype(np.int64)
-            if self.metric == "bipartite" and keys.min() < 0:
-                raise ValueError(
-                    "node_ids must not be negative with metric='bipartite', whose "
-                    "columns have the negative ids."
-                )
-        self.node_ids_ = keys if labels is None or node_ids is not None else labels
-        self._keys = keys
-
-    def _check_features(self, features, n):
-        if features is None:
-            if self.property_ratio > 0:
-                raise ValueError(
-                    f"property_ratio={self.property_ratio} needs features: pass them "
-                    "to fit, or set property_ratio=0."
-                )
-            return None
-        features = check_array(
-            features, accept_sparse="csr", dtype=[np.float64, np.float32]
-        )
-        if features.shape[0] != n:
-            raise ValueError(
-                f"features must have one row a node: {features.shape[0]} rows against "
-                f"{n} nodes."
-            )
-        if self.property_ratio == 0:
-            raise ValueError(
-                "features were passed, but property_ratio=0 leaves no components for "
-                "them. Set property_ratio above 0."
-            )
-        return features
 
     def _starts(self, sides, d, seed, features, dtype):
         """Return N_0 of each side, and the number by which it was divided."""
@@ -647,22 +584,6 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
             return size <= _KEEP_BYTES and self.block_width_ == d
         return bool(self.keep_powers) and self.block_width_ == d
 
-    def _check_out(self, out, shape, dtype):
-        if out is None:
-            return np.zeros(shape, dtype)
-        if (
-            not isinstance(out, np.ndarray)
-            or out.shape != shape
-            or out.dtype != dtype
-            or not (out.flags.c_contiguous and out.flags.writeable)
-        ):
-            raise ValueError(
-                f"out must be a writable C-ordered {dtype} array of shape {shape}, got "
-                f"{getattr(out, 'dtype', type(out))} {getattr(out, 'shape', '')}."
-            )
-        out[:] = 0
-        return out
-
     def _powers_again(self, half, d, dtype):
         """Compute the powers of the fitted nodes once more from the graph."""
         place = [np.zeros((side.n_nodes, d), dtype) for side in half["sides"]]
@@ -677,43 +598,3 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
             n_jobs=self.n_jobs,
             keep=True,
         )
-
-
-def _refuse_negative(S):
-    if S.nnz and S.data.min() < 0:
-        raise ValueError(
-            "Negative values in data passed to FastRP: the degrees by which neighbours "
-            f"are averaged need non-negative weights, the smallest is {S.data.min()}."
-        )
-
-
-def _statistics(E, output):
-    """Return column means and spreads, summed in fixed blocks of rows."""
-    n, d = E.shape
-    if output != "standard":
-        return np.zeros(d), np.ones(d)
-    blocks = range(0, n, core.STATISTICS_ROWS)
-    mean = np.zeros(d)
-    for a in blocks:
-        mean += E[a : a + core.STATISTICS_ROWS].sum(axis=0, dtype=np.float64)
-    mean /= n
-    variance = np.zeros(d)
-    for a in blocks:
-        variance += ((E[a : a + core.STATISTICS_ROWS] - mean) ** 2).sum(axis=0)
-    scale = np.sqrt(variance / n)
-    # Rounding leaves a constant column a spread of the order of its rounding errors.
-    scale[scale <= 10 * np.finfo(E.dtype).eps * np.abs(mean)] = 1.0
-    return mean, scale
-
-
-def _finish(E, output, mean, scale):
-    """Standardise columns or normalise rows in place, a block of rows at a time."""
-    if output is None:
-        return
-    for a in range(0, len(E), core.STATISTICS_ROWS):
-        rows = E[a : a + core.STATISTICS_ROWS]
-        if output == "standard":
-            rows[:] = (rows - mean) / scale
-        else:
-            lengths = np.sqrt((rows.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
-            rows[:] = rows / np.where(lengths > 0, lengths, 1.0)

@@ -31,7 +31,7 @@ __all__ = [
     "make_side",
 ]
 
-STATISTICS_ROWS = 4096  # rows a block in column sums; fixed, hence reproducible
+_START_ROWS = 4096  # rows a block in which the start is added
 _ENOUGH = 2_000_000  # multiply-adds below which threads do not pay
 
 
@@ -287,12 +287,12 @@ def embed(
 
 def add_start(start, weight, normalize, out):
     """Add a_0 N_0 to `out`, a few thousand rows at a time."""
-    for first in range(0, len(out), STATISTICS_ROWS):
-        rows = start.rows(first, first + STATISTICS_ROWS, np.float64)
+    for first in range(0, len(out), _START_ROWS):
+        rows = start.rows(first, first + _START_ROWS, np.float64)
         if normalize:
             norms = np.sqrt((rows**2).sum(axis=1, keepdims=True))
             np.divide(rows, norms, out=rows, where=norms > 0)
-        out[first : first + STATISTICS_ROWS] += (weight * rows).astype(out.dtype)
+        out[first : first + _START_ROWS] += (weight * rows).astype(out.dtype)
 
 
 def average(side, start, powers, weights, *, normalize, rescale, out, n_jobs):

@@ -21,68 +21,22 @@ References
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from scipy import sparse
 
 from sparsestat.linear_model._glm_models import ColumnModel, GramModel, l1_violations
+from sparsestat.linear_model._solver_result import Patience, SolverResult
 
-__all__ = ["GLMResult", "GLMSolver", "line_search"]
+__all__ = ["GLMSolver", "line_search"]
 
 _FIRST_SET = 100  # columns in the first working set
 _GROWTH = 0.6  # enlarge the set at most by this share of the support
 _INNER_SHARE = 0.5  # solve the set to this share of the outer gap or violation
 _FULL = 0.3  # share of entries from which sparse columns get an explicit Hessian
 _MAX_NEWTON = 20  # models in one working set
-_MAX_STALLED = 4  # outer iterations without progress before giving up
 _MAX_SET = 3000  # columns in a working set, so that its Hessian fits in memory
 _ARMIJO = 1e-4
 _ROUNDING = 1e-14
-
-
-@dataclass
-class GLMResult:
-    """Solution of one penalised likelihood.
-
-    Attributes
-    ----------
-    columns : ndarray of int
-        Features with a non-zero coefficient, sorted.
-    coef : ndarray of shape (n_columns,) or (n_columns, n_classes)
-        Their coefficients.
-    shift : float or ndarray of shape (n_classes,)
-        Intercept that belongs to the centred features.
-    gap : float
-        Duality gap or violation, in the relative units of `kind`.
-    objective, dual : float
-        Primal and dual value (loss not divided by anything); nan without a dual.
-    n_iter, n_sweeps, n_newton : int
-        Passes over the features, coordinate descent sweeps, second-order models.
-    gap_history : list of float
-    converged : bool
-    kind : {"duality_gap", "kkt"}
-    """
-
-    columns: np.ndarray
-    coef: np.ndarray
-    shift: float | np.ndarray
-    gap: float
-    objective: float
-    dual: float
-    n_iter: int
-    n_sweeps: int
-    n_newton: int
-    gap_history: list = field(default_factory=list)
-    converged: bool = True
-    kind: str = "duality_gap"
-    scale: str = ""
-
-    def dense_coef(self, n_features, dtype=np.float64):
-        """Return the coefficients of all features."""
-        out = np.zeros((n_features, *self.coef.shape[1:]), dtype=dtype)
-        out[self.columns] = self.coef
-        return out
 
 
 def line_search(objective, present, change):
@@ -187,14 +141,14 @@ class GLMSolver:
 
         Returns
         -------
-        result : GLMResult
+        result : SolverResult
         """
         counter = {"sweeps": 0, "newton": 0}
         history = []
         alive = None
         if self._partial:
             self._correlate()
-        best, stalled = np.inf, 0
+        patience = Patience(4)
         for n_iter in range(1, max_iter + 1):
             value, dual, measure = self._measure(penalty, kind)
             if self._partial and measure <= tol:
@@ -205,10 +159,7 @@ class GLMSolver:
                 break
             if n_iter == max_iter or counter["sweeps"] >= max_epochs:
                 break
-            no_gain = best - value <= _ROUNDING * abs(value)
-            stalled = stalled + 1 if no_gain else 0
-            best = min(best, value)
-            if stalled >= _MAX_STALLED:
+            if patience.ends(value, _ROUNDING * abs(value)):
                 break
             if kind == "duality_gap":
                 alive = self._screen(penalty, value - dual, alive)
@@ -218,7 +169,7 @@ class GLMSolver:
             self._correlate(alive)
         self._previous_lam = penalty.lam
         support = np.flatnonzero(self.w)
-        return GLMResult(
+        return SolverResult(
             columns=support,
             coef=self.w[support],
             shift=self.shift,

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_group as kernels
-from sparsestat.linear_model._penalties import GapParts
+from sparsestat.linear_model._penalties import GapParts, multiplier_array
 
 __all__ = ["GroupPenalty", "Groups", "group_weight_array", "make_groups"]
 
@@ -134,18 +134,7 @@ def group_weight_array(weights, groups):
                 f"`weights` must be 'sqrt', None or an array, got {weights!r}."
             )
         return np.sqrt(groups.sizes)
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (len(groups),):
-        raise ValueError(
-            f"`weights` has shape {weights.shape}, expected ({len(groups)},): one "
-            "multiplier per group."
-        )
-    if np.isnan(weights).any() or (weights < 0).any():
-        raise ValueError(
-            "`weights` must not be negative or NaN: 0 leaves a group unpenalized, "
-            "infinity drops it."
-        )
-    return weights
+    return multiplier_array(weights, "weights", len(groups), "group")
 
 
 class GroupPenalty:

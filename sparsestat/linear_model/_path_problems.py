@@ -21,12 +21,9 @@ from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._design import make_design
-from sparsestat.linear_model._penalties import ElasticNetPenalty
-from sparsestat.linear_model._solver import (
-    VIOLATION_SCALE,
-    SolverResult,
-    WorkingSetSolver,
-)
+from sparsestat.linear_model._penalties import ElasticNetPenalty, multiplier_array
+from sparsestat.linear_model._solver import VIOLATION_SCALE, WorkingSetSolver
+from sparsestat.linear_model._solver_result import SolverResult
 from sparsestat.linear_model._working_sets import make_working_set
 
 __all__ = [
@@ -53,7 +50,7 @@ class PathProblem:
     The *setting* of a problem is what is tried beside the strength alpha, such as
     the l1_ratio of the elastic net; None where there is no such thing. A *result*
     is one point of a path and has at least the attributes of
-    :class:`~sparsestat.linear_model._solver.SolverResult`.
+    :class:`~sparsestat.linear_model._solver_result.SolverResult`.
 
     Subclasses give ``alpha_max(setting)``, ``solve(alphas, setting, coef_init,
     verbose)``, ``losses(results, X, y, sample_weight)``, ``keep(estimator, results,
@@ -307,18 +304,7 @@ def feature_weight_array(feature_weights, n_features):
     """Validate penalty multipliers: None, or non-negative and possibly infinite."""
     if feature_weights is None:
         return None
-    weights = np.asarray(feature_weights, dtype=np.float64)
-    if weights.shape != (n_features,):
-        raise ValueError(
-            f"`feature_weights` has shape {weights.shape}, expected ({n_features},): "
-            "one multiplier per feature."
-        )
-    if np.isnan(weights).any() or (weights < 0).any():
-        raise ValueError(
-            "`feature_weights` must not be negative or NaN: 0 leaves a feature "
-            "unpenalized, infinity drops it."
-        )
-    return weights
+    return multiplier_array(feature_weights, "feature_weights", n_features, "feature")
 
 
 def stack_coefs(results, n_features, dtype=np.float64):

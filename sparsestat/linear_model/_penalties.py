@@ -12,7 +12,23 @@ import numpy as np
 
 from sparsestat.linear_model import _kernels_cd as kernels
 
-__all__ = ["ConcavePenalty", "ElasticNetPenalty", "GapParts"]
+__all__ = ["ConcavePenalty", "ElasticNetPenalty", "GapParts", "multiplier_array"]
+
+
+def multiplier_array(values, name, size, unit):
+    """Validate penalty multipliers, one for each feature or group."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape != (size,):
+        raise ValueError(
+            f"`{name}` has shape {values.shape}, expected ({size},): one multiplier "
+            f"per {unit}."
+        )
+    if np.isnan(values).any() or (values < 0).any():
+        raise ValueError(
+            f"`{name}` must not be negative or NaN: 0 leaves a {unit} unpenalized, "
+            "infinity drops it."
+        )
+    return values
 
 
 class GapParts:

@@ -24,7 +24,7 @@ from scipy.linalg import lapack
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_slope as kernels
 from sparsestat.linear_model._penalties import GapParts
-from sparsestat.linear_model._solver import SolverResult
+from sparsestat.linear_model._solver_result import Patience, SolverResult
 from sparsestat.linear_model._working_sets import make_working_set
 
 __all__ = ["SlopePenalty", "SlopeSolver"]
@@ -33,7 +33,6 @@ _FIRST_SET = 100  # columns added at least, when so many can enter
 _BLOCK = 10  # proximal steps between two looks at the pattern
 _INNER_SHARE = 0.1  # solve the set to this share of the outer gap
 _MAX_IMAGE = 5e7  # entries of the matrix of pooled columns of a sparse design
-_MAX_STALLED = 5
 _TINY = 1e-15
 _SINGULAR = 1e-12
 
@@ -123,7 +122,7 @@ class SlopeSolver:
         working = self.set
         counter = {"sweeps": 0, "newton": 0}
         history = []
-        best, stalled, added = np.inf, 0, 0
+        patience, added = Patience(), 0
         for n_iter in range(1, max_iter + 1):
             residual = self.target - working._product(working.w)
             correlations = self.design.correlations(residual)
@@ -141,10 +140,7 @@ class SlopeSolver:
                 break
             if n_iter == max_iter or counter["sweeps"] >= max_epochs:
                 break
-            gained = best - parts.primal
-            stalled = stalled + 1 if added == 0 and gained <= _TINY * self.scale else 0
-            best = min(best, parts.primal)
-            if stalled >= _MAX_STALLED:
+            if patience.ends(parts.primal, _TINY * self.scale, grew=added > 0):
                 break
             added = self._grow(penalty, correlations)
             share = _INNER_SHARE * gap if added else 0.0

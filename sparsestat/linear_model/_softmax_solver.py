@@ -17,7 +17,8 @@ from scipy.special import expit
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_glm as kernels
-from sparsestat.linear_model._glm_solver import GLMResult, line_search
+from sparsestat.linear_model._glm_solver import line_search
+from sparsestat.linear_model._solver_result import Patience, SolverResult
 
 __all__ = ["OneColumn", "SoftmaxSolver"]
 
@@ -25,7 +26,6 @@ _FIRST_SET = 500  # coefficients in the first working set
 _GROWTH = 1.0  # enlarge the set at most by this share of the support
 _INNER_SHARE = 0.1  # solve the set to this share of the outer measure
 _MAX_NEWTON = 20  # models in one working set
-_MAX_STALLED = 4  # outer iterations without progress before giving up
 _SWEEPS = 5  # descent sweeps on one model
 _SETTLED = 0.05  # share of changed zeros below which conjugate gradients pay
 _MAX_CG = 200
@@ -116,7 +116,7 @@ class SoftmaxSolver:
             self.kkt_scale = penalty.largest_ratio(self._null_q) * penalty.lam
         counter = {"sweeps": 0.0, "newton": 0}
         history = []
-        best, stalled = np.inf, 0
+        patience = Patience(4)
         for n_iter in range(1, max_iter + 1):
             value, dual, measure = self._measure(penalty, kind, self.W, self.q)
             history.append(measure)
@@ -124,10 +124,7 @@ class SoftmaxSolver:
                 break
             if n_iter == max_iter or counter["sweeps"] >= max_epochs:
                 break
-            no_gain = best - value <= _ROUNDING * abs(value)
-            stalled = stalled + 1 if no_gain else 0
-            best = min(best, value)
-            if stalled >= _MAX_STALLED:
+            if patience.ends(value, _ROUNDING * abs(value)):
                 break
             chosen, complete = self._choose(penalty)
             goal = 0.5 * tol if complete else max(_INNER_SHARE * measure, 0.5 * tol)
@@ -135,7 +132,7 @@ class SoftmaxSolver:
             self._correlate()
         self._previous_lam = penalty.lam
         support = np.flatnonzero(self.W.any(axis=1))
-        return GLMResult(
+        return SolverResult(
             columns=support,
             coef=self.W[support],
             shift=self.shift.copy(),

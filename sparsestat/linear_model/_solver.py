@@ -24,15 +24,14 @@ References
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from scipy.optimize import nnls
 
 from sparsestat.linear_model._group_working_sets import make_group_working_set
+from sparsestat.linear_model._solver_result import Patience, SolverResult
 from sparsestat.linear_model._working_sets import make_working_set
 
-__all__ = ["VIOLATION_SCALE", "SolverResult", "WorkingSetSolver"]
+__all__ = ["VIOLATION_SCALE", "WorkingSetSolver"]
 
 VIOLATION_SCALE = "largest violation of stationarity / largest gradient at zero"
 
@@ -45,59 +44,9 @@ _SWEEPS = 15  # coordinate descent before a heavier move is considered
 _HANDOVER = 1e-2  # relative gap below which the augmented Lagrangian pays
 _MAX_CLIPS = 4  # a Newton step that clips more signs than this has failed ...
 _MAX_FAILURES = 3  # ... and after so many failures Newton rests for this set
-_MAX_STALLED = 5  # outer iterations without progress before giving up
 _PAYS = 0.5  # sweeps that lower the gap so much go on before a costly Newton step
 _TINY = 1e-15  # a decrease of the objective that is no progress
 _MEMORY = 5  # iterates of Anderson extrapolation
-
-
-@dataclass
-class SolverResult:
-    """Solution of one penalised problem.
-
-    Attributes
-    ----------
-    columns : ndarray of int
-        Features with a non-zero coefficient, sorted.
-    coef : ndarray of shape (n_columns,) or (n_columns, n_targets)
-        Their coefficients.
-    gap : float
-        Duality gap, relative to the squared norm of the centred target.
-    objective, dual : float
-        Primal and dual values of the objective (loss not divided by anything).
-    n_iter : int
-        Passes over the features.
-    n_sweeps, n_newton : int
-        Coordinate descent sweeps and Newton systems.
-    gap_history : list of float
-        Relative gap at each outer iteration.
-    converged : bool
-        Whether ``gap <= tol``.
-    kind : {"duality_gap", "kkt"}
-        What `gap` is; a KKT residual where nothing is penalised or the penalty is
-        not convex.
-    scale : str
-        What `gap` is relative to, where `kind` does not say it.
-    """
-
-    columns: np.ndarray
-    coef: np.ndarray
-    gap: float
-    objective: float
-    dual: float
-    n_iter: int
-    n_sweeps: int
-    n_newton: int
-    gap_history: list = field(default_factory=list)
-    converged: bool = True
-    kind: str = "duality_gap"
-    scale: str = ""
-
-    def dense_coef(self, n_features, dtype=np.float64):
-        """Return the coefficients of all features."""
-        out = np.zeros((n_features, *self.coef.shape[1:]), dtype=dtype)
-        out[self.columns] = self.coef
-        return out
 
 
 class WorkingSetSolver:
@@ -176,7 +125,7 @@ class WorkingSetSolver:
         self._correlate(penalty)
         alive = penalty.kept
         unit = self._unit_of_measure(penalty)
-        best, stalled, added = np.inf, 0, 0
+        patience, added = Patience(), 0
         for n_iter in range(1, max_iter + 1):
             parts = self._parts(penalty)
             if self._partial and parts.gap <= tol * unit:
@@ -192,10 +141,7 @@ class WorkingSetSolver:
                 break
             # The gap need not fall while the set grows, but the objective must:
             # a few times without either, and rounding is all that is left.
-            gained = best - parts.primal
-            stalled = stalled + 1 if added == 0 and gained <= _TINY * self.scale else 0
-            best = min(best, parts.primal)
-            if stalled >= _MAX_STALLED:
+            if patience.ends(parts.primal, _TINY * self.scale, grew=added > 0):
                 break
             alive = self._screen(penalty, parts, alive)
             worst, added = self._grow(penalty, alive)

@@ -1,0 +1,82 @@
+"""What the solvers of penalised problems return, and when they give up."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["Patience", "SolverResult"]
+
+
+@dataclass
+class SolverResult:
+    """Solution of one penalised problem, of least squares or of a likelihood.
+
+    Attributes
+    ----------
+    columns : ndarray of int
+        Features with a non-zero coefficient, sorted.
+    coef : ndarray of shape (n_columns,) or (n_columns, n_targets)
+        Their coefficients.
+    gap : float
+        Duality gap or violation, relative to what `kind` and `scale` say.
+    objective, dual : float
+        Primal and dual values of the objective (loss not divided by anything); the
+        latter is nan where there is no dual.
+    n_iter : int
+        Passes over the features.
+    n_sweeps, n_newton : int
+        Coordinate descent sweeps; Newton systems or second-order models.
+    gap_history : list of float
+        `gap` at each outer iteration.
+    converged : bool
+        Whether ``gap <= tol``.
+    kind : {"duality_gap", "kkt"}
+        What `gap` is; a KKT residual where nothing is penalised or the penalty is
+        not convex.
+    scale : str
+        What `gap` is relative to, where `kind` does not say it.
+    shift : float or ndarray of shape (n_classes,)
+        Intercept that belongs to the centred features; of likelihoods only.
+    """
+
+    columns: np.ndarray
+    coef: np.ndarray
+    gap: float
+    objective: float
+    dual: float
+    n_iter: int
+    n_sweeps: int
+    n_newton: int
+    gap_history: list = field(default_factory=list)
+    converged: bool = True
+    kind: str = "duality_gap"
+    scale: str = ""
+    shift: float | np.ndarray = 0.0
+
+    def dense_coef(self, n_features, dtype=np.float64):
+        """Return the coefficients of all features."""
+        out = np.zeros((n_features, *self.coef.shape[1:]), dtype=dtype)
+        out[self.columns] = self.coef
+        return out
+
+
+class Patience:
+    """Ends a solver after several outer iterations without progress.
+
+    The objective must fall, or the working set grow, once in `limit` iterations:
+    otherwise rounding is all that is left.
+    """
+
+    def __init__(self, limit=5):
+        self.limit = limit
+        self._best, self._stalled = np.inf, 0
+
+    def ends(self, value, slack, *, grew=False):
+        """Note the objective; return whether it is time to give up."""
+        gained = grew or self._best - value > slack
+        self._stalled = 0 if gained else self._stalled + 1
+        self._best = min(self._best, value)
+        return self._stalled >= self.limit
