@@ -177,40 +177,48 @@ def lp_gradient(X, A, p, *, weights=None, whitening=None, mean=None):
     gradient = np.zeros_like(A)
     value = 0.0
     total = X.shape[0] if weights is None else weights.sum()
-    for start in range(0, X.shape[0], BLOCK_ROWS):
-        block = X[start : start + BLOCK_ROWS] if X.shape[0] > BLOCK_ROWS else X
-        Z = _codes(block, operator, mean)
-        w = None if weights is None else weights[start : start + BLOCK_ROWS]
-        value += _sum_of_powers(Z, p, w)
-        T = _power(Z, p)
-        if w is not None:
-            T *= w[:, None].astype(T.dtype)
-        # (X^T T)^T keeps the sparse operand on the left.
-        dense = isinstance(block, np.ndarray)
-        gradient += T.T @ block.conj() if dense else (block.T @ T).T
-        if mean is not None:
-            gradient -= np.outer(T.sum(axis=0, dtype=A.dtype), mean.conj())
+    # Powers may overflow: the caller says so, by the value.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, X.shape[0], BLOCK_ROWS):
+            block = X[start : start + BLOCK_ROWS] if X.shape[0] > BLOCK_ROWS else X
+            Z = _codes(block, operator, mean)
+            w = None if weights is None else weights[start : start + BLOCK_ROWS]
+            value += _sum_of_powers(Z, p, w)
+            T = _power(Z, p)
+            if w is not None:
+                T *= w[:, None].astype(T.dtype)
+            # (X^T T)^T keeps the sparse operand on the left.
+            dense = isinstance(block, np.ndarray)
+            gradient += T.T @ block.conj() if dense else (block.T @ T).T
+            if mean is not None:
+                gradient -= np.outer(T.sum(axis=0, dtype=A.dtype), mean.conj())
     if total <= 0:
         return gradient, 0.0
     gradient /= total
     if whitening is not None:
         gradient = gradient @ whitening
     if not np.isfinite(gradient).all():
-        raise NumericalError(
-            f"The gradient of the l_p objective overflowed at p = {p:g}. Scale the "
-            "data to unit variance, or lower p."
-        )
+        raise _overflow("The gradient of the l_p objective", p)
     return gradient, float(value / total)
 
 
 def lp_value(X, A, p, *, whitening=None, mean=None):
     """Return the mean over samples of the p-th powers of the codes."""
     operator = A if whitening is None else A @ whitening
-    value = sum(
-        _sum_of_powers(_codes(X[s : s + BLOCK_ROWS], operator, mean), p, None)
-        for s in range(0, X.shape[0], BLOCK_ROWS)
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = sum(
+            _sum_of_powers(_codes(X[s : s + BLOCK_ROWS], operator, mean), p, None)
+            for s in range(0, X.shape[0], BLOCK_ROWS)
+        )
+    if not np.isfinite(value):
+        raise _overflow("The l_p objective", p)
     return float(value / X.shape[0])
+
+
+def _overflow(what, p):
+    return NumericalError(
+        f"{what} overflowed at p = {p:g}. Scale the data to unit variance, or lower p."
+    )
 
 
 def frank_wolfe_gap(gradient, A):
