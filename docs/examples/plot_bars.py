@@ -48,15 +48,16 @@ problems = {
 }
 
 # %%
-# One image of each kind, and the six atoms that were learned.
-figure, axes = plt.subplots(6, 7, figsize=(7, 6.4), layout="constrained")
+# One image of each kind, and the six atoms that were learned: red is positive. Where
+# causes have signs, an atom with both signs turned is the same atom.
+figure, axes = plt.subplots(6, 7, figsize=(7, 5.6), layout="constrained")
 for row, (name, (model, bars)) in zip(axes, problems.items(), strict=True):
     model.fit(bars.data)
     row[0].imshow(bars.data[0].reshape(3, 3), cmap="gray")
     row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     for ax, atom in zip(row[1:], model.components_, strict=True):
         limit = abs(atom).max()
-        ax.imshow(atom.reshape(3, 3), cmap="RdBu", vmin=-limit, vmax=limit)
+        ax.imshow(atom.reshape(3, 3), cmap="RdBu_r", vmin=-limit, vmax=limit)
     for ax in row:
         ax.set(xticks=[], yticks=[])
 axes[0, 0].set_title("an image", fontsize=9)

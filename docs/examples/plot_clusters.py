@@ -37,32 +37,27 @@ print(kmeans_certificate(X, labels))
 # %%
 # How many clusters
 # -----------------
-# Partitions are accepted that k-means finds again and a mixture confirms.
+# Partitions are accepted that k-means finds again and a mixture confirms. Two of the
+# three kinds of iris overlap, so that two clusters are accepted. The crosses are
+# centers.
 iris, _ = load_iris(return_X_y=True)
 partition = ProbabilisticPartitivePartitioning(random_state=0).fit(iris)
-print(f"{partition.n_clusters_} kinds of iris can be told apart for certain")
-ClusterDisplay.from_estimator(partition)
+ClusterDisplay.from_estimator(partition, iris)
 
 # %%
 # Clusters that are not round
 # ---------------------------
 # One label for each moon; an affinity whose rows sum to one; likelihoods that know
-# about covariances; subspaces.
+# about covariances; and three clusters of equal size, which need not be round either.
 moons, y = make_moons(200, noise=0.05, random_state=0)
 seeds = np.full(200, -1)
 seeds[[np.flatnonzero(y == 0)[0], np.flatnonzero(y == 1)[0]]] = [0, 1]
 rng = np.random.default_rng(0)
-cross = np.vstack(
-    [
-        rng.standard_normal((100, 2)) * [5.0, 0.3],
-        rng.standard_normal((100, 2)) * [0.3, 5.0] + [0.0, 16.0],
-    ]
-)
+cross = rng.standard_normal((200, 2)) * [5.0, 0.3]
+cross[100:] = cross[100:, ::-1] + [0.0, 16.0]
+graph = LaplacianKMeans(2, reg=50.0, n_neighbors=10)
 results = {
-    "LaplacianKMeans, one label each": (
-        moons,
-        LaplacianKMeans(2, reg=50.0, n_neighbors=10).fit(moons, seeds=seeds),
-    ),
+    "LaplacianKMeans": (moons, graph.fit(moons, seeds=seeds)),
     "DoublyStochasticClustering": (
         moons,
         DoublyStochasticClustering(2, random_state=0).fit(moons),
@@ -73,13 +68,16 @@ results = {
     ),
     "BalancedKMeans": (cross, BalancedKMeans(3, random_state=0).fit(cross)),
 }
-figure, axes = plt.subplots(2, 2, figsize=(8, 6), layout="constrained")
+figure, axes = plt.subplots(2, 2, figsize=(8.5, 6.5), layout="constrained")
 for ax, (name, (points, model)) in zip(axes.flat, results.items(), strict=True):
-    ax.scatter(*points.T, c=model.labels_, s=8, cmap="viridis")
+    ClusterDisplay(model.labels_, points=points).plot(ax=ax)
     ax.set_title(name)
 plt.show()
 
 # %%
+# Subspaces
+# ---------
+# Forty rows near each of three planes in six dimensions. The labels of each forty:
 planes = [rng.standard_normal((40, 2)) @ rng.standard_normal((2, 6)) for _ in range(3)]
 model = CodingRateSubspaceClustering(3, random_state=0).fit(np.vstack(planes))
 print([np.unique(model.labels_[s : s + 40]).tolist() for s in (0, 40, 80)])

@@ -17,7 +17,8 @@ from sparsestat.plotting import EmbeddingDisplay
 graph = nx.karate_club_graph()
 club = [graph.nodes[i]["club"] for i in graph]
 model = FastRP(32, random_state=0).fit(graph)
-EmbeddingDisplay.from_estimator(model, labels=club)
+edges = nx.to_scipy_sparse_array(graph)
+EmbeddingDisplay.from_estimator(model, labels=club, graph=edges)
 
 # %%
 # Which powers count

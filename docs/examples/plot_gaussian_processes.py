@@ -2,14 +2,15 @@
 Gaussian processes: spectra, inducing points, compact kernels
 =============================================================
 
-Four regressors with error bars, each for data of another size or shape.
+Five regressors with error bars, each for data of another size or shape.
 """
 
 # %%
 # A spectrum is learned
 # ---------------------
 # The number of sunspots a year, until 1960. The kernel is a sum of many cosines under
-# wide envelopes; all but a few of their weights become exactly zero.
+# wide envelopes. Most of their weights become exactly zero; the dots are the others,
+# and the largest are at the cycle of eleven years.
 import matplotlib.pyplot as plt
 import numpy as np
 import statsmodels.datasets
@@ -29,12 +30,19 @@ number = sunspots["SUNACTIVITY"].to_numpy()
 past = year[:, 0] < 1960
 model = GridSpectralMixtureRegressor().fit(year[past], number[past])
 print(model.certificate_)
-SpectralDensityDisplay.from_estimator(model)
+print(f"{len(model.active_)} of {len(model.weights_)} weights are not zero")
+SpectralDensityDisplay.from_estimator(model, unit="cycles a year")
 
 # %%
 # What it says of the years it has not seen:
 PredictionDisplay.from_estimator(
-    model, year[past], number[past], X_new=year[~past], y_new=number[~past]
+    model,
+    year[past],
+    number[past],
+    X_new=year[~past],
+    y_new=number[~past],
+    feature_name="year",
+    target_name="sunspots",
 )
 
 # %%
@@ -66,7 +74,9 @@ time = np.arange(1000.0)[:, None]
 series = np.sin(time[:, 0] / 20) + 0.3 * rng.standard_normal(1000)
 series[500:540] = np.nan  # missing
 even = ToeplitzGPRegressor().fit(time, series)
-PredictionDisplay.from_estimator(even, time[400:640], series[400:640])
+PredictionDisplay.from_estimator(
+    even, time[400:640], series[400:640], feature_name="time", target_name="value"
+)
 
 # %%
 # The surface that was learned from 3000 points:
@@ -75,4 +85,6 @@ grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 plt.figure(figsize=(4, 3.4), layout="constrained")
 plt.imshow(compact.predict(grid).reshape(60, 60), extent=(0, 10, 0, 10), origin="lower")
 plt.colorbar(label="mean")
+plt.xlabel("feature 0")
+plt.ylabel("feature 1")
 plt.show()

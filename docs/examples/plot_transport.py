@@ -34,17 +34,26 @@ TransportPlanDisplay.from_result(result, source=source, target=target)
 # The estimator learns the same and moves new points.
 model = OptimalTransport(reg=0.01).fit(source, Xt=target)
 moved = model.transform(rng.standard_normal((300, 2)))
-plt.figure(figsize=(5, 3), layout="constrained")
-plt.scatter(*target.T, s=12, label="target")
-plt.scatter(*moved.T, s=6, label="new points, moved")
+plt.figure(figsize=(5, 3.6), layout="constrained")
+plt.scatter(*target.T, s=30, facecolors="none", edgecolors="0.5", label="target")
+plt.scatter(*moved.T, s=10, marker="x", label="new points, moved")
 plt.axis("equal")
-plt.legend()
+plt.legend(loc="center")
+plt.xlabel("feature 0")
+plt.ylabel("feature 1")
 plt.show()
 
 # %%
 # Affinities whose rows and columns sum to one
 # --------------------------------------------
 # Transport of a cloud onto itself: a similarity that is not dominated by dense regions.
-X, _ = make_moons(200, noise=0.05, random_state=0)
+X, y = make_moons(200, noise=0.05, random_state=0)
 affinity = DoublyStochasticAffinity().fit(X).affinity_matrix_
 print(f"row sums are one to {abs(affinity.sum(axis=1) - 1).max():.0e}")
+order = np.argsort(y)
+plt.figure(figsize=(4.4, 3.6), layout="constrained")
+plt.imshow(affinity[np.ix_(order, order)], cmap="Blues", vmax=0.02)
+plt.colorbar(label="affinity")
+plt.xlabel("sample, first moon first")
+plt.ylabel("sample")
+plt.show()

@@ -130,9 +130,13 @@ class TransportPlanDisplay:
             The display itself.
         """
         self.image_ = self.lines_ = None
-        figure, axes = new_axes(ax, f"{type(self).__name__}.plot", figsize=(5.6, 4.8))
+        matrix = self.source is None or self.target is None
+        height = 4.8 if matrix else _height(self.source, self.target, width=5.6)
+        figure, axes = new_axes(
+            ax, f"{type(self).__name__}.plot", figsize=(5.6, height)
+        )
         self.figure_, self.ax_ = figure, axes[0]
-        if self.source is None or self.target is None:
+        if matrix:
             self._draw_matrix()
         else:
             self._draw_lines(max_lines)
@@ -182,4 +186,16 @@ class TransportPlanDisplay:
                 *points.T, s=16, color=color, marker=marker, label=label, linewidths=0
             )
         tidy(self.ax_, grid=None)
+        # Lengths are costs: a unit is as long in both directions.
+        self.ax_.set_aspect("equal", adjustable="datalim")
+        self.ax_.set_xlabel("feature 0")
+        self.ax_.set_ylabel("feature 1")
         self.ax_.legend(frameon=False, fontsize="small")
+
+
+def _height(*clouds, width):
+    """Return the height of a figure in which a unit is as long in both directions."""
+    low = np.min([np.min(points, axis=0) for points in clouds], axis=0)
+    high = np.max([np.max(points, axis=0) for points in clouds], axis=0)
+    wide, tall = np.maximum(high - low, 1e-300)
+    return float(np.clip(width * tall / wide + 0.6, 2.6, 5.6))
