@@ -2,14 +2,14 @@
 Labels that spread over a graph
 ===============================
 
-Three digits in a hundred have a label. Neighbors tend to agree, and that is enough for
+Three digits in a hundred have a label. Neighbours tend to agree, and that is enough for
 most of the others.
 """
 
 # %%
 # Classes
 # -------
-# The graph joins each image with its nearest neighbors; -1 marks what is unknown.
+# The graph joins each image with its nearest neighbours; -1 marks what is unknown.
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.sparse import diags_array
@@ -28,11 +28,11 @@ print(f"{right[y < 0].mean():.1%} of the other {np.sum(y < 0)} are right")
 print(model.certificate_)
 
 # %%
-# What it got wrong, with the label it gave:
-figure, axes = plt.subplots(1, 8, figsize=(9, 1.6), layout="constrained")
+# Some of those it got wrong, each with the label it gave and the true one:
+figure, axes = plt.subplots(1, 8, figsize=(9, 1.7), layout="constrained")
 for ax, i in zip(axes, np.flatnonzero(~right), strict=False):
     ax.imshow(X[i].reshape(8, 8), cmap="gray_r")
-    ax.set_title(f"{model.transduction_[i]}, is {digits[i]}", fontsize=9)
+    ax.set_title(f"{model.transduction_[i]}, is {digits[i]}", fontsize=11)
     ax.axis("off")
 plt.show()
 

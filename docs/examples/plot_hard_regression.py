@@ -38,7 +38,9 @@ print(f"{classes.score(wine.data, wine.target):.1%} of the wines by {used}")
 # %%
 # A design of two scales
 # ----------------------
-# Strong directions hide the features that matter.
+# Half of the features are nearly combinations of two strong directions, and five of
+# them matter by how they differ; three more matter among independent features. No
+# single penalty suits both.
 data = make_hard_regression(design="two_scale", random_state=0)
 models = {
     "LassoCV": LassoCV(),
@@ -50,23 +52,31 @@ for name, model in models.items():
     print(f"{name:16s} error {error:.2e}, {np.count_nonzero(model.coef_)} features")
 
 # %%
-# The supports that were found:
+# The supports that were found. The axis is linear near zero and logarithmic beyond:
+# true coefficients reach from below one to several hundred.
 import matplotlib.pyplot as plt
 
-figure, axes = plt.subplots(2, 1, figsize=(8, 4), layout="constrained", sharex=True)
+true = np.flatnonzero(data.coef)
+figure, axes = plt.subplots(2, 1, figsize=(8, 4.6), layout="constrained", sharex=True)
 for ax, (name, model) in zip(axes, models.items(), strict=True):
-    (true,) = np.flatnonzero(data.coef)[None]
-    ax.vlines(true, 0, data.coef[true], color="0.7", lw=6, label="true")
-    ax.vlines(np.arange(len(model.coef_)), 0, model.coef_, color="C0", label="found")
+    found = np.flatnonzero(model.coef_)
+    ax.plot(true, data.coef[true], "o", mfc="none", ms=10, c="0.3", label="true")
+    ax.vlines(found, 0, model.coef_[found], color="C0")
+    ax.plot(found, model.coef_[found], ".", color="C0", label="found")
+    ax.axhline(0, color="0.6", lw=0.8)
+    ax.set_yscale("symlog", linthresh=0.1)
+    ax.set_ylim(-1500, 1500)
+    ax.set_yticks([-100, -1, 0, 1, 100])
     ax.set(title=name, ylabel="coefficient")
-axes[0].legend()
+axes[0].legend(loc="upper right")
 axes[1].set_xlabel("feature")
 plt.show()
 
 # %%
 # A closed form
 # -------------
-# With more samples than features, soft-thresholded least squares needs no iteration.
+# With many samples and little correlation, soft-thresholded least squares needs no
+# iteration.
 easy = make_sparse_regression(500, 40, n_nonzero=3, snr=10, random_state=0)
 closed = ElementaryEstimator().fit(easy.X, easy.y)
 print("found", closed.support_, "true", np.sort(easy.support))

@@ -41,7 +41,7 @@ print(SparseLogisticRegression(alpha=0.05).fit(X, y).certificate_)
 # Counts, outliers, survival
 # --------------------------
 # Two features out of thirty matter. The counts have a Poisson law, a tenth of the
-# measurements are off by 100, and a third of the survival times is only known to be
+# measurements are off by 100, and four survival times in ten are only known to be
 # longer than the time of observation.
 rng = np.random.default_rng(0)
 X = rng.standard_normal((300, 30))
@@ -73,9 +73,15 @@ for name in chosen:
 # toward zero; the signs of the Cox model are those of the risk.
 import matplotlib.pyplot as plt
 
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained", sharex=True)
+from sparsestat.plotting import SupportRecoveryDisplay
+
+true = np.zeros(30)
+true[:2] = 1.0, -1.0
+figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
 for ax, (name, model) in zip(axes, given.items(), strict=True):
-    ax.stem(model.coef_, basefmt="k-")
-    ax.set(title=name, xlabel="feature")
-axes[0].set_ylabel("coefficient")
+    size = 3.0 if name == "Huber" else 1.0
+    SupportRecoveryDisplay(size * true, coef=model.coef_).plot(ax=ax)
+    ax.set_title(name)
+    ax.set_xlim(-0.5, 1.5)
+    ax.legend(frameon=False, fontsize="small", loc="lower left")
 plt.show()

@@ -177,21 +177,14 @@ class ConvergenceDisplay:
             self.tol_line_ = ax.axhline(
                 self.tol, color=INK, linewidth=1, linestyle=(0, (1, 2))
             )
-            ax.annotate(
-                f"tolerance {self.tol:.0e}",
-                (1.0, self.tol),
-                xycoords=("axes fraction", "data"),
-                xytext=(-4, 4),
-                textcoords="offset points",
-                ha="right",
-                fontsize="small",
-                color=INK,
-            )
         self._label_curves(curves, floor, xscale)
         return self
 
     def _label_curves(self, curves, floor, xscale):
-        """Name each curve at the right border; a faint line leads there."""
+        """Name each curve, and the tolerance, beside the right border.
+
+        A faint line leads from the end of a curve to its name.
+        """
         right = max(x.max() for x, _ in curves.values())
         left = min(x.min() for x, _ in curves.values())
         if xscale == "log":
@@ -211,8 +204,13 @@ class ConvergenceDisplay:
                 linewidth=0.8,
                 alpha=0.45,
             )
-        colors = [line.get_color() for line in self.lines_]
-        self.label_texts_ = label_right(self.ax_, ends, list(curves), colors)
+        texts, colors = list(curves), [line.get_color() for line in self.lines_]
+        if self.tol:
+            ends.append(self.tol)
+            texts.append(f"tolerance {self.tol:.0e}")
+            colors.append(INK)
+        written = label_right(self.ax_, ends, texts, colors)
+        self.label_texts_ = written[: len(curves)]
 
 
 def _curve(name, history):
