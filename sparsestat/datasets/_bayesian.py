@@ -150,16 +150,22 @@ def make_kronecker_sparse(
         inside = np.flatnonzero(x)
         x[inside] = np.sqrt(0.05) * _normal(rng, len(inside), complex_values)
     signal = _apply(factors, x).ravel()
-    noise_variance = float((np.abs(signal) ** 2).mean() / 10 ** (snr_db / 10))
-    noise = np.sqrt(noise_variance) * _normal(rng, signal.shape, complex_values)
+    y, noise_variance = _measured(rng, signal, snr_db, complex_values)
     return Bunch(
         factors=factors,
-        y=signal + noise,
+        y=y,
         coef=x,
         supports=supports,
         signal=signal,
         noise_variance=noise_variance,
     )
+
+
+def _measured(rng, signal, snr_db, complex_values):
+    """Return the signal with noise, and the variance of the noise."""
+    noise_variance = float((np.abs(signal) ** 2).mean() / 10 ** (snr_db / 10))
+    noise = np.sqrt(noise_variance) * _normal(rng, signal.shape, complex_values)
+    return signal + noise, noise_variance
 
 
 def _sizes(values, name):
@@ -289,11 +295,11 @@ def make_irs_mimo_channel(
         signal = _apply(factors, x).ravel()
         if np.abs(signal).max() > 1e-6 * size / surface:
             break
-    noise_variance = float((np.abs(signal) ** 2).mean() / 10 ** (snr_db / 10))
+    y, noise_variance = _measured(rng, signal, snr_db, True)
     channel_factors = [F, A_mobile.conj(), A_base]
     return Bunch(
         factors=factors,
-        y=signal + np.sqrt(noise_variance) * _normal(rng, signal.shape, True),
+        y=y,
         coef=x.ravel(),
         channels=_apply(channel_factors, x),
         channel_factors=channel_factors,
@@ -411,11 +417,10 @@ def make_burst_sparse(
     X = _normal(rng, (n_measurements, mask.size), complex_values)
     X /= np.sqrt(n_measurements)
     signal = X @ x
-    noise_variance = float((np.abs(signal) ** 2).mean() / 10 ** (snr_db / 10))
-    noise = np.sqrt(noise_variance) * _normal(rng, signal.shape, complex_values)
+    y, noise_variance = _measured(rng, signal, snr_db, complex_values)
     return Bunch(
         X=X,
-        y=signal + noise,
+        y=y,
         coef=x,
         support=mask,
         signal=signal,

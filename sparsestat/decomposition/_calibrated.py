@@ -8,7 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import linalg, sparse
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
@@ -19,7 +19,8 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import check_magnitude, read_only, refuse_complex
+from sparsestat._utils.samples import check_samples
+from sparsestat._utils.validation import check_magnitude, read_only
 from sparsestat.decomposition import _kernels_omp as kernels
 from sparsestat.decomposition._codes import check_matrix
 
@@ -150,9 +151,7 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
         self : object
             Fitted estimator.
         """
-        refuse_complex(X)
-        W = validate_data(self, X, dtype=np.float64, order="C")
-        check_magnitude(W)
+        W = check_samples(self, X)
         R = self._root(W.shape[0], calibration, gram)
         target = W if R is None else R @ W
         scale = np.linalg.norm(target) or 1.0

@@ -5,6 +5,8 @@
 
 from numba import njit
 
+from sparsestat.decomposition._kernels_cholesky import solve_factored
+
 __all__ = ["nnls_active_set", "nnls_rows"]
 
 
@@ -50,16 +52,7 @@ def _solve_on_support(Q, p, active, n_active, L, x):
                 L[a, a] = total**0.5
             else:
                 L[a, b] = total / L[b, b]
-    for a in range(n_active):
-        total = p[active[a]]
-        for m in range(a):
-            total -= L[a, m] * x[m]
-        x[a] = total / L[a, a]
-    for a in range(n_active - 1, -1, -1):
-        total = x[a]
-        for m in range(a + 1, n_active):
-            total -= L[m, a] * x[m]
-        x[a] = total / L[a, a]
+    solve_factored(L, p, active, n_active, x)
     return True
 
 

@@ -5,6 +5,8 @@
 
 from numba import njit
 
+from sparsestat.decomposition._kernels_cholesky import solve_factored
+
 __all__ = ["omp_rows"]
 
 
@@ -42,16 +44,7 @@ def omp_rows(A, Q, s, codes, alpha, chosen, L, x):
             L[n, n] = pivot**0.5
             chosen[n] = best
             n += 1
-            for a in range(n):
-                total = A[i, chosen[a]]
-                for m in range(a):
-                    total -= L[a, m] * x[m]
-                x[a] = total / L[a, a]
-            for a in range(n - 1, -1, -1):
-                total = x[a]
-                for m in range(a + 1, n):
-                    total -= L[m, a] * x[m]
-                x[a] = total / L[a, a]
+            solve_factored(L, A[i], chosen, n, x)
             for j in range(k):
                 alpha[j] = A[i, j]
             for a in range(n):

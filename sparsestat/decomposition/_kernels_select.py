@@ -5,36 +5,9 @@
 
 from numba import njit
 
-__all__ = ["keep_n_of_m", "keep_two_of_four", "kth_largest", "topk_of_rows"]
+from sparsestat.sparse._kernels_structure import kth_largest
 
-
-@njit(cache=True, nogil=True)
-def kth_largest(keys, k):
-    """Return the k-th largest entry (k >= 1); `keys` is permuted."""
-    low, high = 0, len(keys) - 1
-    target = k - 1
-    while low < high:
-        # Median of three keeps sorted and constant inputs linear.
-        middle = (low + high) >> 1
-        a, b, c = keys[low], keys[middle], keys[high]
-        pivot = max(min(a, b), min(max(a, b), c))
-        i, j = low, high
-        while i <= j:
-            while keys[i] > pivot:
-                i += 1
-            while keys[j] < pivot:
-                j -= 1
-            if i <= j:
-                keys[i], keys[j] = keys[j], keys[i]
-                i += 1
-                j -= 1
-        if target <= j:
-            high = j
-        elif target >= i:
-            low = i
-        else:
-            break
-    return keys[target]
+__all__ = ["keep_n_of_m", "keep_two_of_four", "topk_of_rows"]
 
 
 @njit(cache=True, nogil=True)
@@ -58,7 +31,7 @@ def topk_of_rows(U, k, signed, keys, indices, values, counts):
         if n_columns >= 2 * n_first:
             for j in range(n_first):
                 keys[j] = _key(U[i, j], signed)
-            least = kth_largest(keys[:n_first], k)
+            least = kth_largest(keys, n_first, k)
             for j in range(n_columns):
                 key = _key(U[i, j], signed)
                 keys[n_kept] = key
@@ -67,7 +40,7 @@ def topk_of_rows(U, k, signed, keys, indices, values, counts):
             for j in range(n_columns):
                 keys[j] = _key(U[i, j], signed)
             n_kept = n_columns
-        bar = kth_largest(keys[:n_kept], k) if k < n_columns else keys[0] * 0
+        bar = kth_largest(keys, n_kept, k) if k < n_columns else keys[0] * 0
         above = 0
         for j in range(n_columns):
             above += 1 if _key(U[i, j], signed) > bar else 0

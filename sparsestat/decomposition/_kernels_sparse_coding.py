@@ -13,49 +13,26 @@ instructions. In a lane, candidates are addressed by position, 0 to H'-1.
 import numpy as np
 from numba import njit
 
-__all__ = ["exponentials", "linear_joints", "linear_posteriors", "top_candidates"]
+from sparsestat.sparse._kernels_exp import exponentials
+
+__all__ = [
+    "exponentials_from",
+    "linear_joints",
+    "linear_posteriors",
+    "top_candidates",
+]
 
 LANES = 16
 _ROWS = 64  # exponentiated at once, within the first-level cache
-_LOG2E = 1.4426950408889634
-_LN2_HIGH = 6.93145751953125e-1
-_LN2_LOW = 1.42860682030941723212e-6
-_MAGIC = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer
 _LOWEST = -700.0
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
-def exponentials(x, scratch, n):
-    """Replace x[:n], none above zero, by exponentials; below -700 counts as -700.
-
-    A range reduction and a Taylor polynomial without branches, for vector
-    instructions; the relative error is a few units in the last place.
-    """
-    bits = scratch.view(np.int64)
+@njit(cache=True, nogil=True)
+def exponentials_from(x, scratch, n):
+    """Replace x[:n], none above zero, by exponentials; below -700 counts as -700."""
     for k in range(n):
-        v = max(x[k], _LOWEST)
-        t = v * _LOG2E + _MAGIC
-        scratch[k] = t
-        e = t - _MAGIC
-        r = (v - e * _LN2_HIGH) - e * _LN2_LOW
-        p = 1.6059043836821613e-10
-        p = p * r + 2.08767569878681e-09
-        p = p * r + 2.505210838544172e-08
-        p = p * r + 2.755731922398589e-07
-        p = p * r + 2.7557319223985893e-06
-        p = p * r + 2.48015873015873e-05
-        p = p * r + 1.984126984126984e-04
-        p = p * r + 1.388888888888889e-03
-        p = p * r + 8.333333333333333e-03
-        p = p * r + 4.1666666666666664e-02
-        p = p * r + 1.6666666666666666e-01
-        p = p * r + 0.5
-        p = p * r + 1.0
-        x[k] = p * r + 1.0
-    for k in range(n):
-        bits[k] = (bits[k] << 52) + (1023 << 52)
-    for k in range(n):
-        x[k] *= scratch[k]
+        x[k] = x[k] if x[k] > _LOWEST else _LOWEST
+    exponentials(x, scratch, n)
 
 
 @njit(cache=True, nogil=True)
@@ -214,7 +191,7 @@ def _normalize(joint, scratch, top, total):
             for p in range(LANES):
                 joint[s, p] -= top[p]
         part = flat[begin * LANES : end * LANES]
-        exponentials(part, scratch, (end - begin) * LANES)
+        exponentials_from(part, scratch, (end - begin) * LANES)
         for s in range(begin, end):
             for p in range(LANES):
                 total[p] += joint[s, p]

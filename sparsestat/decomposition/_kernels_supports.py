@@ -12,7 +12,7 @@ gathered row by row and spread over causes afterwards, once for all points.
 import numpy as np
 from numba import njit
 
-from sparsestat.decomposition._kernels_sparse_coding import exponentials
+from sparsestat.decomposition._kernels_sparse_coding import exponentials_from
 
 __all__ = [
     "max_joints",
@@ -130,7 +130,7 @@ def _row_weights(joint, scratch):
         top = max(top, joint[s])
     for s in range(n):
         joint[s] -= top
-    exponentials(joint, scratch, n)
+    exponentials_from(joint, scratch, n)
     total = 0.0
     for s in range(n):
         total += joint[s]

@@ -17,9 +17,9 @@ from sklearn.utils import check_random_state
 
 from sparsestat._utils.compat import Interval, align_sparse_interface, validate_params
 from sparsestat._utils.validation import check_magnitude, read_only
-from sparsestat.decomposition import _kernels_select as select
 from sparsestat.decomposition import _kernels_threshold as kernels
 from sparsestat.decomposition._codes import check_matrix
+from sparsestat.decomposition._projections import places_of_largest
 
 _BLOCK_ROWS = 64  # of the matrix visited at a time, so that they stay in cache
 
@@ -414,13 +414,8 @@ def go_dec(M, rank, k, *, tol=1e-7, max_iter=200, rng=None, step=None):
         L = (U * s) @ Vt
         rest = M - L
         S = np.zeros_like(M)
-        if k > 0:
-            sizes = np.abs(rest).ravel()
-            bar = select.kth_largest(sizes.copy(), min(k, sizes.size))
-            above = np.flatnonzero(sizes > bar)
-            ties = np.flatnonzero(sizes == bar)[: min(k, sizes.size) - len(above)]
-            for chosen in (above, ties):
-                S.ravel()[chosen] = rest.ravel()[chosen]
+        chosen = places_of_largest(rest.ravel(), min(k, rest.size))
+        S.ravel()[chosen] = rest.ravel()[chosen]
         history.append(float(np.linalg.norm(rest - S) / scale))
         if step is not None and step(history[-1]):
             break

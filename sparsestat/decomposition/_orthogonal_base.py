@@ -6,11 +6,11 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import CallbackSupportMixin, Interval, StrOptions
+from sparsestat._utils.samples import FLOATS, check_samples
 from sparsestat._utils.validation import (
     check_complex_array,
     check_magnitude,
@@ -18,6 +18,7 @@ from sparsestat._utils.validation import (
 )
 from sparsestat.decomposition import _frank_wolfe as fw
 from sparsestat.decomposition._codes import select_topk
+from sparsestat.decomposition._components import ComponentsMixin
 
 __all__ = ["COMMON_CONSTRAINTS", "OrthogonalTransformer", "mean_of", "second_moments"]
 
@@ -38,8 +39,7 @@ COMMON_CONSTRAINTS = {
 
 class OrthogonalTransformer(
     CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    ComponentsMixin,
     SparsestatEstimator,
 ):
     """Validation, exact codes and their inverse, shared by both dictionaries."""
@@ -54,16 +54,7 @@ class OrthogonalTransformer(
             X = check_complex_array(X)
             validate_data(self, X, reset=reset, skip_check_array=True)
             return check_magnitude(np.ascontiguousarray(X))
-        refuse_complex(X)
-        X = validate_data(
-            self,
-            X,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            order="C",
-            reset=reset,
-        )
-        return check_magnitude(X)
+        return check_samples(self, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
 
     def _check_sizes(self, n_features):
         k = n_features if self.n_components is None else self.n_components
@@ -159,14 +150,7 @@ class OrthogonalTransformer(
         X_original : ndarray of shape (n_samples, n_features)
             ``X @ dictionary_.T + mean_``.
         """
-        check_is_fitted(self)
-        Z = X if hasattr(X, "tocsr") else np.asarray(X)
-        if Z.ndim != 2 or Z.shape[1] != self.components_.shape[0]:
-            raise ValueError(
-                f"Codes have shape {Z.shape}, but (n_samples, "
-                f"{self.components_.shape[0]}) is needed."
-            )
-        out = np.asarray(Z @ self.dictionary_.T)
+        out = np.asarray(self._check_codes(X) @ self.dictionary_.T)
         if self.mean_ is not None:
             out = out + self.mean_.astype(out.dtype, copy=False)
         return out
@@ -189,16 +173,6 @@ class OrthogonalTransformer(
         check_is_fitted(self)
         X = self._samples_like_components(X)
         return fw.lp_value(X, self.components_, self.p, mean=self.mean_)
-
-    @property
-    def _n_features_out(self):
-        return self.components_.shape[0]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 def _holds_complex(X):

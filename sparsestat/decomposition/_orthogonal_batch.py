@@ -8,10 +8,11 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sparsestat._utils.compat import Interval, check_sample_weight, fit_context
+from sparsestat._utils.compat import Interval, fit_context
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
+from sparsestat._utils.samples import given_weights
 from sparsestat.decomposition import _frank_wolfe as fw
 from sparsestat.decomposition._orthogonal_base import (
     COMMON_CONSTRAINTS,
@@ -192,11 +193,7 @@ class OrthogonalDictionary(OrthogonalTransformer):
             Fitted estimator.
         """
         X = self._validate_samples(X, reset=True)
-        weights = None
-        if sample_weight is not None:
-            weights = check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
+        weights = given_weights(sample_weight, X)
         n_features = X.shape[1]
         k = self._check_sizes(n_features)
         self.mean_ = mean_of(X, weights) if self.center else None

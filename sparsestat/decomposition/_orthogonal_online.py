@@ -11,11 +11,11 @@ from sklearn.utils import check_random_state, gen_batches
 from sparsestat._utils.compat import (
     Interval,
     StrOptions,
-    check_sample_weight,
     fit_context,
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate
+from sparsestat._utils.samples import given_weights
 from sparsestat.decomposition import _frank_wolfe as fw
 from sparsestat.decomposition._orthogonal_base import (
     COMMON_CONSTRAINTS,
@@ -227,7 +227,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
             Fitted estimator.
         """
         X = self._validate_samples(X, reset=True)
-        weights = self._weights(sample_weight, X)
+        weights = given_weights(sample_weight, X)
         rng = check_random_state(self.random_state)
         self._reset(X, rng)
         n_samples = X.shape[0]
@@ -266,21 +266,13 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         X = self._validate_samples(X, reset=first)
         if not first and np.iscomplexobj(self._A):
             X = self._samples_like_components(X)
-        weights = self._weights(sample_weight, X)
+        weights = given_weights(sample_weight, X)
         if first:
             self._reset(X, check_random_state(self.random_state))
         last = self._use(X, weights, None)
         self.n_iter_ = max(self.n_iter_, 1)
         self._finish(X, weights, last)
         return self
-
-    @staticmethod
-    def _weights(sample_weight, X):
-        if sample_weight is None:
-            return None
-        return check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
 
     def _reset(self, X, rng):
         n_features = X.shape[1]

@@ -11,6 +11,7 @@ from sparsestat._utils.compat import Interval, validate_params
 from sparsestat._utils.validation import read_only
 from sparsestat.decomposition import _kernels_select as kernels
 from sparsestat.decomposition._codes import check_matrix
+from sparsestat.sparse._kernels_structure import kth_largest
 
 __all__ = ["project_nm", "project_spectral_ball", "project_stiefel", "project_topk"]
 
@@ -52,15 +53,23 @@ def project_topk(M, k):
     M = check_matrix(M, "M")
     if k >= M.size:
         return M.copy()
-    out = np.zeros(M.size, dtype=M.dtype)
-    if k > 0:
-        flat = M.ravel()
-        size = np.abs(flat)
-        bar = kernels.kth_largest(size.copy(), k)
-        kept = np.flatnonzero(size > bar)
-        ties = np.flatnonzero(size == bar)[: k - len(kept)]
-        out[kept], out[ties] = flat[kept], flat[ties]
+    out, flat = np.zeros(M.size, dtype=M.dtype), M.ravel()
+    kept = places_of_largest(flat, k)
+    out[kept] = flat[kept]
     return out.reshape(M.shape)
+
+
+def places_of_largest(values, k):
+    """Return where the k entries of largest magnitude stand; of equal ones the first.
+
+    Those at the smallest magnitude that is kept come last.
+    """
+    if k == 0:
+        return np.zeros(0, dtype=np.intp)
+    size = np.abs(values)
+    bar = kth_largest(size.copy(), len(size), k)
+    above = np.flatnonzero(size > bar)
+    return np.append(above, np.flatnonzero(size == bar)[: k - len(above)])
 
 
 @validate_params(

@@ -6,9 +6,8 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
@@ -20,8 +19,9 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import check_magnitude, refuse_complex
+from sparsestat._utils.samples import FLOATS, check_samples
 from sparsestat.decomposition import _low_rank_sparse as split
+from sparsestat.decomposition._components import ComponentsMixin
 
 __all__ = ["RobustPCA"]
 
@@ -30,8 +30,7 @@ _TRANSFORM_STEPS = 200
 
 class RobustPCA(
     CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    ComponentsMixin,
     SparsestatEstimator,
 ):
     r"""Robust principal component analysis: low rank plus sparse.
@@ -147,6 +146,7 @@ class RobustPCA(
     (2, True)
     """
 
+    _takes_sparse = False
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "method": [StrOptions({"ialm", "altproj", "godec"})],
@@ -204,9 +204,7 @@ class RobustPCA(
         self : object
             Fitted estimator.
         """
-        refuse_complex(X)
-        X = validate_data(self, X, dtype=[np.float64, np.float32])
-        check_magnitude(X)
+        X = check_samples(self, X, dtype=FLOATS)
         D = np.ascontiguousarray(X, dtype=np.float64)
         observed = self._check_params_vs_input(D, mask)
         rng = check_random_state(self.random_state)
@@ -333,8 +331,7 @@ class RobustPCA(
             Coordinates in the rows of `components_`.
         """
         check_is_fitted(self)
-        refuse_complex(X)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        X = check_samples(self, X, dtype=FLOATS, reset=False)
         x = X.astype(np.float64)
         V = self.components_.astype(np.float64)
         # Thresholds in units of each sample keep samples independent of each other.
@@ -354,28 +351,3 @@ class RobustPCA(
             u *= np.divide(shrunk, threshold, out=np.ones_like(size), where=size > 0)
             threshold = shrunk
         return codes.astype(X.dtype)
-
-    def inverse_transform(self, X):
-        """Return the low-rank samples that codes stand for.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components_)
-            Codes.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features)
-            ``X @ components_``.
-        """
-        check_is_fitted(self)
-        return np.asarray(X) @ self.components_
-
-    @property
-    def _n_features_out(self):
-        return self.components_.shape[0]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

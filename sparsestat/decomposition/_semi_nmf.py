@@ -8,29 +8,24 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import svds
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
-    check_sample_weight,
     fit_context,
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import (
-    as_compressed,
-    check_magnitude,
-    read_only,
-    refuse_complex,
-)
+from sparsestat._utils.samples import FLOATS, check_samples, given_weights
+from sparsestat._utils.validation import as_compressed, read_only
 from sparsestat.decomposition import _kernels_nnls as kernels
 from sparsestat.decomposition._codes import select_topk
+from sparsestat.decomposition._components import ComponentsMixin
 
 __all__ = ["SemiNMF"]
 
@@ -40,8 +35,7 @@ _EPS = 1e-12
 
 class SemiNMF(
     CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    ComponentsMixin,
     SparsestatEstimator,
 ):
     r"""Factorisation with non-negative codes and free components.
@@ -179,13 +173,8 @@ class SemiNMF(
         """
         X = self._validate(X, reset=True)
         dtype, X = X.dtype, X.astype(np.float64)
-        root = None
-        if sample_weight is not None:
-            root = np.sqrt(
-                check_sample_weight(
-                    sample_weight, X, dtype=np.float64, ensure_non_negative=True
-                )
-            )
+        weights = given_weights(sample_weight, X)
+        root = None if weights is None else np.sqrt(weights)
         G = self._start(X, root, check_random_state(self.random_state))
         if root is not None:
             # Codes of scaled samples are scaled codes, so that nothing else changes.
@@ -234,18 +223,8 @@ class SemiNMF(
         return self
 
     def _validate(self, X, *, reset):
-        refuse_complex(X)
-        X = validate_data(
-            self,
-            X,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            order="C",
-            reset=reset,
-        )
-        if sparse.issparse(X):
-            X = as_compressed(X)
-        return check_magnitude(X)
+        X = check_samples(self, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
+        return as_compressed(X) if sparse.issparse(X) else X
 
     def _start(self, X, root, rng):
         """Return positive codes of shape (n_samples, n_components)."""
@@ -306,32 +285,6 @@ class SemiNMF(
         X = self._validate(X, reset=False)
         H = self.components_.astype(np.float64)
         return self._solve(X.astype(np.float64), H).astype(X.dtype)
-
-    def inverse_transform(self, X):
-        """Return the samples that codes stand for.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Codes.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features)
-            ``X @ components_``.
-        """
-        check_is_fitted(self)
-        return np.asarray(X) @ self.components_
-
-    @property
-    def _n_features_out(self):
-        return self.components_.shape[0]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 def _free_factor(X, G):

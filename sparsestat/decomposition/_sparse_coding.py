@@ -6,16 +6,16 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sparsestat._utils.compat import check_sample_weight, fit_context
+from sparsestat._utils.compat import fit_context
 from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.results import Certificate
+from sparsestat._utils.samples import given_weights
 from sparsestat.decomposition._coding_linear import LinearModel
 from sparsestat.decomposition._coding_models import Summary
 from sparsestat.decomposition._expectation_truncation import (
     Samples,
     Temper,
     anneal,
-    check_schedule,
     e_step,
 )
 from sparsestat.decomposition._sparse_coding_base import (
@@ -55,25 +55,24 @@ class _DiscreteCauses(SparseCodingEstimator):
         random_state=None,
         verbose=0,
     ):
-        self.n_components = n_components
-        self.n_candidates = n_candidates
-        self.max_active = max_active
-        self.annealing = annealing
-        self.n_steps = n_steps
-        self.max_iter = max_iter
-        self.tol = tol
-        self.init = init
-        self.n_init = n_init
-        self.learn = learn
-        self.fit_mean = fit_mean
+        super().__init__(
+            n_components,
+            n_candidates=n_candidates,
+            max_active=max_active,
+            annealing=annealing,
+            n_steps=n_steps,
+            max_iter=max_iter,
+            tol=tol,
+            init=init,
+            n_init=n_init,
+            learn=learn,
+            fit_mean=fit_mean,
+            batch_size=batch_size,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.anneal_prior = anneal_prior
-        self.batch_size = batch_size
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
-
-    def _values(self):
-        return np.ones(1)
 
     def _model(self, h, k, gamma, n_features, **options):
         return LinearModel(
@@ -122,14 +121,11 @@ class _DiscreteCauses(SparseCodingEstimator):
         """
         begin = not hasattr(self, "components_")
         X = self._validate(X, reset=begin)
-        if sample_weight is not None:
-            sample_weight = check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
-        samples = Samples(X, sample_weight, batch_size=self.batch_size)
+        weights = given_weights(sample_weight, X)
+        samples = Samples(X, weights, batch_size=self.batch_size)
         if begin:
             summary = Summary.of(X, samples.weights)
-            model, schedule = self._prepare_fit(summary)
+            model = self._prepare_fit(summary)
             rng = check_random_state(self.random_state)
             W = self._first_components(X, samples, rng, summary)
             params = self._start(model, summary, W, rng)
@@ -139,12 +135,8 @@ class _DiscreteCauses(SparseCodingEstimator):
             model, params = posterior_model(self), self._params()
             model.learn, model.fit_mean = frozenset(self.learn), self.fit_mean
             model.floor = getattr(self, "_floor", model.floor)
-            annealing = self.annealing
-            if isinstance(annealing, str):
-                annealing = self._schedule
-            schedule = check_schedule(annealing or {})
-            history = list(self.log_likelihoods_)
-        n_steps = self._steps if self.n_steps is None else self.n_steps
+            history = list(self.log_likelihood_history_)
+        schedule, n_steps = self._timing()
         now = anneal(schedule, min(self.n_steps_ / n_steps, 1.0))
         with single_blas_thread():
             statistics, log_z, n_used = e_step(
@@ -172,7 +164,7 @@ class _DiscreteCauses(SparseCodingEstimator):
         self.n_steps_ += 1
         self.n_iter_ = self.n_steps_
         self.converged_ = False
-        self.log_likelihoods_ = np.array(history)
+        self.log_likelihood_history_ = np.array(history)
         change = abs(np.diff(history[-2:])[0]) if len(history) > 1 else np.inf
         self.certificate_ = Certificate(
             "monotone_bound",
@@ -255,7 +247,7 @@ class BinarySparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    log_likelihood_history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -375,7 +367,7 @@ class TernarySparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    log_likelihood_history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -509,7 +501,7 @@ class DiscreteSparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    log_likelihood_history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate

@@ -7,23 +7,22 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
-    check_sample_weight,
     fit_context,
 )
 from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.validation import check_magnitude, refuse_complex
+from sparsestat._utils.samples import FLOATS, check_samples, given_weights
 from sparsestat.decomposition._coding_models import Summary
+from sparsestat.decomposition._components import ComponentsMixin
 from sparsestat.decomposition._expectation_truncation import (
     Samples,
     Temper,
@@ -72,20 +71,55 @@ def posterior_model(estimator):
 
 class SparseCodingEstimator(
     CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    ComponentsMixin,
     SparsestatEstimator,
 ):
     """Fit and inference for all models; a subclass says which model.
 
-    A subclass offers ``_model``, ``_values`` and the schedule ``_schedule`` with
-    ``_steps``; one with parameters of its own, ``_start``, ``_store``, ``_params``.
+    A subclass offers ``_model`` and the schedule ``_schedule`` with ``_steps``; one
+    whose causes are not 0 and 1, ``_values``; one with parameters of its own,
+    ``_start``, ``_fitted`` and ``_params``.
     """
 
     _parameter_constraints = CODING_CONSTRAINTS
     _schedule = {"T": [(0.0, 5.0), (0.8, 1.0)], "ncut": [(0.0, 0.0), (2 / 3, 1.0)]}
     _steps = 150
     _names = ("W", "pi", "sigma")
+
+    def __init__(
+        self,
+        n_components=8,
+        *,
+        n_candidates=None,
+        max_active=None,
+        annealing="default",
+        n_steps=None,
+        max_iter=400,
+        tol=1e-5,
+        init="mean",
+        n_init=1,
+        learn=("W", "pi", "sigma"),
+        fit_mean=False,
+        batch_size=4096,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.n_candidates = n_candidates
+        self.max_active = max_active
+        self.annealing = annealing
+        self.n_steps = n_steps
+        self.max_iter = max_iter
+        self.tol = tol
+        self.init = init
+        self.n_init = n_init
+        self.learn = learn
+        self.fit_mean = fit_mean
+        self.batch_size = batch_size
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -106,16 +140,14 @@ class SparseCodingEstimator(
             Fitted estimator.
         """
         X = self._validate(X, reset=True)
+        sample_weight = given_weights(sample_weight, X)
         if sample_weight is not None:
-            sample_weight = check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
             used = np.flatnonzero(sample_weight)
             X, sample_weight = X[used], sample_weight[used]
         samples = Samples(X, sample_weight, batch_size=self.batch_size)
         summary = Summary.of(X, samples.weights)
-        model, schedule = self._prepare_fit(summary)
-        n_steps = self._steps if self.n_steps is None else self.n_steps
+        model = self._prepare_fit(summary)
+        schedule, n_steps = self._timing()
         rng = check_random_state(self.random_state)
         best = None
         total = self.n_init * self.max_iter
@@ -161,19 +193,22 @@ class SparseCodingEstimator(
     # What a fit starts from
 
     def _validate(self, X, *, reset):
-        refuse_complex(X)
-        X = validate_data(
-            self,
-            X,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            order="C",
-            reset=reset,
-        )
-        return check_magnitude(X)
+        return check_samples(self, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
+
+    def _values(self):
+        """Return the non-zero values of a cause."""
+        return np.ones(1)
+
+    def _timing(self):
+        """Return the checked schedule and its length in steps."""
+        annealing = self.annealing
+        if isinstance(annealing, str):
+            annealing = self._schedule
+        n_steps = self._steps if self.n_steps is None else self.n_steps
+        return check_schedule(annealing or {}), n_steps
 
     def _prepare_fit(self, summary):
-        """Check what depends on several parameters; return model and schedule."""
+        """Check what depends on several parameters; return the model."""
         self._check_values()
         n_candidates, max_active = check_truncation(
             self.n_components, self.n_candidates, self.max_active, len(self._values())
@@ -184,12 +219,8 @@ class SparseCodingEstimator(
                 f"learn names {unknown}, but {type(self).__name__} can learn "
                 f"{self._names}."
             )
-        annealing = self.annealing
-        if isinstance(annealing, str):
-            annealing = self._schedule
-        schedule = check_schedule(annealing or {})
         self.n_candidates_, self.max_active_ = n_candidates, max_active
-        model = self._model(
+        return self._model(
             self.n_components,
             n_candidates,
             max_active,
@@ -199,7 +230,6 @@ class SparseCodingEstimator(
             scale=summary.deviation,
             floor=summary.floor,
         )
-        return model, schedule
 
     def _check_values(self):
         """Check the values of the causes; only some models have any to check."""
@@ -254,7 +284,7 @@ class SparseCodingEstimator(
     def _keep(self, result, dtype):
         for name, value in self._fitted(result.params, dtype).items():
             setattr(self, name, value)
-        self.log_likelihoods_ = result.log_likelihoods
+        self.log_likelihood_history_ = result.log_likelihoods
         self.n_iter_ = max(result.n_iter, 1)
         self.converged_ = result.converged
 
@@ -433,14 +463,7 @@ class SparseCodingEstimator(
         X_original : ndarray of shape (n_samples, n_features)
             Superposition of the components, plus `mean_`.
         """
-        check_is_fitted(self)
-        S = np.asarray(X)
-        h = self.components_.shape[0]
-        if S.ndim != 2 or S.shape[1] != h:
-            raise ValueError(
-                f"X must have shape (n_samples, {h}), one column for each component; "
-                f"got shape {S.shape}."
-            )
+        S = np.asarray(self._check_codes(X))
         return self._superpose(S) + self.mean_
 
     def _superpose(self, S):
@@ -476,16 +499,6 @@ class SparseCodingEstimator(
         """Draw causes from the prior."""
         chance = rng.uniform(size=(n_samples, self.components_.shape[0]))
         return (chance < self.pi_).astype(np.int8)
-
-    @property
-    def _n_features_out(self):
-        return self.components_.shape[0]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 def _most_probable(model, joints, candidates, top_k):

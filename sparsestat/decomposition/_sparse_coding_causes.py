@@ -32,44 +32,6 @@ class _MaximalCauses(SparseCodingEstimator):
     _steps = 300
     _signed = False
 
-    def __init__(
-        self,
-        n_components=8,
-        *,
-        n_candidates=None,
-        max_active=None,
-        annealing="default",
-        n_steps=None,
-        max_iter=400,
-        tol=1e-5,
-        init="mean",
-        n_init=1,
-        learn=("W", "pi", "sigma"),
-        fit_mean=False,
-        batch_size=4096,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
-        self.n_components = n_components
-        self.n_candidates = n_candidates
-        self.max_active = max_active
-        self.annealing = annealing
-        self.n_steps = n_steps
-        self.max_iter = max_iter
-        self.tol = tol
-        self.init = init
-        self.n_init = n_init
-        self.learn = learn
-        self.fit_mean = fit_mean
-        self.batch_size = batch_size
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
-
-    def _values(self):
-        return np.ones(1)
-
     def _model(self, h, k, gamma, n_features, **options):
         options = {"anneal_prior": True} | options
         return MaximumModel(
@@ -154,7 +116,7 @@ class MaximalCausesAnalysis(_MaximalCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    log_likelihood_history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -277,7 +239,7 @@ class MaxMagnitudeCausesAnalysis(_MaximalCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    log_likelihood_history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -401,7 +363,7 @@ class SpikeSlabSparseCoding(SparseCodingEstimator):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    log_likelihood_history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -479,27 +441,26 @@ class SpikeSlabSparseCoding(SparseCodingEstimator):
         random_state=None,
         verbose=0,
     ):
-        self.n_components = n_components
-        self.n_candidates = n_candidates
-        self.max_active = max_active
-        self.annealing = annealing
-        self.n_steps = n_steps
-        self.max_iter = max_iter
-        self.tol = tol
-        self.init = init
-        self.n_init = n_init
-        self.learn = learn
-        self.fit_mean = fit_mean
+        super().__init__(
+            n_components,
+            n_candidates=n_candidates,
+            max_active=max_active,
+            annealing=annealing,
+            n_steps=n_steps,
+            max_iter=max_iter,
+            tol=tol,
+            init=init,
+            n_init=n_init,
+            learn=learn,
+            fit_mean=fit_mean,
+            batch_size=batch_size,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.anneal_prior = anneal_prior
         self.noise = noise
         self.slab_covariance = slab_covariance
-        self.batch_size = batch_size
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
-
-    def _values(self):
-        return np.ones(1)
 
     def _model(self, h, k, gamma, n_features, **options):
         return SlabModel(

@@ -8,11 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 from scipy.special import expit, softmax
-from sklearn.base import (
-    ClassifierMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, roc_curve
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.class_weight import compute_class_weight
@@ -24,23 +20,23 @@ from sparsestat._utils.compat import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
-    check_sample_weight,
     fit_context,
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
+from sparsestat._utils.samples import FLOATS, check_samples, given_weights
 from sparsestat._utils.validation import check_magnitude, read_only, refuse_complex
 from sparsestat.decomposition import _kernels_nnls as kernels
 from sparsestat.decomposition import _supervised as lifted
+from sparsestat.decomposition._components import ComponentsMixin
 
 __all__ = ["SupervisedDictionaryLearning"]
 
 
 class SupervisedDictionaryLearning(
     CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
+    ComponentsMixin,
     ClassifierMixin,
-    TransformerMixin,
     SparsestatEstimator,
 ):
     r"""Dictionary that reconstructs the data and explains labels at once.
@@ -116,7 +112,8 @@ class SupervisedDictionaryLearning(
     objective_history_ : ndarray of shape (n_iter_ + 1,)
         Objective at the start and after each iteration; never rises.
     reconstruction_err_ : float
-        ``||X - H W|| / ||X||`` with the codes of the fit.
+        ``||X - H W||_F`` with the codes of the fit, rows scaled by the roots of
+        sample weights.
     certificate_ : Certificate
         Kind ``monotone_bound``: the largest of the last five falls relative to the
         objective. ``details["lower_bound"]`` is below the global minimum: the sum of
@@ -240,9 +237,7 @@ class SupervisedDictionaryLearning(
             Fitted estimator.
         """
         refuse_complex(X)
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32]
-        )
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS)
         check_magnitude(X)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -251,11 +246,8 @@ class SupervisedDictionaryLearning(
                 "y has only one class, but labels can be explained from 2 classes "
                 "on. Pass labels of at least two classes."
             )
-        weights = np.ones(X.shape[0])
-        if sample_weight is not None:
-            weights = check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
+        weights = given_weights(sample_weight, X)
+        weights = np.ones(X.shape[0]) if weights is None else weights
         Z = self._check_covariates(X, Z, fitting=True)
         dtype, used = X.dtype, weights > 0
         X, Z, labels, weights = X[used], Z[used], labels[used], weights[used]
@@ -391,7 +383,7 @@ class SupervisedDictionaryLearning(
         total = problem.squared_norm()
         rest = total - 2.0 * np.vdot(np.asarray(problem.Y @ Q.T), P)
         rest = max(float(rest + np.vdot(P.T @ P, Q @ Q.T)), 0.0)
-        self.reconstruction_err_ = float(np.sqrt(rest / total)) if total > 0 else 0.0
+        self.reconstruction_err_ = float(np.sqrt(rest))
         logits = problem.logits_of(P @ result.beta) + problem.Z @ result.gamma
         bound = self._lower_bound(problem, total)
         value = float(max(result.change, 0.0))
@@ -440,13 +432,8 @@ class SupervisedDictionaryLearning(
 
     def _validate(self, X):
         check_is_fitted(self)
-        refuse_complex(X)
-        return validate_data(
-            self,
-            X,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            reset=False,
+        return check_samples(
+            self, X, reset=False, accept_sparse="csr", dtype=FLOATS, order=None
         )
 
     def _logits(self, X, Z):
@@ -566,29 +553,3 @@ class SupervisedDictionaryLearning(
         """
         X = self._validate(X)
         return self._codes(X).astype(X.dtype, copy=False)
-
-    def inverse_transform(self, X):
-        """Return the samples that codes stand for.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Codes.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features)
-            ``X @ components_``.
-        """
-        check_is_fitted(self)
-        return np.asarray(X) @ self.components_
-
-    @property
-    def _n_features_out(self):
-        return self.components_.shape[0]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

@@ -9,6 +9,7 @@ from sparsestat.sparse._kernels import kernel
 
 __all__ = [
     "hstack_rows",
+    "kth_largest",
     "norms_of_rows",
     "permute_columns",
     "permute_rows",
@@ -62,7 +63,7 @@ def scale_rows(data, indptr, norms, out):
 
 
 @kernel
-def _kth_largest(values, n, k):
+def kth_largest(values, n, k):
     """Return the k-th largest of the first n values, which are rearranged."""
     low, high = 0, n - 1
     while low < high:
@@ -111,7 +112,7 @@ def top_of_rows(data, indices, indptr, k, by_abs, out_data, out_indices, out_ind
             for q in range(n):
                 v = data[start + q]
                 scratch[q] = abs(v) if by_abs else v
-            cut = _kth_largest(scratch, n, k)
+            cut = kth_largest(scratch, n, k)
             above = 0
             for q in range(start, stop):
                 v = abs(data[q]) if by_abs else data[q]

@@ -11,7 +11,7 @@ largest potential in it, less the smallest cost to its box, can matter there.
 import numpy as np
 from numba import njit
 
-from sparsestat.transport._kernels import _exponentials
+from sparsestat.sparse._kernels_exp import exponentials
 
 __all__ = ["METRIC_CODES", "cell_pass", "name_columns", "placed_rows"]
 
@@ -186,7 +186,7 @@ def cell_pass(
                 count += 1
         if tau <= 1.0 and nnz + min(count, n_groups) > len(indices):
             return i, nnz
-        _exponentials(x, scratch, count)
+        exponentials(x, scratch, count)
         total = 0.0
         for p in range(count):
             total += x[p]

@@ -140,10 +140,6 @@ def sinkhorn(
     >>> bool(abs(result.plan.sum(axis=0) - 1 / 200).sum() < 1e-9)
     True
     """
-    if method not in _METHODS:
-        raise ValueError(f"method must be one of {_METHODS}, got {method!r}.")
-    if return_plan not in _PLANS:
-        raise ValueError(f"return_plan must be one of {_PLANS}, got {return_plan!r}.")
     cost = MatrixCost(check_cost(C))
     a, b = check_masses(a, b, cost.shape)
     return _solve(
@@ -162,7 +158,13 @@ def sinkhorn(
     )
 
 
-def _solve(cost, a, b, *, reg, eta, method, tol, max_iter, reg_mode, **rest):
+def _solve(
+    cost, a, b, *, reg, eta, method, tol, max_iter, reg_mode, return_plan, **rest
+):
+    if method not in _METHODS:
+        raise ValueError(f"method must be one of {_METHODS}, got {method!r}.")
+    if return_plan not in _PLANS:
+        raise ValueError(f"return_plan must be one of {_PLANS}, got {return_plan!r}.")
     refuse_isolated(cost, a, b)
     tol = check_number(tol, "tol")
     if method == "exact":
@@ -171,7 +173,7 @@ def _solve(cost, a, b, *, reg, eta, method, tol, max_iter, reg_mode, **rest):
                 "method='exact' solves transport without entropy: leave eta out and "
                 f"pass reg=0 or None, got reg={reg!r}, eta={eta!r}."
             )
-        return solve_exact(cost, a, b, return_plan=rest["return_plan"])
+        return solve_exact(cost, a, b, return_plan=return_plan)
     eps = choose_strength(check_strength(reg, eta), reg_mode, cost)
     method = "sns" if method == "auto" else method
     if max_iter is None:
@@ -183,6 +185,7 @@ def _solve(cost, a, b, *, reg, eta, method, tol, max_iter, reg_mode, **rest):
         method=method,
         tol=tol,
         max_iter=check_number(max_iter, "max_iter", integer=True),
+        return_plan=return_plan,
         **rest,
     )
     return solve_entropic(cost, a, b, request)
@@ -277,8 +280,6 @@ def sinkhorn_newton_sparse(
     >>> result.converged, result.n_iter["newton"] < 30
     (True, True)
     """
-    if return_plan not in _PLANS:
-        raise ValueError(f"return_plan must be one of {_PLANS}, got {return_plan!r}.")
     if density == "auto":
         density = None
     elif check_number(density, "density") > 1:
@@ -393,10 +394,6 @@ def sinkhorn_points(
     >>> result.converged, result.plan.format
     (True, 'csr')
     """
-    if method not in _METHODS:
-        raise ValueError(f"method must be one of {_METHODS}, got {method!r}.")
-    if return_plan not in _PLANS:
-        raise ValueError(f"return_plan must be one of {_PLANS}, got {return_plan!r}.")
     X, Y = check_points(X, Y, metric)
     cost = PointCost(X, Y, metric)
     a, b = check_masses(a, b, cost.shape)
