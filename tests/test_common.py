@@ -73,7 +73,11 @@ PRESETS = {
             "TernarySparseCoding",
         )
     },
-    "FastRP": [{"n_components": 4}],
+    "DoublyStochasticAffinity": [{}, {"affinity": "euclidean"}],
+    "FastRP": [
+        {"n_components": 4},
+        {"n_components": 4, "metric": "bipartite", "output": None, "beta": -0.5},
+    ],
     # The checks expect complex data to be refused.
     "MRFSBL": [{"allow_complex": False}],
     "SBLRegressor": [
@@ -88,6 +92,13 @@ PRESETS = {
         },
     ],
     "OnlineOrthogonalDictionary": [{}, {"schedule": "adaptive"}],
+    "OptimalTransport": [
+        {},
+        {"method": "sinkhorn", "reg": 0.5},
+        {"reg_m": 1.0},
+        {"method": "exact"},
+        {"method": "ssns", "reg": 0.5, "n_neighbors": 3},
+    ],
     "RandomSupportRegressor": [
         {"alphas": 8, "n_draws": 1},
         {"alphas": 5, "n_draws": 1, "refit": False, "m_grid": [0, 1]},
@@ -103,7 +114,10 @@ PRESETS = {
         {"n_components": 2, "mode": "feature"},
         {"n_components": 2, "solver": "bcd"},
     ],
-    "FastRPCV": [{"n_components": 4, "n_iter": 2}],
+    "FastRPCV": [
+        {"n_components": 4, "n_iter": 2},
+        {"n_components": 4, "n_iter": 2, "n_betas": 2, "metric": "bipartite"},
+    ],
     "DistributedGridSpectralMixtureRegressor": [
         {"n_components": 6, "n_agents": 2, "max_rounds": 3, "max_iter": 5, **extra}
         for extra in ({"random_state": 0}, {"random_state": 0, "predict_mode": "rbcm"})

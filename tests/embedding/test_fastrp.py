@@ -12,24 +12,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sparsestat.embedding import FastRP, FastRPCV
 from sparsestat.embedding import _propagation as core
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-
-
-@parametrize_with_checks(
-    [
-        FastRP(4, random_state=0),
-        FastRP(4, metric="bipartite", output=None, beta=-0.5, random_state=0),
-        FastRPCV(4, n_iter=2, n_betas=2, random_state=0),
-        FastRPCV(4, n_iter=2, n_betas=2, metric="bipartite", random_state=0),
-    ]
-)
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 def arcs(n=50, density=0.12, seed=0, weighted=True):

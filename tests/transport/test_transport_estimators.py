@@ -9,7 +9,6 @@ from sklearn.base import clone
 from sklearn.cluster import SpectralClustering
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
-from sklearn.utils.estimator_checks import check_estimator
 
 from sparsestat.transport import (
     DoublyStochasticAffinity,
@@ -23,22 +22,6 @@ def domains():
     X, y = make_blobs(120, centers=[[0, 0], [4, 0], [0, 4]], random_state=0)
     Xt, yt = make_blobs(100, centers=[[6, 1], [10, 1], [6, 5]], random_state=1)
     return X, y, Xt, yt
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        OptimalTransport(method="sinkhorn", reg=0.5),
-        OptimalTransport(reg_m=1.0),
-        OptimalTransport(method="exact"),
-        OptimalTransport(method="ssns", reg=0.5, n_neighbors=3),
-        DoublyStochasticAffinity(affinity="euclidean"),
-    ],
-    ids=["sinkhorn", "unbalanced", "exact", "neighbours", "affinity"],
-)
-def test_scikit_learn_checks_hold_for_other_settings(estimator):
-    check_estimator(estimator)
 
 
 @pytest.mark.parametrize("reg_m", [None, 2.0])
