@@ -103,7 +103,7 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         Named tuple ``(sizes, coefs, intercepts, losses)`` over the sizes tried.
     criterion_path_ : ndarray of shape (n_sizes,)
         The criterion at each of them; the mean held-out error for "cv".
-    loss_path_ : ndarray of shape (n_sizes, n_folds)
+    mse_path_ : ndarray of shape (n_sizes, n_folds)
         Held-out squared errors (``criterion="cv"`` only).
     sparse_coef_ : csr_array of shape (1, n_features)
         The coefficients in sparse form.

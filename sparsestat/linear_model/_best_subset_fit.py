@@ -257,7 +257,7 @@ class SubsetFitMixin:
         weights = None
         if sample_weight is not None:
             weights = np.array([sample_weight[test].sum() for _, test in folds])
-        self.loss_path_ = losses
+        setattr(self, "loss_path_" if is_classifier(self) else "mse_path_", losses)
         self.criterion_path_ = np.average(losses, axis=1, weights=weights)
         return sizes[int(np.argmin(self.criterion_path_))]
 

@@ -95,7 +95,7 @@ class RandomSupportRegressor(LinearPredictor):
         "size" and "criterion".
     criterion_ : float
         Extended BIC of the winner.
-    cv_errors_ : ndarray of shape (n_sizes, n_folds)
+    mse_path_ : ndarray of shape (n_sizes, n_folds)
         Held-out squared errors for each m (``criterion="cv"`` only).
     noise_variance_ : float
         Residual sum of squares over the degrees of freedom left.
@@ -302,7 +302,7 @@ class RandomSupportRegressor(LinearPredictor):
         weights = None
         if sample_weight is not None:
             weights = np.array([sample_weight[test].sum() for _, test in folds])
-        self.cv_errors_ = errors
+        self.mse_path_ = errors
         return sizes[int(np.argmin(np.average(errors, axis=1, weights=weights)))]
 
     def _fitted(self, problem, best):

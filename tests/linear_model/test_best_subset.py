@@ -204,14 +204,14 @@ def test_cross_validation_refits_the_best_size_and_ignores_n_jobs():
     X, y, _ = problem(4, n=80)
     one = BestSubsetRegressor(criterion="cv", cv=4, k_max=6).fit(X, y)
     two = BestSubsetRegressor(criterion="cv", cv=4, k_max=6, n_jobs=2).fit(X, y)
-    assert one.loss_path_.shape == (7, 4)
-    assert_array_equal(one.loss_path_, two.loss_path_)
+    assert one.mse_path_.shape == (7, 4)
+    assert_array_equal(one.mse_path_, two.mse_path_)
     assert_array_equal(one.coef_, two.coef_)
-    assert one.k_ == np.argmin(one.loss_path_.mean(axis=1))
+    assert one.k_ == np.argmin(one.mse_path_.mean(axis=1))
     held = slice(0, 20)  # the first of four unshuffled folds
     train = BestSubsetRegressor(one.k_).fit(X[20:], y[20:])
     error = ((y[held] - train.predict(X[held])) ** 2).mean()
-    assert_allclose(one.loss_path_[one.k_, 0], error, rtol=1e-9)
+    assert_allclose(one.mse_path_[one.k_, 0], error, rtol=1e-9)
 
 
 def test_certificates_say_what_was_proved():

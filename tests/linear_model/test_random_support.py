@@ -242,8 +242,8 @@ def test_results_do_not_depend_on_the_number_of_workers(criterion):
     assert_array_equal(one.basis_, two.basis_)
     assert one.path_ == two.path_
     if criterion == "cv":
-        assert one.cv_errors_.shape == (4, 3)
-        assert_array_equal(one.cv_errors_, two.cv_errors_)
+        assert one.mse_path_.shape == (4, 3)
+        assert_array_equal(one.mse_path_, two.mse_path_)
 
 
 def test_weights_are_repetitions():
