@@ -220,7 +220,7 @@ class SlopeSolver:
         pattern, best, stalled = None, np.inf, 0
         slack = _TINY * self.scale  # a rise of the objective that is rounding
         while counter["sweeps"] < max_epochs:
-            for _ in range(_BLOCK):
+            for _ in range(min(_BLOCK, max_epochs - counter["sweeps"])):
                 counter["sweeps"] += 1
                 new = penalty.prox(b - point_image + L * point, L)
                 new_image = self._gram_times(new)

@@ -224,7 +224,8 @@ class SoftmaxSolver:
             model = _Model(block, self.datafit, self.eta, q)
             counter["newton"] += 1
             worst = part.penalty.violations(*part.view(W, q)).max(initial=0.0)
-            new, sweeps, share = part.descend(model, W, 0.1 * float(worst))
+            limit = max(int(max_epochs - counter["sweeps"]), 1)
+            new, sweeps, share = part.descend(model, W, 0.1 * float(worst), limit)
             counter["sweeps"] += sweeps
             if share <= _SETTLED:
                 rtol = float(np.clip(measure, 1e-6, 0.1))
@@ -426,7 +427,7 @@ class _PairPart(_Part):
             np.vdot(new, new) - np.vdot(old, old)
         )
 
-    def descend(self, model, W, target):
+    def descend(self, model, W, target, limit):
         """Coordinate descent on the model; return W, sweeps, share of changes."""
         m, n_classes = self.mask.shape
         extra = len(W) - m
@@ -447,7 +448,7 @@ class _PairPart(_Part):
             read_only(model.P), read_only(model.Q), read_only(rows),
             read_only(classes), read_only(q),
             read_only(self.curvatures[rows, classes]), w, read_only(lam),
-            read_only(l2), D, s, _SWEEPS, target,
+            read_only(l2), D, s, min(_SWEEPS, limit), target,
         )  # fmt: skip
         A = model.block.A
         if model.block.is_sparse:
@@ -508,7 +509,7 @@ class _GroupPart(_Part):
         """Change of the penalty."""
         return self.value(new) - self.value(W)
 
-    def descend(self, model, W, target):
+    def descend(self, model, W, target, limit):
         """Block descent on the model; return W, sweeps, share of changes."""
         part, block = self.penalty, model.block
         m = len(self.columns)
@@ -527,7 +528,8 @@ class _GroupPart(_Part):
         tail = (
             read_only(model.P), read_only(model.Q), read_only(members),
             read_only(starts), read_only(model.q), read_only(bounds), new,
-            read_only(lam), read_only(l2), D, s, 2 * _SWEEPS, target,
+            read_only(lam), read_only(l2), D, s,
+            min(2 * _SWEEPS, limit), target,
         )  # fmt: skip
         A = block.A
         if block.is_sparse:

@@ -312,8 +312,9 @@ class WorkingSetSolver:
         iterates = []
         while counter["sweeps"] < max_epochs:
             early = not (newton_rests or working.newton_waits)
+            block = _SWEEPS if not newton_rests else _MEMORY
             done, _, changes = working.sweep(
-                _SWEEPS if not newton_rests else _MEMORY,
+                min(block, max_epochs - counter["sweeps"]),
                 target,
                 _SETTLE if early else -1.0,
             )

@@ -137,10 +137,13 @@ def test_classifiers_agree_with_their_scores(name):
 def test_a_fit_cut_short_by_max_epochs_says_so(name):
     full, _, _ = fitted(DESCENTS[name], alpha=0.01, tol=1e-6)
     assert full.certificate_.satisfied and full.n_epochs_ > 1
-    with pytest.warns(ConvergenceWarning, match="max_epochs") as caught:
-        short, _, _ = fitted(DESCENTS[name], alpha=0.01, tol=1e-6, max_epochs=1)
-    assert len(caught) == 1
-    assert 1 <= short.n_epochs_ < full.n_epochs_
+    # The softmax counts sweeps over a part of the pairs as parts of a sweep.
+    slack = 1 if DESCENTS[name][2] == "three" else 0
+    for limit in (3, 1):
+        with pytest.warns(ConvergenceWarning, match="max_epochs") as caught:
+            short, _, _ = fitted(DESCENTS[name], alpha=0.01, tol=1e-6, max_epochs=limit)
+        assert len(caught) == 1
+        assert 1 <= short.n_epochs_ <= limit + slack
     assert not short.certificate_.satisfied
     assert short.certificate_.value > short.certificate_.tol
     assert short.objective_ > full.objective_
