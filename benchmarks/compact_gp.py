@@ -41,7 +41,7 @@ def run(quick=False):
         X, y = problem(n)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = CompactGPRegressor(n_neighbors=19, optimizer=None, random_state=0)
+            model = CompactGPRegressor(neighbors=19, optimizer=None, random_state=0)
             if n == sizes[0]:
                 model.fit(X, y).log_marginal_likelihood(eval_gradient=True)  # compiles
                 model.predict(X[:5], return_std=True)

@@ -119,7 +119,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
     certificate_ : Certificate
         Kind ``lower_bound``. Its value is the infeasibility of the relaxation's
         solver; its details hold likelihood and bound.
-    log_likelihood_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Log-likelihood after each update, from one start after the other.
     n_iter_ : int
         Number of updates.
@@ -310,7 +310,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         gap = self.upper_bound_ - self.log_likelihood_
         relative = max(gap, 0.0) / max(abs(self.log_likelihood_), 1.0)
         self.certified_ = bool(relative <= 1e-6)
-        self.log_likelihood_history_ = np.array(fit.history)
+        self.history_ = np.array(fit.history)
         self.n_iter_ = len(fit.history)
         self.certificate_ = Certificate(
             "lower_bound",

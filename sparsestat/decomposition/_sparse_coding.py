@@ -135,7 +135,7 @@ class _DiscreteCauses(SparseCodingEstimator):
             model, params = posterior_model(self), self._params()
             model.learn, model.fit_mean = frozenset(self.learn), self.fit_mean
             model.floor = getattr(self, "_floor", model.floor)
-            history = list(self.log_likelihood_history_)
+            history = list(self.log_likelihoods_)
         schedule, n_steps = self._timing()
         now = anneal(schedule, min(self.n_steps_ / n_steps, 1.0))
         with single_blas_thread():
@@ -164,7 +164,7 @@ class _DiscreteCauses(SparseCodingEstimator):
         self.n_steps_ += 1
         self.n_iter_ = self.n_steps_
         self.converged_ = False
-        self.log_likelihood_history_ = np.array(history)
+        self.log_likelihoods_ = np.array(history)
         change = abs(np.diff(history[-2:])[0]) if len(history) > 1 else np.inf
         self.certificate_ = Certificate(
             "monotone_bound",
@@ -247,7 +247,7 @@ class BinarySparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihood_history_ : ndarray
+    log_likelihoods_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -367,7 +367,7 @@ class TernarySparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihood_history_ : ndarray
+    log_likelihoods_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -501,7 +501,7 @@ class DiscreteSparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihood_history_ : ndarray
+    log_likelihoods_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate

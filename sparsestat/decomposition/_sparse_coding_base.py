@@ -284,7 +284,7 @@ class SparseCodingEstimator(
     def _keep(self, result, dtype):
         for name, value in self._fitted(result.params, dtype).items():
             setattr(self, name, value)
-        self.log_likelihood_history_ = result.log_likelihoods
+        self.log_likelihoods_ = result.log_likelihoods
         self.n_iter_ = max(result.n_iter, 1)
         self.converged_ = result.converged
 

@@ -67,8 +67,8 @@ class CompactGPRegressor(StructuredGPRegressor):
         a WendlandKernel, plus noise.
     support : {"auto"}, float or None, default="auto"
         Radius of the WendlandKernels. ``"auto"`` takes that within which a point has
-        `n_neighbors` others on average; None leaves the kernel as it is.
-    n_neighbors : int, default=30
+        `neighbors` others on average; None leaves the kernel as it is.
+    neighbors : int, default=30
         For ``support="auto"``. More neighbours mean a better model of far correlations
         and more fill of the factor.
     optimizer : {"fmin_l_bfgs_b"} or None, default="fmin_l_bfgs_b"
@@ -175,7 +175,7 @@ class CompactGPRegressor(StructuredGPRegressor):
             Interval(Real, 0, None, closed="neither"),
             None,
         ],
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "neighbors": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -183,7 +183,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         kernel=None,
         *,
         support="auto",
-        n_neighbors=30,
+        neighbors=30,
         optimizer="fmin_l_bfgs_b",
         n_restarts_optimizer=0,
         max_iter=100,
@@ -203,7 +203,7 @@ class CompactGPRegressor(StructuredGPRegressor):
             verbose=verbose,
         )
         self.support = support
-        self.n_neighbors = n_neighbors
+        self.neighbors = neighbors
 
     def _prepare(self, X, y, rng):
         kernel = self.kernel
@@ -223,7 +223,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         if self.support is not None:
             radius = self.support
             if isinstance(radius, str):
-                radius = radius_for_neighbors(X, self.n_neighbors, rng)
+                radius = radius_for_neighbors(X, self.neighbors, rng)
             for leaf in leaves(kernel):
                 if isinstance(leaf, WendlandKernel):
                     leaf.set_params(support=float(radius))

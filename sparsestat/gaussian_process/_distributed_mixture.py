@@ -108,9 +108,9 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         Last answers of the agents.
     communication_bits_ : int
         Bits of all messages, both ways.
-    bits_history_ : ndarray of shape (n_rounds,)
+    bits_path_ : ndarray of shape (n_rounds,)
         Bits so far, after each round.
-    objective_history_ : ndarray of shape (n_rounds,)
+    objective_path_ : ndarray of shape (n_rounds,)
         Sum of the objectives at what was agreed, after each round.
     objective_ : float
         The same at the end.
@@ -321,7 +321,7 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         self._parts = []
         self.agent_weights_ = np.zeros((n_agents, n_components))
         self.communication_bits_, self.objective_ = 0, 0.0
-        self.bits_history_ = np.zeros(1, dtype=int)
+        self.bits_path_ = np.zeros(1, dtype=int)
         self.primal_residuals_, self.dual_residuals_ = np.zeros(1), np.zeros(1)
 
     def _store(self, samples, spectrum, agents, found):
@@ -334,8 +334,8 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         z[:-1][small & (z[:-1] * g[:-1] <= self.tol)] = 0.0
         self.agent_weights_ = found.agents[:, :-1].copy()
         self.communication_bits_ = int(found.bits)
-        self.bits_history_ = np.array(found.bits_path)
-        self.objective_history_ = np.array(found.objectives)
+        self.bits_path_ = np.array(found.bits_path)
+        self.objective_path_ = np.array(found.objectives)
         self.objective_ = float(found.value)
         self.primal_residuals_ = np.array(found.primal)
         self.dual_residuals_ = np.array(found.dual)

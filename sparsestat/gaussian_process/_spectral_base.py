@@ -232,7 +232,7 @@ class SpectralMixtureBase(
         self.noise_variance_ = self.noise if isinstance(self.noise, Real) else 0.0
         self.alpha_ = np.zeros_like(samples.Y)
         self._state, self._basis_engine = None, None
-        self.objective_history_ = np.zeros(1)
+        self.objective_path_ = np.zeros(1)
         self.n_iter_ = 1
         self.log_marginal_likelihood_value_ = np.inf
         self.certificate_ = Certificate("kkt", 0.0, np.sqrt(self.tol), True, KKT_SCALE)

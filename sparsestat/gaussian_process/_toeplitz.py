@@ -154,6 +154,7 @@ class ToeplitzFactor:
         S -= B * fft.rfft(second, size, axis=-1)
         return fft.irfft(S, size, axis=-1)[..., :n] / u[0]
 
+
 def factor_toeplitz(column, Y=None):
     """Run Levinson's recursion on a symmetric Toeplitz matrix T.
 

@@ -24,5 +24,5 @@ def warmup():
     mixture.fit(six, y).predict(six)
     series = ToeplitzGPRegressor(max_iter=1, tol=1e3).fit(x[:, None], y)
     series.sample_y(x[:, None] + 1.0)
-    compact = CompactGPRegressor(n_neighbors=2, max_iter=1, tol=1e3)
+    compact = CompactGPRegressor(neighbors=2, max_iter=1, tol=1e3)
     compact.fit(x[:, None], y).predict(x[:, None], return_std=True)

@@ -231,7 +231,7 @@ def test_it_finds_crossed_clusters_that_kmeans_misses():
     ]
     assert wrong[0] <= 0.01 and wrong[1] >= 0.05
     # Updates may lower the likelihood, the answer is the best of them.
-    assert model.log_likelihood_ == pytest.approx(model.log_likelihood_history_.max())
+    assert model.log_likelihood_ == pytest.approx(model.history_.max())
     # The relaxation and the densities may differ about a point in between.
     assert (model.predict(X) == model.labels_).mean() > 0.99
     np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
@@ -334,10 +334,8 @@ def test_soft_starts_get_away_from_labels_that_confirm_themselves():
         two = LikelihoodAdjustedSDP(3, **arguments).fit(X)
         assert two.log_likelihood_ >= one.log_likelihood_ - 1e-9
         gained += two.log_likelihood_ > one.log_likelihood_ + 1.0
-        assert two.log_likelihood_ == two.log_likelihood_history_.max()
-        np.testing.assert_array_equal(
-            two.log_likelihood_history_[: one.n_iter_], one.log_likelihood_history_
-        )
+        assert two.log_likelihood_ == two.history_.max()
+        np.testing.assert_array_equal(two.history_[: one.n_iter_], one.history_)
         for errors, model in ((hard, one), (soft, two)):
             errors.append(misclustering(model.labels_, truth))
     assert gained >= 2

@@ -165,7 +165,7 @@ def test_a_tiny_support_leaves_white_noise():
 @pytest.mark.parametrize("neighbors", [5, 30])
 def test_the_support_follows_from_the_number_of_neighbors(neighbors):
     X, y, _ = data(3000)
-    model = CompactGPRegressor(n_neighbors=neighbors, optimizer=None, random_state=0)
+    model = CompactGPRegressor(neighbors=neighbors, optimizer=None, random_state=0)
     model.fit(X, y)
     assert model.n_nonzeros_ / 3000 - 1 == pytest.approx(neighbors, rel=0.05)
     first, _ = close_pairs(X, model.support_)
@@ -217,7 +217,7 @@ def test_far_points_get_the_prior():
         ({"kernel": WendlandKernel() + RBF()}, "reaches everywhere"),
         ({"kernel": WendlandKernel(dim=1)}, "Set dim to 2 or more"),
         ({"support": -1.0}, "'support' parameter"),
-        ({"n_neighbors": 0}, "'n_neighbors' parameter"),
+        ({"neighbors": 0}, "'neighbors' parameter"),
     ],
 )
 def test_bad_parameters_are_refused(arguments, message):
@@ -243,7 +243,7 @@ def test_memory_stays_far_below_a_dense_matrix():
     import tracemalloc
 
     tracemalloc.start()
-    model = CompactGPRegressor(n_neighbors=12, optimizer=None, random_state=0).fit(X, y)
+    model = CompactGPRegressor(neighbors=12, optimizer=None, random_state=0).fit(X, y)
     model.log_marginal_likelihood(eval_gradient=True)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

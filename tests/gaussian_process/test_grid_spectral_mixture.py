@@ -108,7 +108,7 @@ def test_every_solver_descends_to_a_stationary_point(solver, even):
     if not even:
         X, y = np.delete(X, [7, 30], axis=0), np.delete(y, [7, 30])
     model = GridSpectralMixtureRegressor(16, solver=solver, max_iter=3000).fit(X, y)
-    path = model.objective_history_
+    path = model.objective_path_
     assert (np.diff(path) <= 1e-9 * np.abs(path[1:])).all()
     assert model.certificate_.satisfied
     # From outside: dense algebra, all components.
@@ -170,7 +170,7 @@ def test_conic_solver_takes_the_steps_of_sca():
             warnings.simplefilter("ignore")
             fits.append(model.fit(X, y))
     np.testing.assert_allclose(
-        fits[0].objective_history_[-1], fits[1].objective_history_[-1], rtol=1e-3
+        fits[0].objective_path_[-1], fits[1].objective_path_[-1], rtol=1e-3
     )
 
 
