@@ -12,6 +12,7 @@ from sparsestat.bayes import _kernels_kronecker as kernels
 from sparsestat.bayes import _kronecker_many as many
 from sparsestat.bayes._kronecker import mode_product
 from sparsestat.datasets import make_irs_mimo_channel, make_kronecker_sparse
+from sparsestat.exceptions import ConvergenceWarning
 from tests.bayes.test_kronecker import dense, kron, nmse, quiet
 
 
@@ -176,3 +177,73 @@ def test_bad_parameters_are_refused(blocks, arguments, match):
     factors, y, _ = blocks
     with pytest.raises(ValueError, match=match):
         BlockKroneckerSBL(**arguments).fit(factors, y)
+
+
+@pytest.mark.parametrize("complex_values", [False, True])
+def test_uncertainty_equals_dense_algebra(complex_values):
+    data = make_kronecker_sparse(
+        (4, 6, 5), (5, 4, 6), n_nonzero=2, complex_values=complex_values, random_state=1
+    )
+    s2 = data.noise_variance
+    model = quiet(
+        BlockKroneckerSBL(noise_variance=s2, prune_tol=0.0), data.factors, data.y
+    )
+    expected = dense(kron(data.factors), data.y, kron(model.gammas_), s2)
+    variances = np.real(np.diag(expected["covariance"]))
+    np.testing.assert_allclose(
+        model.coef_var_, variances, rtol=1e-7, atol=1e-9 * variances.max()
+    )
+    np.testing.assert_allclose(model.dof_, expected["dof"], rtol=1e-9)
+    rng = np.random.default_rng(0)
+    v = rng.standard_normal(120) + 1j * complex_values * rng.standard_normal(120)
+    value = np.real(v.conj() @ expected["covariance"] @ v)
+    np.testing.assert_allclose(
+        model.sigma_quad(v if complex_values else v.real), value, rtol=1e-6
+    )
+    _, std = model.predict(return_std=True)
+    H = kron(data.factors)
+    variance = np.real(np.einsum("ij,jk,ik->i", H, expected["covariance"], H.conj()))
+    np.testing.assert_allclose(std**2, s2 + variance, rtol=1e-7)
+
+
+@pytest.mark.parametrize("cls", [KroneckerSBL, BlockKroneckerSBL])
+def test_the_tensor_form_and_the_supports_are_the_coefficients(blocks, cls):
+    factors, y, s2 = blocks
+    model = quiet(cls(noise_variance=s2, compute_score=False), factors, y)
+    assert model.n_factors_ == 3 and model.noise_variance_ == s2
+    np.testing.assert_array_equal(model.coef_tensor_, model.coef_.reshape(8, 8, 8))
+    for kept, g in zip(model.supports_, model.gammas_, strict=True):
+        np.testing.assert_array_equal(kept, np.flatnonzero(g))
+        assert len(kept) < 8
+    outside = model.coef_tensor_.copy()
+    outside[np.ix_(*model.supports_)] = 0.0
+    assert not outside.any() and model.coef_tensor_[np.ix_(*model.supports_)].all()
+    assert not hasattr(model, "scores_")
+    assert model.converged_ == model.certificate_.satisfied
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        short = cls(noise_variance=s2, max_iter=1).fit(factors, y)
+    assert not short.converged_ and not short.certificate_.satisfied
+
+
+@pytest.mark.parametrize("cls", [KroneckerSBL, BlockKroneckerSBL])
+def test_learned_noise_stops_at_the_floor(blocks, cls):
+    factors, y, _ = blocks
+    clean = mode_product(np.ones((8, 8, 8)), factors).ravel()
+    high = quiet(cls(noise_floor=1e-2), factors, clean)
+    floor = 1e-2 * (clean**2).mean()
+    np.testing.assert_allclose(high.noise_variance_, floor, rtol=1e-6)
+    assert quiet(cls(), factors, clean).noise_variance_ < 0.1 * floor
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        cls(allow_complex=False).fit(factors, y + 0j)
+
+
+def test_many_targets_are_fitted_one_by_one_for_any_number_of_jobs(blocks):
+    factors, y, s2 = blocks
+    new = BlockKroneckerSBL(noise_variance=s2, max_iter=20)
+    Y = np.column_stack([y, -2.0 * y])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        models = new.fit_many(factors, Y, n_jobs=2)
+    for model, target in zip(models, Y.T, strict=True):
+        one = quiet(clone(new), factors, target)
+        np.testing.assert_allclose(model.coef_, one.coef_, rtol=1e-12)

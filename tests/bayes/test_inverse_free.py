@@ -187,3 +187,45 @@ def test_limits_warn_and_constant_targets_do_not():
         InverseFreeSBL(0.0).fit(H, y)
     with pytest.raises(ValueError, match="Complex data not supported"):
         InverseFreeSBL().fit(H + 0j, y)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("majorizer", ["lmax", "diagonal"])
+def test_the_majorizer_bounds_the_data_fit(majorizer, weighted):
+    H, y, _, _ = draw(30, 20, 4)
+    H = H * np.geomspace(1e-2, 1e2, 20) + 0.5
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, 30) if weighted else None
+    model = InverseFreeSBL(0.01, majorizer=majorizer, random_state=0, max_iter=2000)
+    model.fit(H, y, weights)
+    centred = H - np.average(H, axis=0, weights=weights)
+    w = np.ones(30) if weights is None else weights
+    gram = centred.T @ (w[:, None] * centred)
+    norms = np.sqrt(np.diag(gram))
+    slack = (np.diag(model.majorizer_) - gram) / np.outer(norms, norms)
+    assert np.linalg.eigvalsh(slack)[0] >= -1e-12
+    if majorizer == "lmax":  # one curvature where columns have equal norms
+        scaled = model.majorizer_ / norms**2
+        np.testing.assert_allclose(scaled, scaled[0])
+        top = np.linalg.eigvalsh(gram / np.outer(norms, norms))[-1]
+        assert top <= scaled[0] <= 1.02 * top
+
+
+def test_strong_priors_fix_the_precisions_and_the_noise():
+    # Gamma(s r, s) with a large s is a point at r, in units of mean square one.
+    H, y, _, _ = draw(40, 12, 4)
+    s, rho, kappa = 1e9, 3.0, 20.0
+    model = InverseFreeSBL(
+        a=s * rho, b=s, c=s * kappa, d=s, tol=1e-12, max_iter=50_000, random_state=0
+    ).fit(H, y)
+    A, t = H - H.mean(axis=0), y - y.mean()
+    norms, scale = A.std(axis=0), t.std()
+    np.testing.assert_allclose(model.noise_variance_, scale**2 / kappa, rtol=1e-5)
+    np.testing.assert_allclose(model.gamma_, (scale / norms) ** 2 / rho, rtol=1e-5)
+    B = A / norms
+    w = np.linalg.solve(kappa * B.T @ B + rho * np.eye(12), kappa * B.T @ t) / norms
+    np.testing.assert_allclose(model.coef_, w, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(model.intercept_, y.mean() - H.mean(axis=0) @ w)
+    eigenvalues = np.linalg.eigvalsh(kappa * B.T @ B)
+    dof = (eigenvalues / (eigenvalues + rho)).sum()
+    np.testing.assert_allclose(model.dof_, dof, rtol=0.1)
+    assert model.converged_

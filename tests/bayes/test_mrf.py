@@ -333,3 +333,67 @@ def test_bad_parameters_are_refused(arguments, match):
 def test_exact_steps_refuse_sparse_matrices():
     with pytest.raises(TypeError, match=r"sparse.*inverse-free"):
         MRFSBL(e_step="exact").fit(sparse.eye_array(4).tocsr(), np.ones(4))
+
+
+def test_a_known_support_gives_the_exact_posterior():
+    data = make_burst_sparse(60, (12, 12), n_bursts=1, random_state=0)
+    s2, V = data.noise_variance, 1.7
+    alpha = np.where(data.support, -60.0, 60.0)
+    model = quiet(
+        MRFSBL((12, 12), noise_variance=s2, slab_variance=V, alpha=alpha, damping=1.0),
+        data.X,
+        data.y,
+    )
+    np.testing.assert_array_equal(model.alpha_, alpha)
+    np.testing.assert_array_equal(model.beta_, np.full(len(model.edges_), 0.5))
+    assert model.slab_variance_ == pytest.approx(V) and model.intercept_ == 0.0
+    # Absent coefficients keep a millionth of the variance.
+    gamma = V * (data.support + 1e-6)
+    H = data.X * gamma
+    S = s2 * np.eye(60) + H @ data.X.conj().T
+    explained = np.real(np.sum(H.conj() * np.linalg.solve(S, H), axis=0))
+    np.testing.assert_allclose(model.coef_var_, gamma - explained, rtol=1e-8)
+    np.testing.assert_allclose(model.dof_, (explained / gamma).sum(), rtol=1e-8)
+    assert model.converged_ and model.certificate_.satisfied
+
+
+def test_the_learned_slab_variance_is_that_of_the_present():
+    data = make_burst_sparse(120, (12, 12), n_bursts=1, random_state=0)
+    model = quiet(MRFSBL((12, 12), noise_variance=data.noise_variance), data.X, data.y)
+    q = model.support_proba_
+    present = q @ (np.abs(model.coef_) ** 2 + model.coef_var_) / q.sum()
+    np.testing.assert_allclose(model.slab_variance_, present, rtol=1e-6)
+    true = (np.abs(data.coef[data.support]) ** 2).mean()
+    np.testing.assert_allclose(model.slab_variance_, true, rtol=0.2)
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_edges_join_each_pair_of_neighbours_once(connectivity):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((15, 20)), rng.standard_normal(15)
+    model = quiet(MRFSBL((4, 5), connectivity=connectivity), X, y)
+    cells = list(itertools.product(range(4), range(5)))
+    reach = 1 if connectivity == 4 else 2
+    expected = {
+        (i, j)
+        for (i, a), (j, b) in itertools.combinations(enumerate(cells), 2)
+        if max(abs(a[0] - b[0]), abs(a[1] - b[1])) == 1
+        and abs(a[0] - b[0]) + abs(a[1] - b[1]) <= reach
+    }
+    found = [tuple(sorted(pair)) for pair in model.edges_.tolist()]
+    assert set(found) == expected and len(found) == len(expected)
+    assert model.beta_[0] == 2.0 / connectivity
+    own = quiet(MRFSBL(edges=[[0, 7], [3, 4]]), X, y)
+    np.testing.assert_array_equal(own.edges_, [[0, 7], [3, 4]])
+
+
+@pytest.mark.parametrize("start", [0.05, 0.4])
+def test_fits_start_from_the_given_probability(start):
+    # With little weight on what is new, one step stays where it began.
+    data = make_burst_sparse(60, (12, 12), n_bursts=1, random_state=0)
+    model = quiet(
+        MRFSBL((12, 12), sparsity_init=start, damping=1e-9, max_iter=1),
+        data.X,
+        data.y,
+    )
+    np.testing.assert_allclose(model.support_proba_, start, rtol=1e-6)

@@ -527,3 +527,19 @@ def test_bad_data_are_refused():
         model.fit(y + 0j, y)
     with pytest.raises(ValueError, match="expecting 3 features"):
         model.fit(H + 0j, y).predict(np.ones((2, 4)) + 0j)
+
+
+def test_probes_of_cofem_average_their_errors_away():
+    H, y, _, s2 = draw(30, 20, 4)
+    start = {"noise_variance": s2, "max_iter": 1, "prune_tol": 1e-12}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        exact = SBLRegressor("em", accelerate=False, **start).fit(H, y).gamma_
+        errors = [
+            SBLRegressor(
+                "cofem", n_probes=n, cg_tol=1e-10, random_state=0, **start
+            ).fit(H, y).gamma_ / exact - 1.0
+            for n in (10, 1000)
+        ]  # fmt: skip
+    few, many = (np.sqrt((e**2).mean()) for e in errors)
+    assert many < 0.05 and 5 < few / many < 20  # ten is the root of a hundred
