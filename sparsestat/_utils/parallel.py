@@ -3,11 +3,15 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import sys
+
 from joblib import effective_n_jobs, wrap_non_picklable_objects
 from sklearn.utils.parallel import Parallel, delayed
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 __all__ = ["run_parallel", "single_blas_thread"]
+
+_found = (0, None)  # number of modules loaded then, and the thread pools
 
 
 def run_parallel(function, tasks, *, n_jobs=None, prefer="threads", require=None):
@@ -51,10 +55,23 @@ def run_parallel(function, tasks, *, n_jobs=None, prefer="threads", require=None
 
 
 def _call_single_threaded(function, task):
-    with threadpool_limits(limits=1):
+    with _thread_pools().limit(limits=1):
         return function(*task)
+
+
+def _thread_pools():
+    """Return the controller of the thread pools in this process.
+
+    The search for them takes milliseconds, more than a small fit: it is made again
+    only when modules, which may bring a library with threads, have been loaded.
+    """
+    global _found
+    count = len(sys.modules)
+    if _found[0] != count:
+        _found = count, ThreadpoolController()
+    return _found[1]
 
 
 def single_blas_thread():
     """Limit BLAS to one thread inside the context."""
-    return threadpool_limits(limits=1, user_api="blas")
+    return _thread_pools().limit(limits=1, user_api="blas")
