@@ -23,6 +23,7 @@ __all__ = ["Factor", "LeastSquaresSubsets", "SubsetFit"]
 _DEPENDENT = 1e-10  # of a column's norm: less is left by the others than rounding
 _SURE = 1e5  # largest sum |w_j| ||x_j|| / ||y|| for which Gram columns are used
 _KEPT_BYTES = 2.5e8  # of Gram columns
+_SHORT = 400  # samples up to which a product with X costs no more than those kept
 _FIRST_BATCH = 32  # Gram columns computed at the start
 _BATCH = 24  # and whenever one is missing
 _BLOCK = 8192  # features whose exchanges are measured at once
@@ -157,7 +158,6 @@ class Factor:
             if self.columns[at] not in wanted:
                 kernels.remove_column(self._Q, self._R, self._z, self.size, at)
                 self.slots.pop(self.columns.pop(at), None)
-        self.refresh()
         held = set(self.columns)
         missing = [int(j) for j in features if int(j) not in held]
         self.dependent = []
@@ -166,7 +166,7 @@ class Factor:
             self.dependent = [
                 j for j, at in zip(missing, placed, strict=True) if at < 0
             ]
-            self.refresh()
+        self.refresh()
 
     def refresh(self):
         """Recompute the residual from the orthonormal columns, twice."""
@@ -179,10 +179,9 @@ class Factor:
 
     def coefficients(self):
         """Return the coefficients in the order of `columns`."""
-        k = self.size
-        if k == 0:
-            return np.zeros(0)
-        return solve_triangular(self._R[:k, :k], self._z[:k], check_finite=False)
+        w = np.empty(self.size)
+        kernels.solve_triangle(self._R, self._z, w)
+        return w
 
     def orthonormal(self):
         """Return the rows of the orthonormal columns that belong to samples."""
@@ -228,6 +227,9 @@ class LeastSquaresSubsets:
         self._roots = None if units.single else units.roots(self.design, self.l2)
         self._kept, self._gram = {}, np.empty((0, self.n_features))
         self._most = int(_KEPT_BYTES // (8 * max(self.n_features, 1)))
+        self._is_short = not self.design.is_sparse and self.design.n_samples <= _SHORT
+        self._here = None  # the fit of the factor
+        self._seen = None, None  # a fit and its correlations
         self.n_passes = 1
 
     # Fits
@@ -246,13 +248,19 @@ class LeastSquaresSubsets:
 
     def _current(self, units, columns):
         coef = np.zeros(len(columns))
-        where = {int(j): at for at, j in enumerate(columns)}
-        held = [where[j] for j in self.factor.columns]
+        held = np.array(self.factor.columns, dtype=np.intp)
+        if self.units.single:
+            held = np.searchsorted(columns, held)
+        else:
+            order = np.argsort(columns, kind="stable")
+            held = order[np.searchsorted(columns, held, sorter=order)]
         coef[held] = self.factor.coefficients()
         residual = self.factor.residual
         loss = 0.5 * float(residual @ residual)
         rows = residual[: self.factor.n_rows]
-        return SubsetFit(units, columns, coef, loss, 0.5 * float(rows @ rows))
+        data_loss = 0.5 * float(rows @ rows)
+        self._here = SubsetFit(units, columns, coef, loss, data_loss)
+        return self._here
 
     def coefficients(self, fit):
         """Return coefficients of the original features and the intercept."""
@@ -262,7 +270,15 @@ class LeastSquaresSubsets:
 
     def correlations(self, fit):
         """Return the products of all columns with the residual of a fit."""
+        if self._seen[0] is not fit:
+            self._seen = fit, read_only(self._correlations(fit))
+        return self._seen[1]
+
+    def _correlations(self, fit):
         self._at(fit)
+        if self._is_short:
+            self.n_passes += 1
+            return self.design.correlations(self.factor.residual[: self.factor.n_rows])
         size = np.abs(fit.coef) @ self.norms[fit.columns]
         scale = np.sqrt(2.0 * self.null_loss)
         sure = size <= _SURE * scale and 2.0 * fit.loss > 1e-10 * scale**2
@@ -336,10 +352,13 @@ class LeastSquaresSubsets:
         return sacrifice, promise
 
     def _at(self, fit):
-        if sorted([*self.factor.columns, *self.factor.dependent]) != sorted(
-            fit.columns.tolist()
-        ):
-            self.factor.move_to(fit.columns)
+        """Move the factor to a fit."""
+        if self._here is not fit:
+            if sorted([*self.factor.columns, *self.factor.dependent]) != sorted(
+                fit.columns.tolist()
+            ):
+                self.factor.move_to(fit.columns)
+            self._here = fit
 
     # Exchanges
 
@@ -353,6 +372,7 @@ class LeastSquaresSubsets:
         `tol` times itself.
         """
         sacrifice, promise = self.scores(fit)
+        self._at(fit)
         free = np.flatnonzero(movable[fit.units])
         candidates = min(int(np.isfinite(promise).sum()), max(most, _CANDIDATES))
         if not len(free) or not candidates:
@@ -364,6 +384,51 @@ class LeastSquaresSubsets:
         k = factor.size
         new = self.units.columns_of(into)
         placed = factor.append(new)
+        if self.units.single:
+            best, chosen = self._best_splice(fit, out, into, placed, most, movable)
+        else:
+            best, chosen = self._best_group_splice(fit, out, into, k, most)
+        factor.truncate(k)
+        if chosen is None or 0.5 * best <= tol * fit.loss:
+            return None
+        gone, fresh = chosen
+        units = np.union1d(np.delete(fit.units, gone), fresh)
+        better = self.fit(units)
+        if better.loss >= fit.loss * (1.0 - 0.5 * tol):
+            self.fit(fit.units)
+            return None
+        return better
+
+    def _best_splice(self, fit, out, into, placed, most, movable):
+        """Return the best gain and the positions in the fit and features exchanged."""
+        factor = self.factor
+        k = factor.size - int((placed >= 0).sum())
+        R, z = factor.triangle(factor.size)
+        held = np.array(factor.columns[:k], dtype=np.intp)
+        rank = np.searchsorted(fit.units, held)
+        position = np.full(len(fit.units), -1)
+        position[rank] = np.arange(k)
+        best, c = kernels.best_splice(
+            read_only(R),
+            read_only(z),
+            k,
+            read_only(position[out]),
+            read_only(placed),
+            min(most, len(out), len(into)),
+        )
+        chosen = (out[:c], into[:c]) if c else None
+        if k and not factor.dependent:
+            may = np.ascontiguousarray(movable[held])
+            net, leaves, enters = kernels.best_exchange(
+                read_only(R), read_only(z), k, factor.size, may
+            )
+            if net > best * (1.0 + 1e-12):
+                best = net
+                chosen = rank[leaves : leaves + 1], np.array([factor.columns[enters]])
+        return best, chosen
+
+    def _best_group_splice(self, fit, out, into, k, most):
+        factor = self.factor
         R, z = factor.triangle(factor.size)
         gained = float(z[k:] @ z[k:])  # all candidates at once
         where = dict(zip(factor.columns, range(factor.size), strict=True))
@@ -384,30 +449,7 @@ class LeastSquaresSubsets:
             )
             if gained - lost > best:
                 best, chosen = gained - lost, (out[:c], into[:c])
-        if self.units.single and k and not factor.dependent:
-            rank = dict(zip(fit.units.tolist(), range(len(fit.units)), strict=True))
-            may = np.array([bool(movable[j]) for j in factor.columns[:k]])
-            net, leaves, enters = kernels.best_exchange(
-                read_only(R), read_only(z), k, factor.size, may
-            )
-            if net > best * (1.0 + 1e-12):
-                feature = factor.columns[enters]
-                best = net
-                chosen = (
-                    np.array([rank[factor.columns[leaves]]]),
-                    np.array([feature]),
-                )
-        factor.truncate(k)
-        del placed
-        if chosen is None or 0.5 * best <= tol * fit.loss:
-            return None
-        gone, fresh = chosen
-        units = np.union1d(np.delete(fit.units, gone), fresh)
-        better = self.fit(units)
-        if better.loss >= fit.loss * (1.0 - 0.5 * tol):
-            self.fit(fit.units)
-            return None
-        return better
+        return best, chosen
 
     def best_of_all_exchanges(self, fit, *, tol, movable):
         """Return the fit after the best exchange of any two features, or None.

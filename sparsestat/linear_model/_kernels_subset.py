@@ -15,12 +15,14 @@ from numba import njit
 __all__ = [
     "append_columns",
     "best_exchange",
+    "best_splice",
     "best_subsets",
     "costs_of_dropping",
     "descend_hard",
     "excess_of_subset",
     "remove_column",
     "remove_least",
+    "solve_triangle",
 ]
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}  # lets dots vectorise, keeps NaN
@@ -143,6 +145,16 @@ def remove_column(Q, R, z, k, position):
 
 
 @njit(cache=True, nogil=True)
+def solve_triangle(R, z, w):
+    """Solve R w = z with the leading rows of a factor."""
+    for j in range(w.shape[0] - 1, -1, -1):
+        total = z[j]
+        for c in range(j + 1, w.shape[0]):
+            total -= R[j, c] * w[c]
+        w[j] = total / R[j, j]
+
+
+@njit(cache=True, nogil=True)
 def excess_of_subset(R, z, n_rows, kept):
     """Return by how much the squared error of some columns exceeds that of all.
 
@@ -162,6 +174,41 @@ def excess_of_subset(R, z, n_rows, kept):
     for j in range(size, n_rows):
         total += v[j] * v[j]
     return total
+
+
+@njit(cache=True, nogil=True)
+def best_splice(R, z, k, leaving, entering, most):
+    """Find how many columns to exchange at once, at most `most`.
+
+    `leaving` holds positions among the k columns in use, the least missed first, and
+    `entering` those of the candidates, the most promising first; -1 is a column that
+    is not in the factor. Returns the decrease of the squared error, 0 if none helps,
+    and the number.
+    """
+    n_all = R.shape[1]
+    gained = 0.0
+    for j in range(k, n_all):
+        gained += z[j] * z[j]
+    keeps = np.ones(n_all, dtype=np.bool_)
+    keeps[k:] = False
+    kept = np.empty(n_all, dtype=np.int64)
+    best = 0.0
+    number = 0
+    for c in range(most):
+        if leaving[c] >= 0:
+            keeps[leaving[c]] = False
+        if entering[c] >= 0:
+            keeps[entering[c]] = True
+        size = 0
+        for j in range(n_all):
+            if keeps[j]:
+                kept[size] = j
+                size += 1
+        decrease = gained - excess_of_subset(R, z, n_all, kept[:size])
+        if decrease > best:
+            best = decrease
+            number = c + 1
+    return best, number
 
 
 @njit(cache=True, nogil=True)
