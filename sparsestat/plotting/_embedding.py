@@ -41,7 +41,7 @@ class EmbeddingDisplay:
     edges : ndarray of shape (n_edges, 2), default=None
         Pairs of nodes to join by lines.
     names : sequence of str of shape (n_nodes,), default=None
-        Written beside the nodes.
+        Written beside the nodes; a name that would cover another is hidden.
     estimator_name : str, default=None
         Shown as the title.
 
@@ -56,7 +56,7 @@ class EmbeddingDisplay:
     edges_ : matplotlib LineCollection or None
         Lines between nodes.
     name_texts_ : list of matplotlib Text
-        Names beside the nodes.
+        Names beside the nodes, hidden ones included.
 
     See Also
     --------
@@ -155,6 +155,9 @@ class EmbeddingDisplay:
         title = self.estimator_name if name is None else name
         if title:
             ax.set_title(title)
+        if self.name_texts_:
+            figure.draw_without_rendering()  # settles where everything is
+            _hide_covered(self.name_texts_)
         self.ax_, self.figure_ = ax, figure
         return self
 
@@ -281,6 +284,16 @@ class EmbeddingDisplay:
             estimator_name=name,
         )
         return display.plot(ax=ax, **plot_options)
+
+
+def _hide_covered(texts):
+    """Hide every text that would lie on one before it."""
+    shown = []
+    for text in texts:
+        box = text.get_window_extent()
+        text.set_visible(not box.count_overlaps(shown))
+        if text.get_visible():
+            shown.append(box)
 
 
 def _leading_plane(E):
