@@ -398,3 +398,46 @@ def test_bad_input_says_what_was_expected(arguments, message):
 def test_too_many_samples_for_a_dense_solver():
     with pytest.raises(ValueError, match="solver='low_rank'"):
         LikelihoodAdjustedSDP(solver="admm").fit(np.random.rand(401, 2))
+
+
+def test_shrinkage_weighs_its_target():
+    X, truth = shaped(90, 0)
+    own = np.array([np.cov(X[truth == k].T, bias=True) for k in range(3)])
+    pooled = own.mean(axis=0)  # the clusters have equal sizes
+    found = {}
+    for share in (0.0, 0.5, 1.0):
+        model = LikelihoodAdjustedSDP(
+            3, init=truth, soft_start=False, reg_covar=0.0, random_state=0,
+            shrinkage_intensity=share, reduction="none",
+        ).fit(X)  # fmt: skip
+        np.testing.assert_array_equal(model.labels_, truth)
+        found[share] = model.covariances_
+    np.testing.assert_allclose(found[0.0], own, rtol=1e-6, atol=1e-8)
+    half = 0.5 * (own + pooled)
+    np.testing.assert_allclose(found[0.5], half, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(found[1.0], [pooled] * 3, rtol=1e-6, atol=1e-8)
+
+
+def test_no_cluster_is_smaller_than_asked():
+    X, _ = shaped(60, 0)
+    X = np.vstack([X, [[40.0, 40.0], [40.5, 40.0], [40.0, 40.5], [40.5, 40.5]]])
+    free, held = (
+        LikelihoodAdjustedSDP(4, min_cluster_size=size, random_state=0)
+        for size in (None, 7)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        free.fit(X), held.fit(X)
+    assert np.bincount(free.labels_, minlength=4).min() == 4
+    assert np.bincount(held.labels_, minlength=4).min() >= 7
+
+
+def test_memberships_are_the_lifted_labels():
+    X, truth = shaped(60, 1, spacing=8.0)
+    model = LikelihoodAdjustedSDP(3, random_state=0).fit(X)
+    assert same_partition(model.labels_, truth)
+    memberships = model.memberships_
+    assert memberships.shape == (60, 3) and (memberships >= -1e-8).all()
+    np.testing.assert_allclose(memberships.sum(axis=1), 1.0, atol=1e-4)
+    # A tight relaxation is the partition itself.
+    np.testing.assert_allclose(memberships, np.eye(3)[model.labels_], atol=1e-2)

@@ -362,3 +362,29 @@ def test_stopping_early_warns_once_with_the_numbers(rng):
     assert len(caught) == 1 and not model.certificate_.satisfied
     with pytest.raises(ValueError, match="Complex data not supported"):
         LaplacianKMeans(2).fit(X * 1j)
+
+
+def test_named_affinities_have_their_weights(rng):
+    X = rng.standard_normal((60, 3))
+    squares = ((X[:, None] - X) ** 2).sum(axis=2)
+    graph = kneighbors_graph(X, 5).toarray() > 0
+    heat = np.exp(-squares / (2 * squares[graph].mean()))
+    for name, weights in (("connectivity", 1.0), ("rbf", heat)):
+        W = np.where(graph, weights, 0.0)
+        model = LaplacianKMeans(4, affinity=name, random_state=0).fit(X)
+        assert_allclose(model.affinity_matrix_.toarray(), (W + W.T) / 2, rtol=1e-9)
+
+
+def test_more_passes_between_prototypes_go_further(rng):
+    X, _ = make_blobs(200, centers=4, cluster_std=3.0, random_state=0)
+    few, many = (
+        LaplacianKMeans(
+            4, reg=3.0, init=X[:4], max_iter=1, max_inner_iter=passes, tol=0.0
+        )
+        for passes in (1, 50)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        few.fit(X), many.fit(X)
+    assert many.energy_ < few.energy_
+    assert few.n_iter_ == many.n_iter_ == 1

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -168,3 +169,40 @@ def test_degenerate_data(rng):
         ProbabilisticPartitivePartitioning().fit(X * 1j)
     with pytest.raises(ValueError, match="'stability_threshold'"):
         ProbabilisticPartitivePartitioning(stability_threshold=1.5).fit(X)
+
+
+def test_a_higher_quorum_leaves_fewer_core_points(rng):
+    # Two means cut a disc in any direction: no point stays in its half.
+    X = rng.standard_normal((150, 2))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    X[:75] *= 0.5
+    masks = [
+        ProbabilisticPartitivePartitioning(
+            core_quorum=quorum, stability_threshold=0.0, posterior_threshold=0.0,
+            max_clusters=2, random_state=0,
+        ).fit(X).core_mask_
+        for quorum in (0.0, 0.6, 1.0)
+    ]  # fmt: skip
+    for low, high in pairwise(masks):
+        assert not (high & ~low).any()
+    assert masks[0].sum() > masks[-1].sum()
+
+
+@pytest.mark.parametrize("ridge", [1e-6, 1e-1])
+def test_covariances_have_a_ridge_relative_to_their_variance(ridge, rng):
+    X, _ = make_gaussian_clusters(200, 3, 2, separation=20.0, random_state=0)
+    X[:, 2] = 1e-9 * rng.standard_normal(200)
+    model = ProbabilisticPartitivePartitioning(
+        max_clusters=2, n_init=5, reg_covar=ridge, standardize=False, random_state=0
+    ).fit(X)
+    assert model.n_clusters_ == 2
+    own = [np.cov(X[model.labels_ == k].T, bias=True) for k in range(2)]
+    share = np.bincount(model.labels_) / 200
+    mean = sum(w * np.trace(S) / 3 for w, S in zip(share, own, strict=True))
+    # The mixture is that of scaled data: one factor for all.
+    expected = np.array(own) + ridge * mean * np.eye(3)
+    found = model.gaussian_mixture_.covariances_
+    found = found * np.trace(expected.sum(axis=0)) / np.trace(found.sum(axis=0))
+    order = np.argsort(found[:, 0, 0])
+    expected = expected[np.argsort(expected[:, 0, 0])]
+    assert_allclose(found[order], expected, rtol=1e-4, atol=1e-9)

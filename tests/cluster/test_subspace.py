@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
@@ -430,3 +431,67 @@ def test_scale_and_order_do_not_matter_and_duplicates_are_legal(rng):
     assert DoublyStochasticClustering(1).fit(X).labels_.max() == 0
     with pytest.raises(ValueError, match="Complex data not supported"):
         DoublyStochasticClustering(2).fit(X * 1j)
+
+
+@pytest.mark.parametrize("zero_diagonal", [True, False])
+@pytest.mark.parametrize("reg_mode", ["absolute", "relative"])
+def test_the_affinity_has_the_form_that_its_strength_says(reg_mode, zero_diagonal, rng):
+    X = rng.standard_normal((30, 3))
+    model = DoublyStochasticClustering(
+        2, reg=0.4, reg_mode=reg_mode, zero_diagonal=zero_diagonal, tol=1e-10
+    ).fit(X)
+    C = ((X[:, None] - X) ** 2).sum(axis=2)
+    unit = 1.0 if reg_mode == "absolute" else np.median(np.sort(C, axis=1)[:, 10])
+    assert_allclose(model.reg_, 0.4 * unit, rtol=1e-12)
+    # reg log G + C is f_i + f_j: differences of two rows are the same everywhere.
+    G = model.affinity_matrix_
+    off = ~np.eye(30, dtype=bool) if zero_diagonal else np.ones((30, 30), dtype=bool)
+    assert (G[off] > 0).all() and not G[~off].any()
+    sums = np.where(off, model.reg_ * np.log(np.where(off, G, 1.0)) + C, np.nan)
+    differences = sums[1:] - sums[:-1]
+    spread = np.nanmax(differences, axis=1) - np.nanmin(differences, axis=1)
+    assert_allclose(spread, 0.0, atol=1e-9)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        DoublyStochasticClustering(2, reg=0.05, max_iter=1).fit(X)
+
+
+def test_metrics_and_history_of_a_coding_rate(rng):
+    X, _ = make_subspaces(90, 8, 3, 2, noise=0.05, random_state=0)
+    start = rng.integers(0, 3, 90)
+    model = CodingRateSubspaceClustering(3, eps=0.1, init=start, annealing=None)
+    model.fit(X)
+    rows = X / np.linalg.norm(X, axis=1, keepdims=True)
+    scale = 8 / 0.1**2
+    history = model.rate_history_
+    assert history.shape == (model.n_iter_ + 1,) and (np.diff(history) <= 1e-12).all()
+    assert_allclose(history[0], plain_rate(rows, np.eye(3)[start], 0.1))
+    assert_allclose(history[-1], model.coding_rate_)
+    labels = np.eye(3)[model.labels_]
+    assert_allclose(model.coding_rate_, plain_rate(rows, labels, 0.1))
+    for j, L in enumerate(model.metrics_):
+        B = rows[model.labels_ == j]
+        assert_array_equal(L, np.tril(L))
+        assert_allclose(L @ L.T, np.eye(8) + scale / len(B) * B.T @ B, atol=1e-9)
+    # Rows go where they add least to the rate.
+    new = unit_rows(rng, 20, 8)
+    added = np.empty((20, 3))
+    for i, j in product(range(20), range(3)):
+        grown = np.vstack([rows, new[i]])
+        weight = np.vstack([labels, 1e-6 * np.eye(3)[j]])
+        added[i, j] = 91 * plain_rate(grown, weight, 0.1)
+    assert_array_equal(model.predict(new), added.argmin(axis=1))
+
+
+def test_annealing_finds_what_hard_labels_miss():
+    X, y = make_subspaces(300, 12, 6, 3, noise=0.1, random_state=1)
+    soft, hard = (
+        CodingRateSubspaceClustering(6, annealing=t, n_init=1, random_state=0).fit(X)
+        for t in (3.0, None)
+    )
+    assert soft.coding_rate_ <= hard.coding_rate_ + 1e-12
+    assert adjusted_rand_score(y, soft.labels_) > 0.9
+    loose = CodingRateSubspaceClustering(
+        6, annealing=None, tol=0.5, n_init=1, random_state=0
+    ).fit(X)
+    assert loose.n_iter_ <= hard.n_iter_
+    assert loose.coding_rate_ >= hard.coding_rate_ - 1e-12
