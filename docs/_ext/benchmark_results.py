@@ -1,7 +1,8 @@
 """Tables and single figures from benchmarks/results/*.json.
 
 The directive ``benchmark-results`` gives each file one section with its claim, its
-table, the environment and the date. Without any file it says how to make one.
+table, the environment and the date; the names in its content come first, in that
+order. Without any file it says how to make one.
 
 The role ``measured`` quotes one cell, so that no figure is copied by hand::
 
@@ -178,6 +179,8 @@ class Measured(SphinxRole):
 class BenchmarkResults(SphinxDirective):
     """Insert a section for every file in benchmarks/results."""
 
+    has_content = True
+
     def run(self):
         folder = Path(self.env.srcdir).parent / "benchmarks" / "results"
         results, problems = read_results(folder)
@@ -187,6 +190,13 @@ class BenchmarkResults(SphinxDirective):
             self.state_machine.reporter.warning(
                 f"benchmark result not usable: {problem}", line=self.lineno
             )
+        first = " ".join(self.content).split()
+        known = {result["name"] for result in results}
+        for unknown in set(first) - known if results else ():
+            self.state_machine.reporter.warning(
+                f"benchmark-results: there is no result {unknown!r}", line=self.lineno
+            )
+        results.sort(key=lambda r: (first + [r["name"]]).index(r["name"]))
         lines = [line for result in results for line in section(result)]
         text = StringList(lines or MISSING.splitlines(), source=str(folder))
         node = nodes.section()
