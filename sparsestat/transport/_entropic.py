@@ -24,7 +24,6 @@ _PLAN_TAU = 1e-13
 _SCALE_SAMPLE = 40_000  # costs that tell where a path begins
 _PLAN_SHARE = 1e-3  # of the tolerance, where costs are computed when visited
 _PROXIMAL_STEPS = 10
-_REMEDY = "Increase max_iter or tol, or use a larger reg."
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Request:
     n_sinkhorn: int = 5
     density: float | None = None
     warn: bool = True
+    limit: str = "max_iter"  # what the caller calls it
 
 
 def refuse_isolated(cost, a, b):
@@ -168,7 +168,9 @@ def solve_entropic(cost, a, b, request):
     )
     if request.warn:
         warn_if_unsatisfied(
-            certificate, "Entropic transport: the marginal error", _REMEDY
+            certificate,
+            "Entropic transport: the marginal error",
+            f"Increase {request.limit} or tol, or use a larger reg.",
         )
     dual = state.objective
     return OTResult(

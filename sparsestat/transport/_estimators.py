@@ -362,7 +362,7 @@ class DoublyStochasticAffinity(SparsestatEstimator):
     reg : float, default=0.1
         Entropic strength, the width of the affinity.
     reg_mode : {"relative", "absolute"}, default="relative"
-        "relative" multiplies `reg` by the median cost.
+        "relative" multiplies `reg` by the median cost of two different samples.
     perplexity : float, default=None
         In place of `reg`: the strength at which a sample has this many neighbours, the
         exponential of the mean entropy of a row. Between 1 and the number of samples.

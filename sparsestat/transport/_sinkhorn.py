@@ -184,7 +184,7 @@ def _solve(
         eps=eps,
         method=method,
         tol=tol,
-        max_iter=check_number(max_iter, "max_iter", integer=True),
+        max_iter=check_number(max_iter, rest.get("limit", "max_iter"), integer=True),
         return_plan=return_plan,
         **rest,
     )
@@ -295,6 +295,7 @@ def sinkhorn_newton_sparse(
         method="sns",
         tol=tol,
         max_iter=max_newton,
+        limit="max_newton",
         warm_start=warm_start,
         n_scaling=n_scaling,
         reg_mode=reg_mode,

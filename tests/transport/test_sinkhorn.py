@@ -14,8 +14,10 @@ from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import (
     OTResult,
     sinkhorn,
+    sinkhorn_divergence,
     sinkhorn_newton_sparse,
     sinkhorn_points,
+    wasserstein_distance,
 )
 from sparsestat.transport._costs import METRICS, MatrixCost, pairwise_cost
 from sparsestat.transport._kernels import laplacian_diagonal, split_entries
@@ -550,3 +552,33 @@ def test_slightly_different_totals_are_rescaled():
     C, a, b = problem()
     result = sinkhorn(C, a, b * (1 + 5e-7), reg=0.1)
     assert result.converged and result.plan.sum() == pytest.approx(1.0)
+
+
+# Limits of the sparse Newton solver, and what it did
+
+
+def test_sweeps_and_newton_steps_are_counted_and_bounded():
+    C = np.random.default_rng(0).random((60, 60))
+    for sweeps in (3, 40):
+        found = sinkhorn_newton_sparse(C, eta=200.0, n_sinkhorn=sweeps, n_scaling=0)
+        before = [phase for phase, _, _ in found.history]
+        assert before[:sweeps] == ["sinkhorn"] * sweeps and "newton" in before
+        assert before.index("newton") == sweeps
+        assert found.n_iter["newton"] == before.count("newton")
+        assert all(reg == found.reg for _, reg, _ in found.history)
+        assert found.history[-1][2] == pytest.approx(found.marginal_error, abs=1e-12)
+    with pytest.warns(ConvergenceWarning, match="max_newton"):
+        short = sinkhorn_newton_sparse(C, eta=200.0, max_newton=2, n_scaling=0)
+    assert short.n_iter["newton"] <= 2 and not short.converged
+    with pytest.raises(ValueError, match="max_newton"):
+        sinkhorn_newton_sparse(C, eta=200.0, max_newton=-1)
+
+
+def test_relative_strength_means_the_same_everywhere():
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((12, 2)), rng.standard_normal((15, 2)) + 1.0
+    unit = np.median(((X[:, None] - Y) ** 2).sum(axis=-1))
+    for function in (sinkhorn_divergence, wasserstein_distance):
+        relative = function(X, Y, reg=0.2, reg_mode="relative")
+        assert function(X, Y, reg=0.2 * unit) == pytest.approx(relative, rel=1e-9)
+        assert function(X, Y, reg=0.2) != pytest.approx(relative, rel=1e-3)

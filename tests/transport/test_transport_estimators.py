@@ -5,11 +5,13 @@ import pickle
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.cluster import SpectralClustering
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
+from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import (
     DoublyStochasticAffinity,
     OptimalTransport,
@@ -148,3 +150,58 @@ def test_affinity_of_a_given_perplexity():
     assert np.exp(entropy) == pytest.approx(8.0, rel=1e-3)
     direct = DoublyStochasticAffinity(reg=model.reg_, reg_mode="absolute").fit(X)
     np.testing.assert_allclose(direct.affinity_matrix_, G, atol=1e-12)
+
+
+@pytest.mark.parametrize("zero_diagonal", [False, True])
+@pytest.mark.parametrize("affinity", ["sqeuclidean", "cityblock"])
+def test_the_potential_gives_the_affinity(affinity, zero_diagonal):
+    X, _ = make_blobs(40, centers=2, random_state=0)
+    C = cdist(X, X, affinity)
+    median = np.median(C[~np.eye(40, dtype=bool)])
+    for reg_mode, unit in (("absolute", 1.0), ("relative", median)):
+        model = DoublyStochasticAffinity(
+            reg=0.4, reg_mode=reg_mode, affinity=affinity, zero_diagonal=zero_diagonal
+        ).fit(X)
+        assert model.reg_ == pytest.approx(0.4 * unit, rel=1e-9)
+        f = model.potential_
+        G = np.exp((f[:, None] + f - C) / model.reg_)
+        np.fill_diagonal(G, 0.0 if zero_diagonal else G.diagonal())
+        np.testing.assert_allclose(model.affinity_matrix_, G, rtol=1e-8, atol=1e-12)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        short = DoublyStochasticAffinity(reg=0.001, max_iter=1).fit(X)
+    assert not short.certificate_.satisfied
+
+
+@pytest.mark.parametrize("reg_m", [None, (0.5, 2.0)])
+def test_the_potentials_give_the_plan(domains, reg_m):
+    X, _, Xt, _ = domains
+    model = OptimalTransport(reg=0.1, reg_mode="absolute", reg_m=reg_m)
+    model.fit(X, Xt=Xt)
+    assert model.reg_ == 0.1
+    f, g = model.potentials_
+    a, b = model.source_weights_, model.target_weights_
+    plan = a[:, None] * b * np.exp((f[:, None] + g - model.cost_) / 0.1)
+    np.testing.assert_allclose(model.coupling_, plan, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(model.value_, (plan * model.cost_).sum(), rtol=1e-6)
+    if reg_m is None:
+        optimum = OptimalTransport(method="exact").fit(X, Xt=Xt).value_
+        assert 0.0 <= model.value_ - optimum <= model.gap_ * (1 + 1e-9) + 1e-12
+    else:
+        assert model.gap_ >= -1e-12
+
+
+def test_exact_potentials_are_the_dual_variables(domains):
+    X, _, Xt, _ = domains
+    model = OptimalTransport(method="exact").fit(X, Xt=Xt)
+    f, g = model.potentials_
+    slack = model.cost_ - f[:, None] - g
+    assert slack.min() >= -1e-9
+    P = (
+        model.coupling_.toarray()
+        if sparse.issparse(model.coupling_)
+        else model.coupling_
+    )
+    np.testing.assert_allclose(slack[P > 1e-12], 0.0, atol=1e-9)
+    dual = f @ model.source_weights_ + g @ model.target_weights_
+    np.testing.assert_allclose(dual, model.value_, rtol=1e-9)
+    assert model.reg_ == 0.0 and abs(model.gap_) <= 1e-9
