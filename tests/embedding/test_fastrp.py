@@ -12,6 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.naive_bayes import GaussianNB
 
 from sparsestat.embedding import FastRP, FastRPCV
 from sparsestat.embedding import _propagation as core
@@ -536,3 +538,62 @@ def test_cross_validation_uses_only_the_labeled_nodes():
         FastRPCV(beta_range=(1.0, 0.0)).fit(A, y)
     with pytest.raises(ValueError, match="weight_range"):
         FastRPCV(weight_range=(0.0, 1.0)).fit(A, y)
+
+
+def test_degrees_are_those_of_the_direction():
+    A = arcs()
+    expected = {
+        "out": A.sum(axis=1),
+        "in": A.sum(axis=0),
+        "both": A.sum(axis=1),
+        "undirected": (A + A.T).sum(axis=1),
+    }
+    for direction, degrees in expected.items():
+        model = FastRP(8, direction=direction, random_state=0).fit(A)
+        assert_allclose(model.degrees_, degrees, rtol=1e-12)
+        assert_array_equal(model.isolated_, np.flatnonzero(degrees == 0))
+    looped = FastRP(8, self_loops="add", random_state=0).fit(A)
+    assert_allclose(looped.degrees_, A.sum(axis=1) + 1.0)
+
+
+def test_the_best_setting_is_the_one_that_is_refitted():
+    A, y = planted(120, 2, 0.2, 0.05, seed=0)
+    model = FastRPCV(
+        24, n_powers=3, tune_components=10, weight_range=(2.0, 9.0),
+        beta_range=(-0.5, 0.2), n_iter=5, n_betas=2, s=3.0, random_state=0,
+    ).fit(A, y)  # fmt: skip
+    results = model.cv_results_
+    assert results["weights"].shape == (5, 3)
+    drawn = results["weights"][1:, 1:]
+    assert (drawn >= 2.0).all() and (drawn <= 9.0).all() and np.ptp(drawn) > 0
+    assert (results["beta"] >= -0.5).all() and (results["beta"] <= 0.2).all()
+    best = results["mean_test_score"].argmax()
+    assert_array_equal(model.best_weights_, results["weights"][best])
+    assert model.best_beta_ == results["beta"][best]
+    refitted = model.best_estimator_
+    assert_array_equal(refitted.weights, model.best_weights_)
+    assert refitted.beta == model.best_beta_ and refitted.s == 3.0
+    again = clone(refitted).fit(A)
+    assert_array_equal(again.embedding_, model.embedding_)
+
+
+@pytest.mark.parametrize("tune_components", [6, 64])
+def test_settings_are_scored_by_the_given_rules(tune_components):
+    A, y = planted(120, 3, 0.2, 0.08, seed=1)
+    rules = {
+        "estimator": GaussianNB(),
+        "scoring": "balanced_accuracy",
+        "cv": StratifiedKFold(4, shuffle=True, random_state=3),
+    }
+    model = FastRPCV(
+        12, n_iter=1, tune_components=tune_components, random_state=0, **rules
+    ).fit(A, y)
+    # The only setting is the default, on as few components as were asked for.
+    tried = FastRP(
+        min(tune_components, 12), random_state=model.best_estimator_.random_state
+    ).fit_transform(A)
+    scores = cross_val_score(
+        rules["estimator"], tried, y, scoring=rules["scoring"], cv=rules["cv"]
+    )
+    assert_allclose(model.best_score_, scores.mean(), atol=1e-12)
+    assert_allclose(model.cv_results_["std_test_score"], [scores.std()], atol=1e-12)
