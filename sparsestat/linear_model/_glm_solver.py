@@ -29,8 +29,10 @@ from sparsestat.linear_model._solver_result import Patience, SolverResult
 
 __all__ = ["GLMSolver", "line_search"]
 
-_FIRST_SET = 100  # columns in the first working set
-_GROWTH = 0.6  # enlarge the set at most by this share of the support
+_FIRST_SET = 100  # columns in the first working set ...
+_FIRST_SPARSE = 0.6, 1000  # ... or, of sparse ones, a share of the samples, at most
+_GROWTH = 0.6  # enlarge the set at most by this share of the support ...
+_GROWTH_SPARSE = 1.0  # ... or this one: sparse columns cost little
 _INNER_SHARE = 0.5  # solve the set to this share of the outer gap or violation
 _FULL = 0.3  # share of entries from which sparse columns get an explicit Hessian
 _MAX_NEWTON = 20  # models in one working set
@@ -255,7 +257,12 @@ class GLMSolver:
             excess[~alive] = -np.inf
         candidates = np.flatnonzero(excess > 0.0)
         n_held = int(np.count_nonzero(held))
-        room = max(_FIRST_SET, int(_GROWTH * n_held))
+        if self._explicit:
+            room = max(_FIRST_SET, int(_GROWTH * n_held))
+        else:
+            share, most = _FIRST_SPARSE
+            first = min(int(share * self.design.n_samples), most)
+            room = max(_FIRST_SET, first, int(_GROWTH_SPARSE * n_held))
         complete = len(candidates) <= room
         if self._previous_lam is not None:
             # Sequential strong rule: these will probably enter on the way down.
