@@ -207,3 +207,11 @@ def test_bad_input_is_explained():
             function(M * np.nan, 1)
         with pytest.raises(ValueError, match="Complex data not supported"):
             function(M * 1j, 1)
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.0, 2.5])
+def test_singular_values_are_clipped_at_the_radius(radius, rng):
+    M = rng.standard_normal((7, 5))
+    U, s, V = np.linalg.svd(M, full_matrices=False)
+    clipped = (U * np.minimum(s, radius)) @ V
+    assert_allclose(project_spectral_ball(M, radius=radius), clipped, atol=1e-12)

@@ -525,3 +525,49 @@ def test_a_callback_stops_the_fit(rng):
     model = OnlineOrthogonalDictionary(max_iter=5, random_state=0)
     model.set_callbacks(Stop())
     assert model.fit(X).n_iter_ == 1
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("cls", [OnlineOrthogonalDictionary, OrthogonalDictionary])
+def test_whitening_makes_the_covariance_the_identity(cls, center, rng):
+    X, _, _ = bernoulli_gauss(3000, 6, 0.3, rng)
+    X = X @ rng.standard_normal((6, 6)) + (3.0 if center else 0.0)
+    model = cls(precondition=True, center=center, random_state=0).fit(X)
+    if center:
+        assert_allclose(model.mean_, X.mean(axis=0), rtol=1e-10)
+        X = X - model.mean_
+    else:
+        assert model.mean_ is None
+    W = model.whitening_
+    assert_allclose(W, W.T, atol=1e-12)
+    covariance = X.T @ X / len(X)
+    # A stream renews its whitening ever more rarely, so that it lags behind.
+    lag = 0.15 if cls is OnlineOrthogonalDictionary else 1e-8
+    assert_allclose(W @ covariance @ W, np.eye(6), atol=lag)
+    # The rows are orthonormal, times the whitening.
+    A = model.components_ @ np.linalg.inv(W)
+    assert_allclose(A @ A.T, np.eye(6), atol=1e-8)
+    assert_allclose(model.components_ @ model.dictionary_, np.eye(6), atol=1e-8)
+    plain = cls(random_state=0).fit(X)
+    assert plain.whitening_ is None
+    assert_array_equal(plain.dictionary_, plain.components_.T)
+
+
+def test_a_stream_counts_its_samples_and_renews_its_whitening(rng):
+    X, _, _ = bernoulli_gauss(400, 4, 0.4, rng)
+    twice = OnlineOrthogonalDictionary(batch_size=30, max_iter=2, random_state=0)
+    twice.fit(X)
+    assert twice.n_samples_seen_ == 800 and twice.n_steps_ == 28
+    model = OnlineOrthogonalDictionary(precondition=True, refresh=2, random_state=0)
+    renewed, before = [], None
+    for step in range(20):
+        model.partial_fit(X[20 * step : 20 * step + 20])
+        if before is None or not np.array_equal(model.whitening_, before):
+            renewed.append(step)
+            seen = X[: 20 * step + 20]
+            covariance = model.whitening_ @ (seen.T @ seen) @ model.whitening_
+            assert_allclose(covariance / len(seen), np.eye(4), atol=1e-8)
+        before = model.whitening_.copy()
+    # Two batches until the next whitening, then four, then eight.
+    assert np.diff(renewed).tolist() == [2, 4, 8]
+    assert model.n_samples_seen_ == 400 and model.n_steps_ == 20

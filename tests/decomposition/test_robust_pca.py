@@ -3,9 +3,12 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 
 from sparsestat.decomposition import RobustPCA, low_rank_plus_sparse
 from sparsestat.decomposition import _low_rank_sparse as split
@@ -209,3 +212,60 @@ def test_bad_input_is_explained(rng):
         low_rank_plus_sparse(X, 7, 2)
     with pytest.raises(ValueError, match="Complex data not supported"):
         RobustPCA().fit(X * 1j)
+
+
+@pytest.mark.parametrize("method", ["ialm", "altproj", "godec"])
+def test_components_are_counted_and_the_history_ends_with_the_certificate(method, rng):
+    L, S = corrupted((60, 50), 4, 0.05, rng)
+    model = RobustPCA(
+        None if method == "ialm" else 4, method=method, sparsity=0.05, random_state=0
+    ).fit(L + S)
+    assert model.n_components_ == model.rank_ == 4
+    assert model.components_.shape == (4, 50) and model.singular_values_.shape == (4,)
+    assert model.gap_history_.shape == (model.n_iter_,)
+    last = model.gap_history_[-1]
+    if method == "godec":  # its certificate is the fall of the squared residual
+        assert_allclose(last, model.objective_, rtol=1e-9)
+        last = np.sqrt(model.gap_history_[-2] ** 2 - last**2)
+    assert_allclose(model.certificate_.value, last, rtol=1e-6)
+    assert model.gap_history_[-1] < model.gap_history_[0]
+    if method == "ialm":
+        fewer = RobustPCA(2, random_state=0).fit(L + S)
+        assert fewer.n_components_ == 2 and fewer.rank_ == 4
+        assert_allclose(fewer.components_, model.components_[:2], atol=1e-8)
+
+
+def test_slower_thresholds_bear_more_corruption(rng):
+    L, S = corrupted((80, 60), 3, 0.05, rng)
+    fast, slow = (
+        RobustPCA(3, method="altproj", decay=decay, random_state=0).fit(L + S)
+        for decay in (0.5, 0.9)
+    )
+    for model in (fast, slow):
+        assert np.linalg.norm(model.low_rank_ - L) <= 1e-5 * np.linalg.norm(L)
+    assert slow.n_iter_ > fast.n_iter_
+    L, S = corrupted((80, 60), 3, 0.3, rng)
+    errors = []
+    for decay in (0.1, 0.9):
+        model = RobustPCA(
+            3, method="altproj", decay=decay, max_iter=300, random_state=0
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(L + S)
+        errors.append(np.linalg.norm(model.low_rank_ - L) / np.linalg.norm(L))
+    assert errors[1] < 0.1 * errors[0]
+
+
+@pytest.mark.parametrize("k", [0, 7, 60])
+def test_as_many_entries_as_asked_for_are_sparse(k, rng):
+    M = rng.standard_normal((30, 20))
+    found = low_rank_plus_sparse(M, 3, k, random_state=0)
+    S = sparse.csr_array(found.sparse).toarray()
+    rest = M - found.low_rank
+    assert np.count_nonzero(S) == k and np.linalg.matrix_rank(found.low_rank) == 3
+    # The largest entries of what the other part leaves, exactly.
+    kept = S != 0
+    assert_allclose(S[kept], rest[kept], rtol=1e-9)
+    if 0 < k:
+        assert np.abs(rest[kept]).min() >= np.abs(rest[~kept]).max() * (1 - 1e-9)

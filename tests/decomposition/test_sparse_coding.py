@@ -5,12 +5,14 @@
 
 import logging
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
+from scipy.special import softmax
 from sklearn.base import clone
 
 from sparsestat.datasets import make_bars
@@ -474,3 +476,47 @@ def test_degenerate_data_give_finite_parameters(cls):
         assert np.isfinite(model.transform(X)).all()
     model = quiet(cls(1, random_state=0, max_iter=5).fit, np.array([[1.0], [2.0]]))
     assert np.isfinite(model.score(np.array([[1.0]])))
+
+
+@pytest.mark.parametrize("anneal_prior", [False, True])
+def test_the_temperature_acts_on_the_prior_only_if_asked_to(anneal_prior):
+    bars = bars_for(BinarySparseCoding, 60, size=2)
+    W = bars.components
+    options = {"n_components": 4, "n_candidates": 4, "max_active": 4, "init": W}
+    start = {"n_steps": 1, "max_iter": 1, "annealing": {"T": 3.0, "ncut": 0.0}}
+    still = quiet(BinarySparseCoding(learn=("W",), **options, **start).fit, bars.data)
+    pi, sigma = still.pi_, still.sigma_  # as they start
+    model = quiet(
+        BinarySparseCoding(
+            learn=("pi",), anneal_prior=anneal_prior, **options, **start
+        ).fit,
+        bars.data,
+    )
+    states = np.array(list(product((0, 1), repeat=4)))
+    far = ((bars.data[:, None] - states @ W) ** 2).sum(axis=-1) / (2 * sigma**2)
+    prior = states.sum(axis=1) * np.log(pi) + (1 - states).sum(axis=1) * np.log1p(-pi)
+    logs = -far / 3.0 + prior * (1 / 3.0 if anneal_prior else 1.0)
+    posterior = softmax(logs, axis=1)
+    assert model.pi_ == pytest.approx((posterior @ states).mean(), rel=1e-9)
+
+
+def test_correlated_strengths_are_learned_if_they_may_be(rng):
+    W = 4.0 * np.eye(3, 6) + 0.3
+    truth = np.array([[1.0, 0.8, 0.0], [0.8, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    strengths = rng.multivariate_normal([3.0, 3.0, 3.0], truth, size=1500)
+    X = (strengths * (rng.random((1500, 3)) < 0.6)) @ W
+    X = X + 0.1 * rng.standard_normal(X.shape)
+    for kind in ("diagonal", "full"):
+        model = SpikeSlabSparseCoding(
+            3, slab_covariance=kind, init=W, learn=("pi", "sigma", "slab"),
+            annealing=None, max_active=3, max_iter=60, random_state=0,
+        )  # fmt: skip
+        quiet(model.fit, X)
+        found = model.slab_cov_
+        assert_allclose(model.slab_mean_, 3.0, atol=0.1)
+        assert_allclose(np.diag(found), 1.0, atol=0.15)
+        off = found - np.diag(np.diag(found))
+        if kind == "diagonal":
+            assert not off.any()
+        else:
+            assert_allclose(off, truth - np.eye(3), atol=0.15)
