@@ -40,6 +40,8 @@ default_role = "literal"
 autosummary_generate = True
 autodoc_default_options = {"member-order": "bysource"}
 autodoc_typehints = "none"
+# Beside a page of the API stand the names of methods, without that of the class.
+toc_object_entries_show_parents = "hide"
 # Docstrings are validated by docs/validate_docstrings.py, once, and not here.
 numpydoc_validation_checks = set()
 numpydoc_show_class_members = False

@@ -66,7 +66,7 @@ def sparse_misspecified_bandit(
 
     Use it when s is 1 to 3 and queries are expensive compared with arithmetic. Larger s
     makes the net too big, unavoidably for this accuracy; ``method="regression"`` then
-    finds an action with few queries but a weaker guarantee. Read more in the
+    finds an action with few queries, but proves nothing. Read more in the
     :ref:`User Guide <misspecified_bandits>`.
 
     Parameters

@@ -151,7 +151,11 @@ def greedy_bcd(
     Returns
     -------
     result : BCDResult
-        Coefficients, objective, certificate and history.
+        With ``coef``, ``objective``, ``n_iter``, ``converged`` and ``certificate``;
+        ``history``, a dict of arrays with ``"objective"``, ``"violation"``,
+        ``"block_size"``, ``"support"`` and ``"seconds"`` before the first and after
+        each update; ``identified``, the update after which the support never changed
+        again; and ``classes`` of a classification loss.
 
     Raises
     ------
@@ -306,7 +310,7 @@ def greedy_bcd_quadratic(
     Returns
     -------
     result : BCDResult
-        Solution, objective, certificate and history.
+        The solution ``coef`` and the other fields of :func:`greedy_bcd`'s result.
 
     Raises
     ------

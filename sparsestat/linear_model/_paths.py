@@ -100,7 +100,9 @@ def lasso_path(
     Returns
     -------
     path : PathResult
-        Named tuple ``(alphas, coefs, dual_gaps)``.
+        Named tuple ``(alphas, coefs, dual_gaps)``: strengths in decreasing order,
+        coefficients of shape (n_features, n_alphas), and the gap of each in the units
+        of the objective.
 
     Raises
     ------
@@ -216,7 +218,9 @@ def enet_path(
     Returns
     -------
     path : PathResult
-        Named tuple ``(alphas, coefs, dual_gaps)``.
+        Named tuple ``(alphas, coefs, dual_gaps)``: strengths in decreasing order,
+        coefficients of shape (n_features, n_alphas), and the gap of each in the units
+        of the objective.
 
     Raises
     ------
