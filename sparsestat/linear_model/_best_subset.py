@@ -30,7 +30,7 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         + \frac{\lambda}{2} \sum_j v_j w_j^2
         \quad\text{subject to}\quad \|w\|_0 \le k
 
-    with lambda `l2` and v_j the variance of feature j. The coefficients of the
+    where lambda is `l2` and v_j the variance of feature j. The coefficients of the
     selected features are those of least squares: nothing is shrunk. Use it when few
     features matter and their noise is not overwhelming; when the signal is weak, the
     Lasso (:class:`LassoCV`) predicts better. The problem is not convex, and all methods
@@ -242,8 +242,8 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         - \eta_{i y_i}\Big) + \frac{\lambda}{2} \sum_j v_j \|w_j\|^2
         \quad\text{subject to at most } k \text{ features}
 
-    with eta = b + X W, lambda `l2` and v_j the variance of feature j; with two classes
-    one vector of coefficients and ``log(1 + exp(-eta))``. A feature is used for all
+    where eta = b + X W, lambda is `l2` and v_j the variance of feature j. Two classes
+    have one vector of coefficients, and the log loss of a sigmoid. A feature is used for all
     classes or for none. With sample or class weights the loss is their weighted mean.
     Use it to find the few features that tell classes apart; when many matter a
     little, :class:`SparseLogisticRegressionCV` predicts better. The problem is not

@@ -27,9 +27,8 @@ class ElasticNet(FitMixin, LinearPredictor):
     .. math:: \frac{1}{2 n}\|y - b - X w\|^2 + \alpha \sum_j \omega_j
         \Big(\rho |w_j| + \frac{1-\rho}{2} w_j^2\Big)
 
-    over coefficients w (`coef_`) and intercept b (`intercept_`), with alpha
-    `alpha`, rho `l1_ratio` and omega `feature_weights`. With sample weights the
-    loss is their weighted mean. Use it when features are correlated in groups of
+    over coefficients w (`coef_`) and intercept b (`intercept_`), where rho is
+    `l1_ratio` and omega `feature_weights`. With sample weights the loss is their weighted mean. Use it when features are correlated in groups of
     which the Lasso would pick one at random; use
     :class:`sklearn.linear_model.Ridge` when all features matter a little. It
     solves the problem of :class:`sklearn.linear_model.ElasticNet` and returns a
@@ -178,9 +177,8 @@ class Lasso(ElasticNet):
 
     .. math:: \frac{1}{2 n}\|y - b - X w\|^2 + \alpha \sum_j \omega_j |w_j|
 
-    over coefficients w (`coef_`) and intercept b (`intercept_`), with alpha
-    `alpha` and omega `feature_weights`. With sample weights the loss is their
-    weighted mean. Use it to select a few of many features; do not use it to
+    over coefficients w (`coef_`) and intercept b (`intercept_`), where omega is
+    `feature_weights`. With sample weights the loss is their weighted mean. Use it to select a few of many features; do not use it to
     select among almost identical ones, where it picks at random
     (:class:`ElasticNet` keeps them together), nor for unbiased coefficients. It
     solves the problem of :class:`sklearn.linear_model.Lasso` and returns a duality

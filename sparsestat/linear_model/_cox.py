@@ -198,7 +198,7 @@ class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
         - \log \sum_{k: t_k \ge t_i} e^{x_k'w}\Big) +
         \alpha \sum_j \Big(\rho |w_j| + \frac{1-\rho}{2} w_j^2\Big)
 
-    over coefficients w (`coef_`), with alpha `alpha` and rho `l1_ratio`. The target has
+    over coefficients w (`coef_`), where rho is `l1_ratio`. The target has
     the columns time and event (1 seen, 0 censored), or is a structured array with a
     Boolean field; a one-dimensional target means that every event was seen. Only the
     order of the times matters. Use it to select features that change the hazard by a

@@ -187,8 +187,8 @@ class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
     .. math:: \frac{1}{2 n}\|y - b - X w\|^2 + \alpha \Big((1 - \rho) \sum_g
         \omega_g \|w_g\|_2 + \rho \|w\|_1\Big)
 
-    over coefficients w (`coef_`) and intercept b (`intercept_`), with alpha
-    `alpha`, rho `l1_ratio` and omega `weights`; w_g are the coefficients of group g.
+    over coefficients w (`coef_`) and intercept b (`intercept_`), where rho is
+    `l1_ratio`, omega `weights`, and w_g are the coefficients of group g.
     A group enters or stays out as a whole, with ``l1_ratio > 0`` also single
     features inside it. Use it for features that belong together: the indicator
     columns of a category, a basis expansion of one variable, the lags of one series.

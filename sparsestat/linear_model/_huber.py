@@ -38,8 +38,8 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
         \qquad h_\delta(r) = \tfrac12 m^2 + \delta (|r| - m),
         \quad m = \min(|r|, \delta)
 
-    over coefficients w (`coef_`) and intercept b (`intercept_`), with delta `delta`,
-    alpha `alpha` and rho `l1_ratio`. With sample weights the loss is their weighted
+    over coefficients w (`coef_`) and intercept b (`intercept_`), where rho is
+    `l1_ratio`. With sample weights the loss is their weighted
     mean. Use it when some targets are far off; outliers in X (leverage points) still
     pull. Unlike :class:`sklearn.linear_model.HuberRegressor`, which has only the ridge,
     it does not estimate the scale of the noise: `delta` is in units of y. Read more in

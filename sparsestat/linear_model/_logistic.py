@@ -67,9 +67,9 @@ class SparseLogisticRegression(GLMFitMixin, _LogisticModel):
         + \alpha \Big(\rho\, \Omega(W) + \frac{1-\rho}{2} \|W\|_F^2\Big),
         \qquad \eta_{ic} = b_c + x_i'w_c
 
-    over coefficients W (`coef_`) and intercepts b (`intercept_`), with alpha `alpha`
-    and rho `l1_ratio`; with two classes one vector of coefficients and ``log(1 +
-    exp(-eta))``. Omega is the sum of absolute values, the MCP, or a sum of norms of
+    over coefficients W (`coef_`) and intercepts b (`intercept_`), where rho is
+    `l1_ratio`. Two classes have one vector of coefficients, and the log loss of a
+    sigmoid. Omega is the sum of absolute values, the MCP, or a sum of norms of
     `groups` or rows. With sample or class weights the loss is their weighted mean. Use
     it to classify by a few of many features. For alpha > 0 (except the MCP) the
     coefficients stay finite also when the classes are separable. It solves the problem

@@ -56,8 +56,8 @@ class MCPRegressor(ConcaveProblemMixin, FitMixin, LinearPredictor):
         p(w) = \begin{cases} \alpha |w| - w^2 / (2\gamma) & |w| \le \gamma\alpha
         \\ \gamma\alpha^2 / 2 & \text{otherwise} \end{cases}
 
-    over coefficients w (`coef_`) and intercept b (`intercept_`), with alpha `alpha`
-    and gamma `gamma`, for features of unit variance; see the notes for others.
+    over coefficients w (`coef_`) and intercept b (`intercept_`), for features of
+    unit variance; see the notes for others.
     Large coefficients are not shrunk, so that fewer false features are needed to
     make up for the bias of the Lasso. Use it when few strong effects are expected
     and their sizes matter; do not use it with many weak effects or highly correlated
@@ -194,8 +194,8 @@ class SCADRegressor(ConcaveProblemMixin, FitMixin, LinearPredictor):
         \\ (a\alpha - w) / (a - 1) & \alpha < w \le a\alpha
         \\ 0 & \text{otherwise} \end{cases}\qquad (w > 0)
 
-    over coefficients w (`coef_`) and intercept b (`intercept_`), with alpha `alpha`
-    and a `a`, for features of unit variance; see the notes for others.
+    over coefficients w (`coef_`) and intercept b (`intercept_`), for features of
+    unit variance; see the notes for others.
     Large coefficients are not shrunk, so that fewer false features are needed to
     make up for the bias of the Lasso. Use it when few strong effects are expected
     and their sizes matter; do not use it with many weak effects or highly correlated

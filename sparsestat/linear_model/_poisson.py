@@ -88,8 +88,8 @@ class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
         \alpha \sum_j \Big(\rho |w_j| + \frac{1-\rho}{2} w_j^2\Big),
         \qquad \eta_i = b + x_i'w
 
-    over coefficients w (`coef_`) and intercept b (`intercept_`), with alpha `alpha`
-    and rho `l1_ratio`. With sample weights the loss is their weighted mean. Use it to
+    over coefficients w (`coef_`) and intercept b (`intercept_`), where rho is
+    `l1_ratio`. With sample weights the loss is their weighted mean. Use it to
     select features that explain counts or rates (with the exposure as sample weight
     and ``count / exposure`` as y); do not use it where the variance is far from the
     mean and standard errors matter. :class:`sklearn.linear_model.PoissonRegressor`
