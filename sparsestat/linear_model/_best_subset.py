@@ -243,12 +243,12 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         \quad\text{subject to at most } k \text{ features}
 
     where eta = b + X W, lambda is `l2` and v_j the variance of feature j. Two classes
-    have one vector of coefficients, and the log loss of a sigmoid. A feature is used for all
-    classes or for none. With sample or class weights the loss is their weighted mean.
-    Use it to find the few features that tell classes apart; when many matter a
+    have one vector of coefficients, and the log loss of a sigmoid. A feature is used
+    for all classes or for none. With sample or class weights the loss is their weighted
+    mean. Use it to find the few features that tell classes apart; when many matter a
     little, :class:`SparseLogisticRegressionCV` predicts better. The problem is not
-    convex, and all methods but ``"exact"`` are local searches that prove nothing,
-    which is why ``certificate_`` says "none". Read more in the
+    convex, and all methods but ``"exact"`` are local searches that prove nothing, which
+    is why ``certificate_`` says "none". Read more in the
     :ref:`User Guide <hard_regression>`.
 
     Parameters

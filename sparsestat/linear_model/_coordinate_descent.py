@@ -28,11 +28,11 @@ class ElasticNet(FitMixin, LinearPredictor):
         \Big(\rho |w_j| + \frac{1-\rho}{2} w_j^2\Big)
 
     over coefficients w (`coef_`) and intercept b (`intercept_`), where rho is
-    `l1_ratio` and omega `feature_weights`. With sample weights the loss is their weighted mean. Use it when features are correlated in groups of
-    which the Lasso would pick one at random; use
-    :class:`sklearn.linear_model.Ridge` when all features matter a little. It
-    solves the problem of :class:`sklearn.linear_model.ElasticNet` and returns a
-    duality gap with the answer. Read more in the
+    `l1_ratio` and omega `feature_weights`. With sample weights the loss is their
+    weighted mean. Use it when features are correlated in groups of which the Lasso
+    would pick one at random; use :class:`sklearn.linear_model.Ridge` when all features
+    matter a little. It solves the problem of :class:`sklearn.linear_model.ElasticNet`
+    and returns a duality gap with the answer. Read more in the
     :ref:`User Guide <sparse_regression>`.
 
     Parameters
@@ -178,11 +178,12 @@ class Lasso(ElasticNet):
     .. math:: \frac{1}{2 n}\|y - b - X w\|^2 + \alpha \sum_j \omega_j |w_j|
 
     over coefficients w (`coef_`) and intercept b (`intercept_`), where omega is
-    `feature_weights`. With sample weights the loss is their weighted mean. Use it to select a few of many features; do not use it to
-    select among almost identical ones, where it picks at random
-    (:class:`ElasticNet` keeps them together), nor for unbiased coefficients. It
-    solves the problem of :class:`sklearn.linear_model.Lasso` and returns a duality
-    gap with the answer. Read more in the :ref:`User Guide <sparse_regression>`.
+    `feature_weights`. With sample weights the loss is their weighted mean. Use it to
+    select a few of many features; do not use it to select among almost identical ones,
+    where it picks at random (:class:`ElasticNet` keeps them together), nor for unbiased
+    coefficients. It solves the problem of :class:`sklearn.linear_model.Lasso` and
+    returns a duality gap with the answer. Read more in the
+    :ref:`User Guide <sparse_regression>`.
 
     Parameters
     ----------
