@@ -6,7 +6,7 @@
 import numpy as np
 from numba import njit
 
-__all__ = ["levinson", "levinson_sample"]
+__all__ = ["autocorrelate", "inverse_sums", "levinson", "levinson_sample"]
 
 _DOT = {"reassoc", "contract", "nsz"}
 
@@ -117,3 +117,32 @@ def levinson_sample(column, Z):
         for row in range(n_rows):
             X[row, k] = scale * Z[row, k] - _dot(X[row, :k], past[:k])
     return X, -1
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def autocorrelate(rows):
+    """Return sum_j a_j a_{j+k} for k = 0, 1, ..., summed over the rows a."""
+    n = rows.shape[1]
+    out = np.zeros(n)
+    for row in range(rows.shape[0]):
+        a = rows[row]
+        for k in range(n):
+            out[k] += _dot(a[: n - k], a[k:])
+    return out
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def inverse_sums(generator):
+    """Return the sums along the diagonals of the inverse of a Toeplitz matrix.
+
+    They are sum_j (n - k - 2 j) u_j u_{j+k} / u_0, u being the first column.
+    """
+    n = generator.shape[0]
+    out, weighted = np.empty(n), np.empty(n)
+    for j in range(n):
+        weighted[j] = (n - 2.0 * j) * generator[j]
+    for k in range(n):
+        later = generator[k:]
+        total = _dot(weighted[: n - k], later) - k * _dot(generator[: n - k], later)
+        out[k] = total / generator[0]
+    return out

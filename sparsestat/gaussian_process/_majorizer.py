@@ -34,7 +34,7 @@ _FARTHEST = 7.0  # that a logarithm moves in one
 def majorizer_value(problem, g, z):
     """Return the majorizer at z, up to a constant, and q there."""
     engine, noise = problem.engine, z[-1]
-    state = engine.factor(z[:-1], noise)
+    state = engine.factor_once(z[:-1], noise)
     samples = engine.samples
     fit = float(np.einsum("nt,nt->", samples.Y, state.alpha))
     q = np.append(

@@ -116,6 +116,10 @@ class Engine:
         # Tables are cheaper to compute again than to send to another process.
         return type(self), (self.samples, self.spectrum)
 
+    def factor_once(self, weights, noise):
+        """Return a state for one evaluation, which need not be exact to rounding."""
+        return self.factor(weights, noise)
+
     def value(self, weights, noise):
         """Return the objective."""
         return self.objective(self.factor(weights, noise), noise)
@@ -130,7 +134,7 @@ class Engine:
 
     def evaluate(self, weights, noise, subset=None):
         """Return the objective with g and q, of a subset of the components or all."""
-        state = self.factor(weights, noise)
+        state = self.factor_once(weights, noise)
         g, q = self.contract(state, subset)
         return Evaluation(
             self.objective(state, noise), g, q, *self.noise_traces(state), state
@@ -214,17 +218,20 @@ class ToeplitzEngine(Engine):
         folded = rows.reshape(len(rows), -1, self.period).sum(axis=1)
         return fft.rfft(folded, axis=1).real[:, : len(self.spectrum)]
 
-    def factor(self, weights, noise):
+    def factor(self, weights, noise, *, refine=True):
         column = self.column(weights)
         column[0] += noise / self.samples.weights[0]
         try:
-            factor = factor_toeplitz(column, self.samples.Y.T)
+            factor = factor_toeplitz(column, self.samples.Y.T, refine=refine)
         except np.linalg.LinAlgError as error:
             raise NumericalError(
                 "The covariance is not positive definite in floating point: "
                 f"{error} Raise noise_floor."
             ) from error
         return _ToeplitzState(factor, factor.solution.T)
+
+    def factor_once(self, weights, noise):
+        return self.factor(weights, noise, refine=False)
 
     def contract(self, state, subset=None):
         diagonals = self.samples.n_targets * inverse_diagonal_sums(

@@ -19,6 +19,7 @@ from sparsestat.gaussian_process._spectral_low_rank import (
     LowRankEngine,
     NystromBasis,
 )
+from sparsestat.gaussian_process._spectral_newton import WhittleMetric
 from sparsestat.gaussian_process._spectral_solvers import Problem, solve
 from sparsestat.gaussian_process._spectrum import distinct_rows
 from sparsestat.gaussian_process._toeplitz import even_grid
@@ -126,7 +127,7 @@ def choose_engine(samples, spectrum, *, low_rank=None, rank=50, rng=None):
 def choose_solver(engine):
     """Return the solver behind ``solver="auto"``."""
     if isinstance(engine, ToeplitzEngine):
-        return "newton"
+        return "whittle" if WhittleMetric.suits(engine) else "newton"
     if isinstance(engine, LowRankEngine):
         return "working_sets"
     spectrum = engine.spectrum

@@ -17,6 +17,7 @@ from scipy import optimize
 
 from sparsestat._utils.parallel import run_parallel
 from sparsestat.gaussian_process._majorizer import extrapolate, minimize_majorizer
+from sparsestat.gaussian_process._spectral_newton import WhittleMetric, solve_in_metric
 
 __all__ = ["Problem", "Solution", "solve"]
 
@@ -25,6 +26,7 @@ _REVIVED = 1e-3  # a revived weight, relative to the largest
 _N_BLOCKS = 4
 _MEMORY = 20
 _WARM_STEPS = 20  # updates in closed form before quasi-Newton steps
+_FEW_STEPS = 8  # the same before steps in Whittle's metric
 _INNER = 40  # evaluations of a convex subproblem
 
 
@@ -52,11 +54,15 @@ class Problem:
 
     def evaluate(self, z, subset=None):
         """Return the objective, and g and q of the components and of the noise."""
+        return self.examine(z, subset)[:3]
+
+    def examine(self, z, subset=None):
+        """Do the same as :meth:`evaluate`; return the factorization as well."""
         found = self.engine.evaluate(z[:-1], z[-1], subset)
         samples, noise = self.engine.samples, z[-1]
         g = np.append(found.g, found.noise_g + samples.extra / noise)
         q = np.append(found.q, found.noise_q + samples.within / noise**2)
-        return found.value, g, q
+        return found.value, g, q, found.state
 
     def scale(self, g, z):
         """Return g, with a positive entry for the noise."""
@@ -115,7 +121,13 @@ class _Run:
         self.best, self.best_z, self.best_gradient = np.inf, None, None
 
     def evaluate(self, z, subset=None):
-        value, g, q = self.problem.evaluate(z, subset)
+        return self._record(z, subset, *self.problem.evaluate(z, subset))
+
+    def examine(self, z):
+        *found, state = self.problem.examine(z)
+        return *self._record(z, None, *found), state
+
+    def _record(self, z, subset, value, g, q):
         self.n_iter += 1
         if value < self.best:
             self.best, self.best_z = value, z.copy()
@@ -164,7 +176,7 @@ def solve(
         The objective.
     z : ndarray of shape (n_components + 1,)
         Start: positive weights and the noise variance.
-    solver : {"newton", "working_sets", "mm", "sca", "dsca", "conic"}
+    solver : {"whittle", "newton", "working_sets", "mm", "sca", "dsca", "conic"}
         See the functions of this module.
     tol : float
         Stop when the residual is at most this.
@@ -278,7 +290,12 @@ def _quasi_newton(run, z, subset, most):
 
 def _solve_newton(run, z):
     """Closed-form updates, then quasi-Newton steps on all components."""
-    z = _solve_mm(run, z, most=_WARM_STEPS, revive=False)
+    _solve_mm(run, z, most=_WARM_STEPS, revive=False)
+    _descend(run)
+
+
+def _descend(run):
+    """Take quasi-Newton steps on all components, from the best point."""
     everything = np.arange(run.problem.n)
     while run.left > 0:
         z = run.best_z
@@ -291,6 +308,14 @@ def _solve_newton(run, z):
         _quasi_newton(run, z, everything, 100)
         if before - run.best <= 1e-14 * abs(run.best) and run.n_iter - used < 3:
             return
+
+
+def _solve_whittle(run, z):
+    """Closed-form updates, then Newton steps in a metric of the frequency domain."""
+    z = _solve_mm(run, z, most=_FEW_STEPS, revive=False)
+    solve_in_metric(run, run.best_z, WhittleMetric(run.problem.engine))
+    if run.left > 0:  # no further descent: another method may find some
+        _descend(run)
 
 
 def _solve_working_sets(run, z):
@@ -378,6 +403,7 @@ def _solve_block(problem, g, z, block):
 
 
 _SOLVERS = {
+    "whittle": _solve_whittle,
     "newton": _solve_newton,
     "working_sets": _solve_working_sets,
     "mm": _solve_mm,

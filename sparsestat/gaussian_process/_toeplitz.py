@@ -51,6 +51,7 @@ __all__ = [
 # Entries of one block of vectors that are transformed together.
 _BLOCK = 1 << 21
 _INSIDE_ROWS, _INSIDE_LENGTH = 8, 3000  # right-hand sides solved by the recursion
+_DIRECT = 1000  # up to this length sums of products beat Fourier transforms
 
 
 def even_grid(x, *, rtol=1e-8):
@@ -155,7 +156,7 @@ class ToeplitzFactor:
         return fft.irfft(S, size, axis=-1)[..., :n] / u[0]
 
 
-def factor_toeplitz(column, Y=None):
+def factor_toeplitz(column, Y=None, *, refine=True):
     """Run Levinson's recursion on a symmetric Toeplitz matrix T.
 
     Parameters
@@ -164,6 +165,8 @@ def factor_toeplitz(column, Y=None):
         First column of T, with the noise variance in its first entry.
     Y : ndarray of shape (n,) or (n_vectors, n), default=None
         Right-hand sides, one in each row.
+    refine : bool, default=True
+        Correct the solutions once by their residuals.
 
     Returns
     -------
@@ -180,8 +183,7 @@ def factor_toeplitz(column, Y=None):
     -----
     2 n^2 multiplications, and as many for each right-hand side; where these are many or
     long they are solved by FFT afterwards. The errors of the solutions grow like the
-    condition number of T, as those of Cholesky's factorisation do; solutions are
-    corrected once by their residuals.
+    condition number of T, as those of Cholesky's factorisation do.
     """
     from sparsestat.gaussian_process import _kernels_toeplitz as kernels
 
@@ -203,10 +205,10 @@ def factor_toeplitz(column, Y=None):
     factor = ToeplitzFactor(column, generator, variances, log_det)
     if Y is None:
         return factor
-    if inside:
+    if not inside:
+        X = factor.solve(rows, refine=refine)
+    elif refine:
         X += factor.solve(rows - toeplitz_product(column, X), refine=False)
-    else:
-        X = factor.solve(rows)
     object.__setattr__(factor, "solution", X.reshape(np.shape(Y)))
     return factor
 
@@ -258,6 +260,10 @@ def autocorrelation(a):
     """
     rows = np.atleast_2d(a)
     n = rows.shape[1]
+    if n <= _DIRECT and len(rows) <= _INSIDE_ROWS:
+        from sparsestat.gaussian_process import _kernels_toeplitz as kernels
+
+        return kernels.autocorrelate(read_only(np.ascontiguousarray(rows)))
     size = fft.next_fast_len(2 * n - 1, real=True)
     power = np.zeros(size // 2 + 1)
     step = max(1, _BLOCK // n)
@@ -282,6 +288,10 @@ def inverse_diagonal_sums(generator):
         = \sum_j (n - k - 2j) u_j u_{j+k} / u_0`.
     """
     n = len(generator)
+    if n <= _DIRECT:
+        from sparsestat.gaussian_process import _kernels_toeplitz as kernels
+
+        return kernels.inverse_sums(read_only(generator))
     k = np.arange(n)
     both = (n - k) * _correlate(generator, generator)
     both -= 2.0 * _correlate(k * generator, generator)

@@ -18,8 +18,9 @@ def warmup():
     """Run every kernel once."""
     x = np.arange(12.0)
     y = np.sin(x)
-    mixture = GridSpectralMixtureRegressor(8, max_iter=2)
+    mixture = GridSpectralMixtureRegressor(8, max_iter=12)
     mixture.fit(x[:, None], y)
+    mixture.set_params(max_iter=2)
     six = np.sin(np.outer(x + 1.0, np.arange(1.0, 7.0)))
     mixture.fit(six, y).predict(six)
     series = ToeplitzGPRegressor(max_iter=1, tol=1e3).fit(x[:, None], y)
