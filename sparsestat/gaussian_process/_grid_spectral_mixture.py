@@ -59,10 +59,11 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
         Smallest noise variance relative to the variance of y. Without one the
         likelihood has no maximum when there are many components.
     solver : {"auto", "mm", "sca", "dsca", "conic"}, default="auto"
-        ``"auto"``: a few updates in closed form, then quasi-Newton steps, on growing
-        working sets where a gradient is costly. ``"mm"``: updates in closed form,
-        extrapolated. ``"sca"``: a sequence of convex problems. ``"dsca"``: the same,
-        in damped parallel blocks. ``"conic"``: the same through cvxpy, for checking.
+        ``"auto"``: a few updates in closed form, then Newton steps in Whittle's metric
+        on even grids and quasi-Newton steps elsewhere, on growing working sets where a
+        gradient is costly. ``"mm"``: updates in closed form, extrapolated. ``"sca"``: a
+        sequence of convex problems. ``"dsca"``: the same, in damped parallel blocks.
+        ``"conic"``: the same through cvxpy, for checking.
     low_rank : {"nystrom", "rff"} or None, default=None
         Approximate every component by `rank` features, for many points in several
         dimensions: through some of the training points, or drawn at random.
