@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import math
 import sys
 import warnings
 from dataclasses import dataclass, field
@@ -43,7 +44,8 @@ class Certificate:
     value : float
         The measured quantity, in the units said in `scale`.
     tol : float
-        The tolerance the solver was asked to meet, in the same units.
+        The tolerance the solver was asked to meet, in the same units; infinite where
+        nothing was promised.
     satisfied : bool
         Whether the solver delivered what its tolerance promised.
     scale : str
@@ -76,6 +78,8 @@ class Certificate:
         # Short on purpose: scikit-learn's HTML repr cuts a value at 30 characters.
         if self.kind in ("exact", "none"):
             return self.kind
+        if self.tol == math.inf:
+            return f"{self.kind} {self.value:.1e} (no tol)"
         sign = "≤" if self.value <= self.tol else ">"
         return f"{self.kind} {self.value:.1e} {sign} {self.tol:.0e}"
 
@@ -83,7 +87,7 @@ class Certificate:
         rows = {
             "kind": self.kind,
             "value": f"{self.value:.3e}",
-            "tol": f"{self.tol:.1e}",
+            "tol": "none" if self.tol == math.inf else f"{self.tol:.1e}",
             "satisfied": "yes" if self.satisfied else "no",
             "scale": self.scale,
             **{

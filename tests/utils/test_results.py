@@ -1,3 +1,4 @@
+import math
 import pickle
 import warnings
 from dataclasses import FrozenInstanceError
@@ -50,6 +51,12 @@ def test_repr_says_which_side_of_the_tolerance():
     assert "≤" in repr(make(1e-6, 1e-4))
     assert ">" in repr(make(1e-3, 1e-4, satisfied=False))
     assert ">" in repr(make(float("nan"), 1e-4, satisfied=False))
+
+
+def test_no_tolerance_is_said_in_words():
+    given = Certificate("kkt", 3e-6, math.inf, True, "relative")
+    assert repr(given) == "kkt 3.0e-06 (no tol)"
+    assert "inf" not in given._repr_html_()
 
 
 def test_html_shows_every_kind_of_scalar_and_escapes():
