@@ -287,10 +287,12 @@ class SubsetFitMixin:
             coef, intercept = problem.coefficients(fit)
             block = np.atleast_2d(coef.T)
             rows, at = np.nonzero(block)
+            ends = np.searchsorted(rows, np.arange(block.shape[0] + 1))
             matrix = sparse.csr_array(
-                (block[rows, at], (rows, fit.columns[at])),
+                (block[rows, at], fit.columns[at], ends),
                 shape=(block.shape[0], problem.n_features),
             )
+            matrix.sort_indices()
             coefs.append(align_sparse_interface(matrix))
             intercepts.append(np.copy(intercept)[()])
         return SubsetPath(

@@ -339,16 +339,23 @@ class LeastSquaresSubsets:
         """
         products = self.correlations(fit)
         if self.units.single:
-            scaled = products * self._inverse
-            self._likely = np.abs(scaled)
-            promise = 0.5 * scaled * scaled
+            promise = np.empty(self.n_features)
+            self._likely = np.empty(self.n_features)
+            kernels.promises(
+                products,
+                read_only(self._inverse),
+                read_only(self.usable),
+                read_only(fit.columns),
+                promise,
+                self._likely,
+            )
             sacrifice = 0.5 * self.squares[fit.columns] * fit.coef**2
         else:
             self._likely = np.abs(products) * self._inverse
             promise = 0.5 * self.units.energies(products, self._roots)
             sacrifice = 0.5 * self.units.quadratic(fit, self._roots)
-        promise[~self.usable] = -np.inf
-        promise[fit.units] = -np.inf
+            promise[~self.usable] = -np.inf
+            promise[fit.units] = -np.inf
         return sacrifice, promise
 
     def _at(self, fit):
@@ -378,8 +385,7 @@ class LeastSquaresSubsets:
         if not len(free) or not candidates:
             return None
         out = free[np.argsort(sacrifice[free], kind="stable")]
-        into = np.argpartition(-promise, candidates - 1)[:candidates]
-        into = into[np.lexsort((into, -promise[into]))]
+        into = kernels.largest(promise, candidates)
         factor = self.factor
         k = factor.size
         new = self.units.columns_of(into)

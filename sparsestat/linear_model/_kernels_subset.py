@@ -20,6 +20,8 @@ __all__ = [
     "costs_of_dropping",
     "descend_hard",
     "excess_of_subset",
+    "largest",
+    "promises",
     "remove_column",
     "remove_least",
     "solve_triangle",
@@ -174,6 +176,41 @@ def excess_of_subset(R, z, n_rows, kept):
     for j in range(size, n_rows):
         total += v[j] * v[j]
     return total
+
+
+@njit(cache=True, nogil=True)
+def promises(products, inverse, usable, taken, promise, likely):
+    """Write what each column outside would save, half its squared normalised product.
+
+    ``-inf`` for columns that are `taken` or not usable; `likely` receives the sizes of
+    the normalised products of all.
+    """
+    for j in range(products.shape[0]):
+        size = abs(products[j] * inverse[j])
+        likely[j] = size
+        if usable[j]:
+            promise[j] = 0.5 * size * size
+        else:
+            promise[j] = -np.inf
+    for c in range(taken.shape[0]):
+        promise[taken[c]] = -np.inf
+
+
+@njit(cache=True, nogil=True)
+def largest(values, count):
+    """Return the positions of the largest values, sorted, ties by position."""
+    top = np.empty(count, dtype=np.int64)
+    held = 0
+    for j in range(values.shape[0]):
+        if held == count and values[j] <= values[top[held - 1]]:
+            continue
+        at = held if held < count else count - 1
+        while at > 0 and values[top[at - 1]] < values[j]:
+            top[at] = top[at - 1]
+            at -= 1
+        top[at] = j
+        held = min(held + 1, count)
+    return top
 
 
 @njit(cache=True, nogil=True)
