@@ -29,6 +29,7 @@ __all__ = ["Cox", "Huber", "LeastSquares", "Logistic", "Poisson", "Softmax"]
 
 _EPS = np.finfo(np.float64).eps
 _MAX_INTERCEPT_STEPS = 100
+_TOUCHING = 0.3  # share of the curvature of a quadratic that touches Huber's loss
 # Range of eta within which plain sums of exponentials keep all their terms.
 _PLAIN_RANGE = 500.0
 
@@ -54,6 +55,10 @@ class Datafit:
     def conjugate(self, v):
         """Return None: no conjugate is known."""
         return None
+
+    def model_curvature(self, eta):
+        """Return positive curvatures for a second-order model at eta."""
+        return np.maximum(self.curvature(eta), self.floor * self.weights)
 
     def gram(self, A, eta, h):
         """Return ``A' H(eta) A``, of which `h` is the diagonal."""
@@ -225,6 +230,18 @@ class Huber(Datafit):
     def curvature(self, eta):
         """Return the second derivative in eta: 0 for outliers."""
         return self.weights * (np.abs(eta - self.y) <= self.delta)
+
+    def model_curvature(self, eta):
+        """Return positive curvatures for a second-order model at eta.
+
+        The loss has none beyond `delta`. The quadratic that touches it at r and at -r
+        has ``delta / |r|``: a model without such small curvatures would take steps of
+        the order of `delta`, however far the targets are.
+        """
+        size = np.abs(eta - self.y)
+        beyond = _TOUCHING * self.delta / np.maximum(size, self.delta)
+        h = np.where(size <= self.delta, 1.0, np.minimum(self.floor, beyond))
+        return self.weights * h
 
     def conjugate(self, v):
         """Return the convex conjugate at v, given that ``|v| <= delta s``."""

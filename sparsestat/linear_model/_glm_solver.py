@@ -341,12 +341,8 @@ class GLMSolver:
             if measure <= goal or counter["sweeps"] >= max_epochs:
                 return
 
-    def _curvature(self):
-        h = self.datafit.curvature(self.eta)
-        return np.maximum(h, self.datafit.floor * self.datafit.weights)
-
     def _dense_model(self, A, q, w, lam, l2, goal, limit, counter):
-        h = self._curvature()
+        h = self.datafit.model_curvature(self.eta)
         H = self.datafit.gram(A, self.eta, h)
         if self.fits_shift:
             total = float(h.sum())
@@ -359,7 +355,7 @@ class GLMSolver:
         return model.w, shift
 
     def _sparse_model(self, A, centre, w, lam, l2, goal, limit, counter):
-        h = self._curvature()
+        h = self.datafit.model_curvature(self.eta)
         response = self.eta - self.shift - self.gradient / h
         model = ColumnModel(
             A,

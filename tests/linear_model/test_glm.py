@@ -503,3 +503,13 @@ def test_paths_can_be_drawn(kind):
     assert len(display.lines_) == ever.sum()
     assert display.cv_ax_.get_ylabel() == "loss, held out"
     plt.close(display.figure_)
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e8])
+def test_huber_converges_where_targets_are_far_from_its_knots(scale):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 10))
+    y = scale * (X[:, :3] @ [1.0, -2.0, 1.5] + 0.1 * rng.standard_normal(60))
+    model = SparseHuberRegressor(alpha=0.05, max_iter=20).fit(X, y)
+    assert model.certificate_.satisfied
+    assert model.score(X, y) > 0.95
