@@ -248,3 +248,24 @@ def test_memory_stays_far_below_a_dense_matrix():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.1 * 8 * 20_000**2
+
+
+@pytest.mark.parametrize("normalize_y", [False, True])
+def test_dual_coefficients_and_history(normalize_y):
+    X, y, _ = data(200)
+    model = CompactGPRegressor(normalize_y=normalize_y, tol=1e-3).fit(X, y + 4.0)
+    target = y + 4.0
+    if normalize_y:
+        target = (target - target.mean()) / target.std()
+    np.testing.assert_array_equal(model.X_train_, X)
+    C = model.kernel_(X)
+    np.testing.assert_allclose(C @ model.alpha_, target, atol=1e-7)
+    history = model.objective_history_
+    np.testing.assert_allclose(history[-1], model.log_marginal_likelihood_value_)
+    assert history[-1] > history[0]
+    assert model.certificate_.satisfied and model.certificate_.value <= 1e-3
+    more = CompactGPRegressor(
+        normalize_y=normalize_y, tol=1e-3, n_restarts_optimizer=1, random_state=0
+    ).fit(X, y + 4.0)
+    found = more.log_marginal_likelihood_value_
+    assert found >= model.log_marginal_likelihood_value_ - 1e-6

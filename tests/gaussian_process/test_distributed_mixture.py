@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sparsestat.gaussian_process import (
     DistributedGridSpectralMixtureRegressor,
@@ -211,3 +212,102 @@ def test_agents_that_do_not_agree_warn():
     with pytest.warns(ConvergenceWarning, match="max_rounds"):
         model = DistributedGridSpectralMixtureRegressor(20, max_rounds=2).fit(X, y)
     assert not model.certificate_.satisfied
+
+
+@pytest.mark.parametrize("detrend", [None, "mean", "linear"])
+def test_the_trend_is_that_of_least_squares(detrend):
+    X, y = two_tones(60)
+    y = y + 0.2 * X[:, 0] - 3.0
+    columns = {None: 0, "mean": 1, "linear": 2}[detrend]
+    A = np.column_stack([np.ones(60), X])[:, :columns]
+    expected = np.linalg.lstsq(A, y, rcond=None)[0]
+    for model in (
+        GridSpectralMixtureRegressor(20, detrend=detrend),
+        DistributedGridSpectralMixtureRegressor(
+            20, n_agents=2, detrend=detrend, max_rounds=3
+        ),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, y)
+        assert model.trend_coef_.shape == (columns, 1)
+        np.testing.assert_allclose(model.trend_coef_[:, 0], expected, atol=1e-9)
+        # Far beyond the data only the trend is left.
+        far = np.array([[1e7], [2e7]])
+        trend = np.column_stack([np.ones(2), far])[:, :columns] @ expected
+        np.testing.assert_allclose(model.predict(far), trend, rtol=1e-6, atol=1e-6)
+
+
+def test_agents_with_equal_rows_agree_at_once():
+    X, y = two_tones(40)
+    holders = np.repeat([0, 1], 40)
+    model = DistributedGridSpectralMixtureRegressor(
+        12, partition=holders, prune_tol=0.0, max_rounds=4, tol=1e-12
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(np.vstack([X, X]), np.concatenate([y, y]))
+    assert model.primal_residuals_.shape == model.dual_residuals_.shape == (4,)
+    np.testing.assert_allclose(model.primal_residuals_, 0.0, atol=1e-12)
+    assert (model.dual_residuals_ > 0).all()
+    first, second = model.agent_weights_
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(model.weights_, first, rtol=1e-12)
+
+
+def test_residuals_fall_below_what_the_tolerance_allows():
+    X, y = two_tones(60)
+    model = DistributedGridSpectralMixtureRegressor(12, n_agents=3, tol=1e-2)
+    model.fit(X, y)
+    primal, dual = model.primal_residuals_, model.dual_residuals_
+    assert model.certificate_.satisfied and len(primal) == len(dual) == model.n_iter_
+    assert primal[-1] < primal[0] and dual[-1] < dual[1]
+    spread = np.abs(model.agent_weights_ - model.weights_).max()
+    assert spread < 0.1 * model.weights_.max()
+    harder = DistributedGridSpectralMixtureRegressor(12, n_agents=3, tol=1e-3)
+    harder.fit(X, y)
+    assert harder.certificate_.satisfied and harder.n_iter_ > model.n_iter_
+    assert harder.primal_residuals_[-1] < 0.5 * primal[-1]
+
+
+def test_experts_share_one_kernel_and_add_their_evidence():
+    X, y = two_tones(60)
+    holders = np.repeat([0, 1, 2], 20)
+    model = DistributedGridSpectralMixtureRegressor(
+        12, partition=holders, detrend=None, prune_tol=0.0, tol=1e-2
+    ).fit(X, y)
+    assert model.weights_[model.active_].all()
+    assert np.count_nonzero(model.weights_) == len(model.active_)
+    total = sum(
+        GaussianProcessRegressor(model.kernel_, optimizer=None, alpha=0)
+        .fit(X[holders == j], y[holders == j])
+        .log_marginal_likelihood_value_
+        for j in range(3)
+    )
+    np.testing.assert_allclose(model.log_marginal_likelihood_value_, total, rtol=1e-6)
+    full = GaussianProcessRegressor(model.kernel_, optimizer=None, alpha=0).fit(X, y)
+    np.testing.assert_array_equal(model.X_train_, X)
+    np.testing.assert_allclose(model.alpha_[:, 0], full.alpha_, rtol=1e-5, atol=1e-6)
+    # What it says of the spectrum is what its kernel says.
+    at = np.linspace(0, 0.5, 50)
+    smooth = model.kernel_.k1
+    np.testing.assert_allclose(
+        model.spectral_density(at), smooth.spectral_density(at), rtol=1e-9
+    )
+    before = model.predict(X[:5] + 0.3)
+    model.prune()
+    assert len(model.weights_) == len(model.frequencies_) == len(model.sigmas_)
+    assert (model.weights_ > 0).all()
+    np.testing.assert_allclose(model.predict(X[:5] + 0.3), before)
+
+
+def test_small_weights_are_pruned():
+    X, y = two_tones(60)
+    options = {"n_agents": 2, "tol": 1e-2}
+    kept = DistributedGridSpectralMixtureRegressor(20, prune_tol=0.0, **options)
+    cut = DistributedGridSpectralMixtureRegressor(20, prune_tol=0.2, **options)
+    before, after = kept.fit(X, y).weights_, cut.fit(X, y).weights_
+    gone = (before > 0) & (after == 0)
+    assert (before[gone] <= 0.2 * before.max()).all()
+    assert len(cut.active_) <= len(kept.active_)
+    np.testing.assert_allclose(after[after > 0], before[after > 0])

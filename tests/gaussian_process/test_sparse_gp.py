@@ -308,3 +308,39 @@ def test_std_and_cov_at_once_are_refused():
     model = SparseGPRegressor(KERNELS["rbf"], optimizer=None).fit(X, y)
     with pytest.raises(RuntimeError, match="At most one of return_std and return_cov"):
         model.predict(X, return_std=True, return_cov=True)
+
+
+def test_the_factors_are_those_of_the_formulas():
+    X, y = data(80)
+    kernel = KERNELS["rbf"]
+    Z = X[:9]
+    smooth = kernel.k1
+    for method, alpha in (("vfe", 0.0), ("fitc", 1.0), ("pep", 0.3)):
+        model = SparseGPRegressor(
+            kernel, inducing=Z, method=method, alpha_pep=0.3, optimizer=None,
+            jitter=1e-6,
+        ).fit(X, y)  # fmt: skip
+        np.testing.assert_allclose(model.inducing_points_, Z)
+        K = smooth(Z) + model.jitter_ * np.mean(np.diag(smooth(Z))) * np.eye(9)
+        assert model.jitter_ == 1e-6
+        np.testing.assert_allclose(model.L_ @ model.L_.T, K, rtol=1e-12)
+        V = np.linalg.solve(model.L_, smooth(Z, X))
+        noise = model.noise_variance_ + alpha * (1.3 - (V**2).sum(axis=0))
+        B = np.eye(9) + (V / noise) @ V.T
+        np.testing.assert_allclose(model.L_B_ @ model.L_B_.T, B, rtol=1e-9)
+        c = np.linalg.solve(model.L_B_, V @ (y / noise))
+        np.testing.assert_allclose(model.c_, c, rtol=1e-7, atol=1e-9)
+
+
+def test_points_stay_where_they_are_unless_they_are_optimized():
+    X, y = data(120)
+    Z = X[:8] + 0.5
+    arguments = {"inducing": Z, "max_iter": 60, "tol": 1e-3}
+    fixed = SparseGPRegressor(optimize_inducing=False, **arguments).fit(X, y)
+    moved = SparseGPRegressor(**arguments).fit(X, y)
+    np.testing.assert_allclose(fixed.inducing_points_, Z, rtol=1e-12)
+    assert np.abs(moved.inducing_points_ - Z).max() > 0.1
+    assert moved.objective_ > fixed.objective_
+    # Parameters of the kernel are found either way.
+    still = SparseGPRegressor(inducing=Z, optimizer=None).fit(X, y)
+    assert fixed.objective_ > still.objective_

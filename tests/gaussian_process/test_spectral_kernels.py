@@ -153,3 +153,15 @@ def test_features_must_match():
         GSMKernel([0.1], 0.1, [1.0])([[0.0]], [[0.0]], eval_gradient=True)
     with pytest.raises(ValueError, match="width 0"):
         GSMKernel([0.1], 0.0, [1.0]).spectral_density([0.1])
+
+
+@pytest.mark.parametrize("kernel", kernels(), ids=repr)
+def test_optimisers_see_the_weights_and_nothing_else(kernel):
+    seen = kernel.hyperparameter_weights
+    assert kernel.hyperparameters == [seen] and kernel.requires_vector_input
+    assert seen.name == "weights" and seen.n_elements == 6
+    if kernel.weights_bounds == "fixed":
+        assert seen.fixed and kernel.theta.size == 0
+    else:
+        np.testing.assert_allclose(np.exp(kernel.theta), kernel.weights)
+        np.testing.assert_allclose(np.exp(kernel.bounds), [BOUNDS] * 6)

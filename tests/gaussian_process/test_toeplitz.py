@@ -248,3 +248,19 @@ def test_hitting_the_limit_of_iterations_warns_once():
         model = ToeplitzGPRegressor(max_iter=1, tol=1e-9).fit(t, y)
     assert len(caught) == 1
     assert not model.certificate_.satisfied
+
+
+@pytest.mark.parametrize("missing", [(), (3, 50, 51)])
+def test_dual_coefficients_and_history(missing):
+    t, y = series(100, missing=missing)
+    model = ToeplitzGPRegressor(tol=1e-3).fit(t, y)
+    seen = ~np.isnan(y)
+    assert not model.alpha_[~seen].any()
+    C = model.kernel_(t[seen])
+    np.testing.assert_allclose(C @ model.alpha_[seen], y[seen], atol=1e-7)
+    full = GaussianProcessRegressor(model.kernel_, optimizer=None, alpha=0)
+    value = full.fit(t[seen], y[seen]).log_marginal_likelihood_value_
+    np.testing.assert_allclose(model.log_marginal_likelihood_value_, value, rtol=1e-8)
+    history = model.objective_history_
+    np.testing.assert_allclose(history[-1], model.log_marginal_likelihood_value_)
+    assert history[-1] >= history[0]

@@ -116,3 +116,26 @@ def test_scikit_learns_regressor_learns_the_support(points):
 def test_bad_arguments_are_refused(points, arguments, message):
     with pytest.raises(ValueError, match=message):
         WendlandKernel(**arguments)(points)
+
+
+def test_radii_of_features_are_those_of_scaled_points(points):
+    ball = WendlandKernel(1.0, FREE)
+    ellipsoid = WendlandKernel([0.5, 2.0], FREE)
+    assert ellipsoid.anisotropic and not ball.anisotropic
+    assert not WendlandKernel([1.0]).anisotropic
+    scaled = points / [0.5, 2.0]
+    np.testing.assert_allclose(ellipsoid(points), ball(scaled), atol=1e-14)
+    for kernel, count in ((ball, 1), (ellipsoid, 2)):
+        assert kernel.hyperparameter_support.name == "support"
+        assert kernel.hyperparameter_support.n_elements == count
+        assert kernel.hyperparameters == [kernel.hyperparameter_support]
+        np.testing.assert_allclose(np.exp(kernel.theta), np.ravel(kernel.support))
+        np.testing.assert_allclose(np.exp(kernel.bounds), [FREE] * count)
+        np.testing.assert_array_equal(
+            kernel.checked_support(2), np.atleast_1d(kernel.support)
+        )
+    fixed = WendlandKernel([0.5, 2.0])
+    assert fixed.hyperparameter_support.fixed and fixed.bounds.size == 0
+    apart = WendlandKernel([0.5, 2.0], [(0.1, 1.0), (1.0, 9.0)])
+    np.testing.assert_allclose(np.exp(apart.bounds), [(0.1, 1.0), (1.0, 9.0)])
+    assert fixed.requires_vector_input
