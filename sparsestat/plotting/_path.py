@@ -255,16 +255,17 @@ class RegularizationPathDisplay:
         self.figure_, self.ax_ = figure, axes[0]
         self.cv_ax_ = axes[1] if with_cv else None
 
-        order = np.argsort(self.alphas)[::-1]
-        order = order[self.alphas[order] > 0]  # alpha = 0 has no place on a log axis
+        alphas, coefs = np.asarray(self.alphas, dtype=float), np.asarray(self.coefs)
+        order = np.argsort(alphas)[::-1]
+        order = order[alphas[order] > 0]  # alpha = 0 has no place on a log axis
         if alpha_min is not None:
-            order = order[self.alphas[order] >= alpha_min]
+            order = order[alphas[order] >= alpha_min]
         if not len(order):
             raise ValueError(
                 f"No alpha is left to draw: all are below alpha_min={alpha_min} or "
                 "not positive. Lower alpha_min."
             )
-        alphas, coefs = self.alphas[order], self.coefs[:, order]
+        alphas, coefs = alphas[order], coefs[:, order]
         self._draw_coefficients(alphas, coefs, n_labels, line_kwargs or {})
         if with_cv:
             self._draw_errors(alphas, np.asarray(self.mse_path)[order])

@@ -78,3 +78,28 @@ def test_bad_input(data):
         ClusterDisplay(y, points=X[:5]).plot()
     with pytest.raises(ValueError, match="core_mask must have shape"):
         ClusterDisplay(y, core_mask=[True]).plot()
+
+
+@pytest.mark.parametrize("with_points", [False, True])
+def test_arrays_give_what_the_estimator_gives(data, with_points):
+    X = data[0][:, :2] if with_points else None
+    model = BalancedKMeans(3, random_state=0).fit(data[0][:, :2])
+    shown = ClusterDisplay.from_estimator(model, X)
+    drawn = ClusterDisplay(
+        labels=model.labels_,
+        size_bounds=model.size_bounds_,
+        points=X,
+        centers=model.cluster_centers_,
+    ).plot()
+    assert drawn.figure_ is drawn.ax_.figure
+    assert len(drawn.ax_.collections) == len(shown.ax_.collections) > 0
+    for a, b in zip(drawn.ax_.collections, shown.ax_.collections, strict=True):
+        assert_allclose(a.get_offsets(), b.get_offsets())
+    if with_points:
+        centers = drawn.ax_.collections[-1].get_offsets()
+        assert_allclose(np.sort(centers, axis=0), np.sort(model.cluster_centers_, 0))
+    else:
+        bounds = np.concatenate(
+            [s[:, 1] for c in drawn.ax_.collections for s in c.get_segments()]
+        )
+        assert_allclose(np.unique(bounds), np.unique(model.size_bounds_))

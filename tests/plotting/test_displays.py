@@ -156,7 +156,10 @@ def test_convergence_draws_histories(pyplot):
         "counted": [1.0, 0.1, 0.01],
         "timed": ([0.1, 0.2], [1.0, 1e-8]),
     }
-    display = ConvergenceDisplay(histories, tol=1e-6, xlabel="time (s)").plot()
+    display = ConvergenceDisplay(
+        histories, tol=1e-6, xlabel="time (s)", ylabel="violation"
+    ).plot()
+    assert display.ax_.get_ylabel() == "violation"
     np.testing.assert_array_equal(display.lines_[0].get_xdata(), [1, 2, 3])
     np.testing.assert_array_equal(display.lines_[1].get_xdata(), [0.1, 0.2])
     assert display.ax_.get_yscale() == "log"

@@ -75,3 +75,19 @@ def test_bad_input_is_refused_in_words():
         EmbeddingDisplay.from_estimator(FastRP())
     with pytest.raises(ValueError, match="no attribute embedding_"):
         EmbeddingDisplay.from_estimator(LinearRegression().fit(E, E[:, 0]))
+
+
+def test_arrays_give_what_the_embedding_gives():
+    E = np.random.default_rng(0).normal(size=(20, 4))
+    labels = np.arange(20) % 2
+    shown = EmbeddingDisplay.from_embedding(E, labels=labels)
+    drawn = EmbeddingDisplay(
+        points=shown.points,
+        explained=shown.explained,
+        labels=labels,
+        estimator_name="mine",
+    ).plot()
+    assert drawn.figure_ is drawn.ax_.figure and drawn.ax_.get_title() == "mine"
+    for a, b in zip(drawn.scatters_, shown.scatters_, strict=True):
+        assert_allclose(a.get_offsets(), b.get_offsets())
+    assert drawn.ax_.get_xlabel() == shown.ax_.get_xlabel()

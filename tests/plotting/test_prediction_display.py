@@ -77,3 +77,28 @@ def test_bad_arguments_are_refused(series):
         PredictionDisplay.from_estimator(model, *series, feature=1)
     with pytest.raises(ValueError, match="levels must be positive"):
         PredictionDisplay.from_estimator(model, *series, levels=[0.0])
+
+
+def test_arrays_give_what_the_estimator_gives(series):
+    t, y = series
+    model = ToeplitzGPRegressor(KERNEL, optimizer=None).fit(t[:30], y[:30])
+    shown = PredictionDisplay.from_estimator(
+        model, t[:30], y[:30], X_new=t[30:], y_new=y[30:], feature_name="month"
+    )
+    mean, std = model.predict(shown.x[:, None], return_std=True)
+    drawn = PredictionDisplay(
+        x=shown.x, mean=mean, std=std, x_data=t[:30, 0], y_data=y[:30],
+        x_new=t[30:, 0], y_new=y[30:], feature_name="month", target_name="load",
+        estimator_name="ours",
+    ).plot()  # fmt: skip
+    np.testing.assert_array_equal(drawn.line_.get_xydata(), shown.line_.get_xydata())
+    for a, b in ((drawn.data_, shown.data_), (drawn.new_data_, shown.new_data_)):
+        np.testing.assert_array_equal(a.get_offsets(), b.get_offsets())
+    for a, b in zip(drawn.bands_, shown.bands_, strict=True):
+        np.testing.assert_array_equal(
+            a.get_paths()[0].vertices, b.get_paths()[0].vertices
+        )
+    assert drawn.ax_.get_xlabel() == "month" and drawn.ax_.get_ylabel() == "load"
+    assert drawn.ax_.get_title() == "ours"
+    bare = PredictionDisplay(x=shown.x, mean=mean, std=std).plot()
+    assert bare.data_ is None and bare.new_data_ is None

@@ -43,3 +43,21 @@ def test_display_of_arrays_and_bad_input():
     with pytest.raises(ValueError, match="feature=3"):
         SpectralDensityDisplay.from_estimator(fitted(), feature=3)
     matplotlib.pyplot.close("all")
+
+
+def test_arrays_give_what_the_estimator_gives():
+    model = fitted()
+    shown = SpectralDensityDisplay.from_estimator(model)
+    drawn = SpectralDensityDisplay(
+        shown.frequencies,
+        model.spectral_density(shown.frequencies[:, None]),
+        component_frequencies=model.frequencies_[model.active_, 0],
+        component_weights=model.weights_[model.active_],
+        grid=model.frequencies_[:, 0],
+    ).plot()
+    np.testing.assert_allclose(drawn.line_.get_xydata(), shown.line_.get_xydata())
+    np.testing.assert_allclose(
+        drawn.components_.get_offsets(), shown.components_.get_offsets()
+    )
+    assert drawn.ax_.get_xlim() == pytest.approx(shown.ax_.get_xlim())
+    matplotlib.pyplot.close("all")

@@ -91,3 +91,40 @@ def test_bad_input_is_refused(data):
         SupportRecoveryDisplay.from_estimator(model, data.coef, kind="other")
     with pytest.raises(ValueError, match="needs alphas"):
         SupportRecoveryDisplay(data.coef, coef=model.coef_).plot(kind="path")
+
+
+def test_arrays_give_what_the_estimator_gives(data):
+    model = LassoCV(alphas=12, cv=3).fit(data.X, data.y)
+    arrays = SupportRecoveryDisplay(
+        data.coef,
+        coef=model.coef_,
+        alphas=model.alphas_,
+        coefs=model.coef_path_,
+        selected_alpha=model.alpha_,
+        feature_names=[f"x{j}" for j in range(60)],
+        estimator_name="LassoCV",
+    )
+    for kind in ("path", "solution"):
+        shown = SupportRecoveryDisplay.from_estimator(model, data.coef, kind=kind)
+        drawn = arrays.plot(kind=kind)
+        assert drawn.figure_ is drawn.ax_.figure
+        assert drawn.ax_.get_title() == shown.ax_.get_title()
+        assert_array_equal(drawn.n_true_found_, shown.n_true_found_)
+        assert_array_equal(drawn.n_false_found_, shown.n_false_found_)
+        for a, b in zip(drawn.ax_.lines, shown.ax_.lines, strict=True):
+            assert_array_equal(a.get_xydata(), b.get_xydata())
+    for name, marks in drawn.points_.items():
+        assert_array_equal(marks.get_offsets(), shown.points_[name].get_offsets())
+
+
+def test_names_of_arrays_become_labels(data):
+    display = RegularizationPathDisplay(
+        alphas=[1.0, 0.1],
+        coefs=[[0.0, 1.0], [0.0, -2.0]],
+        mse_path=np.ones((2, 3)),
+        coef_name="log odds",
+        loss_name="deviance",
+    ).plot()
+    assert display.ax_.get_ylabel() == "log odds"
+    assert display.cv_ax_.get_ylabel() == "deviance"
+    assert len(display.lines_) == 2

@@ -44,3 +44,17 @@ def test_what_cannot_be_drawn_is_refused():
         TransportPlanDisplay.from_result(sinkhorn(C, reg=1.0, return_plan=False))
     with pytest.raises(ValueError, match=r"source must have shape \(3, 2\)"):
         TransportPlanDisplay(np.eye(3), np.ones((2, 2)), np.ones((3, 2))).plot()
+
+
+def test_arrays_give_what_the_estimator_gives():
+    X = np.random.default_rng(0).random((12, 2))
+    model = OptimalTransport(reg=0.01).fit(X, Xt=X + 1)
+    shown = TransportPlanDisplay.from_estimator(model)
+    drawn = TransportPlanDisplay(
+        coupling=model.coupling_, source=model.source_, target=model.target_
+    ).plot()
+    assert drawn.figure_ is drawn.ax_.figure
+    np.testing.assert_array_equal(
+        drawn.lines_.get_segments(), shown.lines_.get_segments()
+    )
+    np.testing.assert_allclose(drawn.lines_.get_alpha(), shown.lines_.get_alpha())
