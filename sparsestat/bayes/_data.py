@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
-from sparsestat._utils.compat import check_sample_weight
+from sparsestat._utils.samples import given_weights
 from sparsestat._utils.validation import (
     as_compressed,
     check_complex_array,
@@ -147,9 +147,7 @@ def validate_fit(
     weights, total = None, float(len(Y))
     if sample_weight is not None:
         probe = np.empty((len(Y), 1))
-        weights = check_sample_weight(
-            sample_weight, probe, dtype=np.float64, ensure_non_negative=True
-        )
+        weights = given_weights(sample_weight, probe)
         keep = np.flatnonzero(weights)
         if len(keep) < len(weights):
             if is_operator(X):

@@ -18,13 +18,13 @@ from sparsestat._utils.compat import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
-    check_sample_weight,
 )
 from sparsestat._utils.results import (
     Certificate,
     users_stacklevel,
     warn_if_unsatisfied,
 )
+from sparsestat._utils.samples import given_weights
 from sparsestat._utils.validation import check_magnitude
 from sparsestat.gaussian_process._posterior import PosteriorMixin
 from sparsestat.gaussian_process._spectral_fit import (
@@ -108,11 +108,9 @@ class SpectralMixtureBase(
         check_magnitude(Y, name="y")
         self._one_target = Y.ndim == 1
         Y = Y.reshape(len(X), -1)
-        if sample_weight is None:
+        weights = given_weights(sample_weight, X)
+        if weights is None:
             return X, Y, np.ones(len(X))
-        weights = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
         kept = weights > 0
         return X[kept], Y[kept], weights[kept]
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array, check_X_y
 
-from sparsestat._utils.compat import check_sample_weight
+from sparsestat._utils.samples import given_weights
 from sparsestat._utils.validation import as_compressed, check_magnitude
 from sparsestat.linear_model import _datafits as datafits
 from sparsestat.linear_model import _greedy_rules as rules
@@ -119,11 +119,7 @@ def checked_data(X, y, loss, sample_weight):
         X = as_compressed(X, "csc", dtype=np.float64)
     check_magnitude(X)
     check_magnitude(y, name="y")
-    weights = None
-    if sample_weight is not None:
-        weights = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
+    weights = given_weights(sample_weight, X)
     if loss == "cox":
         if y.ndim != 2 or y.shape[1] != 2:
             raise ValueError(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_array, check_X_y
 
-from sparsestat._utils.compat import check_sample_weight
+from sparsestat._utils.samples import FLOATS, given_weights
 from sparsestat._utils.validation import refuse_complex
 from sparsestat.linear_model._path_problems import (
     ElasticNetProblem,
@@ -290,14 +290,11 @@ def check_path_input(X, y, sample_weight, coef_init):
         X,
         y,
         accept_sparse=["csc", "csr"],
-        dtype=[np.float64, np.float32],
+        dtype=FLOATS,
         order="F",
         y_numeric=True,
     )
-    if sample_weight is not None:
-        sample_weight = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
+    sample_weight = given_weights(sample_weight, X)
     if coef_init is not None:
         coef_init = check_array(coef_init, ensure_2d=False, dtype=np.float64)
         if coef_init.shape != (X.shape[1],):

@@ -13,11 +13,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from sparsestat._utils.base import SparsestatEstimator
-from sparsestat._utils.compat import align_sparse_interface, check_sample_weight
+from sparsestat._utils.compat import align_sparse_interface
+from sparsestat._utils.samples import FLOATS, given_weights
 
 __all__ = ["LinearClassifier", "LinearPredictor", "validate_fit_data"]
-
-_DTYPES = [np.float64, np.float32]
 
 
 class _LinearScores(SparsestatEstimator):
@@ -29,7 +28,7 @@ class _LinearScores(SparsestatEstimator):
             self,
             X,
             accept_sparse=["csr", "csc", "coo"],
-            dtype=_DTYPES,
+            dtype=FLOATS,
             reset=False,
         )
         return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
@@ -79,12 +78,12 @@ class LinearClassifier(ClassifierMixin, _LinearScores):
             X,
             y,
             accept_sparse=["csc", "csr"],
-            dtype=_DTYPES,
+            dtype=FLOATS,
             order="F",
         )
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
-        sample_weight = _validated_weights(sample_weight, X)
+        sample_weight = given_weights(sample_weight, X)
         seen = y if sample_weight is None else y[sample_weight > 0]
         self.classes_ = np.unique(seen)
         if len(self.classes_) < 2:
@@ -189,17 +188,9 @@ def validate_fit_data(estimator, X, y, sample_weight, *, multi_output=False):
         X,
         y,
         accept_sparse=["csc", "csr"],
-        dtype=_DTYPES,
+        dtype=FLOATS,
         order="F",
         y_numeric=True,
         multi_output=multi_output,
     )
-    return X, np.asarray(y, dtype=np.float64), _validated_weights(sample_weight, X)
-
-
-def _validated_weights(sample_weight, X):
-    if sample_weight is None:
-        return None
-    return check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
-    )
+    return X, np.asarray(y, dtype=np.float64), given_weights(sample_weight, X)
