@@ -47,6 +47,7 @@ _MAX_FAILURES = 3  # ... and after so many failures Newton rests for this set
 _PAYS = 0.5  # sweeps that lower the gap so much go on before a costly Newton step
 _TINY = 1e-15  # a decrease of the objective that is no progress
 _MEMORY = 5  # iterates of Anderson extrapolation
+_MARGIN = 1e-7  # share of a strength that covers the rounding of a bound
 
 
 class WorkingSetSolver:
@@ -85,14 +86,20 @@ class WorkingSetSolver:
             self._unit_squares = groups.sums(design.squares)
         self.residual = target.copy()
         if coef is not None and np.any(coef):
-            self.set.hold(np.flatnonzero(coef))
+            used = coef if coef.ndim == 1 else coef.any(axis=1)
+            self.set.hold(np.flatnonzero(used))
             self.set.w = np.array(coef[self.set.columns], dtype=np.float64)
             self.residual = self.set.residual()
         self.correlations = design.correlations(self.residual)
         self._moved = False  # the residual has changed since the correlations
         self._partial = False  # some correlations were left out by screening
+        self._estimated = False  # some are bounds
         self._previous_lam = None
         self._is_cold = True
+        self._bounds = None  # of the correlations, the residual then, and norms
+        if groups is None and target.ndim == 1 and not design.is_sparse:
+            norms = np.sqrt(design.squares)
+            self._bounds = np.abs(self.correlations), self.residual.copy(), norms
         norms = self._unit_squares[self._unit_squares > 0]
         self._least_norm = np.sqrt(norms.min(initial=np.inf))
         self._null_gradient = None
@@ -220,20 +227,52 @@ class WorkingSetSolver:
         self.set.w[at] += step
         self.residual = self.residual - block @ step
         self._moved = True
-        self._correlate(penalty)
+        self._correlate(penalty, exact=True)
 
-    def _correlate(self, penalty, alive=None):
+    def _correlate(self, penalty, alive=None, *, exact=False):
         """Bring the correlations up to date with the residual."""
-        if not self._moved and not self._partial:
+        if not (self._moved or self._partial or self._estimated):
             return
         columns = None
         if alive is not None:
             columns = penalty.columns_of(alive)
             if len(columns) > 0.9 * self.design.n_features:
                 columns = None
-        self.design.correlations(self.residual, columns, self.correlations)
-        self._moved = False
+        self._estimated = False
+        if self._bounds is not None and penalty.is_convex and not exact:
+            self._correlate_doubtful(penalty, columns)
+        else:
+            self.design.correlations(self.residual, columns, self.correlations)
         self._partial = columns is not None
+        self._moved = False
+
+    def _correlate_doubtful(self, penalty, columns):
+        """Correlate the features that may reach their strengths.
+
+        A correlation changes by at most the norm of its column times the length of
+        the residual's move. Where that cannot reach the strength, the bound takes its
+        place: it keeps the dual point feasible and violates nothing.
+        """
+        bounds, last, norms = self._bounds
+        bounds += norms * float(np.linalg.norm(self.residual - last))
+        self._bounds = bounds, self.residual.copy(), norms
+        least = penalty.lam
+        if self._previous_lam is not None:  # the strong rule looks further down
+            with np.errstate(invalid="ignore"):
+                least = np.fmin(least, 2.0 * least - self._previous_lam)
+        doubtful = bounds >= (1.0 - _MARGIN) * least
+        doubtful[self.set.columns] = True
+        sure = ~doubtful
+        if columns is not None:
+            asked = np.zeros(len(doubtful), dtype=bool)
+            asked[columns] = True
+            doubtful &= asked
+            sure &= asked
+        columns = np.flatnonzero(doubtful)
+        self.design.correlations(self.residual, columns, self.correlations)
+        bounds[columns] = np.abs(self.correlations[columns])
+        self.correlations[sure] = bounds[sure]
+        self._estimated = True
 
     def _full_coef(self):
         w = np.zeros((self.design.n_features, *self.target.shape[1:]))

@@ -273,3 +273,87 @@ def test_gaps_and_residuals_of_likelihood_paths_measured_from_outside():
         gradient = X.T @ loss_terms("huber", X @ w + b, y)[1] / len(y)
         residual = violation(w, gradient, alpha) / model.alphas_[0]
         assert_allclose(model.kkt_residuals_[k], residual, rtol=1e-5, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", CVS)
+def test_one_standard_error_leaves_a_model_at_least_as_sparse(name):
+    cls, more, target = CVS[name]
+    X, targets = problem()
+    options = {**more, "alphas": 10, "eps": 0.02, "cv": 4}
+    if name == "SCADRegressorCV":
+        options["a"] = 3.7
+    least, sparser = (
+        cls(one_se=one_se, **options).fit(X, targets[target])
+        for one_se in (False, True)
+    )
+    losses = getattr(least, "mse_path_", None)
+    losses = least.loss_path_ if losses is None else losses
+    mean = losses.mean(axis=1)
+    best = mean.argmin()
+    assert least.alpha_ == least.alphas_[best]
+    bar = mean[best] + losses[best].std(ddof=1) / np.sqrt(4)
+    assert sparser.alpha_ == least.alphas_[mean <= bar].max()
+
+
+@pytest.mark.parametrize("criterion", ["aic", "bic"])
+@pytest.mark.parametrize("cls", [ssl.MCPRegressorCV, ssl.SCADRegressorCV])
+def test_criteria_of_concave_paths_count_the_support(cls, criterion):
+    X, targets = problem()
+    y = targets["real"]
+    model = cls(criterion=criterion, alphas=10, eps=0.05, tol=1e-8).fit(X, y)
+    A, t = X - X.mean(axis=0), y - y.mean()
+    rss = ((t[:, None] - A @ model.coef_path_) ** 2).sum(axis=0)
+    price = 2.0 if criterion == "aic" else np.log(len(y))
+    df = np.count_nonzero(model.coef_path_, axis=0)
+    expected = len(y) * np.log(rss / len(y)) + price * df
+    assert_allclose(model.criterion_path_, expected, rtol=1e-6)
+    assert model.alpha_ == model.alphas_[expected.argmin()]
+
+
+@pytest.mark.parametrize("cls", [ssl.LassoCV, ssl.ElasticNetCV])
+def test_positive_paths_are_positive_and_the_single_fits(cls):
+    X, targets = problem()
+    y = targets["real"]
+    model = cls(positive=True, alphas=6, eps=0.05, cv=3, tol=1e-10).fit(X, y)
+    assert model.coef_path_.min() == 0.0 < model.coef_.max()
+    single = {ssl.LassoCV: ssl.Lasso, ssl.ElasticNetCV: ssl.ElasticNet}[cls]
+    one = single(model.alpha_, positive=True, tol=1e-10).fit(X, y)
+    assert_allclose(one.coef_, model.coef_, atol=1e-5)
+    function = {ssl.LassoCV: ssl.lasso_path, ssl.ElasticNetCV: ssl.enet_path}[cls]
+    path = function(
+        X, y, alphas=model.alphas_, positive=True, fit_intercept=True, tol=1e-10
+    )
+    assert_allclose(path.coefs, model.coef_path_, atol=1e-5)
+    with pytest.warns(ConvergenceWarning, match="max_epochs"):
+        short = function(X, y, alphas=3, eps=1e-3, tol=1e-12, max_epochs=1)
+    assert short.dual_gaps.max() > path.dual_gaps.max()
+
+
+@pytest.mark.parametrize("delta", [0.05, 0.5, 1e3])
+def test_huber_clips_the_residuals_at_delta(delta):
+    X, targets = problem()
+    y = targets["real"]
+    model = ssl.SparseHuberRegressor(0.02, delta=delta, tol=1e-9).fit(X, y)
+    eta = model.predict(X)
+    value, slope = loss_terms("huber", eta, y, delta)
+    assert np.abs(slope).max() <= delta
+    assert_allclose(
+        model.objective_, value.mean() + 0.02 * np.abs(model.coef_).sum(), rtol=1e-8
+    )
+    assert violation(model.coef_, X.T @ slope / len(y), 0.02) <= 1e-6
+    chosen = ssl.SparseHuberRegressorCV(delta=delta, alphas=[0.02], cv=3, tol=1e-9)
+    assert_allclose(chosen.fit(X, y).coef_, model.coef_, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", DESCENTS)
+def test_a_warm_start_stops_where_it_was(name):
+    cls, more, target = DESCENTS[name]
+    X, targets = problem()
+    model = cls(alpha=0.03, tol=1e-5, warm_start=True, **more)
+    model.fit(X, targets[target])
+    cold, before = model.n_epochs_, model.coef_.copy()
+    model.fit(X, targets[target])
+    assert model.n_epochs_ <= 2 < cold and model.certificate_.satisfied
+    assert_allclose(model.coef_, before, atol=2e-2)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        cls(alpha=0.003, tol=1e-9, max_iter=1, **more).fit(X, targets[target])

@@ -317,3 +317,25 @@ def test_bad_parameters_are_refused(arguments):
     X, y = problem()
     with pytest.raises(ValueError, match=next(iter(arguments))):
         ssl.GroupLasso(GROUPS, **arguments).fit(X, y)
+
+
+@pytest.mark.parametrize("cls", [ssl.GroupLasso, ssl.GroupLassoCV])
+def test_fitted_groups_are_numbered_from_zero(cls):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 8))
+    y = X[:, 1] - X[:, 4] + 0.1 * rng.standard_normal(50)
+    more = {"alphas": 8, "cv": 3} if cls is ssl.GroupLassoCV else {"alpha": 0.3}
+    labels = np.array([30, 7, 9, 30, 7, 9, 30, 30])
+    model = cls(labels, **more).fit(X, y)
+    assert_array_equal(model.group_labels_, [2, 0, 1, 2, 0, 1, 2, 2])
+    assert_array_equal(model.group_sizes_, [2, 2, 4])
+    used = np.unique(model.group_labels_[model.coef_ != 0])
+    assert_array_equal(model.active_groups_, used)
+    # "sqrt" stands for the roots of the sizes.
+    again = cls(labels, weights=np.sqrt([2.0, 2.0, 4.0]), **more).fit(X, y)
+    assert_array_equal(again.coef_, model.coef_)
+    equal = cls(labels, weights=None, **more).fit(X, y)
+    if cls is ssl.GroupLassoCV:  # the groups of two are the first to enter
+        assert_allclose(equal.alphas_, np.sqrt(2.0) * model.alphas_)
+    else:
+        assert equal.objective_ < model.objective_
