@@ -411,3 +411,21 @@ def test_backward_elimination_rises_by_exactly_the_refitted_error():
         after = error(left)
         assert_allclose(after - before, cost, rtol=1e-9, atol=1e-9)
         assert cost <= min(changes) + 1e-9
+
+
+def test_larger_exchanges_reach_what_single_ones_miss():
+    single, several = [], []
+    for seed in range(60):
+        X, y, _ = problem(seed, k=4)
+        best = exhaustive(X, y, 4)
+        for found, size in ((single, 1), (several, 4)):
+            model = BestSubsetRegressor(4, splice_size=size).fit(X, y)
+            found.append(rss(model, X, y) / best)
+            assert found[-1] >= 1 - 1e-9
+    misses = [np.count_nonzero(np.array(f) > 1 + 1e-9) for f in (single, several)]
+    assert misses[1] <= misses[0]
+    # One round of exchanges is enough where nothing can be exchanged.
+    X, y, _ = problem(0, k=2)
+    short, full = (BestSubsetRegressor(2, max_iter=m).fit(X, y) for m in (1, 100))
+    assert short.n_iter_ <= full.n_iter_
+    assert rss(full, X, y) <= rss(short, X, y) * (1 + 1e-12)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from scipy.special import comb
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -165,3 +166,24 @@ def test_bad_input_is_refused():
     wide = np.random.default_rng(0).standard_normal((120, 21))
     with pytest.raises(ValueError, match="at most 20 features"):
         BestSubsetClassifier(1, method="exact").fit(wide, y)
+
+
+@pytest.mark.parametrize("criterion", ["gic", "bic", "aic", "ebic"])
+def test_criteria_are_the_documented_ones(criterion):
+    X, y = problem(2)
+    n, p = X.shape
+    model = BestSubsetClassifier(criterion=criterion, k_max=4, splice_size=2).fit(X, y)
+    sizes = np.asarray(model.path_.sizes)
+    price = {
+        "gic": np.log(p) * np.log(np.log(n)),
+        "bic": np.log(n),
+        "aic": 2.0,
+        "ebic": np.log(n),
+    }[criterion]
+    expected = 2 * n * np.asarray(model.path_.losses) + price * sizes
+    if criterion == "ebic":
+        expected = expected + 2 * np.log(comb(p, sizes))
+    assert_allclose(model.criterion_path_, expected, rtol=1e-8)
+    assert model.k_ == sizes[expected.argmin()]
+    plain = BestSubsetClassifier(2, fit_intercept=False).fit(X, y)
+    assert not plain.intercept_.any() and plain.coef_.any()

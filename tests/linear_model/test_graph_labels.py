@@ -367,3 +367,18 @@ def test_grid_search_over_the_graph_works():
     )
     assert grid.fit(X[y != -1], y[y != -1]).best_score_ > 0.9
     assert (grid.predict(X) == classes).mean() > 0.9
+
+
+def test_the_prior_is_the_frequency_of_the_given_labels():
+    X = np.random.default_rng(0).standard_normal((30, 2))
+    y = np.full(30, -1)
+    y[:5] = [2, 2, 2, 7, 5]
+    model = GraphLabelPropagation(affinity="knn").fit(X, y)
+    assert_array_equal(model.classes_, [2, 5, 7])
+    assert_allclose(model.class_prior_, [0.6, 0.2, 0.2])
+    other = GraphLabelPropagation(affinity="precomputed").fit(model.graph_, y)
+    assert_allclose(other.label_distributions_, model.label_distributions_)
+    assert_array_equal(other.class_prior_, model.class_prior_)
+    # A node far from all others gets it.
+    far = np.zeros((1, 30))
+    assert_allclose(other.predict_proba(sparse.csr_array(far)), [[0.6, 0.2, 0.2]])

@@ -671,3 +671,20 @@ def test_an_unbounded_ball_leaves_large_coefficients_alone():
     moments = LDPSparseRegressor(method="nldp", delta=1e-3, **settings).fit(X, 2 * y)
     assert np.linalg.norm(moments.coef_) == pytest.approx(1.0)
     assert np.linalg.norm(free.coef_ - 2 * coef) < 0.2
+
+
+@pytest.mark.parametrize("grad_decay", [1.0, 0.5])
+def test_the_noise_follows_the_gradient_bound(grad_decay):
+    X, y, _ = make_users(600, d=3)
+    scales = []
+    for bound in (1.5, 3.0):
+        model = LDPSparseRegressor(
+            x_bound=9.0, y_bound=9.0, grad_bound=bound, grad_decay=grad_decay,
+            n_rounds=3, random_state=0,
+        ).fit(X, y)  # fmt: skip
+        ledger = model.privacy_ledger_
+        bounds = bound * grad_decay ** np.arange(3)
+        found = [entry["sensitivity"] for entry in ledger]
+        np.testing.assert_allclose(found, 2 * bounds, rtol=1e-12)
+        scales.append([entry["noise_scale"] for entry in ledger])
+    np.testing.assert_allclose(scales[1], 2 * np.array(scales[0]), rtol=1e-12)
