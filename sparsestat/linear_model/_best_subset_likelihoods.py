@@ -9,7 +9,7 @@ scale of a feature. Units are scored by the diagonal of the Hessian.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import lapack
 from scipy.sparse import issparse
 
 from sparsestat._utils.validation import read_only, read_only_triple
@@ -177,9 +177,10 @@ class LikelihoodSubsets:
                 index = j + p * np.arange(C)
                 flat[np.ix_(index, index)] += level / C
         right = -slope.T.ravel()
-        try:
-            step = cho_solve(cho_factor(flat, lower=True), right)
-        except np.linalg.LinAlgError:
+        factor, info = lapack.dpotrf(flat, lower=1, clean=0)
+        if info == 0:
+            step = lapack.dpotrs(factor, right, lower=1)[0]
+        else:
             step = np.linalg.lstsq(flat, right, rcond=1e-12)[0]
         return step.reshape(C, p).T
 
