@@ -207,3 +207,31 @@ def test_large_sparse_design_stays_small():
 def test_bad_input_says_what_to_do(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_sparse_regression(20, 30, **arguments)
+
+
+@pytest.mark.parametrize("factor_noise", [0.05, 2.0])
+def test_factors_leave_as_much_as_they_are_told_to(factor_noise):
+    options = {"n_features": 40, "n_factors": 3, "factor_noise": factor_noise}
+    covariance = make_correlated_features(
+        n_samples=5, design="factor", return_covariance=True, random_state=0, **options
+    ).covariance
+    np.testing.assert_allclose(np.diag(covariance), 1.0)
+    values = np.linalg.eigvalsh(covariance)[::-1]
+    # Three directions, and below them what is left: noise over loadings and noise.
+    assert values[2] > 3 * values[3] or factor_noise > 1
+    left = np.median(values[3:])
+    assert left == pytest.approx(factor_noise**2 / (3 + factor_noise**2), rel=0.6)
+    shared = make_sparse_regression(30, design="factor", random_state=0, **options).X
+    same = make_sparse_regression(30, design="factor", random_state=0, **options).X
+    np.testing.assert_array_equal(shared, same)
+
+
+@pytest.mark.parametrize("support", ["random", "even", "first"])
+def test_supports_lie_where_they_should(support):
+    data = make_sparse_regression(20, 50, n_nonzero=5, support=support, random_state=0)
+    np.testing.assert_array_equal(data.support, np.flatnonzero(data.coef))
+    assert len(data.support) == 5
+    if support == "first":
+        np.testing.assert_array_equal(data.support, np.arange(5))
+    if support == "even":
+        assert np.ptp(np.diff(data.support)) <= 1

@@ -130,3 +130,15 @@ def test_image_patches_without_pillow(monkeypatch):
 def test_bad_degree(degree):
     with pytest.raises(ValueError, match="degree"):
         load_wine_interactions(degree=degree)
+
+
+@pytest.mark.parametrize("image", ["china", "flower"])
+def test_means_are_removed_only_if_asked_to(image):
+    options = {"n_patches": 20, "patch_size": 4, "image": image, "random_state": 1}
+    bare = load_image_patches(remove_mean=True, **options)
+    full = load_image_patches(remove_mean=False, **options)
+    np.testing.assert_array_equal(bare.positions, full.positions)
+    assert not full.means.any()
+    np.testing.assert_allclose(full.data.mean(axis=1), bare.means)
+    np.testing.assert_allclose(full.data - bare.means[:, None], bare.data, atol=1e-12)
+    assert full.image.shape == (427, 640) and 0 <= full.image.min() < full.image.max()
