@@ -62,9 +62,9 @@ def _fold_losses(estimator, X, y, sample_weight, train, test, setting, alphas):
     return problem.losses(results, X[test], y[test], held)
 
 
-def _criterion_path(problem, setting, alphas, criterion):
+def _criterion_path(problem, setting, alphas, criterion, verbose):
     """Solve a path and return it with the criterion at each of its points."""
-    results = problem.solve(alphas, setting)
+    results = problem.solve(alphas, setting, verbose=verbose)
     return results, problem.criteria(criterion, results, alphas, setting)
 
 
@@ -142,7 +142,7 @@ class PathCVMixin:
             results = problem.solve(grids[best], settings[best], verbose=self.verbose)
         else:
             tasks = [
-                (problem, setting, grid, criterion)
+                (problem, setting, grid, criterion, self.verbose)
                 for setting, grid in zip(settings, grids, strict=True)
             ]
             found = run_parallel(_criterion_path, tasks, n_jobs=self.n_jobs)

@@ -1,12 +1,16 @@
+import inspect
 import logging
+import warnings
 
 import numpy as np
 import pytest
-from sklearn.base import RegressorMixin
+from sklearn.base import RegressorMixin, is_classifier
+from sklearn.utils import get_tags
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import HAS_CALLBACKS, CallbackSupportMixin, fit_context
 from sparsestat._utils.progress import FitProgress, logger, progress_bar
+from tests.test_common import PRESETS, public_estimators
 
 needs_callbacks = pytest.mark.skipif(
     not HAS_CALLBACKS, reason="this scikit-learn has no callbacks"
@@ -160,3 +164,51 @@ def test_progress_bar_is_silent_unless_asked(capsys):
     assert capsys.readouterr().err == ""
     assert list(progress_bar(range(3), description="folds", verbose=1)) == [0, 1, 2]
     assert "folds" in capsys.readouterr().err
+
+
+TALKERS = [
+    cls for cls in public_estimators() if "verbose" in inspect.signature(cls).parameters
+]
+
+
+def fit_on_a_few_rows(estimator):
+    """Fit any estimator on data that suit it."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((24, 4))
+    y = np.abs(X[:, 0] + 0.1 * rng.standard_normal(24))
+    name = type(estimator).__name__
+    if "Kronecker" in name:
+        X, y = [X[:4, :3], X[4:9]], rng.standard_normal(20)
+    elif name == "ToeplitzGPRegressor":
+        X = np.arange(24.0)[:, None]
+    elif name == "MultiTaskLasso":
+        y = np.column_stack([y, y])
+    elif is_classifier(estimator):
+        y = (X[:, 0] > 0).astype(int)
+    elif get_tags(estimator).input_tags.positive_only:
+        X = np.abs(X)
+    if name.startswith("GraphLabel"):
+        y = np.where(np.arange(24) % 3, -1 if is_classifier(estimator) else np.nan, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator.fit(X, y)
+
+
+@pytest.mark.parametrize("cls", TALKERS, ids=lambda cls: cls.__name__)
+def test_every_verbose_fit_says_what_it_does(cls, caplog, capsys):
+    arguments = dict(PRESETS.get(cls.__name__, [{}])[0])
+    small = {"max_iter": 5, "random_state": 0, "n_inducing": 5}
+    known = inspect.signature(cls).parameters
+    arguments |= {k: v for k, v in small.items() if k in known and k not in arguments}
+    for verbose in (0, 1):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="sparsestat"):
+            fit_on_a_few_rows(cls(**arguments, verbose=verbose))
+        lines = [r.getMessage() for r in caplog.records if r.name == "sparsestat"]
+        shown = capsys.readouterr().err
+        if not verbose:
+            assert not lines and not shown
+        elif cls.__name__.endswith("CV"):
+            assert "path" in shown  # a bar over its final path
+        else:
+            assert lines[0].startswith(f"{cls.__name__}: iteration 1, ")
