@@ -324,6 +324,7 @@ def _alternate(X, centers, low, high, max_iter, tol, progress):
             if change <= 0:  # a fixed point: what differs is rounding
                 change = 0.0
                 history.append(history[-1])
+                progress.step(inertia=history[-1])
                 break
         history.append(cost)
         before, centers, best = centers, means, found

@@ -236,3 +236,11 @@ def test_complex_data_are_refused_and_stopping_early_warns(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         BalancedKMeans(5, random_state=0).fit(X)
+
+
+def test_every_iteration_is_logged(rng, caplog):
+    X = rng.standard_normal((60, 2))
+    model = BalancedKMeans(3, random_state=0, verbose=1).fit(X)
+    lines = [r.getMessage() for r in caplog.records if r.name == "sparsestat"]
+    assert len(lines) == model.n_iter_ == len(model.inertia_history_)
+    assert lines[-1].endswith(f"inertia {model.inertia_:.4e}")
