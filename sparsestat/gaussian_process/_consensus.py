@@ -171,7 +171,7 @@ def agree(
     Returns
     -------
     consensus : Consensus
-        The better of the last agreement and the mean of the later ones.
+        The best of all agreements and of the mean of the later ones.
     """
 
     def ask(method, *tasks):
@@ -183,18 +183,22 @@ def agree(
     count, size = len(agents), len(z)
     problem = agents[0].problem
     theta, zeta = z.copy(), np.tile(z, (count, 1))
-    duals, mean = np.zeros((count, size)), np.zeros(size)
+    duals = np.zeros((count, size))
+    # What is agreed is averaged over this stretch of rounds and the one before.
+    sums, lengths = np.zeros((2, size)), np.zeros(2)
     strength = _STRENGTH if strength is None else strength
     found = Consensus(theta, zeta)
-    next_unit, next_mean, n_averaged = 0, 1, 0
+    next_unit, next_stretch = 0, 1
     for k in range(max_rounds):
         if k == next_unit:
             slopes = [s[0] for s in ask(Agent.slopes, *((a, theta) for a in agents))]
             unit = 2.0 ** np.round(np.log2(np.maximum(np.mean(slopes, 0), 1e-300)))
             found.bits += 2 * count * size * _EXPONENT
             next_unit = k + 1 + k // 2
-        if k == next_mean:
-            next_mean, n_averaged = 2 * k, 0
+        if k == next_stretch:
+            next_stretch = 2 * k
+            sums, lengths = np.roll(sums, 1, axis=0), np.roll(lengths, 1)
+            sums[0], lengths[0] = 0.0, 0.0
         rho = strength * unit**2
         seeds = rng.randint(2**31 - 1, size=count)
         zeta = np.array(
@@ -210,9 +214,11 @@ def agree(
         old, wanted = theta, zeta.mean(axis=0) + duals.mean(axis=0) / rho
         theta = _within(problem, quantize(wanted * unit, step, rng) / unit)
         duals += rho * (zeta - theta)
-        n_averaged += 1
-        mean = mean + (theta - mean) / n_averaged
+        sums[0] += wanted
+        lengths[0] += 1.0
         value = total(theta)
+        if value < found.value:
+            found.theta, found.value = theta, value
         found.bits += sum(message_bits(answer * unit, step) for answer in zeta)
         found.bits += count * (message_bits(theta * unit, step) + 2 * _NUMBER)
         found.n_rounds = k + 1
@@ -236,9 +242,12 @@ def agree(
             strength *= _FACTOR
         elif dual > _BALANCE * primal:
             strength /= _FACTOR
-    found.theta, found.agents, found.value = theta, zeta, value
-    mean = _within(problem, mean)
+    found.agents = zeta
+    # Rounding does not end, but its errors cancel: the center sends the mean once.
+    mean = _within(problem, sums.sum(axis=0) / lengths.sum())
+    found.bits += count * (_NUMBER * size + _NUMBER)
+    found.bits_path[-1] = found.bits
     averaged = total(mean)
-    if averaged < value:
+    if averaged < found.value:
         found.theta, found.value = mean, averaged
     return found

@@ -204,7 +204,8 @@ class ToeplitzEngine(Engine):
         if self.period % 2 == 0:
             half[-1] *= 2.0
         wave = fft.irfft(half, self.period)
-        return np.resize(wave, n) * self.envelope
+        wave = wave[:n] if n <= self.period else np.resize(wave, n)
+        return wave * self.envelope
 
     def _sums(self, rows):
         """Return the sums of each component's column times the rows given."""
@@ -212,11 +213,11 @@ class ToeplitzEngine(Engine):
             return rows @ self.table.T
         rows = rows * self.envelope
         n = rows.shape[1]
-        whole = -(-n // self.period) * self.period
-        if whole != n:
+        if n > self.period:
+            whole = -(-n // self.period) * self.period
             rows = np.pad(rows, ((0, 0), (0, whole - n)))
-        folded = rows.reshape(len(rows), -1, self.period).sum(axis=1)
-        return fft.rfft(folded, axis=1).real[:, : len(self.spectrum)]
+            rows = rows.reshape(len(rows), -1, self.period).sum(axis=1)
+        return fft.rfft(rows, self.period, axis=1).real[:, : len(self.spectrum)]
 
     def factor(self, weights, noise, *, refine=True):
         column = self.column(weights)

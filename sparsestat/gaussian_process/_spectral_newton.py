@@ -30,6 +30,7 @@ __all__ = ["WhittleMetric", "solve_in_metric"]
 
 _FORGOTTEN = 1e-3  # what may be left of a component's correlation at the last lag
 _WIDTH = 4.0  # standard deviations of a component that its line reaches
+_LANES = 4  # numbers that are multiplied at once
 _MOST = 1 << 22  # entries of all lines
 _LEAST = 0.1  # of the expected curvature
 _RIDGE = 1e-6
@@ -60,7 +61,8 @@ class WhittleMetric:
         mu = engine.spectrum.frequencies[:, 0] * unit
         sigma = engine.spectrum.sigmas[:, 0] * unit
         mu = np.abs(mu - self.size * np.rint(mu / self.size))
-        reach = min(2 * int(np.ceil(_WIDTH * sigma.max())) + 1, count)
+        reach = 2 * int(np.ceil(_WIDTH * sigma.max())) + 1
+        reach = min(-(-reach // _LANES) * _LANES, count)
         first = np.clip(np.rint(mu).astype(np.intp) - reach // 2, 0, count - reach)
         at = first[:, None] + np.arange(reach)
         mu, sigma = mu[:, None], sigma[:, None]
