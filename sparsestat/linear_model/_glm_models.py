@@ -60,7 +60,7 @@ class _Model:
             settled = changes <= max(1, _SETTLE * len(support))
             if rests or not settled or len(support) == 0:
                 continue
-            clipped = self._newton(support, q, min(0.1, 0.3 * goal / worst))
+            clipped = self._newton(support, q, min(0.3, 0.9 * goal / worst))
             newton += 1
             if clipped < 0:
                 failures = _MAX_FAILURES
