@@ -31,7 +31,7 @@ def topk_of_rows(U, k, signed, keys, indices, values, counts):
         if n_columns >= 2 * n_first:
             for j in range(n_first):
                 keys[j] = _key(U[i, j], signed)
-            least = kth_largest(keys, n_first, k)
+            least = kth_largest(keys[:n_first], k)
             for j in range(n_columns):
                 key = _key(U[i, j], signed)
                 keys[n_kept] = key
@@ -40,7 +40,7 @@ def topk_of_rows(U, k, signed, keys, indices, values, counts):
             for j in range(n_columns):
                 keys[j] = _key(U[i, j], signed)
             n_kept = n_columns
-        bar = kth_largest(keys, n_kept, k) if k < n_columns else keys[0] * 0
+        bar = kth_largest(keys[:n_kept], k) if k < n_columns else keys[0] * 0
         above = 0
         for j in range(n_columns):
             above += 1 if _key(U[i, j], signed) > bar else 0

@@ -67,7 +67,7 @@ def places_of_largest(values, k):
     if k == 0:
         return np.zeros(0, dtype=np.intp)
     size = np.abs(values)
-    bar = kth_largest(size.copy(), len(size), k)
+    bar = kth_largest(size.copy(), k)
     above = np.flatnonzero(size > bar)
     return np.append(above, np.flatnonzero(size == bar)[: k - len(above)])
 

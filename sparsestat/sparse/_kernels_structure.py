@@ -63,33 +63,32 @@ def scale_rows(data, indptr, norms, out):
 
 
 @kernel
-def kth_largest(values, n, k):
-    """Return the k-th largest of the first n values, which are rearranged."""
-    low, high = 0, n - 1
+def kth_largest(keys, k):
+    """Return the k-th largest entry (k >= 1); `keys` is permuted."""
+    low, high = 0, len(keys) - 1
+    target = k - 1
     while low < high:
+        # Median of three keeps sorted and constant inputs linear.
         middle = (low + high) >> 1
-        # The median of three as the pivot: sorted rows are common.
-        a, b, c = values[low], values[middle], values[high]
+        a, b, c = keys[low], keys[middle], keys[high]
         pivot = max(min(a, b), min(max(a, b), c))
         i, j = low, high
         while i <= j:
-            while values[i] > pivot:
+            while keys[i] > pivot:
                 i += 1
-            while values[j] < pivot:
+            while keys[j] < pivot:
                 j -= 1
             if i <= j:
-                swap = values[i]
-                values[i] = values[j]
-                values[j] = swap
+                keys[i], keys[j] = keys[j], keys[i]
                 i += 1
                 j -= 1
-        if k - 1 <= j:
+        if target <= j:
             high = j
-        elif k - 1 >= i:
+        elif target >= i:
             low = i
         else:
             break
-    return values[k - 1]
+    return keys[target]
 
 
 @kernel
@@ -112,7 +111,7 @@ def top_of_rows(data, indices, indptr, k, by_abs, out_data, out_indices, out_ind
             for q in range(n):
                 v = data[start + q]
                 scratch[q] = abs(v) if by_abs else v
-            cut = kth_largest(scratch, n, k)
+            cut = kth_largest(scratch[:n], k)
             above = 0
             for q in range(start, stop):
                 v = abs(data[q]) if by_abs else data[q]
