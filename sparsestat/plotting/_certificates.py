@@ -4,12 +4,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from sparsestat.plotting._style import (
     COLORS,
     INK,
     MUTED,
+    fitted_with,
     name_estimators,
     new_axes,
     tidy,
@@ -87,12 +87,9 @@ class CertificateDisplay:
         """
         named = name_estimators(estimators)
         for fitted in named.values():
-            check_is_fitted(fitted)
-            if not hasattr(fitted, "certificate_"):
-                raise ValueError(
-                    f"{type(fitted).__name__} has no certificate_. Pass fitted "
-                    "estimators of sparsestat."
-                )
+            fitted_with(
+                fitted, ["certificate_"], "Pass fitted estimators of sparsestat."
+            )
         return cls({name: e.certificate_ for name, e in named.items()}).plot(
             ax=ax, **kwargs
         )

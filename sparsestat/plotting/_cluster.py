@@ -4,14 +4,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from sparsestat.plotting._style import (
     COLORS,
     INK,
     MARKERS,
     MUTED,
-    final_estimator,
+    fitted_with,
     new_axes,
     tidy,
 )
@@ -92,12 +91,7 @@ class ClusterDisplay:
         display : ClusterDisplay
             The display, drawn.
         """
-        fitted = final_estimator(estimator)
-        check_is_fitted(fitted)
-        if not hasattr(fitted, "labels_"):
-            raise ValueError(
-                f"{type(fitted).__name__} has no labels_. Pass a fitted clusterer."
-            )
+        fitted = fitted_with(estimator, ["labels_"], "Pass a fitted clusterer.")
         return cls(
             fitted.labels_,
             getattr(fitted, "core_mask_", None),

@@ -4,13 +4,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from sparsestat.plotting._style import (
     COLORS,
     DASHES,
     INK,
     MARKERS,
+    fitted_with,
     label_right,
     name_estimators,
     new_axes,
@@ -105,13 +105,12 @@ class ConvergenceDisplay:
         """
         named = name_estimators(estimator)
         for fitted in named.values():
-            check_is_fitted(fitted)
-            if not hasattr(fitted, "gap_history_"):
-                raise ValueError(
-                    f"{type(fitted).__name__} has no gap_history_. Pass an iterative "
-                    "estimator of sparsestat, or build the display from histories: "
-                    "ConvergenceDisplay({'name': (seconds, gaps)}).plot()."
-                )
+            fitted_with(
+                fitted,
+                ["gap_history_"],
+                "Pass an iterative estimator of sparsestat, or build the display from "
+                "histories: ConvergenceDisplay({'name': (seconds, gaps)}).plot().",
+            )
         if isinstance(tol, str):
             certificates = [getattr(e, "certificate_", None) for e in named.values()]
             tols = {getattr(c, "tol", None) for c in certificates}

@@ -5,14 +5,13 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.validation import check_is_fitted
 
 from sparsestat.plotting._style import (
     COLORS,
     INK,
     MARKERS,
     MUTED,
-    final_estimator,
+    fitted_with,
     new_axes,
     tidy,
 )
@@ -203,13 +202,9 @@ class EmbeddingDisplay:
         ValueError
             If the estimator has no embedding, or labels, graph or names do not fit.
         """
-        estimator = final_estimator(estimator)
-        check_is_fitted(estimator)
-        if not hasattr(estimator, "embedding_"):
-            raise ValueError(
-                f"{type(estimator).__name__} has no attribute embedding_. Use "
-                "from_embedding with an array."
-            )
+        estimator = fitted_with(
+            estimator, ["embedding_"], "Use from_embedding with an array."
+        )
         return cls.from_embedding(
             estimator.embedding_,
             labels=labels,

@@ -6,14 +6,13 @@
 import textwrap
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from sparsestat.plotting._style import (
     COLORS,
     DASHES,
     INK,
     MUTED,
-    final_estimator,
+    fitted_with,
     label_right,
     new_axes,
     tidy,
@@ -130,15 +129,12 @@ class RegularizationPathDisplay:
         display : RegularizationPathDisplay
             The display, drawn.
         """
-        estimator = final_estimator(estimator)
-        check_is_fitted(estimator)
-        missing = [a for a in ("alphas_", "coef_path_") if not hasattr(estimator, a)]
-        if missing:
-            raise ValueError(
-                f"{type(estimator).__name__} has no {' and no '.join(missing)}. Pass "
-                "a fitted cross-validated estimator such as LassoCV, or use "
-                "RegularizationPathDisplay.from_path(alphas, coefs)."
-            )
+        estimator = fitted_with(
+            estimator,
+            ["alphas_", "coef_path_"],
+            "Pass a fitted cross-validated estimator such as LassoCV, or use "
+            "RegularizationPathDisplay.from_path(alphas, coefs).",
+        )
         if feature_names is None:
             feature_names = getattr(estimator, "feature_names_in_", None)
         alphas = np.asarray(estimator.alphas_)

@@ -4,9 +4,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from sparsestat.plotting._style import COLORS, MUTED, final_estimator, new_axes, tidy
+from sparsestat.plotting._style import COLORS, MUTED, fitted_with, new_axes, tidy
 
 __all__ = ["SpectralDensityDisplay"]
 
@@ -96,13 +95,11 @@ class SpectralDensityDisplay:
         display : SpectralDensityDisplay
             The display, drawn.
         """
-        fitted = final_estimator(estimator)
-        check_is_fitted(fitted)
-        if not hasattr(fitted, "spectral_density"):
-            raise ValueError(
-                f"{type(fitted).__name__} has no spectral_density. Pass an estimator "
-                "that learns one, such as GridSpectralMixtureRegressor."
-            )
+        fitted = fitted_with(
+            estimator,
+            ["spectral_density"],
+            "Pass an estimator that learns one, such as GridSpectralMixtureRegressor.",
+        )
         places = np.asarray(fitted.frequencies_)
         n_features = places.shape[1]
         if not 0 <= feature < n_features:

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 __all__ = [
     "COLORS",
@@ -12,6 +13,7 @@ __all__ = [
     "MARKERS",
     "MUTED",
     "final_estimator",
+    "fitted_with",
     "label_right",
     "name_estimators",
     "new_axes",
@@ -150,6 +152,18 @@ def final_estimator(estimator):
             estimator = estimator.steps[-1][1]
         else:
             return estimator
+
+
+def fitted_with(estimator, attributes, remedy):
+    """Return the final estimator, which must be fitted and have these attributes."""
+    fitted = final_estimator(estimator)
+    check_is_fitted(fitted)
+    missing = [name for name in attributes if not hasattr(fitted, name)]
+    if missing:
+        raise ValueError(
+            f"{type(fitted).__name__} has no {' and no '.join(missing)}. {remedy}"
+        )
+    return fitted
 
 
 def name_estimators(estimators):

@@ -4,13 +4,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from sparsestat.plotting._style import (
     COLORS,
     INK,
     MUTED,
-    final_estimator,
+    fitted_with,
     label_right,
     new_axes,
     tidy,
@@ -120,15 +119,15 @@ class SupportRecoveryDisplay:
         display : SupportRecoveryDisplay
             The display, drawn.
         """
-        estimator = final_estimator(estimator)
-        check_is_fitted(estimator)
+        estimator = fitted_with(
+            estimator,
+            ["coef_path_"] if kind == "path" else ["coef_"],
+            "Pass a fitted cross-validated estimator, or use kind='solution'."
+            if kind == "path"
+            else "Pass a linear model.",
+        )
         alphas = coefs = None
         if kind == "path":
-            if not hasattr(estimator, "coef_path_"):
-                raise ValueError(
-                    f"{type(estimator).__name__} has no coef_path_. Pass a fitted "
-                    "cross-validated estimator, or use kind='solution'."
-                )
             coefs = np.asarray(estimator.coef_path_)
             alphas = chosen_alphas(estimator)
         return cls(

@@ -5,9 +5,8 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.validation import check_is_fitted
 
-from sparsestat.plotting._style import COLORS, MUTED, final_estimator, new_axes, tidy
+from sparsestat.plotting._style import COLORS, MUTED, fitted_with, new_axes, tidy
 
 __all__ = ["TransportPlanDisplay"]
 
@@ -74,13 +73,9 @@ class TransportPlanDisplay:
         display : TransportPlanDisplay
             The display, drawn.
         """
-        fitted = final_estimator(estimator)
-        check_is_fitted(fitted)
-        if not hasattr(fitted, "coupling_"):
-            raise ValueError(
-                f"{type(fitted).__name__} has no coupling_. Pass a fitted "
-                "OptimalTransport."
-            )
+        fitted = fitted_with(
+            estimator, ["coupling_"], "Pass a fitted OptimalTransport."
+        )
         source, target = fitted.source_, fitted.target_
         if source.shape[1] != 2:
             source = target = None

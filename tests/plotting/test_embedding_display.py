@@ -73,7 +73,7 @@ def test_bad_input_is_refused_in_words():
         EmbeddingDisplay.from_embedding(np.ones(3))
     with pytest.raises(NotFittedError):
         EmbeddingDisplay.from_estimator(FastRP())
-    with pytest.raises(ValueError, match="no attribute embedding_"):
+    with pytest.raises(ValueError, match="has no embedding_"):
         EmbeddingDisplay.from_estimator(LinearRegression().fit(E, E[:, 0]))
 
 
