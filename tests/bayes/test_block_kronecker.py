@@ -247,3 +247,20 @@ def test_many_targets_are_fitted_one_by_one_for_any_number_of_jobs(blocks):
     for model, target in zip(models, Y.T, strict=True):
         one = quiet(clone(new), factors, target)
         np.testing.assert_allclose(model.coef_, one.coef_, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cls", [KroneckerSBL, BlockKroneckerSBL])
+def test_tolerance_and_start_lead_to_the_same_cost(blocks, cls):
+    factors, y, s2 = blocks
+    loose, strict = (
+        quiet(cls(noise_variance=s2, tol=tol, max_iter=2000), factors, y)
+        for tol in (1e-2, 1e-6)
+    )
+    assert loose.n_iter_ < strict.n_iter_ and strict.converged_
+    assert strict.certificate_.value <= 1e-6 < loose.certificate_.value <= 1e-2
+    assert strict.scores_[-1] <= loose.scores_[-1] + 1e-6 * abs(loose.scores_[-1])
+    small, large = (
+        quiet(cls(noise_variance=s2, gamma_init=g, max_iter=1, n_init=1), factors, y)
+        for g in (1e-3, 1e3)
+    )
+    assert np.linalg.norm(kron(small.gammas_)) != np.linalg.norm(kron(large.gammas_))

@@ -397,3 +397,9 @@ def test_fits_start_from_the_given_probability(start):
         data.y,
     )
     np.testing.assert_allclose(model.support_proba_, start, rtol=1e-6)
+
+
+def test_complex_data_need_leave():
+    data = make_burst_sparse(30, (6, 6), n_bursts=1, random_state=0)
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        MRFSBL((6, 6), allow_complex=False).fit(data.X, data.y)

@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sparsestat.cluster import (
+    KMeansCertificate,
     LikelihoodAdjustedSDP,
     SDPKMeans,
     kmeans_certificate,
@@ -701,3 +702,16 @@ def test_certificate_refuses_what_it_cannot_do():
 def test_clone_keeps_the_parameters():
     model = SDPKMeans(3, solver="nlr", label_tol=None)
     assert clone(model).get_params() == model.get_params()
+
+
+def test_a_certificate_of_k_means_says_how_far_the_optimum_is():
+    X, labels = mixture(60, 3, 3, 12.0, 0)
+    near, far = (kmeans_certificate(X, y) for y in (labels, np.sort(labels)))
+    for certificate in (near, far):
+        assert isinstance(certificate, KMeansCertificate)
+        assert certificate.kind == "lower_bound"
+        cost = certificate.details["cost"]
+        assert certificate.gap == pytest.approx((cost - certificate.lower_bound) / cost)
+    assert near.certified and near.gap <= 1e-6 and near.bound == "rank_one"
+    assert 0 < near.lam <= near.lam_max and near.slack > 0
+    assert not far.certified and far.gap > 0.1

@@ -571,3 +571,18 @@ def test_a_stream_counts_its_samples_and_renews_its_whitening(rng):
     # Two batches until the next whitening, then four, then eight.
     assert np.diff(renewed).tolist() == [2, 4, 8]
     assert model.n_samples_seen_ == 400 and model.n_steps_ == 20
+
+
+@pytest.mark.parametrize("cls", [OnlineOrthogonalDictionary, OrthogonalDictionary])
+def test_as_many_atoms_as_asked_for(cls, rng):
+    X, _, _ = bernoulli_gauss(400, 6, 0.3, rng)
+    for count in (2, None):
+        model = cls(n_components=count, random_state=0, max_iter=5)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X)
+        rows = count or 6
+        assert model.components_.shape == (rows, 6) == model.gradient_.shape
+        gram = model.components_ @ model.components_.T
+        assert_allclose(gram, np.eye(rows), atol=1e-10)
+        assert_allclose(model.transform(X), X @ model.components_.T)

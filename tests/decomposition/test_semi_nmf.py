@@ -154,3 +154,13 @@ def test_a_given_start_is_used_and_checked(rng):
         SemiNMF(2).fit(X * 1j)
     with pytest.warns(ConvergenceWarning, match="Raise max_iter"):
         SemiNMF(2, max_iter=1, random_state=0).fit(X)
+
+
+def test_codes_times_components_approximate_the_data(rng):
+    X = rng.standard_normal((30, 12))
+    model = SemiNMF(n_components=3, random_state=0, max_iter=2000).fit(X)
+    codes = model.transform(X)
+    assert codes.shape == (30, 3) and (codes >= 0).all()
+    assert_allclose(model.inverse_transform(codes), codes @ model.components_)
+    error = np.linalg.norm(X - model.inverse_transform(codes))
+    assert_allclose(error, model.reconstruction_err_, rtol=1e-9)

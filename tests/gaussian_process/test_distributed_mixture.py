@@ -1,6 +1,7 @@
 """Consensus: the central fit, the direct minimum, and messages that are counted."""
 
 import warnings
+from itertools import product
 
 import joblib
 import numpy as np
@@ -311,3 +312,34 @@ def test_small_weights_are_pruned():
     assert (before[gone] <= 0.2 * before.max()).all()
     assert len(cut.active_) <= len(kept.active_)
     np.testing.assert_allclose(after[after > 0], before[after > 0])
+
+
+@pytest.mark.parametrize(
+    "cls", [GridSpectralMixtureRegressor, DistributedGridSpectralMixtureRegressor]
+)
+def test_frequencies_and_widths_are_those_asked_for(cls):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 5, (30, 2))
+    y = np.sin(3 * X[:, 0]) + 0.1 * rng.standard_normal(30)
+    short = {"max_iter": 2, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for grid, form in (
+            ("sobol", "product"), ("random", "cosine"), ("tensor", "product"),
+        ):  # fmt: skip
+            model = cls(
+                25, grid=grid, form=form, frequency_range=(0.1, 0.8), sigma=0.05,
+                **short,
+            ).fit(X, y)  # fmt: skip
+            f = model.frequencies_
+            assert f.shape == (25, 2) and f.dtype == float
+            assert (np.abs(f) <= 0.8 + 1e-12).all()
+            np.testing.assert_allclose(model.sigmas_, 0.05)
+            if grid == "tensor":
+                axis = np.unique(f[:, 0].round(12))
+                assert len(axis) == 5
+                pairs = {*map(tuple, f.round(12))}
+                assert pairs == set(product(axis, axis))
+        own = rng.uniform(0.1, 0.5, (6, 2))
+        model = cls(6, grid=own, sigma=0.1, **short).fit(X, y)
+        np.testing.assert_allclose(model.frequencies_, own)

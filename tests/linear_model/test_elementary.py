@@ -163,3 +163,10 @@ def test_data_whose_squares_do_not_fit_are_refused(data, factor):
         ElementaryEstimator().fit(factor * X, y)
     with pytest.raises(ValueError, match="Rescale y"):
         ElementaryEstimator().fit(X, factor * y)
+
+
+def test_the_support_is_where_coefficients_are_not_zero(data):
+    X, y = data
+    model = ElementaryEstimator(alpha=0.5).fit(X, y)
+    np.testing.assert_array_equal(model.support_, np.flatnonzero(model.coef_))
+    assert 0 < len(model.support_) < X.shape[1]

@@ -331,3 +331,16 @@ def test_an_empty_model_is_the_mean():
     X, y = rng.standard_normal((50, 30)), 1e-8 * rng.standard_normal(50) + 5.0
     model = RandomSupportRegressor(random_state=0).fit(X, y)
     assert_allclose(model.predict(X), y, atol=1e-7)
+
+
+@pytest.mark.parametrize("guess", [None, 2])
+def test_sizes_of_random_sets_follow_the_guess(guess):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((150, 40))
+    y = X[:, 0] - X[:, 1] + 0.1 * rng.standard_normal(150)
+    model = RandomSupportRegressor(
+        n_nonzero=guess, alphas=4, n_draws=1, random_state=0
+    ).fit(X, y)
+    k0 = 5 if guess is None else guess
+    assert {point["m"] for point in model.path_} == {0, k0, 3 * k0, 6 * k0}
+    assert len(model.basis_) == model.m_

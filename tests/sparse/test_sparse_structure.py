@@ -228,3 +228,21 @@ def test_rearrangements(data):
     assert_array_equal(rebuilt(moved, (n, m)), D[:, columns])
     both = kernels.hstack_rows(*triple, *read_only_triple(Y), m)
     assert_array_equal(rebuilt(both, (n, m + 7)), np.hstack([D, Y.toarray()]))
+
+
+@pytest.mark.parametrize("sum_duplicates", [False, True])
+@pytest.mark.parametrize("sort", [False, True])
+def test_as_csr_does_what_it_is_asked_to(sort, sum_duplicates):
+    X = sparse.csr_array(
+        (np.array([1.0, 2.0, 3.0, 4.0]), np.array([2, 0, 2, 1]), np.array([0, 3, 4])),
+        shape=(2, 3),
+    )
+    out = as_csr(X, sort=sort, sum_duplicates=sum_duplicates)
+    assert_allclose(out.toarray(), [[2.0, 0.0, 4.0], [0.0, 4.0, 0.0]])
+    if sum_duplicates:
+        assert out.indices.tolist() == [0, 2, 1]
+    elif sort:
+        assert out.indices.tolist() == [0, 2, 2, 1]
+    else:
+        assert out.indices.tolist() == [2, 0, 2, 1]
+        assert np.shares_memory(out.data, X.data)
