@@ -14,10 +14,10 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import StandardScaler
 
-from sparsestat.cluster import ProbabilisticPartitivePartitioning
+from sparsestat.cluster import ProbabilisticPartitivePartitioning, _partitive
 from sparsestat.cluster._partitive import _matched, _mixture
 from sparsestat.datasets import make_gaussian_clusters
-from sparsestat.exceptions import NoAcceptablePartitionWarning
+from sparsestat.exceptions import ConvergenceWarning, NoAcceptablePartitionWarning
 
 
 @pytest.fixture
@@ -206,3 +206,12 @@ def test_covariances_have_a_ridge_relative_to_their_variance(ridge, rng):
     order = np.argsort(found[:, 0, 0])
     expected = expected[np.argsort(expected[:, 0, 0])]
     assert_allclose(found[order], expected, rtol=1e-4, atol=1e-9)
+
+
+def test_a_mixture_that_stops_early_is_announced(monkeypatch):
+    X, _ = make_gaussian_clusters(200, 2, 2, separation=5.0, random_state=0)
+    monkeypatch.setattr(_partitive, "_MAX_EM", 1)
+    with pytest.warns(ConvergenceWarning, match="EM of the mixture"):
+        model = ProbabilisticPartitivePartitioning(max_clusters=2, random_state=0)
+        model.fit(X)
+    assert not model.certificate_.satisfied and model.n_iter_ == 1

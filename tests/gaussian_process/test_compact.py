@@ -12,6 +12,7 @@ from scipy.linalg import cholesky_banded
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 
+from sparsestat.exceptions import ConvergenceWarning, NumericalError
 from sparsestat.gaussian_process import CompactGPRegressor, WendlandKernel
 from sparsestat.gaussian_process import _kernels_compact as kernels
 from sparsestat.gaussian_process._sparse_cholesky import (
@@ -269,3 +270,18 @@ def test_dual_coefficients_and_history(normalize_y):
     ).fit(X, y + 4.0)
     found = more.log_marginal_likelihood_value_
     assert found >= model.log_marginal_likelihood_value_ - 1e-6
+
+
+def test_hitting_the_limit_of_iterations_warns_once():
+    X, y, _ = data(150)
+    with pytest.warns(ConvergenceWarning, match="max_iter") as caught:
+        model = CompactGPRegressor(max_iter=1, tol=1e-8).fit(X, y)
+    assert len(caught) == 1 and not model.certificate_.satisfied
+
+
+def test_covariances_that_are_singular_are_named():
+    X = np.repeat(np.linspace(0, 1, 20), 3)[:, None]
+    kernel = 1e8 * WendlandKernel(5.0, k=3) + WhiteKernel(1e-12)
+    model = CompactGPRegressor(kernel, support=None, optimizer=None)
+    with pytest.raises(NumericalError, match="raise the noise level"):
+        model.fit(X, np.sin(X[:, 0]))

@@ -6,6 +6,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment, linprog
 from scipy.stats import wasserstein_distance as scipy_w1
 
+from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import (
     doubly_stochastic,
     sinkhorn,
@@ -301,3 +302,12 @@ def test_kernel_and_given_sums():
 def test_bad_scalings_are_refused_in_words(arguments, match):
     with pytest.raises(ValueError, match=match):
         doubly_stochastic(arguments.pop("C"), arguments.pop("a", None), **arguments)
+
+
+def test_scaling_that_stops_early_warns_once():
+    C = np.random.default_rng(0).random((30, 30))
+    C = C + C.T
+    with pytest.warns(ConvergenceWarning, match="max_iter") as caught:
+        _, _, certificate = doubly_stochastic(C, reg=1e-3, max_iter=1)
+    assert len(caught) == 1 and not certificate.satisfied
+    assert f"{certificate.value:.3e}" in str(caught[0].message)
