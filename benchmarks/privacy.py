@@ -127,11 +127,11 @@ def figure_of(found, budgets, sizes):
     colors = plt.get_cmap("viridis")(np.linspace(0.1, 0.85, len(budgets)))
     titles = {INTERACTIVE: "interactive (iht)", MOMENTS: "not interactive (nldp)"}
     for ax, (name, title) in zip(axes, titles.items(), strict=True):
-        for epsilon, color in zip(budgets, colors, strict=True):
+        for epsilon, color, mark in zip(budgets, colors, "os^D", strict=False):
             cells = found[name, epsilon]
             medians = [np.median([e for e, _ in cells[n]]) for n in sizes]
             label = f"epsilon = {epsilon:g}"
-            ax.loglog(sizes, medians, "o-", color=color, ms=4, label=label)
+            ax.loglog(sizes, medians, f"{mark}-", color=color, ms=4, label=label)
         ax.axhline(1.0, color="0.6", lw=1, ls=":")
         ax.set(title=title, xlabel="users")
     axes[0].set_ylabel("error of the coefficients")
