@@ -72,9 +72,10 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     n_neighbors : int, default=5
         Neighbours of each sample in the graph, which is then made symmetric.
     affinity : {"connectivity", "rbf"} or sparse matrix, default="connectivity"
-        Weights 1, or of a heat kernel as wide as the mean squared distance between
-        neighbours; or a matrix of shape (n_samples, n_samples), which is made
-        symmetric, and whose diagonal is left out. Negative weights repel.
+        Weights 1, halved between neighbours in one direction only; or of a heat
+        kernel as wide as the mean squared distance between neighbours; or a matrix of
+        shape (n_samples, n_samples), which is made symmetric, and whose diagonal is
+        left out. Negative weights repel.
     sigma : float or "auto", default="auto"
         Width of the clusters. "auto" takes the mean squared distance to the nearest
         first prototype divided by the effective dimension of the data.
