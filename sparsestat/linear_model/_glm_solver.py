@@ -318,7 +318,7 @@ class GLMSolver:
                 image = image - centre @ d
             image += d_shift
             change = float(-q @ d + lam @ (np.abs(new) - np.abs(w)))
-            change += float(l2 @ (new * new - w * w)) / 2.0
+            change += float((l2 * d) @ (new + w)) / 2.0
             change += d_shift * float(self.gradient.sum())
             present = datafit.value(self.eta) + sub.value(w)
 
