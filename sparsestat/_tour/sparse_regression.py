@@ -203,7 +203,7 @@ def _seconds(value):
 
 
 def _proof(certificate):
-    sign = "≤" if certificate.satisfied else ">"
+    sign = "<" if certificate.satisfied else ">"
     text = f"{_power(certificate.value)} {sign} {_power(certificate.tol)}"
     return Mark(text, certificate.satisfied)
 

@@ -25,6 +25,7 @@ CERTIFICATE_KINDS = (
     "kkt",
     "monotone_bound",
     "exact",
+    "error_bound",
     "none",
 )
 
@@ -39,7 +40,7 @@ class Certificate:
     Parameters
     ----------
     kind : {"duality_gap", "lower_bound", "transport_gap", "kkt", \
-            "monotone_bound", "exact", "none"}
+            "monotone_bound", "exact", "error_bound", "none"}
         What sort of proof this is.
     value : float
         The measured quantity, in the units said in `scale`.
@@ -57,7 +58,7 @@ class Certificate:
     --------
     >>> from sparsestat import Certificate
     >>> Certificate("duality_gap", 3e-6, 1e-4, True, "gap / null objective")
-    duality_gap 3.0e-06 ≤ 1e-04
+    duality_gap 3.0e-06 < 1e-04
     """
 
     kind: str
@@ -74,13 +75,49 @@ class Certificate:
                 f"{', '.join(CERTIFICATE_KINDS)}."
             )
 
+    @classmethod
+    def measured(cls, kind, value, tol, scale, *, rounding=0.0, details=None, **fields):
+        """Return a certificate that is satisfied where rounding cannot matter.
+
+        Parameters
+        ----------
+        kind, value, tol, scale
+            As above.
+        rounding : float, default=0.0
+            A bound of the rounding error of `value`, in the same units; goes into
+            the details. ``value + rounding <= tol`` is what satisfied means.
+        details : dict, default=None
+            Further plain scalars.
+        **fields
+            Of a class with fields of its own.
+        """
+        value, rounding = float(value), float(rounding)
+        return cls(
+            kind,
+            value,
+            float(tol),
+            bool(value + rounding <= tol),
+            scale,
+            {**(details or {}), "rounding": rounding},
+            **fields,
+        )
+
+    @property
+    def lacks_precision(self):
+        """Whether rounding alone keeps the value from being proved."""
+        rounding = self.details.get("rounding", 0.0)
+        return not self.satisfied and self.value <= self.tol < self.value + rounding
+
     def __repr__(self):
         # Short on purpose: scikit-learn's HTML repr cuts a value at 30 characters.
         if self.kind in ("exact", "none"):
             return self.kind
         if self.tol == math.inf:
             return f"{self.kind} {self.value:.1e} (no tol)"
-        sign = "≤" if self.value <= self.tol else ">"
+        if self.lacks_precision:
+            return f"{self.kind} {self.value:.1e} (precision)"
+        # Plain signs, for consoles that know no others.
+        sign = "<" if self.value < self.tol else "=" if self.value == self.tol else ">"
         return f"{self.kind} {self.value:.1e} {sign} {self.tol:.0e}"
 
     def _repr_html_(self):
@@ -119,9 +156,19 @@ def warn_if_unsatisfied(certificate, what, remedy, *, stacklevel=None):
         sparsestat and scikit-learn, i.e. at the user's own line.
     """
     if not certificate.satisfied:
+        found = f"{certificate.value:.3e}, above the tolerance {certificate.tol:.3e}"
+        if certificate.lacks_precision:
+            rounding = certificate.details["rounding"]
+            found = (
+                f"{certificate.value:.3e}, but precision does not suffice to prove "
+                f"the tolerance {certificate.tol:.3e}: rounding may hide {rounding:.1e}"
+            )
+            remedy = (
+                "Center and rescale the data, pass them in double precision, or "
+                "raise `tol`."
+            )
         warnings.warn(
-            f"{what} is {certificate.value:.3e}, above the tolerance "
-            f"{certificate.tol:.3e} ({certificate.scale}). {remedy}",
+            f"{what} is {found} ({certificate.scale}). {remedy}",
             ConvergenceWarning,
             stacklevel=users_stacklevel() if stacklevel is None else stacklevel,
         )

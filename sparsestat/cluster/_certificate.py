@@ -87,7 +87,7 @@ class KMeansCertificate(Certificate):
         # scikit-learn's HTML repr cuts a value at 30 characters.
         if self.certified:
             return "global optimum, proved"
-        sign = "≲" if self.bound == "statistical" else "≤"
+        sign = "<~" if self.bound == "statistical" else "<="
         return f"optimality gap {sign} {self.gap:.1e}"
 
 

@@ -48,7 +48,7 @@ def test_repr_fits_the_estimator_repr(kind):
 
 
 def test_repr_says_which_side_of_the_tolerance():
-    assert "≤" in repr(make(1e-6, 1e-4))
+    assert "<" in repr(make(1e-6, 1e-4))
     assert ">" in repr(make(1e-3, 1e-4, satisfied=False))
     assert ">" in repr(make(float("nan"), 1e-4, satisfied=False))
 
@@ -105,3 +105,28 @@ def test_warning_points_at_the_users_line_through_the_fit_wrapper():
     with pytest.warns(ConvergenceWarning) as record:
         stub.fit(None)
     assert record[0].filename == __file__
+
+
+def test_rounding_counts_against_a_certificate():
+    proved = Certificate.measured("kkt", 1e-9, 1e-6, "relative", rounding=1e-8)
+    assert proved.satisfied and proved.details["rounding"] == 1e-8
+    assert not proved.lacks_precision
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_if_unsatisfied(proved, "Lasso: the residual", "Raise max_iter.")
+    blurred = Certificate.measured("kkt", 1e-9, 1e-6, "relative", rounding=2e-6)
+    assert not blurred.satisfied and blurred.lacks_precision
+    assert repr(blurred).isascii() and "precision" in repr(blurred)
+    with pytest.warns(
+        ConvergenceWarning, match=r"precision does not suffice.*2\.0e-06"
+    ):
+        warn_if_unsatisfied(blurred, "Lasso: the residual", "Raise max_iter.")
+    failed = Certificate.measured("kkt", 1e-3, 1e-6, "relative", details={"n": 3})
+    assert not failed.satisfied and not failed.lacks_precision
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter"):
+        warn_if_unsatisfied(failed, "Lasso: the residual", "Raise max_iter.")
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-4, 1.0])
+def test_certificates_print_on_consoles_of_plain_signs(value):
+    assert repr(make(value)).isascii()

@@ -1,0 +1,164 @@
+"""Safe arithmetic: rounding allowances, sums that keep their digits, scales, centring.
+
+A certificate compares a difference of large numbers with a tolerance, so it is only
+as true as that difference. What decides is therefore computed on centered data of
+moderate size, in compensated sums, and a bound of the rounding that is left (the
+*allowance*) is added to the value before it is compared.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from sparsestat._utils import _kernels_arithmetic as kernels
+from sparsestat._utils.validation import read_only
+
+__all__ = [
+    "EPS",
+    "Standardization",
+    "dot",
+    "power_of_two",
+    "rounding",
+    "standardize",
+    "total",
+]
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+def rounding(n_terms, magnitude=1.0):
+    """Bound the rounding error of a sum of n terms whose absolute values add up.
+
+    This is Higham's ``gamma_n * magnitude`` with the unit roundoff ``EPS / 2``.
+
+    Parameters
+    ----------
+    n_terms : int
+        How many operations stand on the longest way to the result.
+    magnitude : float, default=1.0
+        The sum of the absolute values of the terms.
+    """
+    share = 0.5 * EPS * n_terms
+    return math.inf if share >= 1.0 else share / (1.0 - share) * magnitude
+
+
+def power_of_two(value):
+    """Return the power of two next below ``|value|``, and 1 for 0.
+
+    To divide by it moves the value into [1, 2) and rounds nothing.
+    """
+    size = abs(float(value))
+    if size == 0.0 or not math.isfinite(size):
+        return 1.0
+    return math.ldexp(1.0, math.frexp(size)[1] - 1)
+
+
+def dot(x, y):
+    """Return the dot product of two real vectors, rounded once."""
+    return sum(kernels.compensated_dot(_vector(x), _vector(y)))
+
+
+def total(x):
+    """Return the sum of a real vector, rounded once."""
+    return sum(kernels.compensated_sum(_vector(x)))
+
+
+def _vector(x):
+    return read_only(np.ascontiguousarray(x, dtype=np.float64).ravel())
+
+
+@dataclass(frozen=True)
+class Standardization:
+    """What is taken off the columns of X, and what that means for coefficients.
+
+    The center of a column is kept as ``offset + rest``, so that a mean that is huge
+    beside the spread loses nothing. Sparse columns with structural zeros stay where
+    they are (their mean is at most ``sqrt(n)`` spreads away); for them the mean that
+    is left is `mean`, and products subtract it as a rank-one term.
+
+    Attributes
+    ----------
+    offset, rest : ndarray of shape (n_features,)
+        Taken off explicitly by `apply`, in two parts.
+    mean : ndarray of shape (n_features,)
+        Weighted means of what `apply` returns that are still to be subtracted:
+        zeros but for sparse columns that hold zeros.
+    """
+
+    offset: np.ndarray
+    rest: np.ndarray
+    mean: np.ndarray
+
+    def apply(self, X):
+        """Return a centered copy of X in double precision, or X if nothing moves."""
+        if not sparse.issparse(X):
+            out = np.subtract(X, self.offset, dtype=np.float64)
+            out -= self.rest
+            return out
+        if not self.offset.any():
+            return X
+        out = X.astype(np.float64)  # a copy
+        if X.format == "csc":
+            counts = np.diff(X.indptr)
+            out.data -= np.repeat(self.offset, counts)
+            out.data -= np.repeat(self.rest, counts)
+        else:
+            out.data -= self.offset[X.indices]
+            out.data -= self.rest[X.indices]
+        return out
+
+    def intercept(self, coef, target_mean=0.0):
+        """Return the intercept of the raw columns for centered coefficients.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (n_features,) or (n_features, n_targets)
+            Coefficients, the same for raw and for centered columns.
+        target_mean : float or ndarray of shape (n_targets,), default=0.0
+            The value predicted where all centered columns are zero.
+        """
+        parts = np.concatenate([self.offset, self.rest, self.mean])
+        if coef.ndim == 1:
+            used = np.concatenate([coef, coef, coef])
+            return float(target_mean) - dot(parts, used)
+        moved = [dot(parts, np.concatenate([w, w, w])) for w in coef.T]
+        return np.asarray(target_mean) - np.array(moved)
+
+
+def standardize(X, weights=None):
+    """Return the :class:`Standardization` that centers the columns of X.
+
+    Means are found in two passes, the second over what the first has left.
+
+    Parameters
+    ----------
+    X : {ndarray, csr or csc matrix} of shape (n_samples, n_features)
+        Rows of positive weight.
+    weights : ndarray of shape (n_samples,), default=None
+        Positive weights. None means equal ones.
+    """
+    n, p = X.shape
+    zeros = np.zeros(p)
+    share = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
+    if not sparse.issparse(X):
+        offset = share @ X.astype(np.float64, copy=False)
+        offset = np.where((X == X[:1]).all(axis=0), X[0], offset)
+        rest = share @ np.subtract(X, offset, dtype=np.float64)
+        return Standardization(offset, rest, zeros)
+    mean = np.asarray(X.T @ share, dtype=np.float64).ravel()
+    if X.format == "csc":
+        full = np.diff(X.indptr) == n
+    else:
+        full = np.bincount(X.indices, minlength=p) == n
+    # A constant column becomes zeros, whatever its mean was rounded to.
+    low = X.min(axis=0).toarray().ravel()
+    level = full & (low == X.max(axis=0).toarray().ravel())
+    offset = np.where(level, low, np.where(full, mean, 0.0))
+    moved = Standardization(offset, zeros, zeros).apply(X)
+    left = np.asarray(moved.T @ share, dtype=np.float64).ravel()
+    return Standardization(offset, np.where(full, left, 0.0), np.where(full, 0.0, left))
