@@ -22,6 +22,7 @@ __all__ = [
     "EPS",
     "Standardization",
     "dot",
+    "moderate",
     "power_of_two",
     "rounding",
     "standardize",
@@ -56,6 +57,49 @@ def power_of_two(value):
     if size == 0.0 or not math.isfinite(size):
         return 1.0
     return math.ldexp(1.0, math.frexp(size)[1] - 1)
+
+
+# Products of four numbers of the first size fit into double precision; what is of the
+# second size can be brought there, and so can solutions in the given units.
+_PLAIN, _LARGEST = 2.0**150, 1e150
+
+
+def moderate(X, name="X"):
+    """Return X divided by a power of two, and that power, if X is out of range.
+
+    X itself and 1 where products of its entries neither overflow nor vanish.
+
+    Parameters
+    ----------
+    X : {ndarray, sparse matrix} of floats
+        Never modified.
+    name : str, default="X"
+        How to call it in the message.
+
+    Raises
+    ------
+    ValueError
+        If the largest absolute entry is beyond 1e150 or below 1e-150 (but not 0).
+    """
+    entries = X.data if sparse.issparse(X) else X
+    if entries.size == 0:
+        return X, 1.0
+    largest = max(float(entries.max()), -float(entries.min()))
+    if largest == 0.0 or 1.0 / _PLAIN <= largest <= _PLAIN:
+        return X, 1.0
+    if math.isnan(largest) or math.isinf(largest):
+        raise ValueError(
+            f"Input {name} contains NaN or infinity. Remove or impute these entries."
+        )
+    if not 1.0 / _LARGEST <= largest <= _LARGEST:
+        what = "overflow" if largest > 1.0 else "vanish"
+        raise ValueError(
+            f"Products of the entries of {name} {what} in double precision: the "
+            f"largest absolute value is {largest:.1e}. Rescale {name} to between "
+            f"{1.0 / _LARGEST:.0e} and {_LARGEST:.0e}, for example to unit variance."
+        )
+    unit = power_of_two(largest)
+    return X * (1.0 / unit), unit
 
 
 def dot(x, y):

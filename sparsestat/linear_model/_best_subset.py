@@ -8,7 +8,6 @@ from scipy.special import log_softmax
 from sklearn.utils.extmath import safe_sparse_dot
 
 from sparsestat._utils.compat import CallbackSupportMixin, StrOptions
-from sparsestat._utils.validation import check_magnitude
 from sparsestat.linear_model._best_subset_fit import (
     SUBSET_CONSTRAINTS,
     SubsetFitMixin,
@@ -207,8 +206,6 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
 
     def _validated(self, X, y, sample_weight):
         X, y, sample_weight = super()._validated(X, y, sample_weight)
-        check_magnitude(X)
-        check_magnitude(y, name="y")
         self._dtype = X.dtype
         return X, y, sample_weight
 
@@ -405,7 +402,6 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
 
     def _validated(self, X, y, sample_weight):
         X, codes, sample_weight = super()._validated(X, y, sample_weight)
-        check_magnitude(X)
         self._dtype = X.dtype
         return X, codes, sample_weight
 

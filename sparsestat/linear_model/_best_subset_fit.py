@@ -21,8 +21,11 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate
+from sparsestat._utils.samples import check_counts
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._best_subset_search import refine, search
+from sparsestat.linear_model._cv import checked_folds, fold_weights, held_out
+from sparsestat.linear_model._path_problems import weighted_mean
 from sparsestat.linear_model._subset_units import make_units
 
 __all__ = [
@@ -138,6 +141,8 @@ class SubsetFitMixin:
             X = as_compressed(X, "csc")
         units, forced = make_units(self.groups, X.shape[1], self.always_select)
         total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        if self._is_open() and self.criterion != "cv":
+            check_counts(sample_weight, X.shape[0], f"criterion={self.criterion!r}")
         n_rows = X.shape[0]
         if sample_weight is not None:
             n_rows = int(np.count_nonzero(sample_weight))
@@ -245,7 +250,7 @@ class SubsetFitMixin:
         """Return the size with the least held-out loss."""
         rows = X.tocsr() if sparse.issparse(X) else X
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        folds = list(splitter.split(rows, y))
+        folds = checked_folds(splitter.split(rows, y), sample_weight)
         if self.method != "exact":
             least = min(len(train) for train, _ in folds)
             sizes = [s for s in sizes if s <= max(least - 2, sizes[0])]
@@ -254,9 +259,7 @@ class SubsetFitMixin:
             for train, test in folds
         ]
         losses = np.array(run_parallel(_fold_losses, tasks, n_jobs=self.n_jobs)).T
-        weights = None
-        if sample_weight is not None:
-            weights = np.array([sample_weight[test].sum() for _, test in folds])
+        weights = fold_weights(folds, sample_weight)
         setattr(self, "loss_path_" if is_classifier(self) else "mse_path_", losses)
         self.criterion_path_ = np.average(losses, axis=1, weights=weights)
         return sizes[int(np.argmin(self.criterion_path_))]
@@ -269,7 +272,7 @@ class SubsetFitMixin:
         self._store(dense, intercept)
         nonzero = dense if dense.ndim == 1 else dense.any(axis=1)
         self.support_ = np.flatnonzero(nonzero)
-        self.objective_ = fit.loss / problem.total
+        self.objective_ = problem.loss_of(fit.loss)
         self.path_ = self._path(problem, fits)
         kind = "exact" if self.method == "exact" else "none"
         self.certificate_ = Certificate(
@@ -299,14 +302,14 @@ class SubsetFitMixin:
             np.array([len(fit.units) for fit in fits]),
             coefs,
             intercepts,
-            np.array([fit.data_loss for fit in fits]) / problem.total,
+            np.array([problem.loss_of(fit.data_loss) for fit in fits]),
         )
 
 
 def _fold_losses(estimator, X, y, sample_weight, train, test, units, forced, sizes):
     """Held-out losses on the rows `test` of the subsets found on `train`."""
     weights = None if sample_weight is None else sample_weight[train]
-    held = None if sample_weight is None else sample_weight[test]
+    test, held = held_out(test, sample_weight)
     if sparse.issparse(X):
         rows = as_compressed(X[train], "csc")
     else:
@@ -315,6 +318,4 @@ def _fold_losses(estimator, X, y, sample_weight, train, test, units, forced, siz
     fits, _ = estimator._search(problem, sizes, forced)
     X_test, y_test = X[test], y[test]
     losses = [estimator._held_out(X_test, y_test, fit, problem) for fit in fits]
-    if held is not None and held.sum() > 0:
-        return [float(held @ loss / held.sum()) for loss in losses]
-    return [float(np.mean(loss)) for loss in losses]
+    return weighted_mean(np.column_stack(losses), held)

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from scipy.sparse import issparse
 
-from sparsestat._utils.validation import read_only
+from sparsestat._utils.arithmetic import moderate
+from sparsestat._utils.samples import effective_rows, relative_weights
+from sparsestat._utils.validation import as_compressed, read_only
 from sparsestat.linear_model import _kernels_subset as kernels
 from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._subset_factor import Factor
@@ -72,9 +75,18 @@ class LeastSquaresSubsets:
     n_outputs = parameters = 1
 
     def __init__(self, X, y, sample_weight, *, fit_intercept, units, l2=0.0):
-        self.design = make_design(X, sample_weight, fit_intercept=fit_intercept)
-        self.target, self.y_mean = self.design.target(y)
+        X, y, sample_weight = effective_rows(X, y, sample_weight)
+        weights, self.weight_unit = relative_weights(sample_weight)
+        if issparse(X):
+            X = as_compressed(X, "csc")
+        y, self.y_unit = moderate(y, "y")
+        self.design = make_design(X, weights, fit_intercept=fit_intercept)
+        self.coef_unit = self.y_unit / self.design.unit
+        self.target, y_mean = self.design.target(y)
+        self.y_mean = y_mean * self.y_unit
         self.total = self.design.total
+        # In criteria weights count rows.
+        self.n_effective = self.total * self.weight_unit
         self.n_features = self.design.n_features
         self.units, self.l2 = units, float(l2)
         self.squares = self.design.squares * (1.0 + self.l2)
@@ -128,7 +140,12 @@ class LeastSquaresSubsets:
 
     def coefficients(self, fit):
         """Return coefficients of the original features and the intercept."""
-        return fit.coef, self.design.intercept(self.y_mean, fit.columns, fit.coef)
+        coef = fit.coef * self.coef_unit
+        return coef, self.design.intercept(self.y_mean, fit.columns, coef)
+
+    def loss_of(self, value):
+        """Return a loss as a mean over samples, in the units of the given target."""
+        return value / self.total * self.y_unit**2
 
     # Scores
 
@@ -447,18 +464,14 @@ class LeastSquaresSubsets:
         return gram, self.start[columns] * self._inverse[columns]
 
     def full_triangle(self, columns):
-        """Return R and Q'y of a QR factorisation of the columns, with R regular."""
+        """Return R and Q'y of a QR factorization of the columns scaled to norm one."""
         d = len(columns)
         block = np.zeros((self.design.n_samples + d, d), order="F")
         self.design.gather(columns, block[: self.design.n_samples], 0)
         scale = np.sqrt(self.design.squares[columns])
         block[: self.design.n_samples] /= scale
-        ridge = self.l2
-        if ridge == 0.0:
-            diagonal = np.abs(np.diag(np.linalg.qr(block, mode="r")))
-            if diagonal.min() < 1e-8 * diagonal.max():
-                ridge = 1e-12  # dependent columns: the least that tells them apart
-        block[self.design.n_samples + np.arange(d), np.arange(d)] = np.sqrt(ridge)
+        # Dependent columns make R singular, which the search allows for.
+        block[self.design.n_samples + np.arange(d), np.arange(d)] = np.sqrt(self.l2)
         Q, R = np.linalg.qr(block)
         y = np.concatenate([self.target, np.zeros(d)])
         return np.ascontiguousarray(R), Q.T @ y
@@ -468,4 +481,5 @@ class LeastSquaresSubsets:
         rss = max(2.0 * fit.data_loss, 1e-14 * self.norm**2)
         if rss == 0.0:  # a constant target
             return 0.0
-        return self.total * float(np.log(rss / self.total))
+        n = self.n_effective
+        return n * float(np.log(rss / self.total) + 2.0 * np.log(self.y_unit))

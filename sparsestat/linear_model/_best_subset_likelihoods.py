@@ -12,6 +12,7 @@ import numpy as np
 from scipy.linalg import lapack
 from scipy.sparse import issparse
 
+from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import read_only, read_only_triple
 from sparsestat.linear_model import _kernels_design as passes
 from sparsestat.linear_model import _kernels_subset as subsets
@@ -50,10 +51,8 @@ class LikelihoodSubsets:
     def __init__(
         self, X, codes, sample_weight, *, n_classes, fit_intercept, units, l2=0.0
     ):
-        if sample_weight is not None and not sample_weight.all():
-            used = np.flatnonzero(sample_weight)
-            X = X[used] if issparse(X) else np.asfortranarray(X[used])
-            codes, sample_weight = codes[used], sample_weight[used]
+        X, codes, sample_weight = effective_rows(X, codes, sample_weight)
+        sample_weight, self.weight_unit = relative_weights(sample_weight)
         if issparse(X):
             X = X.tocsc()
         self.design = make_design(X, None, fit_intercept=fit_intercept)
@@ -186,8 +185,12 @@ class LikelihoodSubsets:
 
     def coefficients(self, fit):
         """Return coefficients of the original features and the intercepts."""
-        shift = fit.state["shift"] - self.design.means[fit.columns] @ fit.coef
-        return fit.coef, shift
+        coef = fit.coef / self.design.unit
+        return coef, fit.state["shift"] - self.design.center_dot(fit.columns, coef)
+
+    def loss_of(self, value):
+        """Return a loss as a mean over samples."""
+        return value / self.total
 
     # Scores
 
@@ -366,4 +369,4 @@ class LikelihoodSubsets:
 
     def criterion_loss(self, fit):
         """Return minus twice the log likelihood."""
-        return 2.0 * fit.data_loss
+        return 2.0 * fit.data_loss * self.weight_unit

@@ -148,10 +148,13 @@ class _CoxPredictor(LinearPredictor):
         """
         risk = self.predict(X)
         times = self.event_times_ if times is None else np.asarray(times, dtype=float)
-        hazard = np.concatenate([[0.0], self.baseline_hazard_])
+        # From the center of the features: `baseline_hazard_` itself, of a sample of
+        # zeros, overflows where the features are far from zero.
+        hazard = np.concatenate([[0.0], self._center_hazard])
         at = np.searchsorted(self.event_times_, times, side="right")
         with np.errstate(divide="ignore"):
-            exponent = np.log(hazard[at])[None, :] + risk[:, None]
+            relative = risk[:, None] - self._center_predictor
+            exponent = np.log(hazard[at])[None, :] + relative
         return np.exp(-np.exp(np.minimum(exponent, 700.0)))
 
     def score(self, X, y, sample_weight=None):

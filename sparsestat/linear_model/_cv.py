@@ -7,6 +7,7 @@ path on some rows, and for the losses of that path on others.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -16,9 +17,18 @@ from sklearn.model_selection import check_cv
 
 from sparsestat._utils.compat import Interval, fit_context
 from sparsestat._utils.parallel import run_parallel
-from sparsestat._utils.results import warn_if_unsatisfied
+from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
+from sparsestat._utils.samples import relative_weights
+from sparsestat.exceptions import NumericalError
 
-__all__ = ["CV_CONSTRAINTS", "PathCVMixin", "one_se_index"]
+__all__ = [
+    "CV_CONSTRAINTS",
+    "PathCVMixin",
+    "checked_folds",
+    "fold_weights",
+    "held_out",
+    "one_se_index",
+]
 
 
 CV_CONSTRAINTS = {
@@ -52,10 +62,54 @@ def one_se_index(errors, fold_weights=None):
     return int(np.flatnonzero(mean <= mean[best] + spread)[0])
 
 
+def checked_folds(splits, sample_weight):
+    """Return the folds as a list, each with rows to train on and rows to test on.
+
+    Raises
+    ------
+    ValueError
+        If there is no fold, or one has no training or no test samples of positive
+        weight.
+    """
+    folds = list(splits)
+    if not folds:
+        raise ValueError(
+            "`cv` yields no fold. Pass a number of folds, a splitter, or a list of "
+            "(train, test) indices."
+        )
+    for k, fold in enumerate(folds):
+        for rows, what in zip(fold, ("training", "test"), strict=True):
+            held, _ = held_out(rows, sample_weight)
+            if len(held) == 0:
+                raise ValueError(
+                    f"Fold {k} of `cv` has no {what} samples (of positive weight). "
+                    "Use fewer folds, or a splitter that leaves some in each."
+                )
+    return folds
+
+
+def held_out(rows, sample_weight):
+    """Return the indices of rows of positive weight, and their weights."""
+    rows = np.asarray(rows)
+    rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+    if sample_weight is None:
+        return rows, None
+    rows = rows[sample_weight[rows] > 0]
+    return rows, sample_weight[rows]
+
+
+def fold_weights(folds, sample_weight):
+    """Return the weights of a mean over folds, or None."""
+    if sample_weight is None:
+        return None
+    weights, _ = relative_weights(sample_weight)
+    return np.array([weights[test].sum() for _, test in folds])
+
+
 def _fold_losses(estimator, X, y, sample_weight, train, test, setting, alphas):
     """Held-out losses on the rows `test` of a path fitted on `train`."""
     weights = None if sample_weight is None else sample_weight[train]
-    held = None if sample_weight is None else sample_weight[test]
+    test, held = held_out(test, sample_weight)
     X_train = X[train] if issparse(X) else np.asfortranarray(X[train])
     problem = estimator._problem(X_train, y[train], weights)
     results = problem.solve(alphas, setting)
@@ -173,7 +227,9 @@ class PathCVMixin:
         if issparse(X):
             X = X.tocsr()
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        folds = list(splitter.split(X, y, groups))
+        folds = checked_folds(splitter.split(X, y, groups), sample_weight)
+        if is_classifier(self):
+            _warn_of_missing_classes(y, folds, self.classes_)
         tasks = [
             (self, X, y, sample_weight, train, test, setting, grid)
             for setting, grid in zip(settings, grids, strict=True)
@@ -182,15 +238,36 @@ class PathCVMixin:
         losses = np.array(run_parallel(_fold_losses, tasks, n_jobs=self.n_jobs))
         losses = losses.reshape(len(settings), len(folds), -1).transpose(0, 2, 1)
         setattr(self, self._losses_name, losses if self._many_settings() else losses[0])
-        fold_weights = None
-        if sample_weight is not None:
-            fold_weights = np.array([sample_weight[test].sum() for _, test in folds])
+        weights = fold_weights(folds, sample_weight)
         picks = []
         for table in losses:
-            mean = np.average(table, axis=1, weights=fold_weights)
+            # A loss that overflowed is no candidate.
+            mean = np.average(table, axis=1, weights=weights)
+            mean = np.where(np.isfinite(mean), mean, np.inf)
             index = int(np.argmin(mean))
             smallest = float(mean[index])
+            if not np.isfinite(smallest):
+                raise NumericalError(
+                    "The held-out losses overflow at every strength. Rescale y and X, "
+                    "or remove extreme samples."
+                )
             if self.one_se:
-                index = one_se_index(table, fold_weights)
+                index = one_se_index(table, weights)
             picks.append((index, smallest))
         return picks
+
+
+def _warn_of_missing_classes(y, folds, classes):
+    """Warn where training rows lack a class that the test rows of a fold have."""
+    for k, (train, test) in enumerate(folds):
+        missing = np.setdiff1d(y[test], y[train])
+        if len(missing):
+            warnings.warn(
+                f"The training samples of fold {k} lack class "
+                f"{classes[missing[0]]!r}, which its test samples have: their losses "
+                "are those of the least probability reckoned with and tell little. "
+                "Use stratified or fewer folds.",
+                UserWarning,
+                stacklevel=users_stacklevel(),
+            )
+            return

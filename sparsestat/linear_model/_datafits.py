@@ -23,13 +23,17 @@ The dual point of a penalised problem is a multiple c of the gradient with
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
+from scipy.linalg import eigh_tridiagonal
 from scipy.special import expit, xlogy
+
+from sparsestat._utils.samples import check_counts
 
 __all__ = ["Cox", "Huber", "LeastSquares", "Logistic", "Poisson", "Softmax"]
 
 _EPS = np.finfo(np.float64).eps
 _MAX_INTERCEPT_STEPS = 100
 _TOUCHING = 0.3  # share of the curvature of a quadratic that touches Huber's loss
+_SINGLE_TERMS, _RULE_SIZE = 32, 12  # of Efron's sums: one by one, nodes of a rule
 # Range of eta within which plain sums of exponentials keep all their terms.
 _PLAIN_RANGE = 500.0
 
@@ -382,6 +386,41 @@ class Softmax:
         return shift
 
 
+def _efron_terms(mass):
+    """Return the steps l of Efron's sum over tied events, and their counts.
+
+    The terms are smooth functions of l with a singularity at l = mass or beyond. The
+    last ones are taken one by one; before them come runs that double in length, each
+    as far from the singularity as it is long, so that a Gauss rule for the sum over a
+    run is exact to rounding.
+    """
+    last = max(int(np.ceil(mass - 1e-12)), 1)
+    steps = [np.arange(max(last - _SINGLE_TERMS, 0), last, dtype=np.float64)]
+    counts = [np.minimum(1.0, mass - steps[0])]
+    start = int(steps[0][0])
+    while start > 0:
+        length = min(last - start, start)
+        start -= length
+        nodes, sizes = _sum_rule(length)
+        steps.append(start + nodes)
+        counts.append(sizes)
+    return np.concatenate(steps), np.concatenate(counts)
+
+
+def _sum_rule(length):
+    """Gauss rule for the sum over 0, ..., length - 1 of a smooth function.
+
+    The nodes are the zeros of a discrete Chebyshev polynomial, found from its
+    three-term recurrence (Golub and Welsch 1969).
+    """
+    if length <= _RULE_SIZE:
+        return np.arange(length, dtype=np.float64), np.ones(length)
+    k = np.arange(1.0, _RULE_SIZE)
+    beside = 0.5 * np.sqrt(k * k * (1.0 - (k / length) ** 2) / (4.0 * k * k - 1.0))
+    nodes, vectors = eigh_tridiagonal(np.zeros(_RULE_SIZE), beside)
+    return 0.5 * (length - 1.0) + length * nodes, length * vectors[0] ** 2
+
+
 class Cox(Datafit):
     """Negative log partial likelihood of right-censored survival times.
 
@@ -399,7 +438,8 @@ class Cox(Datafit):
     The predictor has no intercept. Samples are sorted by time once; every risk set
     is then a tail, and its sums are reverse cumulative sums. Efron's method with
     tied events of total weight D takes the terms l = 0, 1, ... of weight 1 below D
-    (the last one of weight D - l when D is not whole).
+    (the last one of weight D - l when D is not whole). Long runs of terms are summed
+    by Gauss rules for sums, so that memory does not grow with the weights.
     """
 
     has_intercept = False
@@ -421,19 +461,22 @@ class Cox(Datafit):
         used = mass > 0
         self.event_times = times[first[used]]
         self._first = first[used]  # start of the risk set of each event time
+        self._last = np.append(first[1:], self.n_samples)[used]  # end of its ties
         self._mass = mass[used]
         # Number of event times not later than each sample.
         self._reached = np.cumsum(used)[group]
-        # Position among event times of each sample whose event is used, else -1.
-        at = np.where(used[group], self._reached - 1, -1)
-        self._tied = np.where(self._hit > 0, at, -1)
+        # Position among event times of each sample, and of those whose event it is.
+        self._at = np.where(used[group], self._reached - 1, -1)
+        self._tied = np.where(self._hit > 0, self._at, -1)
         if ties == "efron":
-            n_terms = np.maximum(np.ceil(self._mass - 1e-12), 1.0).astype(np.intp)
-            self._term = np.repeat(np.arange(len(n_terms)), n_terms)
-            starts = np.cumsum(n_terms) - n_terms
-            step = np.arange(n_terms.sum()) - starts[self._term]
-            self._part = step / self._mass[self._term]
-            self._term_weight = np.minimum(1.0, self._mass[self._term] - step)
+            check_counts(sample_weight, self.n_samples, "ties='efron'")
+            terms = [_efron_terms(float(mass)) for mass in self._mass]
+            sizes = [len(steps) for steps, _ in terms]
+            self._term = np.repeat(np.arange(len(terms)), sizes)
+            steps = np.concatenate([steps for steps, _ in terms])
+            self._part = steps / self._mass[self._term]
+            self._left = (self._mass[self._term] - steps) / self._mass[self._term]
+            self._term_weight = np.concatenate([counts for _, counts in terms])
         else:
             self._term = np.arange(len(self._mass))
             self._part = np.zeros(len(self._mass))
@@ -446,20 +489,21 @@ class Cox(Datafit):
         z = eta[self.order]
         top = float(z.max())
         e = self._w * np.exp(z - top)
-        risk = np.cumsum(e[::-1])[::-1][self._first]
-        tied = None
-        if self._has_parts:
-            tied = np.bincount(
-                self._tied[self._tied >= 0],
-                e[self._tied >= 0],
-                len(self._mass),
-            )
-        return z, top, e, risk, tied
+        tails = np.append(np.cumsum(e[::-1])[::-1], 0.0)
+        if not self._has_parts:
+            return z, top, e, tails[self._first], None
+        # The risk set less its tied events: no difference of sums that may be equal.
+        held = self._tied >= 0
+        tied = np.bincount(self._tied[held], e[held], len(self._mass))
+        beside = (self._at >= 0) & ~held
+        rest = tails[self._last]
+        rest = rest + np.bincount(self._at[beside], e[beside], len(self._mass))
+        return z, top, e, rest, tied
 
     def _phi(self, risk, tied):
         phi = risk[self._term]
         if tied is not None:
-            phi = phi - self._part * tied[self._term]
+            phi = phi + self._left * tied[self._term]
         return phi
 
     def _is_plain(self, eta):

@@ -12,14 +12,20 @@ columns of a working set, sparse ones never (the mean enters as a rank-one term)
 import numpy as np
 from scipy import sparse
 
+from sparsestat._utils.arithmetic import (
+    dot,
+    moderate,
+    rounding,
+    standardize,
+)
 from sparsestat._utils.validation import read_only, read_only_triple
 from sparsestat.linear_model import _kernels_design as kernels
 
 __all__ = ["Design", "make_design"]
 
 _EMPTY = read_only(np.empty(0))
-# Beyond this ratio of mean to spread, implicit centring of dense columns would
-# lose more than half of the digits of a correlation, so they are centred in a copy.
+# Beyond this ratio of mean to spread, implicit centering would lose more than a
+# quarter of the digits of a correlation, so such columns are centered in a copy.
 _OFFSET_LIMIT = 1e4
 # Of a squared norm of a column; its products must fit into double precision too.
 _LARGEST_SQUARE = 1e200
@@ -42,12 +48,16 @@ class Design:
     Attributes
     ----------
     n_samples, n_features : int
+    unit : float
+        Power of two by which X was divided, so that products of its entries stay
+        within double precision. All else is about the divided columns.
     total : float
         Sum of the sample weights; the objective divides the loss by it.
     roots : ndarray of shape (n_samples,) or (0,)
         Square roots of the weights, empty when there are none.
     means : ndarray of shape (n_features,)
-        Weighted column means, zeros without an intercept.
+        Weighted means that the products subtract; zeros without an intercept, and
+        rounding where columns were centered in a copy.
     squares : ndarray of shape (n_features,)
         Squared norms of the columns.
     prefers_gram : bool
@@ -58,7 +68,7 @@ class Design:
     prefers_gram = True
 
     def __init__(self, X, sample_weight, fit_intercept):
-        self.X = X
+        self.X, self.unit = moderate(X)
         self.n_samples, self.n_features = X.shape
         self.fit_intercept = fit_intercept
         if sample_weight is None:
@@ -70,7 +80,14 @@ class Design:
             self.roots = read_only(np.sqrt(weights))
             self.total = float(weights.sum())
         self.all_columns = read_only(np.arange(self.n_features))
-        self._measure()
+        self._standardization = None
+        if self._measure():
+            # Some column is so far from zero that its spread has lost digits.
+            weights = self.weights if self.is_weighted else None
+            self._standardization = standardize(self.X, weights)
+            self.X = self._centered(self._standardization)
+            if self._measure():
+                self._raise_too_small()
 
     @property
     def is_weighted(self):
@@ -78,25 +95,37 @@ class Design:
         return self.roots.shape[0] > 0
 
     def _measure(self):
+        """Find means and squared norms; return whether they lost their digits."""
         sums = np.empty(self.n_features)
         squares = np.empty(self.n_features)
         self._moments(sums, squares)
         if not (squares <= _LARGEST_SQUARE).all():
             self._raise_too_large()
         means = np.zeros(self.n_features)
-        self.needs_centring = False
+        is_far = False
         if self.fit_intercept:
             means = sums / self.total
             centred = np.maximum(squares - self.total * means**2, 0.0)
             # Where the mean is huge beside the spread, the difference has lost
-            # its digits: the column is constant or wants explicit centring.
+            # its digits: the column is constant or wants explicit centering.
             doubtful = np.flatnonzero(centred * _OFFSET_LIMIT**2 <= squares)
             constant = self._constant(doubtful)
             centred[doubtful[constant]] = 0.0
-            self.needs_centring = not constant.all()
+            is_far = not constant.all()
             squares = centred
+        else:
+            vanished = np.flatnonzero(squares == 0.0)
+            if vanished.size and self._holds_numbers(vanished):
+                self._raise_too_small()
         self.means = read_only(means)
         self.squares = read_only(squares)
+        return is_far
+
+    @property
+    def chain(self):
+        """How many additions follow each other in a product with a column."""
+        # Vectorized loops and BLAS keep at least eight partial sums.
+        return self.n_samples // 8 + 16
 
     def _raise_too_large(self):
         data = self.X.data if sparse.issparse(self.X) else self.X
@@ -110,16 +139,32 @@ class Design:
             "Input X contains NaN or infinity. Remove or impute these entries."
         )
 
+    def _holds_numbers(self, columns):
+        part = self.X[:, columns]
+        return bool(part.count_nonzero() if sparse.issparse(part) else part.any())
+
+    def _raise_too_small(self):
+        raise ValueError(
+            "The squared norms of some columns of X vanish in double precision beside "
+            "the others. Rescale X, for example with "
+            "sklearn.preprocessing.StandardScaler."
+        )
+
     def target(self, y):
         """Return ``sqrt(sw) * (y - mean)`` and the mean (zero without intercept)."""
         y = np.asarray(y, dtype=np.float64)
-        if not self.fit_intercept:
-            mean = np.zeros(y.shape[1:])
-        elif self.is_weighted:
-            mean = self.weights @ y / self.total
-        else:
-            mean = y.mean(axis=0)
-        centred = y - mean
+        mean = np.zeros(y.shape[1:])
+        centred = y
+        if self.fit_intercept and len(y):
+            share = np.full(self.n_samples, 1.0 / self.n_samples)
+            if self.is_weighted:
+                share = self.weights / self.total
+            mean = share @ y
+            # The second pass finds what the first lost where y is far from zero,
+            # and a constant y is centered exactly.
+            mean = mean + share @ (y - mean)
+            mean = np.where((y == y[:1]).all(axis=0), y[0], mean)
+            centred = y - mean
         if self.is_weighted:
             roots = self.roots if y.ndim == 1 else self.roots[:, None]
             centred = centred * roots
@@ -151,37 +196,57 @@ class Design:
             out[:, t] = self.correlations(residuals[:, t], columns, column)
         return out
 
+    def center_dot(self, columns, w):
+        """Return the products of the columns' true centers with coefficients.
+
+        Both in the units of the X that was given.
+        """
+        parts = [self.means]
+        if self._standardization is not None:
+            parts += [self._standardization.offset, self._standardization.rest]
+        centers = np.concatenate([part[columns] for part in parts]) * self.unit
+        if w.ndim == 1:
+            return dot(centers, np.tile(w, len(parts)))
+        return np.array([dot(centers, np.tile(v, len(parts))) for v in w.T])
+
     def intercept(self, y_mean, columns, w):
-        """Return the intercept that belongs to coefficients w on `columns`."""
+        """Return the intercept that belongs to coefficients w on `columns`.
+
+        All in the units of the X that was given.
+        """
         if not self.fit_intercept:
             return np.zeros_like(y_mean)
-        return y_mean - self.means[columns] @ w
+        return y_mean - self.center_dot(columns, w)
+
+    def product_error(self, columns, w, target_norm):
+        """Bound the rounding error of ``target - product(columns, w)``, as a norm."""
+        size = np.abs(w) if w.ndim == 1 else np.sqrt((w * w).sum(axis=1))
+        reach = float(np.sqrt(self.squares[columns]) @ size) + target_norm
+        return rounding(len(columns) + 4, reach)
+
+    def correlation_error(self):
+        """Bound the rounding error of correlations, per norms of column and vector."""
+        return rounding(self.chain + 4)
 
 
 class _DenseDesign(Design):
     def __init__(self, X, sample_weight, fit_intercept):
         X = np.asfortranarray(X)
         super().__init__(read_only(X), sample_weight, fit_intercept)
-        self._offset = self.means
-        if self.needs_centring:
-            means, zeros = self.means, self.squares == 0.0
-            centred = np.asfortranarray(X - means, dtype=np.float64)
-            centred[:, zeros] = 0.0
-            self.X = read_only(centred)
-            self._measure()
-            # What is left of the means is rounding; the intercept needs them all.
-            self._offset = self.means
-            self.means = read_only(means + self._offset)
+        self.X = read_only(self.X)
+
+    def _centered(self, standardization):
+        return read_only(np.asfortranarray(standardization.apply(self.X)))
 
     def _constant(self, columns):
-        X = self.X if not self.is_weighted else self.X[self.weights > 0]
+        X = self.X
         return np.array([bool((X[:, j] == X[0, j]).all()) for j in columns], dtype=bool)
 
     def _moments(self, sums, squares):
         kernels.dense_moments(self.X, self.weights, sums, squares)
 
     def _correlations(self, v, v_sum, columns, out):
-        kernels.dense_correlations(self.X, v, v_sum, self._offset, columns, out)
+        kernels.dense_correlations(self.X, v, v_sum, self.means, columns, out)
 
     def _many_correlations(self, residuals, columns, out):
         if columns is not None or self.X.dtype != np.float64:
@@ -189,7 +254,7 @@ class _DenseDesign(Design):
         v = self.roots[:, None] * residuals if self.is_weighted else residuals
         products = self.X.T @ v
         if self.fit_intercept:
-            products -= np.outer(self._offset, v.sum(axis=0))
+            products -= np.outer(self.means, v.sum(axis=0))
         if out is None:
             return products
         out[...] = products
@@ -198,12 +263,12 @@ class _DenseDesign(Design):
     def gather(self, columns, out, start):
         """Write the listed columns into F-ordered `out` from column `start` on."""
         kernels.dense_gather(
-            self.X, read_only(columns), self._offset, self.roots, out, start
+            self.X, read_only(columns), self.means, self.roots, out, start
         )
 
     def product(self, columns, w):
         """Return the sum of the listed columns times w, shape (n_samples,)."""
-        out = self.X[:, columns] @ w - self._offset[columns] @ w
+        out = self.X[:, columns] @ w - self.means[columns] @ w
         if self.is_weighted:
             out *= self.roots if out.ndim == 1 else self.roots[:, None]
         return out
@@ -214,7 +279,7 @@ class _CSCDesign(Design):
 
     def __init__(self, X, sample_weight, fit_intercept):
         super().__init__(X, sample_weight, fit_intercept)
-        data, self.indices, self.indptr = read_only_triple(X)
+        data, self.indices, self.indptr = read_only_triple(self.X)
         # The solver multiplies by row roots at every touch, so the scaled values
         # are kept (one array of nnz entries; the index arrays are shared).
         if self.is_weighted or data.dtype != np.float64:
@@ -227,9 +292,17 @@ class _CSCDesign(Design):
         held = 8.0 * self.n_samples * min(4096, self.n_features)
         self.prefers_gram = bool(full and held <= _GATHER_BYTES)
 
+    @property
+    def chain(self):
+        """How many additions follow each other in a product with a column."""
+        return int(np.diff(self.X.indptr).max(initial=0)) + 16
+
+    def _centered(self, standardization):
+        # Only full columns can be far from zero, and they can be moved where they are.
+        return standardization.apply(self.X)
+
     def _constant(self, columns):
-        # A column with structural zeros is constant only if all of it is zero;
-        # a full one with a huge offset belongs into a dense matrix.
+        # A column with structural zeros is constant only if all of it is zero.
         data, indptr = self.X.data, self.X.indptr
         stored = [data[indptr[j] : indptr[j + 1]] for j in columns]
         full = np.array([len(x) == self.n_samples for x in stored], dtype=bool)

@@ -17,8 +17,9 @@ import numpy as np
 from scipy import linalg, sparse
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
+from sparsestat._utils.arithmetic import Standardization, moderate, standardize
 from sparsestat._utils.results import Certificate
-from sparsestat._utils.validation import check_magnitude
+from sparsestat._utils.samples import check_counts, effective_rows
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
 __all__ = ["ElementaryEstimator"]
@@ -30,41 +31,47 @@ class Moments(NamedTuple):
     """Weighted first and second moments of the data, columns at unit variance."""
 
     correlation: np.ndarray
-    cross: np.ndarray  # correlation of the columns with y, in units of y
-    x_mean: np.ndarray
-    x_scale: np.ndarray
+    cross: np.ndarray  # correlation of the columns with y, in units of y_unit
+    center: Standardization  # of X / x_unit
+    x_scale: np.ndarray  # what standardized coefficients are divided by
+    x_unit: float
     y_mean: float
-    y_square: float
+    y_square: float  # in units of y_unit ** 2
+    y_unit: float
     total: float
 
 
 def standardized_moments(X, y, sample_weight, fit_intercept):
     """Return the moments of weighted data; weights count as repetitions."""
-    n, d = X.shape
-    weights = np.ones(n) if sample_weight is None else sample_weight
+    d = X.shape[1]
+    n_rows = check_counts(sample_weight, X.shape[0], "ElementaryEstimator")
+    X, y, sample_weight = effective_rows(X, y, sample_weight)
+    weights = np.ones(len(y)) if sample_weight is None else sample_weight
     total = float(weights.sum())
-    x_mean, y_mean = np.zeros(d), 0.0
+    (X, x_unit), (y, y_unit) = moderate(X), moderate(y, "y")
+    y_mean = 0.0
+    nothing = np.zeros(d)
+    center = Standardization(nothing, nothing, nothing)
     if fit_intercept:
-        x_mean = np.asarray(X.T @ weights, dtype=np.float64) / total
+        center = standardize(X, sample_weight)
+        X = center.apply(X)
         y_mean = float(weights @ y) / total
+        y_mean += float(weights @ (y - y_mean)) / total
         y = y - y_mean
     if sparse.issparse(X):
         weighted = X.multiply(weights[:, None]).tocsc()
         S = np.asarray((X.T @ weighted).todense(), dtype=np.float64) / total
-        S -= np.outer(x_mean, x_mean)
         # Columns that do not vary are left with rounding errors.
-        squares = np.asarray(weighted.multiply(X).sum(axis=0)).ravel() / total
+        squares = np.diag(S).copy()
+        S -= np.outer(center.mean, center.mean)
         variances = np.where(np.diag(S) > 1e-12 * squares, np.diag(S), 0.0)
         c = (X.T @ (weights * y)) / total
     else:
         R = X.astype(np.float64, copy=False)
-        magnitude = np.maximum(R.max(axis=0), -R.min(axis=0))
-        if fit_intercept:
-            R = R - x_mean
         root = None if sample_weight is None else np.sqrt(weights)
         R = R if root is None else R * root[:, None]
         S = R.T @ R / total
-        variances = np.where(np.diag(S) > (1e-12 * magnitude) ** 2, np.diag(S), 0.0)
+        variances = np.diag(S).copy()
         c = R.T @ (y if root is None else root * y) / total
     varying = variances > 0
     x_scale = np.sqrt(np.where(varying, variances, 1.0))
@@ -73,7 +80,17 @@ def standardized_moments(X, y, sample_weight, fit_intercept):
     np.fill_diagonal(S, 1.0)
     c = np.where(varying, c / x_scale, 0.0)
     y_square = float(weights @ (y * y)) / total
-    return Moments(S, c, x_mean, x_scale, y_mean, y_square, total)
+    return Moments(
+        S,
+        c,
+        center,
+        x_scale * (x_unit / y_unit),
+        x_unit,
+        y_mean * y_unit,
+        y_square,
+        y_unit,
+        n_rows,
+    )
 
 
 def soft_threshold(values, threshold):
@@ -249,8 +266,6 @@ class ElementaryEstimator(LinearPredictor):
             Fitted estimator.
         """
         X, y, sample_weight = validate_fit_data(self, X, y, sample_weight)
-        check_magnitude(X)
-        check_magnitude(y, name="y")
         dtype = X.dtype
         moments = standardized_moments(X, y, sample_weight, self.fit_intercept)
         d, n = X.shape[1], moments.total
@@ -262,10 +277,12 @@ class ElementaryEstimator(LinearPredictor):
         )
         T = thresholded(moments.correlation, self.cov_threshold_, self.thresholding)
         raw, T, self.n_lifted_ = solve_floored(T, moments.cross, self.eigenvalue_floor)
-        self.alpha_ = self._threshold(moments, raw, math.sqrt(2.0) * rate)
-        standardized = soft_threshold(raw, self.alpha_)
+        alpha = self._threshold(moments, raw, math.sqrt(2.0) * rate)
+        self.alpha_ = alpha * moments.y_unit
+        standardized = soft_threshold(raw, alpha)
         coef = standardized / moments.x_scale
-        self.intercept_ = float(moments.y_mean - moments.x_mean @ coef)
+        moved = moments.center.intercept(coef * moments.x_unit)
+        self.intercept_ = float(moments.y_mean + moved)
         self.coef_ = coef.astype(dtype, copy=False)
         self.support_ = np.flatnonzero(self.coef_)
         length = float(np.linalg.norm(moments.cross))
@@ -284,7 +301,7 @@ class ElementaryEstimator(LinearPredictor):
     def _threshold(self, moments, raw, rate):
         """Return alpha, or the noise level times the rate of its maximum."""
         if self.alpha is not None:
-            return float(self.alpha)
+            return float(self.alpha) / moments.y_unit
         alpha = math.sqrt(moments.y_square) * rate
         w = soft_threshold(raw, alpha)
         # Mean squared residual from the moments.

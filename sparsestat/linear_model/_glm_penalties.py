@@ -27,9 +27,9 @@ class GLMPenalty:
     is_convex = True
     is_grouped = False
 
-    def __init__(self, alpha, l1_ratio, total):
+    def __init__(self, alpha, l1_ratio, total, l2_unit=1.0):
         self.lam = float(total * alpha * l1_ratio)
-        self.l2 = float(total * alpha * (1.0 - l1_ratio))
+        self.l2 = float(total * alpha * (1.0 - l1_ratio) * l2_unit)
 
     def value(self, w):
         """Penalty of coefficients w."""
@@ -98,8 +98,8 @@ class MCPenalty(GLMPenalty):
 
     is_convex = False
 
-    def __init__(self, alpha, l1_ratio, total, *, curvatures, gamma):
-        super().__init__(alpha, l1_ratio, total)
+    def __init__(self, alpha, l1_ratio, total, l2_unit=1.0, *, curvatures, gamma):
+        super().__init__(alpha, l1_ratio, total, l2_unit)
         self.kappa = np.asarray(curvatures) / gamma
 
     def restricted(self, columns):
@@ -137,8 +137,8 @@ class GroupGLMPenalty(GLMPenalty):
 
     is_grouped = True
 
-    def __init__(self, alpha, l1_ratio, total, *, groups):
-        super().__init__(alpha, l1_ratio, total)
+    def __init__(self, alpha, l1_ratio, total, l2_unit=1.0, *, groups):
+        super().__init__(alpha, l1_ratio, total, l2_unit)
         self._regroup(*groups)
 
     def _regroup(self, members, starts, omega):

@@ -13,7 +13,9 @@ import numpy as np
 from scipy.sparse import issparse
 from scipy.special import xlogy
 
+from sparsestat._utils.arithmetic import moderate
 from sparsestat._utils.results import users_stacklevel
+from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._datafits import Cox, Huber, Logistic, Poisson, Softmax
 from sparsestat.linear_model._design import make_design
@@ -63,6 +65,7 @@ class GLMProblem(PathProblem):
     """
 
     has_gap = True
+    counts_rows = False  # whether more than the ratios of weights matters
     no_penalty = (
         "alpha=0 leaves the coefficients unpenalized: the maximum of the likelihood is "
         "looked for, which need not exist. Use alpha > 0."
@@ -82,11 +85,12 @@ class GLMProblem(PathProblem):
         gamma=3.0,
         groups=None,
     ):
-        self.dtype = X.dtype
-        if sample_weight is not None and not sample_weight.all():
-            used = np.flatnonzero(sample_weight)
-            X = X.tocsr()[used] if issparse(X) else np.asfortranarray(X[used])
-            y, sample_weight = y[used], sample_weight[used]
+        self.dtype, self.fit_intercept = X.dtype, fit_intercept
+        X, y, sample_weight = effective_rows(X, y, sample_weight)
+        self.weight_unit = 1.0
+        if not self.counts_rows:
+            sample_weight, self.weight_unit = relative_weights(sample_weight)
+        y, self.y_unit = self.moderate_target(y)
         if issparse(X):
             X = as_compressed(X, "csc")
         self.y, self.sample_weight = y, sample_weight
@@ -112,6 +116,10 @@ class GLMProblem(PathProblem):
         """Return the loss."""
         raise NotImplementedError
 
+    def moderate_target(self, y):
+        """Return y and its unit: 1 where the likelihood fixes the units of y."""
+        return y, 1.0
+
     @property
     def weighted_squares(self):
         """Squared norms of the columns, weighted and centred."""
@@ -127,7 +135,7 @@ class GLMProblem(PathProblem):
 
     def penalty(self, alpha, setting):
         """Return the penalty object of one strength."""
-        arguments = alpha, setting, self.total
+        arguments = alpha, setting, self.total, self.coef_unit
         if self.penalty_kind == "mcp":
             return MCPenalty(
                 *arguments, curvatures=0.25 * self.weighted_squares, gamma=self.gamma
@@ -139,6 +147,7 @@ class GLMProblem(PathProblem):
     def make_solver(self, coef_init=None):
         """Return a solver that can be used for all strengths in turn."""
         norms = None
+        coef_init = self.start_of(coef_init)
         if self.datafit.smoothness is not None and self._gap_is_measured(1.0):
             # The smoothness is a constant times the weights.
             share = self.datafit.smoothness[0] / self.datafit.weights[0]
@@ -151,19 +160,18 @@ class GLMProblem(PathProblem):
     def alpha_max(self, setting=None):
         """Return the smallest alpha at which every coefficient is zero."""
         solver = self.make_solver()
-        return self.penalty(1.0, setting).largest_ratio(solver.q)
+        return self.penalty(1.0, setting).largest_ratio(solver.q) * self.alpha_unit
 
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve for one strength."""
         if solver is None:
             solver = self.make_solver(coef_init)
         kind = "duality_gap" if self._gap_is_measured(alpha) else "kkt"
-        result = solver.solve(
-            self.penalty(alpha, setting), kind=kind, step=step, **self.limits
-        )
+        penalty = self.penalty(alpha / self.alpha_unit, setting)
+        result = solver.solve(penalty, kind=kind, step=step, **self.limits)
         result.scale = GAP_SCALE if kind == "duality_gap" else KKT_SCALE
         self._look_for_separation(solver, result)
-        return result
+        return self.given(result)
 
     def _look_for_separation(self, solver, result):
         if self.penalty_kind != "mcp" or self.datafit.saturated != 0.0:
@@ -185,7 +193,7 @@ class GLMProblem(PathProblem):
         ).reshape(len(used), len(results))
         shifts = np.array([r.shift for r in results])
         return np.asarray(X[:, used] @ coefs) + (
-            shifts - self.design.means[used] @ coefs
+            shifts - self.design.center_dot(used, coefs)
         )
 
     def losses(self, results, X, y, sample_weight=None):
@@ -199,7 +207,7 @@ class GLMProblem(PathProblem):
 
     def intercept_of(self, result):
         """Return the intercept that belongs to uncentred features."""
-        return result.shift - self.design.means[result.columns] @ result.coef
+        return result.shift - self.design.center_dot(result.columns, result.coef)
 
     def coefs_of(self, results):
         """Return coefficients along a path, shape (n_features, n_results)."""
@@ -263,9 +271,17 @@ class HuberProblem(GLMProblem):
         self.delta = delta
         super().__init__(*arguments, **options)
 
+    def moderate_target(self, y):
+        """Return y divided by its unit, moved towards zero if an intercept follows."""
+        y, unit = moderate(y, "y")
+        if self.fit_intercept and len(y):
+            center = float(np.median(y))
+            y, self.y_offset = y - center, center * unit
+        return y, unit
+
     def make_datafit(self, y, sample_weight):
         """Return the loss."""
-        return Huber(y, sample_weight, delta=self.delta)
+        return Huber(y, sample_weight, delta=self.delta / self.y_unit)
 
     def row_losses(self, y, eta):
         """Return Huber's losses."""
@@ -281,6 +297,7 @@ class CoxProblem(GLMProblem):
 
     def __init__(self, *arguments, ties, **options):
         self.ties = ties
+        self.counts_rows = ties == "efron"
         # The likelihood does not see a constant; centred columns are better to work
         # with.
         super().__init__(*arguments, fit_intercept=True, **options)
@@ -302,6 +319,7 @@ class CoxProblem(GLMProblem):
         """
         held = np.ones(len(y)) if sample_weight is None else sample_weight
         fitted = self.datafit.weights
+        held = held / self.weight_unit
         whole_y = np.vstack([self.y, y])
         whole = Cox(
             whole_y[:, 0],
@@ -309,7 +327,9 @@ class CoxProblem(GLMProblem):
             np.concatenate([fitted, held]),
             ties=self.ties,
         )
-        here = self.predictors(results, self.design.X)
+        here = np.column_stack(
+            [self.design.product(r.columns, r.coef / self.coef_unit) for r in results]
+        )
         there = self.predictors(results, X)
         losses = np.array(
             [
@@ -327,11 +347,15 @@ class CoxProblem(GLMProblem):
     def keep_one(self, estimator, result):
         """Store one solution on an estimator, with its baseline hazard."""
         super().keep_one(estimator, result)
-        eta = self.design.product(result.columns, result.coef)
-        offset = float(self.design.means[result.columns] @ result.coef)
+        eta = self.design.product(result.columns, result.coef / self.coef_unit)
+        offset = float(self.design.center_dot(result.columns, result.coef))
         estimator.event_times_ = self.datafit.event_times
+        # Of a sample at the center of the features, whose predictor is the offset;
+        # far from zero the hazard of a sample of zeros would overflow.
+        estimator._center_predictor = offset
+        estimator._center_hazard = self.datafit.baseline(eta)
         with np.errstate(over="ignore", under="ignore"):
-            estimator.baseline_hazard_ = self.datafit.baseline(eta) * np.exp(-offset)
+            estimator.baseline_hazard_ = estimator._center_hazard * np.exp(-offset)
 
 
 class LogisticProblem(GLMProblem):
@@ -350,7 +374,7 @@ class LogisticProblem(GLMProblem):
         """Return a solver that can be used for all strengths in turn."""
         if self.penalty_kind != "group":
             return super().make_solver(coef_init)
-        start = None if coef_init is None else coef_init.reshape(-1, 1)
+        start = None if coef_init is None else self.start_of(coef_init).reshape(-1, 1)
         return SoftmaxSolver(self.design, OneColumn(self.datafit), start)
 
     def solve_one(self, alpha, setting=None, **options):
@@ -401,7 +425,7 @@ class MultinomialProblem(GLMProblem):
 
     def make_solver(self, coef_init=None):
         """Return a solver that can be used for all strengths in turn."""
-        return SoftmaxSolver(self.design, self.datafit, coef_init)
+        return SoftmaxSolver(self.design, self.datafit, self.start_of(coef_init))
 
     def losses(self, results, X, y, sample_weight=None):
         """Mean held-out log loss of each result on other rows."""

@@ -46,7 +46,8 @@ class GroupProblem(LeastSquaresProblem):
 
     def make_solver(self, coef_init=None):
         """Return a solver whose units are the groups."""
-        return WorkingSetSolver(self.design, self.target, coef_init, self.groups)
+        start = self.start_of(coef_init)
+        return WorkingSetSolver(self.design, self.target, start, self.groups)
 
     def keep_one(self, estimator, result):
         """Store one solution on an estimator, and its groups."""

@@ -17,8 +17,10 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 from scipy.special import gammaln
 from sklearn.utils import check_array
 
+from sparsestat._utils.arithmetic import moderate
 from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
+from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._penalties import ElasticNetPenalty, multiplier_array
@@ -36,7 +38,7 @@ __all__ = [
     "weighted_mean",
 ]
 
-GAP_SCALE = "duality gap / squared norm of the centred y, both divided by n_samples"
+GAP_SCALE = "duality gap / squared norm of the centered y, both divided by n_samples"
 KKT_SCALE = "largest gradient of a free coefficient / largest gradient at zero"
 GAP_REMEDY = (
     "Increase max_iter or max_epochs, scale the features, or raise alpha or tol."
@@ -55,11 +57,38 @@ class PathProblem:
     Subclasses give ``alpha_max(setting)``, ``solve(alphas, setting, coef_init,
     verbose)``, ``losses(results, X, y, sample_weight)``, ``keep(estimator, results,
     index)`` and, for information criteria, ``criteria(name, results, alphas,
-    setting)``. Attributes: ``total``, the sum of the sample weights; ``tol``;
+    setting)``. Attributes: ``design``; ``total``, the sum of the weights; ``tol``;
     ``n_features``; ``dtype``.
+
+    Inside, X and y are divided by powers of two where products of their entries would
+    overflow or vanish. Strengths that come in, and results that go out, are in the
+    units of the data that were given.
     """
 
     remedy = GAP_REMEDY
+    y_unit, y_offset = 1.0, 0.0
+
+    @property
+    def coef_unit(self):
+        """What coefficients inside are multiplied by to fit the given data."""
+        return self.y_unit / self.design.unit
+
+    @property
+    def alpha_unit(self):
+        """What strengths of absolute penalties inside are multiplied by."""
+        return self.y_unit * self.design.unit
+
+    def given(self, result):
+        """Return a result in the units of the given data."""
+        result.coef = result.coef * self.coef_unit
+        result.shift = result.shift * self.y_unit + self.y_offset
+        square = self.y_unit**2
+        result.objective, result.dual = result.objective * square, result.dual * square
+        return result
+
+    def start_of(self, coef_init):
+        """Return coefficients to start from in the units of the solver."""
+        return None if coef_init is None else coef_init / self.coef_unit
 
     def grid(self, alphas, eps, setting=None):
         """Return strengths in decreasing order: those given, or so many of them."""
@@ -73,7 +102,7 @@ class PathProblem:
                 )
             return alphas
         largest = self.alpha_max(setting)
-        if largest <= np.finfo(np.float64).resolution:
+        if largest == 0.0:  # as scikit-learn does
             return np.full(alphas, np.finfo(np.float64).resolution)
         if alphas == 1:
             return np.array([largest])
@@ -148,10 +177,14 @@ class LeastSquaresProblem(PathProblem):
         self, X, y, sample_weight=None, *, fit_intercept, tol, max_iter, max_epochs
     ):
         self.dtype = X.dtype
+        X, y, sample_weight = effective_rows(X, y, sample_weight)
+        weights, self.weight_unit = relative_weights(sample_weight)
         if issparse(X):
             X = as_compressed(X, "csc")
-        self.design = make_design(X, sample_weight, fit_intercept=fit_intercept)
-        self.target, self.y_mean = self.design.target(y)
+        y, self.y_unit = moderate(y, "y")
+        self.design = make_design(X, weights, fit_intercept=fit_intercept)
+        self.target, y_mean = self.design.target(y)
+        self.y_mean = y_mean * self.y_unit
         self.total = self.design.total
         self.n_features = self.design.n_features
         self.tol = tol
@@ -163,28 +196,28 @@ class LeastSquaresProblem(PathProblem):
         return (self.n_features, *self.target.shape[1:])
 
     def penalty(self, alpha, setting):
-        """Return the penalty object of one strength."""
+        """Return the penalty object of one strength, in the units of the solver."""
         raise NotImplementedError
 
     def make_solver(self, coef_init=None):
         """Return a solver that can be used for all strengths in turn."""
-        return WorkingSetSolver(self.design, self.target, coef_init)
+        return WorkingSetSolver(self.design, self.target, self.start_of(coef_init))
 
     def alpha_max(self, setting=None):
         """Return the smallest alpha at which every penalised coefficient is zero."""
         penalty = self.penalty(1.0, setting)
         solver = self.make_solver()
         solver.settle_free(penalty)
-        return penalty.least_factor(solver.correlations)
+        return penalty.least_factor(solver.correlations) * self.alpha_unit
 
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve one problem; least squares when nothing is penalised."""
-        penalty = self.penalty(alpha, setting)
+        penalty = self.penalty(alpha / self.alpha_unit, setting)
         if penalty.is_nothing:
-            return _least_squares(self.design, self.target, penalty)
+            return self.given(_least_squares(self.design, self.target, penalty))
         if solver is None:
             solver = self.make_solver(coef_init)
-        return solver.solve(penalty, step=step, **self.limits)
+        return self.given(solver.solve(penalty, step=step, **self.limits))
 
     def losses(self, results, X, y, sample_weight=None):
         """Mean squared error of each result on other rows."""
@@ -199,11 +232,16 @@ class LeastSquaresProblem(PathProblem):
         rss = np.empty(len(results))
         df = np.empty(len(results))
         for k, (result, alpha) in enumerate(zip(results, alphas, strict=True)):
-            residual = self.target - self.design.product(result.columns, result.coef)
+            fitted = self.design.product(result.columns, result.coef / self.coef_unit)
+            residual = self.target - fitted
             rss[k] = residual @ residual
             df[k] = self.degrees_of_freedom(result, alpha, setting)
         scale = float(self.target @ self.target)
-        return information_criterion(name, rss, scale, df, self.total, self.n_features)
+        # Here weights count rows: their sum is the number of observations.
+        n = self.total * self.weight_unit
+        rss, scale = rss * self.weight_unit, scale * self.weight_unit
+        values = information_criterion(name, rss, scale, df, n, self.n_features)
+        return values + 2.0 * n * np.log(self.y_unit)
 
     def degrees_of_freedom(self, result, alpha, setting):
         """Return the effective number of parameters of one result."""
@@ -260,6 +298,7 @@ class ElasticNetProblem(LeastSquaresProblem):
             setting,
             self.n_features,
             self.total,
+            l2_unit=self.coef_unit,
             positive=self.positive,
             feature_weights=self.feature_weights,
         )
@@ -275,7 +314,7 @@ class ElasticNetProblem(LeastSquaresProblem):
 
     def degrees_of_freedom(self, result, alpha, setting):
         """Trace of the map from y to the fit on a support: its size without ridge."""
-        ridge = self.total * alpha * (1.0 - setting)
+        ridge = self.total * alpha * (1.0 - setting) / self.design.unit**2
         if self.feature_weights is not None:
             ridge = ridge * self.feature_weights[result.columns]
         columns = result.columns
@@ -296,8 +335,9 @@ def weighted_mean(losses, sample_weight=None):
     """Mean over rows of (n_samples, n_alphas); zeros when all weights vanish."""
     if sample_weight is None:
         return losses.mean(axis=0)
-    total = sample_weight.sum()
-    return sample_weight @ losses / total if total > 0 else np.zeros(losses.shape[1])
+    weights, _ = relative_weights(sample_weight)
+    total = weights.sum()
+    return weights @ losses / total if total > 0 else np.zeros(losses.shape[1])
 
 
 def feature_weight_array(feature_weights, n_features):

@@ -119,13 +119,15 @@ class ElasticNetPenalty:
         n_features,
         total,
         *,
+        l2_unit=1.0,
         positive=False,
         feature_weights=None,
     ):
         self.lam, self.kept = _strengths(
             alpha * l1_ratio, total, n_features, feature_weights
         )
-        l2, _ = _strengths(alpha * (1.0 - l1_ratio), total, n_features, feature_weights)
+        share = alpha * (1.0 - l1_ratio) * l2_unit
+        l2, _ = _strengths(share, total, n_features, feature_weights)
         self.l2 = np.where(np.isfinite(l2), l2, 0.0)
         self.positive = positive
         self.code = kernels.L1_PLUS if positive else kernels.L1

@@ -13,8 +13,11 @@ from sklearn.utils import check_random_state
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.results import Certificate
-from sparsestat._utils.validation import as_compressed, check_magnitude
+from sparsestat._utils.samples import check_counts
+from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._best_subset_least_squares import LeastSquaresSubsets
+from sparsestat.linear_model._cv import checked_folds, fold_weights, held_out
+from sparsestat.linear_model._path_problems import weighted_mean
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 from sparsestat.linear_model._random_support_search import polish, search_draw
 from sparsestat.linear_model._subset_units import Units
@@ -211,11 +214,9 @@ class RandomSupportRegressor(LinearPredictor):
             Fitted estimator.
         """
         X, y, sample_weight = validate_fit_data(self, X, y, sample_weight)
-        check_magnitude(X)
-        check_magnitude(y, name="y")
         if issparse(X):
             X = as_compressed(X, "csc")
-        total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        total = check_counts(sample_weight, X.shape[0], "RandomSupportRegressor")
         if total < _LEAST_SAMPLES:
             raise ValueError(
                 f"RandomSupportRegressor needs at least {_LEAST_SAMPLES} samples, got "
@@ -249,7 +250,7 @@ class RandomSupportRegressor(LinearPredictor):
     def _sizes(self, problem):
         """Return the sizes of the random sets, in increasing order."""
         usable = int(problem.usable.sum())
-        largest = min(int(problem.total // 4), usable)
+        largest = min(int(problem.n_effective // 4), usable)
         if isinstance(self.m_grid, str):
             k0 = self.n_nonzero or _DEFAULT_NONZERO
             grid = [min(m, largest) for m in (0, k0, 3 * k0, 6 * k0)]
@@ -292,39 +293,42 @@ class RandomSupportRegressor(LinearPredictor):
     def _cross_validate(self, X, y, sample_weight, sizes, rng):
         """Return the m whose whole procedure has the least held-out error."""
         rows = X.tocsr() if issparse(X) else X
-        folds = list(check_cv(self.cv, y).split(rows, y))
+        folds = checked_folds(check_cv(self.cv, y).split(rows, y), sample_weight)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(folds))
         tasks = [
             (self, rows, y, sample_weight, train, test, sizes, seed)
             for (train, test), seed in zip(folds, seeds, strict=True)
         ]
         errors = np.array(run_parallel(_fold_errors, tasks, n_jobs=self.n_jobs)).T
-        weights = None
-        if sample_weight is not None:
-            weights = np.array([sample_weight[test].sum() for _, test in folds])
+        weights = fold_weights(folds, sample_weight)
         self.mse_path_ = errors
         return sizes[int(np.argmin(np.average(errors, axis=1, weights=weights)))]
 
     def _fitted(self, problem, best):
-        """Return columns, coefficients and residual sum of squares."""
+        """Return columns, coefficients, intercept and the mean squared residual."""
         if best.coef is not None:
-            residual = problem.target - problem.design.product(best.columns, best.coef)
-            return best.columns, best.coef, float(residual @ residual)
-        fit = problem.refit(best.columns)
-        return fit.columns, fit.coef, 2.0 * fit.data_loss
+            columns, coef = best.columns, best.coef
+            residual = problem.target - problem.design.product(columns, coef)
+            rss = float(residual @ residual)
+        else:
+            fit = problem.refit(best.columns)
+            columns, coef, rss = fit.columns, fit.coef, 2.0 * fit.data_loss
+        coef = coef * problem.coef_unit
+        intercept = problem.design.intercept(problem.y_mean, columns, coef)
+        return columns, coef, intercept, problem.loss_of(rss)
 
     def _keep(self, problem, best, dtype):
-        columns, coef, rss = self._fitted(problem, best)
+        columns, coef, intercept, error = self._fitted(problem, best)
         self.coef_ = np.zeros(problem.n_features, dtype=dtype)
         self.coef_[columns] = coef
-        intercept = problem.design.intercept(problem.y_mean, columns, coef)
         self.intercept_ = dtype.type(intercept)
         self.support_ = np.flatnonzero(self.coef_)
         self.basis_, self.m_ = best.basis, best.m
         self.path_ = best.records
         self.criterion_ = float(best.value)
-        left = problem.total - len(columns) - float(self.fit_intercept)
-        self.noise_variance_ = rss / max(left, 1.0)
+        n = problem.n_effective
+        left = n - len(columns) - float(self.fit_intercept)
+        self.noise_variance_ = error * n / max(left, 1.0)
         self.certificate_ = Certificate(
             "none",
             0.0,
@@ -345,15 +349,12 @@ def _fold_errors(estimator, X, y, sample_weight, train, test, sizes, seed):
     problem = estimator._problem(rows, y[train], weights)
     rng = np.random.RandomState(seed)
     usable = int(problem.usable.sum())
+    test, held = held_out(test, sample_weight)
     X_test, y_test, errors = X[test], y[test], []
     for m in sizes:
-        size = min(m, int(problem.total // 4), usable)
+        size = min(m, int(problem.n_effective // 4), usable)
         best = estimator._search(problem, [size], rng, 1)
-        columns, coef, _ = estimator._fitted(problem, best)
-        fitted = X_test[:, columns] @ coef
-        fitted = fitted + problem.design.intercept(problem.y_mean, columns, coef)
-        held = None if sample_weight is None else sample_weight[test]
-        if held is not None and held.sum() == 0:
-            held = None
-        errors.append(float(np.average((y_test - fitted) ** 2, weights=held)))
+        columns, coef, intercept, _ = estimator._fitted(problem, best)
+        fitted = X_test[:, columns] @ coef + intercept
+        errors.append(float(weighted_mean((y_test - fitted) ** 2, held)))
     return errors

@@ -77,6 +77,18 @@ def extended_bic(rss, size, n_effective, n_features, scale):
     return n_effective * np.log(rss / n_effective) + size * per_feature
 
 
+def _criterion(problem, rss, size):
+    """Return the extended BIC in the units of the given data, weights as counts."""
+    square = problem.weight_unit * problem.y_unit**2
+    return extended_bic(
+        rss * square,
+        size,
+        problem.n_effective,
+        problem.n_features,
+        problem.norm**2 * square,
+    )
+
+
 def orthonormal_basis(design, columns):
     """Return a pivoted thin QR factorisation of some columns, scaled to norm one.
 
@@ -192,11 +204,12 @@ def search_draw(problem, m, draw, basis, n_alphas, eps, refit):
     """
     design, y = problem.design, problem.target
     total, d = design.total, design.n_features
+    n, unit = problem.n_effective, problem.y_unit  # projected columns have norm one
     scale = float(y @ y)
     Q, R, kept = orthonormal_basis(design, basis)
     projected = ProjectedDesign(design, Q)
     target = projected.project(y)
-    limit = max(int(total / 3.0), 1)
+    limit = max(int(n / 3.0), 1)
     largest = float(np.abs(projected.correlations(target)).max(initial=0.0)) / total
     best = Candidate(np.empty(0, np.intp), np.inf, m, draw, basis, 1.0)
     records, seen = [], set()
@@ -223,19 +236,19 @@ def search_draw(problem, m, draw, basis, n_alphas, eps, refit):
         seen.add(key)
         union = np.union1d(kept, columns).astype(np.intp)
         if refit:
-            found, values = backward_elimination(design, y, union, total, d, scale)
+            found, values = backward_elimination(problem, union)
             at = int(np.argmin(values))
             value, chosen, coef = values[at], found[at], None
         else:
             chosen, coef = unprojected(projected, y, Q, R, kept, columns, v)
             residual = y - design.product(chosen, coef)
             rss = float(residual @ residual)
-            value = float(extended_bic(rss, len(chosen), total, d, scale))
+            value = float(_criterion(problem, rss, len(chosen)))
         records.append(
             {
                 "m": m,
                 "draw": draw,
-                "alpha": float(strength * largest),
+                "alpha": float(strength * largest * unit),
                 "n_candidates": len(union),
                 "size": len(chosen),
                 "criterion": float(value),
@@ -261,14 +274,15 @@ def unprojected(projected, y, Q, R, kept, columns, v):
     return chosen[order], np.concatenate([on, off])[order]
 
 
-def backward_elimination(design, y, columns, n_effective, n_features, scale):
+def backward_elimination(problem, columns):
     """Eliminate columns one by one; return the sets met and their extended BIC.
 
     Works on an orthogonal factor of the original columns, scaled to norm one: each
     removal is the one that raises the squared error least, exactly.
     """
-    Q, R, kept = orthonormal_basis(design, columns)
+    Q, R, kept = orthonormal_basis(problem.design, columns)
     k = len(kept)
+    y = problem.target
     z = Q.T @ y
     residual = y - Q @ z
     correction = Q.T @ residual
@@ -282,7 +296,7 @@ def backward_elimination(design, y, columns, n_effective, n_features, scale):
         )
     sizes = np.arange(k, -1, -1)
     errors = rss + np.concatenate([[0.0], np.cumsum(rise)])
-    values = extended_bic(errors, sizes, n_effective, n_features, scale)
+    values = _criterion(problem, errors, sizes)
     gone = kept[order]
     sets = _Shrinking(kept, gone)
     return sets, values
@@ -300,18 +314,14 @@ class _Shrinking:
 
 def polish(problem, columns, value, *, splice_size, max_iter):
     """Improve a set by exchanges, additions and removals while its EBIC falls."""
-    total, d = problem.total, problem.n_features
-    scale = problem.norm**2
-    movable = np.ones(d, dtype=bool)
+    movable = np.ones(problem.n_features, dtype=bool)
 
     def measure(fit):
-        return float(
-            extended_bic(2.0 * fit.data_loss, len(fit.columns), total, d, scale)
-        )
+        return float(_criterion(problem, 2.0 * fit.data_loss, len(fit.columns)))
 
     fit = problem.fit(columns)
     value = measure(fit)
-    limit = max(int(total / 3.0), 1)
+    limit = max(int(problem.n_effective / 3.0), 1)
     for _ in range(max_iter):
         trials = []
         if len(fit.units):

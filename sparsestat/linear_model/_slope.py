@@ -80,11 +80,12 @@ class SlopeProblem(LeastSquaresProblem):
 
     def make_solver(self, coef_init=None):
         """Return a solver that can be used for all strengths in turn."""
-        return SlopeSolver(self.design, self.target, coef_init)
+        return SlopeSolver(self.design, self.target, self.start_of(coef_init))
 
     def alpha_max(self, setting=None):
         """Return the smallest alpha at which every coefficient is zero."""
-        return self.penalty(1.0).least_factor(self.design.correlations(self.target))
+        correlations = self.design.correlations(self.target)
+        return self.penalty(1.0).least_factor(correlations) * self.alpha_unit
 
     def keep_one(self, estimator, result):
         """Store one solution on an estimator, and the strengths."""
