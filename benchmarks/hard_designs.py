@@ -33,11 +33,11 @@ def exact_path(X, y):
 
 def refitted(X, y, coefs):
     """Prediction of the path's supports after the refit of the package, no oracle."""
-    from sparsestat.linear_model._design import make_design
+    from sparsestat.linear_model import RandomSupportRegressor
     from sparsestat.linear_model._random_support_search import backward_elimination
 
-    design = make_design(X, None, fit_intercept=False)
-    n, d = X.shape
+    problem = RandomSupportRegressor(fit_intercept=False)._problem(X, y, None)
+    n = len(X)
     best = (np.inf, np.empty(0, dtype=int))
     seen = set()
     for w in coefs:
@@ -45,7 +45,7 @@ def refitted(X, y, coefs):
         if len(support) > n // 3 or support.tobytes() in seen:
             continue
         seen.add(support.tobytes())
-        sets, values = backward_elimination(design, y, support, n, d, y @ y)
+        sets, values = backward_elimination(problem, support)
         at = int(np.argmin(values))
         if values[at] < best[0]:
             best = values[at], sets[at]

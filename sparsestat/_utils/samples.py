@@ -98,9 +98,7 @@ def effective_rows(X, y, sample_weight):
         return X, y, sample_weight
     used = np.flatnonzero(sample_weight)
     if used.size == 0:
-        raise ValueError(
-            "All sample weights are zero. At least one must be positive."
-        )
+        raise ValueError("All sample weights are zero. At least one must be positive.")
     if sparse.issparse(X):
         X = X.tocsr()[used]
     else:

@@ -20,7 +20,7 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.progress import FitProgress
-from sparsestat._utils.results import Certificate
+from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import check_counts
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._best_subset_search import refine, search
@@ -54,7 +54,10 @@ SUBSET_CONSTRAINTS = {
 
 _MOST_SIZES = 100  # on an automatic path
 _SCALE_NONE = "nothing is proved: the problem is not convex, a local search was run"
-_SCALE_EXACT = "no subset of this size has a smaller loss: branch and bound"
+_SCALE_EXACT = (
+    "share of the loss by which a subset of this size might be better: branch and bound"
+)
+_DOUBT = 1e-6  # of the loss: less is rounding
 
 
 class SubsetPath(NamedTuple):
@@ -168,7 +171,7 @@ class SubsetFitMixin:
             elif self.method == "splicing":
                 fits[index] = self._refined(problem, fits[index], forced)
             fit = fits[index]
-            self._keep(problem, fits, problem.refit(fit.units))
+            self._keep(problem, fits, fit)
         return self
 
     def _choose(self, problem, fits, forced, total, index):
@@ -264,7 +267,10 @@ class SubsetFitMixin:
         self.criterion_path_ = np.average(losses, axis=1, weights=weights)
         return sizes[int(np.argmin(self.criterion_path_))]
 
-    def _keep(self, problem, fits, fit):
+    def _keep(self, problem, fits, chosen):
+        # On a fresh factor, so that the answer does not depend on the search.
+        fit = problem.refit(chosen.units)
+        fit.state.update(doubt=chosen.state.get("doubt", 0.0))
         self.k_ = len(fit.units)
         coef, intercept = problem.coefficients(fit)
         dense = np.zeros((problem.n_features, *coef.shape[1:]))
@@ -275,13 +281,20 @@ class SubsetFitMixin:
         self.objective_ = problem.loss_of(fit.loss)
         self.path_ = self._path(problem, fits)
         kind = "exact" if self.method == "exact" else "none"
+        # Shares of the loss that double precision cannot tell apart.
+        doubt = fit.state.get("doubt", 0.0)
         self.certificate_ = Certificate(
             kind,
-            0.0,
-            0.0,
-            True,
+            doubt,
+            _DOUBT if kind == "exact" else 0.0,
+            doubt <= _DOUBT,
             _SCALE_EXACT if kind == "exact" else _SCALE_NONE,
             {"objective": self.objective_, "size": self.k_},
+        )
+        warn_if_unsatisfied(
+            self.certificate_,
+            f"{type(self).__name__}: what a set of nearly dependent columns might save",
+            "Leave out columns that are almost combinations of others, or set `l2`.",
         )
 
     def _path(self, problem, fits):

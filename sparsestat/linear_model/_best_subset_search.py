@@ -21,6 +21,8 @@ _LARGEST_EXACT = 40  # units of a squared loss
 _LARGEST_GENERIC = 20  # units of other losses, or groups
 _MAX_NODES = 20_000_000
 _HALVINGS = 60
+# Of a column's norm: less is left by others than a factor can use, or than rounding.
+_DEPENDENT, _ROUNDING = 1e-10, 1e-14
 
 
 def search(problem, sizes, *, method, forced, splice_size, max_iter, tol, step=None):
@@ -347,7 +349,9 @@ class _Search:
         )
         R, z = problem.full_triangle(order)
         d = len(order)
+        rest = max(problem.norm**2 - float(z @ z), 0.0)
         best = np.full(d + 1, -np.inf)
+        doubt = np.full(d + 1, np.inf)
         members = np.zeros((d + 1, d), dtype=bool)
         wanted = [size for size in sizes if size <= d]
         for size, fit in zip(sizes, fits, strict=True):
@@ -355,8 +359,9 @@ class _Search:
                 continue
             inside = np.flatnonzero(np.isin(order, fit.units))
             members[size, inside] = True
-            excess = kernels.excess_of_subset(read_only(R), read_only(z), d, inside)
-            best[size] = excess * (1.0 + 1e-9)
+            # Of the fit itself, since dependent columns spoil what a triangle says.
+            best[size] = max(2.0 * fit.loss - rest, 0.0)
+            best[size] += 1e-9 * (best[size] + rest) + 1e-14 * problem.norm**2
         nodes = kernels.best_subsets(
             read_only(R),
             read_only(z),
@@ -366,6 +371,9 @@ class _Search:
             best,
             members,
             _MAX_NODES,
+            _DEPENDENT,
+            _ROUNDING,
+            doubt,
         )
         if nodes < 0:
             raise ValueError(
@@ -378,6 +386,15 @@ class _Search:
             if size <= d:
                 exact = problem.fit(order[members[size]])
                 fit = exact if exact.loss < fit.loss else fit
+                # What sets of nearly dependent columns might save, and by how much
+                # the search and the fit disagree: both are zero or rounding where
+                # double precision suffices.
+                least = min(doubt[size] + rest, 2.0 * fit.loss)
+                told = min(best[size] + rest, 2.0 * fit.loss)
+                unit = max(2.0 * fit.loss, 1e-14 * problem.norm**2)
+                fit.state["doubt"] = max(
+                    (2.0 * fit.loss - min(least, told)) / unit, 0.0
+                )
             out.append(fit)
         return out
 

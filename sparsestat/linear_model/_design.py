@@ -26,7 +26,8 @@ __all__ = ["Design", "make_design"]
 _EMPTY = read_only(np.empty(0))
 # Beyond this ratio of mean to spread, implicit centering would lose more than a
 # quarter of the digits of a correlation, so such columns are centered in a copy.
-_OFFSET_LIMIT = 1e4
+# Sparse columns are copied sooner: it costs little.
+_OFFSET_LIMIT, _SPARSE_OFFSET_LIMIT = 1e4, 10.0
 # Of a squared norm of a column; its products must fit into double precision too.
 _LARGEST_SQUARE = 1e200
 # Sparse columns at least this full are gathered densely into the working set, as
@@ -66,6 +67,7 @@ class Design:
 
     is_sparse = False
     prefers_gram = True
+    _offset_limit = _OFFSET_LIMIT
 
     def __init__(self, X, sample_weight, fit_intercept):
         self.X, self.unit = moderate(X)
@@ -86,8 +88,7 @@ class Design:
             weights = self.weights if self.is_weighted else None
             self._standardization = standardize(self.X, weights)
             self.X = self._centered(self._standardization)
-            if self._measure():
-                self._raise_too_small()
+            self._measure()
 
     @property
     def is_weighted(self):
@@ -108,15 +109,14 @@ class Design:
             centred = np.maximum(squares - self.total * means**2, 0.0)
             # Where the mean is huge beside the spread, the difference has lost
             # its digits: the column is constant or wants explicit centering.
-            doubtful = np.flatnonzero(centred * _OFFSET_LIMIT**2 <= squares)
+            doubtful = np.flatnonzero(centred * self._offset_limit**2 <= squares)
             constant = self._constant(doubtful)
             centred[doubtful[constant]] = 0.0
-            is_far = not constant.all()
+            is_far = bool(self._movable(doubtful[~constant]).any())
             squares = centred
-        else:
-            vanished = np.flatnonzero(squares == 0.0)
-            if vanished.size and self._holds_numbers(vanished):
-                self._raise_too_small()
+        vanished = np.flatnonzero(squares == 0.0)
+        if vanished.size and not (is_far or self._constant(vanished).all()):
+            self._raise_too_small()
         self.means = read_only(means)
         self.squares = read_only(squares)
         return is_far
@@ -138,10 +138,6 @@ class Design:
         raise ValueError(
             "Input X contains NaN or infinity. Remove or impute these entries."
         )
-
-    def _holds_numbers(self, columns):
-        part = self.X[:, columns]
-        return bool(part.count_nonzero() if sparse.issparse(part) else part.any())
 
     def _raise_too_small(self):
         raise ValueError(
@@ -238,6 +234,9 @@ class _DenseDesign(Design):
     def _centered(self, standardization):
         return read_only(np.asfortranarray(standardization.apply(self.X)))
 
+    def _movable(self, columns):
+        return np.ones(len(columns), dtype=bool)
+
     def _constant(self, columns):
         X = self.X
         return np.array([bool((X[:, j] == X[0, j]).all()) for j in columns], dtype=bool)
@@ -276,6 +275,7 @@ class _DenseDesign(Design):
 
 class _CSCDesign(Design):
     is_sparse = True
+    _offset_limit = _SPARSE_OFFSET_LIMIT
 
     def __init__(self, X, sample_weight, fit_intercept):
         super().__init__(X, sample_weight, fit_intercept)
@@ -300,6 +300,9 @@ class _CSCDesign(Design):
     def _centered(self, standardization):
         # Only full columns can be far from zero, and they can be moved where they are.
         return standardization.apply(self.X)
+
+    def _movable(self, columns):
+        return np.diff(self.X.indptr)[columns] == self.n_samples
 
     def _constant(self, columns):
         # A column with structural zeros is constant only if all of it is zero.

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg, sparse
 
-from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.arithmetic import Standardization, moderate, standardize
+from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.results import Certificate
 from sparsestat._utils.samples import check_counts, effective_rows
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data

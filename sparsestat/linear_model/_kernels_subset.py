@@ -70,14 +70,54 @@ def _rotate_columns(S, j, cosine, sine, n_rows):
 
 @njit(cache=True, nogil=True)
 def _invert(R, k, S):
-    """Write the inverse of the first k rows and columns of R into the triangle S."""
+    """Write the inverse of the first k rows and columns of R into the triangle S.
+
+    Of a matrix near R where pivots vanish: what comes of it is only an order.
+    """
     for c in range(k):
-        S[c, c] = 1.0 / R[c, c]
+        S[c, c] = 1.0 / _pivot(R[c, c])
         for j in range(c - 1, -1, -1):
             total = 0.0
             for q in range(j + 1, c + 1):
                 total += R[j, q] * S[q, c]
-            S[j, c] = -total / R[j, j]
+            S[j, c] = -total / _pivot(R[j, j])
+
+
+@njit(cache=True, nogil=True)
+def _pivot(value):
+    """Return a pivot, or a small one in place of one that vanishes."""
+    return value if abs(value) > 1e-12 else 1e-12
+
+
+@njit(cache=True, nogil=True)
+def _unexplained(T, v, s, dependent, T_work, v_work):
+    """Return what the first s columns leave of the first s entries of v, squared.
+
+    Columns that depend on those before them, up to `dependent` of their norm (one),
+    explain nothing of their own. Also returns the largest such remainder.
+    """
+    for j in range(s):
+        v_work[j] = v[j]
+        for c in range(j, s):
+            T_work[j, c] = T[j, c]
+        for c in range(j):
+            T_work[j, c] = 0.0
+    row = 0
+    largest = 0.0
+    for c in range(s):
+        for j in range(s - 1, row, -1):
+            if T_work[j, c] != 0.0:
+                _rotate(T_work, v_work, j - 1, c, s)
+        if abs(T_work[row, c]) <= dependent:
+            largest = max(largest, abs(T_work[row, c]))
+            for q in range(row, s):
+                T_work[q, c] = 0.0
+        else:
+            row += 1
+    left = 0.0
+    for j in range(row, s):
+        left += v_work[j] * v_work[j]
+    return left, largest
 
 
 @njit(cache=True, nogil=True)
@@ -349,7 +389,10 @@ def remove_least(R, z, k, movable, order, rise):
 
 
 @njit(cache=True, nogil=True)
-def best_subsets(R0, z0, n_forced, smallest, largest, best, members, max_nodes):
+def best_subsets(
+    R0, z0, n_forced, smallest, largest, best, members, max_nodes, dependent, rounding,
+    doubt,
+):  # fmt: skip
     """Branch and bound over all subsets that hold the first `n_forced` columns.
 
     The tree of dropped columns: a node is an ordered list of columns of which the
@@ -360,6 +403,11 @@ def best_subsets(R0, z0, n_forced, smallest, largest, best, members, max_nodes):
     over all columns (on entry: of a known one, or infinity), ``members[s]`` flags
     them. Sizes from `smallest` to `largest`. Returns the number of nodes, or -1
     when `max_nodes` was reached.
+
+    Columns have norm one. One of which less than `dependent` is left by those before
+    it counts as dependent on them; where more than `rounding` is left all the same,
+    and the set would have been the best with it, ``doubt[s]`` keeps the least excess
+    that it would have had.
     """
     d = R0.shape[0]
     R = np.zeros((d + 1, d, d))
@@ -370,6 +418,8 @@ def best_subsets(R0, z0, n_forced, smallest, largest, best, members, max_nodes):
     excess = np.zeros(d + 1)
     inverse = np.zeros((d, d))
     drop = np.zeros(d)
+    T_work = np.zeros((d, d))
+    v_work = np.zeros(d)
     ranks = np.zeros(d, dtype=np.int64)
     R[0] = R0
     z[0] = z0
@@ -411,11 +461,24 @@ def best_subsets(R0, z0, n_forced, smallest, largest, best, members, max_nodes):
                         _rotate(T, v, j - 1, c, m)
             # The leading subsets of this node.
             tail = excess[level]
+            sound = 0  # leading columns that do not depend on those before them
+            while sound < m and abs(T[sound, sound]) > dependent:
+                sound += 1
             for s in range(m, max(first, smallest) - 1, -1):
                 if s < m:
                     tail += v[s] * v[s]
                 if s <= largest and tail < best[s]:
-                    best[s] = tail
+                    value = tail
+                    if s > sound:
+                        left, remainder = _unexplained(
+                            T, v, s, dependent, T_work, v_work
+                        )
+                        value += left
+                        if remainder > rounding:
+                            doubt[s] = min(doubt[s], tail)
+                        if value >= best[s]:
+                            continue
+                    best[s] = value
                     for j in range(d):
                         members[s, j] = False
                     for j in range(s):

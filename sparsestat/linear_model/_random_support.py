@@ -19,7 +19,11 @@ from sparsestat.linear_model._best_subset_least_squares import LeastSquaresSubse
 from sparsestat.linear_model._cv import checked_folds, fold_weights, held_out
 from sparsestat.linear_model._path_problems import weighted_mean
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
-from sparsestat.linear_model._random_support_search import polish, search_draw
+from sparsestat.linear_model._random_support_search import (
+    first_least,
+    polish,
+    search_draw,
+)
 from sparsestat.linear_model._subset_units import Units
 
 __all__ = ["RandomSupportRegressor"]
@@ -281,7 +285,8 @@ class RandomSupportRegressor(LinearPredictor):
                 refit = self.refit == "backward"
                 tasks.append((problem, m, draw, basis, self.alphas, eps, refit))
         found = run_parallel(search_draw, tasks, n_jobs=n_jobs)
-        best = min(found, key=lambda candidate: candidate.value)
+        values = [candidate.value for candidate in found]
+        best = found[first_least(values, problem.n_effective)]
         best.records = [record for one in found for record in one.records]
         if self.refit == "backward" and self.splicing:
             fit, value = polish(

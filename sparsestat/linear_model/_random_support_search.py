@@ -25,6 +25,7 @@ __all__ = [
     "ProjectedDesign",
     "backward_elimination",
     "extended_bic",
+    "first_least",
     "orthonormal_basis",
     "polish",
     "search_draw",
@@ -35,6 +36,7 @@ _BLOCK = 256  # columns projected at once
 _RSS_FLOOR = 1e-14  # of ||y||^2
 _TOL = 1e-5  # relative duality gap along the paths
 _MAX_EPOCHS = 2000
+_TIE = 1e-8  # of the criterion, relative to the number of samples: rounding
 
 
 @dataclass
@@ -87,6 +89,17 @@ def _criterion(problem, rss, size):
         problem.n_features,
         problem.norm**2 * square,
     )
+
+
+def first_least(values, n_effective):
+    """Return the first position of a criterion that rounding may have made the least.
+
+    Different draws often lead to one set, whose criterion then differs in its last
+    digits: the order of the draws decides between them, not those digits.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    least = float(values.min())
+    return int(np.flatnonzero(values <= least + _TIE * max(n_effective, abs(least)))[0])
 
 
 def orthonormal_basis(design, columns):
@@ -237,7 +250,7 @@ def search_draw(problem, m, draw, basis, n_alphas, eps, refit):
         union = np.union1d(kept, columns).astype(np.intp)
         if refit:
             found, values = backward_elimination(problem, union)
-            at = int(np.argmin(values))
+            at = first_least(values, n)
             value, chosen, coef = values[at], found[at], None
         else:
             chosen, coef = unprojected(projected, y, Q, R, kept, columns, v)
@@ -254,7 +267,7 @@ def search_draw(problem, m, draw, basis, n_alphas, eps, refit):
                 "criterion": float(value),
             }
         )
-        if value < best.value:
+        if first_least([best.value, value], n):
             best = Candidate(chosen, value, m, draw, basis, float(strength), coef)
     best.records = tuple(records)
     return best
@@ -336,8 +349,8 @@ def polish(problem, columns, value, *, splice_size, max_iter):
             if np.isfinite(promise[best]):
                 trials.append(problem.fit(np.union1d(fit.units, [best])))
         values = [measure(trial) for trial in trials]
-        if not values or min(values) >= value - 1e-9 * abs(value):
+        if not values or not first_least([value, min(values)], problem.n_effective):
             break
-        fit = trials[int(np.argmin(values))]
-        value = min(values)
+        at = first_least(values, problem.n_effective)
+        fit, value = trials[at], values[at]
     return fit, value

@@ -156,7 +156,17 @@ def test_bad_parameters_are_refused(data):
         ElementaryEstimator(eigenvalue_floor=0.0).fit(X, y)
 
 
-@pytest.mark.parametrize("factor", [1e100, 1e-100])
+@pytest.mark.parametrize("factor", [2.0**330, 2.0**-330])
+def test_units_do_not_matter(data, factor):
+    X, y = data
+    plain = ElementaryEstimator().fit(X, y)
+    far = ElementaryEstimator().fit(factor * X, y)
+    np.testing.assert_allclose(far.predict(factor * X), plain.predict(X), rtol=1e-12)
+    tall = ElementaryEstimator().fit(X, factor * y)
+    np.testing.assert_allclose(tall.predict(X) / factor, plain.predict(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1e200, 1e-200])
 def test_data_whose_squares_do_not_fit_are_refused(data, factor):
     X, y = data
     with pytest.raises(ValueError, match="Rescale X"):

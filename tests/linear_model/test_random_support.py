@@ -141,10 +141,8 @@ def test_two_scales_defeat_the_lasso_but_not_random_sets():
 def test_elimination_matches_refits_and_its_criterion():
     X, y = small(2)
     X[:, 3] = X[:, 2] + 1e-6 * X[:, 3]
-    design = make_design(X, None, fit_intercept=True)
-    target, _ = design.target(y)
-    scale = float(target @ target)
-    found, values = backward_elimination(design, target, np.arange(12), 60, 12, scale)
+    problem = RandomSupportRegressor()._problem(X, y, None)
+    found, values = backward_elimination(problem, np.arange(12))
     for step in range(13):
         columns = found[step]
         assert len(columns) == 12 - step
@@ -158,9 +156,8 @@ def test_elimination_matches_refits_and_its_criterion():
 def test_without_random_sets_it_is_the_lasso_path_with_the_same_refit():
     X, y = small(3, n=90, d=40)
     model = RandomSupportRegressor(m_grid=[0], splicing=False, alphas=15).fit(X, y)
-    design = make_design(X, None, fit_intercept=True)
-    target, _ = design.target(y)
-    scale = float(target @ target)
+    problem = model._problem(X, y, None)
+    target = y - y.mean()
     Z = (X - X.mean(axis=0)) / X.std(axis=0)
     top = np.abs(Z.T @ target).max() / 90
     path = lasso_path(Z, target, alphas=top * np.geomspace(1, 1e-5, 15), tol=1e-10)
@@ -169,7 +166,7 @@ def test_without_random_sets_it_is_the_lasso_path_with_the_same_refit():
         support = np.flatnonzero(w)
         if len(support) > 30:
             break
-        found, values = backward_elimination(design, target, support, 90, 40, scale)
+        found, values = backward_elimination(problem, support)
         at = int(np.argmin(values))
         if values[at] < best[0]:
             best = values[at], found[at]
