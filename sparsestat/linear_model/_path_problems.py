@@ -43,6 +43,7 @@ KKT_SCALE = "largest gradient of a free coefficient / largest gradient at zero"
 GAP_REMEDY = (
     "Increase max_iter or max_epochs, scale the features, or raise alpha or tol."
 )
+_FAR_BELOW = 1 / 30  # share of the largest strength below which one comes down to it
 _RSS_FLOOR = 1e-14  # of ||y||^2: below this a residual is rounding
 
 
@@ -215,9 +216,44 @@ class LeastSquaresProblem(PathProblem):
         penalty = self.penalty(alpha / self.alpha_unit, setting)
         if penalty.is_nothing:
             return self.given(_least_squares(self.design, self.target, penalty))
+        limits = dict(self.limits)
+        swept = 0
         if solver is None:
             solver = self.make_solver(coef_init)
-        return self.given(solver.solve(penalty, step=step, **self.limits))
+            if coef_init is None and self.is_blockwise:
+                swept = self._approach(solver, alpha, setting)
+                limits["max_epochs"] -= swept
+        result = solver.solve(penalty, step=step, **limits)
+        result.n_sweeps += swept
+        return self.given(result)
+
+    @property
+    def is_blockwise(self):
+        """Whether coefficients enter in blocks, so that signs do not tell a support."""
+        return self.target.ndim == 2
+
+    def _approach(self, solver, alpha, setting):
+        """Come down to a strength far below the largest; return the sweeps used.
+
+        Started at zero, blocks that should rest there enter by the hundred and leave
+        one at a time.
+        """
+        largest = self.alpha_max(setting)
+        if alpha <= 0.0 or alpha >= _FAR_BELOW * largest:
+            return 0
+        n_steps = int(np.ceil(np.log10(largest / alpha)))
+        left = self.limits["max_epochs"] // 2
+        for strength in np.geomspace(largest, alpha, n_steps + 1)[1:-1]:
+            if left <= 0:
+                break
+            result = solver.solve(
+                self.penalty(strength / self.alpha_unit, setting),
+                tol=max(1e-2 * strength / largest, self.tol),
+                max_iter=self.limits["max_iter"],
+                max_epochs=left,
+            )
+            left -= result.n_sweeps
+        return self.limits["max_epochs"] // 2 - max(left, 0)
 
     def losses(self, results, X, y, sample_weight=None):
         """Mean squared error of each result on other rows."""

@@ -22,6 +22,8 @@ _MAX_INNER_NEWTON = 20  # augmented Lagrangian: more than this means sigma too l
 _MAX_TOTAL_NEWTON = 300
 _ARMIJO = 1e-4
 _SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
+_MAX_CG = 200
+_LARGEST_SYSTEM = 1500  # rows times targets of a dense Newton system
 _EPS = np.finfo(np.float64).eps
 
 
@@ -86,15 +88,16 @@ class _WorkingSet:
 
     @property
     def is_curved(self):
-        return self.penalty.has_l2
+        # The norm of a row of coefficients is curved across its direction.
+        return self.penalty.has_l2 or self.w.ndim == 2
 
     @property
     def newton_waits(self):
-        return not self.penalty.is_convex
+        return not self.penalty.is_convex or self.w.ndim == 2
 
     @property
     def has_dual_step(self):
-        return self.penalty.is_convex
+        return self.penalty.is_convex and self.w.ndim == 1
 
     def hold(self, columns):
         """Add those of the columns that are not held yet."""
@@ -140,11 +143,11 @@ class _WorkingSet:
         Entries that would change sign are set to zero, then the step length is
         exact (convex penalties) or halved until the objective falls. Returns the
         number of such entries, or -1 if no step was possible. Several targets have
-        no sign pattern: always -1. An iterative solver stops at the relative
-        accuracy `rtol`.
+        no sign pattern: their rows that are not zero move, with the curvature of
+        their norms. An iterative solver stops at the relative accuracy `rtol`.
         """
         if self.w.ndim == 2:
-            return -1
+            return self._newton_on_rows(rtol)
         support = self.support
         old = self.w[support]
         first, second = self.penalty.derivatives(self.columns[support], old)
@@ -180,6 +183,66 @@ class _WorkingSet:
         self._move(support, new, length, image)
         return n_flipped if length == 1.0 else max(n_flipped, 1)
 
+    def _newton_on_rows(self, rtol):
+        support = self.support
+        old = self.w[support]
+        norms = np.sqrt((old * old).sum(axis=1))
+        pull = self.lam[support] / norms
+        l2 = self.l2[support]
+        slope = self._support_q(support) - (pull + l2)[:, None] * old
+        step = self._solve_rows(
+            support, pull, l2, old / norms[:, None], slope, max(rtol, 1e-8)
+        )
+        if step is None or not np.isfinite(step).all() or not step.any():
+            return -1
+        new = old + step
+        # A row that would turn around has met zero, where its norm has a kink.
+        turned = (new * old).sum(axis=1) <= 0.0
+        n_turned = int(np.count_nonzero(turned))
+        new[turned] = 0.0
+        step = new - old
+        image = self._image(support, step)
+        length = self._falling_length(support, old, step, image)
+        if length == 0.0:
+            return -1
+        self._move(
+            support, new if length == 1.0 else old + length * step, length, image
+        )
+        return n_turned if length == 1.0 else max(n_turned, 1)
+
+    def _solve_rows(self, support, pull, l2, direction, rhs, rtol):
+        """Conjugate gradients on the Newton system of rows of coefficients.
+
+        Its matrix is ``A'A + l2`` for each target, and ``pull (I - u u')`` for each
+        row, u its direction.
+        """
+
+        def hessian(V):
+            along = (direction * V).sum(axis=1)
+            out = self._gram_product(support, V)
+            return out + (pull + l2)[:, None] * V - (pull * along)[:, None] * direction
+
+        bend = self.design.squares[self.columns[support]] + pull + l2
+        inverse = (1.0 / bend)[:, None]
+        x, r = np.zeros_like(rhs), rhs.copy()
+        z = inverse * r
+        move, rz = z, float(np.vdot(r, z))
+        goal = rtol * rtol * rz
+        for _ in range(_MAX_CG):
+            if rz <= goal:
+                break
+            image = hessian(move)
+            curvature = float(np.vdot(move, image))
+            if curvature <= 0.0:
+                break
+            length = rz / curvature
+            x += length * move
+            r -= length * image
+            z = inverse * r
+            rz, before = float(np.vdot(r, z)), rz
+            move = z + (rz / before) * move
+        return x
+
     def _curvature(self, support, step, image):
         ridge = float((self.l2[support] * step) @ step)
         return self._squared_image(support, step, image) + ridge
@@ -190,7 +253,7 @@ class _WorkingSet:
 
     def _falling_length(self, support, old, step, image):
         """Largest of 1, 1/2, ... at which the objective has fallen, or 0."""
-        products = float(self._support_q(support) @ step)
+        products = float(np.vdot(self._support_q(support), step))
         square = self._squared_image(support, step, image)
         before = self._value_with(support, old)
         for halvings in range(6):
@@ -213,7 +276,7 @@ class _WorkingSet:
         lam, l2 = self.lam, self.l2
         some = lam[lam > 0]
         largest = np.abs(self.w).max(initial=0.0)
-        if largest == 0.0 or some.size == 0 or self.w.ndim == 2:
+        if largest == 0.0 or some.size == 0:
             return False
         start_w, start_objective = self.w.copy(), self.objective()
         y = self.target
@@ -406,6 +469,8 @@ class GramWorkingSet(_WorkingSet):
         return self.q[support]
 
     def _solve_normal(self, index, ridge, rhs, rtol=None):
+        if len(index) == 0:
+            return np.empty(0)
         H = np.empty((len(index), len(index)), order="F")
         cd.gather_square(self.G, index, np.ascontiguousarray(ridge), H)
         diagonal = H.diagonal().copy()
@@ -415,13 +480,37 @@ class GramWorkingSet(_WorkingSet):
             return None
         return lapack.dpotrs(factor, rhs, lower=1)[0]
 
+    def _solve_rows(self, support, pull, l2, direction, rhs, rtol):
+        s, n_targets = rhs.shape
+        if s * n_targets > _LARGEST_SYSTEM:
+            return super()._solve_rows(support, pull, l2, direction, rhs, rtol)
+        H = np.zeros((n_targets, s, n_targets, s))
+        gram = self.G[np.ix_(support, support)]
+        at = np.arange(s)
+        for t in range(n_targets):
+            H[t, :, t, :] = gram
+            H[t, at, t, at] += pull + l2
+        # The norm of a row does not bend along the row.
+        along = direction[:, :, None] * direction[:, None, :]
+        H[:, at, :, at] -= pull[:, None, None] * along
+        H = H.reshape(s * n_targets, s * n_targets)
+        diagonal = H.diagonal().copy()
+        factor, info = lapack.dpotrf(H.T, lower=1, overwrite_a=1, clean=0)
+        if info != 0 or np.any(factor.diagonal() ** 2 < _SINGULAR * diagonal):
+            return None
+        step = lapack.dpotrs(factor, rhs.T.ravel(), lower=1)[0]
+        return step.reshape(n_targets, s).T
+
+    def _gram_product(self, support, V):
+        return self._image(support, V)[support]
+
     def _image(self, support, step):
-        full = np.zeros(len(self))
+        full = np.zeros_like(self.w)
         full[support] = step
         return self.G @ full
 
     def _squared_image(self, support, step, image):
-        return float(step @ image[support])
+        return float(np.vdot(step, image[support]))
 
     def _move(self, support, new, length, image):
         self.w[support] = new
@@ -507,7 +596,16 @@ class CSCWorkingSet(_WorkingSet):
         """Return y - A w, computed afresh."""
         return self.target - self._product(self.w)
 
+    def _gram_product(self, support, V):
+        return self._at_columns(support, self._image(support, V))
+
+    def _at_columns(self, support, vectors):
+        columns = self.columns[support]
+        return self.design.correlations(vectors, columns)[columns]
+
     def _support_q(self, support):
+        if self.w.ndim == 2:
+            return self._at_columns(support, self._present())
         out = np.empty(len(support))
         passes.csc_products(
             *self._matrix,
@@ -521,6 +619,8 @@ class CSCWorkingSet(_WorkingSet):
 
     def _solve_normal(self, index, ridge, rhs, rtol=1e-3):
         x = np.zeros(len(index))
+        if len(index) == 0:
+            return x
         passes.csc_normal_cg(
             *self._matrix,
             self.design.total,
@@ -539,7 +639,7 @@ class CSCWorkingSet(_WorkingSet):
         return self.design.product(self.columns[support], step)
 
     def _squared_image(self, support, step, image):
-        return float(image @ image)
+        return float(np.vdot(image, image))
 
     def _move(self, support, new, length, image):
         self.w[support] = new
