@@ -42,6 +42,7 @@ class Datafit:
     """What the losses of one linear predictor for each sample share."""
 
     has_intercept = True
+    is_separable = True  # a sum over samples: the Hessian is a diagonal matrix
     curvature_bound = None
     smoothness = None
     saturated = 0.0
@@ -443,6 +444,7 @@ class Cox(Datafit):
     """
 
     has_intercept = False
+    is_separable = False
 
     def __init__(self, time, event, sample_weight=None, *, ties="breslow"):
         super().__init__(time, sample_weight)

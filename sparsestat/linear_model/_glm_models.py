@@ -38,8 +38,8 @@ class _Model:
     """What both models share: the alternation of sweeps and Newton steps."""
 
     def minimise(self, goal, max_sweeps):
-        """Bring the largest violation to `goal`; return (sweeps, Newton steps)."""
-        sweeps = newton = failures = 0
+        """Bring the largest violation to `goal`; return (sweeps, whether it got there)."""
+        sweeps = failures = 0
         target = 0.3 * goal
         best, stalled = np.inf, 0
         for _ in range(_MAX_ROUNDS):
@@ -61,12 +61,11 @@ class _Model:
             if rests or not settled or len(support) == 0:
                 continue
             clipped = self._newton(support, q, min(0.3, 0.9 * goal / worst))
-            newton += 1
             if clipped < 0:
                 failures = _MAX_FAILURES
             elif clipped > max(_MAX_CLIPS, 0.1 * len(support)):
                 failures += 1
-        return sweeps, newton
+        return sweeps, worst <= goal
 
     def _newton(self, support, q, rtol):
         """Newton step on the support; entries that would change sign become 0."""

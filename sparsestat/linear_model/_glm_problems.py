@@ -164,11 +164,17 @@ class GLMProblem(PathProblem):
 
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve for one strength."""
+        kind = "duality_gap" if self._gap_is_measured(alpha) else "kkt"
+        limits, swept = dict(self.limits), 0
         if solver is None:
             solver = self.make_solver(coef_init)
-        kind = "duality_gap" if self._gap_is_measured(alpha) else "kkt"
+            # Of wide data: others have no strength at which too many features enter.
+            if coef_init is None and self.n_features > self.design.n_samples:
+                swept = self._approach(solver, alpha, setting, kind=kind)
+                limits["max_epochs"] -= swept
         penalty = self.penalty(alpha / self.alpha_unit, setting)
-        result = solver.solve(penalty, kind=kind, step=step, **self.limits)
+        result = solver.solve(penalty, kind=kind, step=step, **limits)
+        result.n_sweeps += swept
         result.scale = GAP_SCALE if kind == "duality_gap" else KKT_SCALE
         self._look_for_separation(solver, result)
         return self.given(result)

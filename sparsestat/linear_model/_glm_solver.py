@@ -24,7 +24,10 @@ References
 import numpy as np
 from scipy import sparse
 
+from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._glm_models import ColumnModel, GramModel, l1_violations
+from sparsestat.linear_model._penalties import ElasticNetPenalty
+from sparsestat.linear_model._solver import WorkingSetSolver
 from sparsestat.linear_model._solver_result import Patience, SolverResult
 
 __all__ = ["GLMSolver", "line_search"]
@@ -36,6 +39,7 @@ _GROWTH_SPARSE = 1.0  # ... or this one: sparse columns cost little
 _INNER_SHARE = 0.5  # solve the set to this share of the outer gap or violation
 _FULL = 0.3  # share of entries from which sparse columns get an explicit Hessian
 _MAX_NEWTON = 20  # models in one working set
+_FEW_SWEEPS = 200  # of coordinate descent on a wide model
 _MAX_SET = 3000  # columns in a working set, so that its Hessian fits in memory
 _ARMIJO = 1e-4
 _ROUNDING = 1e-14
@@ -349,10 +353,40 @@ class GLMSolver:
             means = A.T @ h / total if total > 0 else np.zeros(len(w))
             H -= total * np.outer(means, means)
         model = GramModel(H, q.copy(), w.copy(), lam, l2)
-        sweeps, _ = model.minimise(goal, limit)
+        wide = self.datafit.is_separable and len(w) > len(h)
+        sweeps, done = model.minimise(goal, min(limit, _FEW_SWEEPS) if wide else limit)
         counter["sweeps"] += sweeps
+        if wide and not done and sweeps < limit:
+            left = limit - sweeps
+            return self._squared_model(A, h, model.w, lam, l2, goal, left, counter)
         shift = -float(means @ (model.w - w)) if self.fits_shift else 0.0
         return model.w, shift
+
+    def _squared_model(self, A, h, w, lam, l2, goal, limit, counter):
+        """Minimise the model as a weighted squared loss, by all its solver has.
+
+        More columns than samples make a singular Hessian, on which sweeps and Newton
+        steps on a support can stall far from the minimum.
+        """
+        design = make_design(A, h, fit_intercept=self.fits_shift)
+        response = self.eta - self.gradient / h
+        target, mean = design.target(response)
+        solver = WorkingSetSolver(design, target, w)
+        scale = float(target @ target)
+        reach = goal * max(float(np.abs(w).sum()), 1e-300)
+        result = solver.solve(
+            ElasticNetPenalty.of(lam, l2),
+            tol=min(max(reach / scale, 1e-15), 1e-2) if scale > 0 else 1e-2,
+            max_iter=20,
+            max_epochs=limit,
+        )
+        counter["sweeps"] += result.n_sweeps
+        new = result.dense_coef(len(w))
+        if not self.fits_shift:
+            return new, 0.0
+        return new, float(design.intercept(mean, result.columns, result.coef)) - (
+            self.shift
+        )
 
     def _sparse_model(self, A, centre, w, lam, l2, goal, limit, counter):
         h = self.datafit.model_curvature(self.eta)

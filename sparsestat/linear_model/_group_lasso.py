@@ -44,7 +44,7 @@ class GroupProblem(LeastSquaresProblem):
         """Return the penalty of one strength."""
         return GroupPenalty(self.groups, self.weights, alpha, setting, self.total)
 
-    is_blockwise = True
+    comes_down = True
 
     def make_solver(self, coef_init=None):
         """Return a solver whose units are the groups."""

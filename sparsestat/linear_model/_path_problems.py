@@ -131,6 +131,30 @@ class PathProblem:
             for alpha in progress_bar(alphas, description="path", verbose=verbose)
         ]
 
+    def _approach(self, solver, alpha, setting, **options):
+        """Come down to a strength far below the largest; return the sweeps used.
+
+        Started at zero, coefficients that should rest there enter by the hundred and
+        leave one at a time.
+        """
+        largest = self.alpha_max(setting)
+        if alpha <= 0.0 or alpha >= _FAR_BELOW * largest:
+            return 0
+        n_steps = int(np.ceil(np.log10(largest / alpha)))
+        budget = left = self.limits["max_epochs"] // 2
+        for strength in np.geomspace(largest, alpha, n_steps + 1)[1:-1]:
+            if left <= 0:
+                break
+            result = solver.solve(
+                self.penalty(strength / self.alpha_unit, setting),
+                tol=max(1e-2 * strength / largest, self.tol),
+                max_iter=self.limits["max_iter"],
+                max_epochs=left,
+                **options,
+            )
+            left -= result.n_sweeps
+        return budget - max(left, 0)
+
     def dual_gaps(self, results):
         """Return the duality gaps, in the units of the objective."""
         gaps = np.array([result.objective - result.dual for result in results])
@@ -220,7 +244,7 @@ class LeastSquaresProblem(PathProblem):
         swept = 0
         if solver is None:
             solver = self.make_solver(coef_init)
-            if coef_init is None and self.is_blockwise:
+            if coef_init is None and self.comes_down:
                 swept = self._approach(solver, alpha, setting)
                 limits["max_epochs"] -= swept
         result = solver.solve(penalty, step=step, **limits)
@@ -228,32 +252,9 @@ class LeastSquaresProblem(PathProblem):
         return self.given(result)
 
     @property
-    def is_blockwise(self):
-        """Whether coefficients enter in blocks, so that signs do not tell a support."""
+    def comes_down(self):
+        """Whether a cold start is far from the solution of a small strength."""
         return self.target.ndim == 2
-
-    def _approach(self, solver, alpha, setting):
-        """Come down to a strength far below the largest; return the sweeps used.
-
-        Started at zero, blocks that should rest there enter by the hundred and leave
-        one at a time.
-        """
-        largest = self.alpha_max(setting)
-        if alpha <= 0.0 or alpha >= _FAR_BELOW * largest:
-            return 0
-        n_steps = int(np.ceil(np.log10(largest / alpha)))
-        left = self.limits["max_epochs"] // 2
-        for strength in np.geomspace(largest, alpha, n_steps + 1)[1:-1]:
-            if left <= 0:
-                break
-            result = solver.solve(
-                self.penalty(strength / self.alpha_unit, setting),
-                tol=max(1e-2 * strength / largest, self.tol),
-                max_iter=self.limits["max_iter"],
-                max_epochs=left,
-            )
-            left -= result.n_sweeps
-        return self.limits["max_epochs"] // 2 - max(left, 0)
 
     def losses(self, results, X, y, sample_weight=None):
         """Mean squared error of each result on other rows."""

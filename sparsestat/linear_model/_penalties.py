@@ -136,6 +136,15 @@ class ElasticNetPenalty:
         # Without feature weights one strength stands for all.
         self.uniform = float(self.lam[0]) if feature_weights is None else None
 
+    @classmethod
+    def of(cls, lam, l2):
+        """Return the penalty with the given strengths of each feature."""
+        penalty = cls(0.0, 1.0, len(lam), 1.0)
+        penalty.lam, penalty.l2, penalty.uniform = lam, l2, None
+        penalty.free = np.flatnonzero((lam == 0.0) & (l2 == 0.0))
+        penalty.has_l2 = bool(l2.any())
+        return penalty
+
     def least_factor(self, correlations):
         """Return the smallest multiple of the strengths that keeps w = 0."""
         magnitude = self.magnitude(correlations)
