@@ -8,6 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse import csgraph
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import validate_data
 
@@ -36,7 +37,14 @@ from sparsestat.linear_model._forests import SYMMETRY
 
 __all__ = ["HarmonicFunctions"]
 
-SCALE = "largest over the columns of ||(D - W) x - W y|| / ||W y|| on unlabeled nodes"
+SCALE = (
+    "largest over the columns of ||(D - W) x - W y|| / ||W y|| on unlabeled nodes, also "
+    "with both divided by the degrees D"
+)
+# Refinements that find the values of nodes whose weights are far below those of others.
+MAX_REFINEMENTS = 6
+EVEN = 2.0**20  # ratio of weights beyond which components are brought to one scale
+_PLAIN = 1e-50  # weights that are not smaller, nor larger than its inverse, may stay
 # The solver is held to a little less than `tol`, which leaves room for the rounding of
 # values into the range of the labels.
 MARGIN = 0.9
@@ -143,7 +151,7 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
         The certificate is computed from what is returned.
         """
         self._build_graph(X)
-        graph = as_compressed(self.graph_, "csr", dtype=np.float64)
+        graph = _even_graph(as_compressed(self.graph_, "csr", dtype=np.float64))
         order, system, B = solvers.harmonic_system(graph, labeled, Y)
         with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
             solution = solvers.solve_graph(
@@ -155,16 +163,14 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
                 n_jobs=self.n_jobs,
                 step=lambda residual: progress.step(residual=residual),
             )
+            self._refine(system, B, solution)
         # The maximum principle: no value is outside the range of the labels.
         found = Y[labeled]
         np.clip(solution.W, found.min(axis=0), found.max(axis=0), out=solution.W)
+        residual = _residual(system, solution.W, B)
         values = np.full((len(labeled), Y.shape[1]), np.nan)
         values[labeled] = found
         values[order] = solution.W
-        residual = 0.0
-        if len(order):
-            G = system.residual(solution.W, B)
-            residual = float(relative_residuals(G, B).max())
         missing = len(labeled) - len(order) - int(np.count_nonzero(labeled))
         self.forests_ = None
         if solution.block is not None:
@@ -196,6 +202,24 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
                 values[np.isnan(values[:, 0])] = prior
         return values
 
+    def _refine(self, system, B, solution):
+        """Solve for what is left where small weights hide it beside large ones."""
+        for _ in range(MAX_REFINEMENTS):
+            left = self.max_iter - solution.n_iter
+            if left <= 0 or _residual(system, solution.W, B) <= MARGIN * self.tol:
+                return
+            more = solvers.solve_graph(
+                system,
+                -system.residual(solution.W, B),
+                method=self.method,
+                tol=1e-3,
+                max_iter=left,
+                n_jobs=self.n_jobs,
+            )
+            solution.W += more.W
+            solution.n_iter += more.n_iter
+            solution.history.append(_residual(system, solution.W, B))
+
     def _warn_unreachable(self, missing):
         remedy = (
             f"They get the {self._prior_name}."
@@ -217,6 +241,11 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
             _check_weights(W)
         else:
             W = self._affinities(X)
+        # Only ratios within a row matter, and sums of denormal numbers lose them.
+        if W.nnz:
+            tops = np.repeat(W.max(axis=1).toarray().ravel(), np.diff(W.indptr))
+            data = np.ldexp(W.data, -np.frexp(tops)[1])
+            W = sparse.csr_array((data, W.indices, W.indptr), shape=W.shape)
         known = ~np.isnan(values[:, 0])
         total = W @ known.astype(np.float64)
         sums = W @ np.where(known[:, None], values, 0.0)
@@ -246,6 +275,39 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
         weights[same, 0] = 1.0
         ends = np.arange(0, n * k + 1, k)
         return sparse.csr_array((weights.ravel(), index.ravel(), ends), shape=(n, m))
+
+
+def _residual(system, W, B):
+    """Return the larger of the relative residuals, plain and by degrees."""
+    if len(B) == 0:
+        return 0.0
+    G = system.residual(W, B)
+    degrees = system.diag[:, None]
+    by_degree = relative_residuals(G / degrees, B / degrees)
+    return float(max(relative_residuals(G, B).max(), by_degree.max()))
+
+
+def _even_graph(W):
+    """Return the graph with the largest weight of each component in [1, 2).
+
+    No solution changes when the weights of a component are multiplied by a number.
+    """
+    positive = W.data[W.data > 0]
+    if positive.size == 0:
+        return W
+    least, top = float(positive.min()), float(W.data.max())
+    if top <= EVEN * least:
+        if _PLAIN <= top <= 1.0 / _PLAIN:
+            return W
+    else:
+        n_parts, part = csgraph.connected_components(W, directed=False)
+        entries = np.repeat(part, np.diff(W.indptr))
+        tops = np.zeros(n_parts)
+        np.maximum.at(tops, entries, W.data)
+        top = tops[entries]
+    even = W.copy()
+    even.data = np.ldexp(W.data, 1 - np.frexp(top)[1])
+    return even
 
 
 def _checked_graph(X):

@@ -23,8 +23,9 @@ __all__ = ["METHODS", "GraphSolution", "harmonic_system", "solve_graph"]
 METHODS = ("cg", "direct", "greedy_tree", "gs", "red_black", "tree_partition")
 # Gradients that are kept up to date gather rounding errors.
 REFRESH = 500
-# A sweep visits a tree several times: small ones stay in the cache meanwhile.
-LARGEST_TREE = 256
+# A sweep visits a tree several times: small ones stay in the cache meanwhile. In a
+# graph of few cycles long trees do most of the work, and all of it in a tree.
+LARGEST_TREE, FEW_CYCLES = 256, 1.5
 
 
 @dataclass
@@ -129,7 +130,9 @@ def _direct(system, B):
 
 
 def _forest_cg(system, B, tol, max_iter, n_jobs, step):
-    block, forests = static_blocks(system, "tree_partition", LARGEST_TREE)
+    n_edges = len(system.triple[1]) // 2
+    largest = None if n_edges <= FEW_CYCLES * system.n else LARGEST_TREE
+    block, forests = static_blocks(system, "tree_partition", largest)
     mean_block = system.n / len(forests)
     swept = SweptSystem(system, forests)
     del forests

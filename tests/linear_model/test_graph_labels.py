@@ -58,11 +58,16 @@ def reference(W, labeled, Y):
 def residual(graph, labeled, values, center):
     """Return the certificate's quantity from what the estimator returned."""
     W = sparse.csr_array(graph)
-    G = sparse.diags_array(W.sum(axis=1)) @ values - W @ values
+    degrees = W.sum(axis=1)
+    G = (sparse.diags_array(degrees) @ values - W @ values)[~labeled]
     B = W[~labeled][:, labeled] @ (values[labeled] - center)
-    norms = np.linalg.norm(B, axis=0)
-    found = np.linalg.norm(G[~labeled], axis=0)
-    return (found / np.where(norms > 0, norms, max(norms.max(), 1e-300))).max()
+    worst = 0.0
+    for scale in (1.0, degrees[~labeled][:, None]):
+        norms = np.linalg.norm(B / scale, axis=0)
+        found = np.linalg.norm(G / scale, axis=0)
+        norms = np.where(norms > 0, norms, max(norms.max(), 1e-300))
+        worst = max(worst, (found / norms).max())
+    return worst
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -382,3 +387,56 @@ def test_the_prior_is_the_frequency_of_the_given_labels():
     # A node far from all others gets it.
     far = np.zeros((1, 30))
     assert_allclose(other.predict_proba(sparse.csr_array(far)), [[0.6, 0.2, 0.2]])
+
+
+# Weights of any size
+
+
+def chain(*weights):
+    W = np.diag(np.array(weights), 1)
+    return sparse.csr_array(W + W.T)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e-100, 1e100, 1e300])
+def test_a_common_scale_of_the_weights_does_not_matter(method, scale):
+    W = chain(scale, scale, scale)
+    y = np.array([0, -1, -1, 1])
+    model = GraphLabelPropagation("precomputed", method=method).fit(W, y)
+    assert_allclose(model.label_distributions_[1], [2 / 3, 1 / 3], atol=1e-7)
+    assert model.certificate_.satisfied
+    assert_allclose(model.predict_proba(W)[1], [2 / 3, 1 / 3], atol=1e-7)
+    numbers = GraphLabelRegressor("precomputed", method=method)
+    numbers.fit(W, [3.0, np.nan, np.nan, 0.0])
+    assert_allclose(numbers.transduction_, [3.0, 2.0, 1.0, 0.0], atol=1e-7)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [1e-12, 1e-100])
+def test_small_weights_are_solved_beside_large_ones(method, scale):
+    one = chain(1.0, 1.0, 1.0)
+    W = sparse.csr_array(sparse.block_diag([one, scale * one]))
+    y = np.array([0, -1, -1, 1] * 2)
+    model = GraphLabelPropagation("precomputed", method=method).fit(W, y)
+    expected = [1, 2 / 3, 1 / 3, 0] * 2
+    assert_allclose(model.label_distributions_[:, 0], expected, atol=1e-7)
+    # In one component too: the voltage drops where the conductance is small.
+    W = chain(1.0, 1.0, scale, scale, scale)
+    model = GraphLabelPropagation("precomputed", method=method).fit(
+        W, np.array([0, -1, -1, -1, -1, 1])
+    )
+    drops = np.cumsum([0.0, scale, scale, 1.0, 1.0, 1.0])
+    expected = 1.0 - drops / drops[-1]
+    assert_allclose(model.label_distributions_[:, 0], expected, atol=1e-7)
+    assert model.certificate_.satisfied
+
+
+def test_a_tree_is_solved_exactly_in_one_step():
+    rng = np.random.default_rng(0)
+    n = 20_000
+    parents = np.maximum(np.arange(1, n) - rng.integers(1, 50, n - 1), 0)
+    W = sparse.csr_array((np.ones(n - 1), (np.arange(1, n), parents)), shape=(n, n))
+    y = np.full(n, -1)
+    y[rng.choice(n, 50, replace=False)] = rng.integers(0, 3, 50)
+    model = GraphLabelPropagation("precomputed").fit(W + W.T, y)
+    assert model.n_iter_ == 1 and model.certificate_.value < 1e-11
