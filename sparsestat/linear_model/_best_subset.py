@@ -30,10 +30,10 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         \quad\text{subject to}\quad \|w\|_0 \le k
 
     where lambda is `l2` and v_j the variance of feature j. The coefficients of the
-    selected features are those of least squares: nothing is shrunk. Use it when few
-    features matter and their noise is not overwhelming; when the signal is weak, the
-    Lasso (:class:`LassoCV`) predicts better. The problem is not convex, and all methods
-    but ``"exact"`` are local searches that prove nothing, which is why
+    selected features are those of least squares, not shrunk unless `l2` is positive.
+    Use it when few features matter and their noise is not overwhelming; when the signal
+    is weak, the Lasso (:class:`LassoCV`) predicts better. The problem is not convex,
+    and all methods but ``"exact"`` are local searches that prove nothing, which is why
     ``certificate_`` says "none". Read more in the
     :ref:`User Guide <hard_regression>`.
 

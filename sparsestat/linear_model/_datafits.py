@@ -65,6 +65,16 @@ class Datafit:
         """Return positive curvatures for a second-order model at eta."""
         return np.maximum(self.curvature(eta), self.floor * self.weights)
 
+    def steepest(self, eta):
+        """Return the largest curvature of a sample at eta, or a bound for every eta."""
+        bound = self.curvature_bound
+        bound = self.curvature(eta) if bound is None else bound
+        return float(np.max(bound, initial=0.0))
+
+    def magnitude(self, eta):
+        """Return the sum of the absolute terms of the loss, for bounds of rounding."""
+        return abs(self.value(eta))
+
     def gram(self, A, eta, h):
         """Return ``A' H(eta) A``, of which `h` is the diagonal."""
         B = np.sqrt(h)[:, None] * A
@@ -187,6 +197,11 @@ class Poisson(Datafit):
         with np.errstate(over="ignore"):
             return float(self.weights @ (np.exp(eta) - self.y * eta))
 
+    def magnitude(self, eta):
+        """Return the sum of the absolute terms of the loss, for bounds of rounding."""
+        terms = np.exp(eta) + self.y * np.abs(eta)
+        return float(self.weights @ terms) + abs(self.saturated)
+
     def gradient(self, eta):
         """Return the derivative in eta."""
         return self.weights * (np.exp(eta) - self.y)
@@ -296,6 +311,8 @@ class Softmax:
 
     has_intercept = True
     saturated = 0.0
+    steepest = Datafit.steepest
+    magnitude = Datafit.magnitude
 
     def __init__(self, codes, n_classes, sample_weight=None):
         self.codes = np.asarray(codes, dtype=np.intp)

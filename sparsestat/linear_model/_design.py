@@ -15,7 +15,6 @@ from scipy import sparse
 from sparsestat._utils.arithmetic import (
     dot,
     moderate,
-    rounding,
     standardize,
 )
 from sparsestat._utils.validation import read_only, read_only_triple
@@ -213,16 +212,6 @@ class Design:
         if not self.fit_intercept:
             return np.zeros_like(y_mean)
         return y_mean - self.center_dot(columns, w)
-
-    def product_error(self, columns, w, target_norm):
-        """Bound the rounding error of ``target - product(columns, w)``, as a norm."""
-        size = np.abs(w) if w.ndim == 1 else np.sqrt((w * w).sum(axis=1))
-        reach = float(np.sqrt(self.squares[columns]) @ size) + target_norm
-        return rounding(len(columns) + 4, reach)
-
-    def correlation_error(self):
-        """Bound the rounding error of correlations, per norms of column and vector."""
-        return rounding(self.chain + 4)
 
 
 class _DenseDesign(Design):

@@ -38,7 +38,7 @@ class _Model:
     """What both models share: the alternation of sweeps and Newton steps."""
 
     def minimise(self, goal, max_sweeps):
-        """Bring the largest violation to `goal`; return (sweeps, whether it got there)."""
+        """Bring the largest violation to `goal`; return (sweeps, success)."""
         sweeps = failures = 0
         target = 0.3 * goal
         best, stalled = np.inf, 0

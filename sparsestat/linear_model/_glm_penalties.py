@@ -62,6 +62,13 @@ class GLMPenalty:
             return 0.5 * float(np.vdot(over, over)) / self.l2
         return 0.0 if not over.any() else np.inf
 
+    def conjugate_error(self, q, reach):
+        """Bound by how much the conjugate at q may err, given errors of q's rows."""
+        over = np.maximum(self.excess(q), 0.0)
+        wide = float(np.sqrt(np.vdot(reach, reach) * (q.ndim == 1 or q.shape[1])))
+        size = float(np.sqrt(np.vdot(over, over)))
+        return (size + 0.5 * wide) * wide / self.l2
+
     def restricted(self, columns):
         """Return the penalty of some of the features."""
         return self

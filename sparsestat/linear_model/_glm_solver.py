@@ -27,8 +27,9 @@ from scipy import sparse
 from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._glm_models import ColumnModel, GramModel, l1_violations
 from sparsestat.linear_model._penalties import ElasticNetPenalty
+from sparsestat.linear_model._rounding import likelihood_rounding
 from sparsestat.linear_model._solver import WorkingSetSolver
-from sparsestat.linear_model._solver_result import Patience, SolverResult
+from sparsestat.linear_model._solver_result import Patience, SolverResult, is_met
 
 __all__ = ["GLMSolver", "line_search"]
 
@@ -117,6 +118,7 @@ class GLMSolver:
             or len(design.data) > _FULL * design.n_samples * design.n_features
         )
         self._previous_lam = None
+        self._multiple = 0.0  # of the gradient that is the dual point
         self._partial = False  # some of q was left out by screening
         self.eta = eta
         if coef is not None and np.any(coef):
@@ -161,7 +163,8 @@ class GLMSolver:
                 self._correlate()
                 value, dual, measure = self._measure(penalty, kind)
             history.append(measure)
-            if (step is not None and step(measure)) or measure <= tol:
+            error = self._rounding(penalty, kind)
+            if (step is not None and step(measure)) or is_met(measure, error, tol):
                 break
             if n_iter == max_iter or counter["sweeps"] >= max_epochs:
                 break
@@ -172,6 +175,7 @@ class GLMSolver:
             columns, complete = self._choose(penalty, alive)
             goal = 0.5 * tol if complete else max(_INNER_SHARE * measure, 0.5 * tol)
             self._descend(penalty, columns, kind, goal, max_epochs, counter)
+            self._refresh()
             self._correlate(alive)
         self._previous_lam = penalty.lam
         support = np.flatnonzero(self.w)
@@ -188,7 +192,40 @@ class GLMSolver:
             gap_history=history,
             converged=measure <= tol,
             kind=kind,
+            rounding=error,
+            unit=self._unit(kind) or 1.0,
+            bend=self.datafit.steepest(self.eta),
         )
+
+    def _unit(self, kind):
+        """What the gap, or the violation, is relative to."""
+        return self.kkt_scale if kind == "kkt" else self.gap_scale
+
+    def _rounding(self, penalty, kind):
+        """Bound the rounding error of the relative gap or violation."""
+        unit = self._unit(kind)
+        if unit == 0.0:
+            return 0.0
+        columns = np.flatnonzero(self.w)
+        error = likelihood_rounding(
+            self.design,
+            self.datafit,
+            penalty,
+            columns,
+            self.w[columns],
+            self.shift,
+            self.eta,
+            self.gradient,
+            kind,
+            self._multiple,
+        )
+        return error / unit
+
+    def _refresh(self):
+        """Compute the predictor afresh: steps have gathered rounding errors."""
+        held = np.flatnonzero(self.w)
+        self.eta = self.shift + self.design.product(held, self.w[held])
+        self._settle()
 
     def _settle(self):
         """Minimise over the intercept; the gradient then sums to zero."""

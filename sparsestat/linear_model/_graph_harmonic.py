@@ -38,8 +38,8 @@ from sparsestat.linear_model._forests import SYMMETRY
 __all__ = ["HarmonicFunctions"]
 
 SCALE = (
-    "largest over the columns of ||(D - W) x - W y|| / ||W y|| on unlabeled nodes, also "
-    "with both divided by the degrees D"
+    "largest over the columns of ||(D - W) x - W y|| / ||W y|| on unlabeled nodes, "
+    "also with both divided by the degrees D"
 )
 # Refinements that find the values of nodes whose weights are far below those of others.
 MAX_REFINEMENTS = 6

@@ -222,7 +222,7 @@ class GroupPenalty:
         best = target_dot / residual_square if residual_square > 0 else 0.0
         scale = max(min(best, 1.0 / ratio if ratio > 0 else np.inf), 0.0)
         dual = scale * target_dot - 0.5 * scale * scale * residual_square
-        return GapParts(primal, dual, scale, dual)
+        return GapParts(primal, dual, scale, dual, target_dot)
 
     def screened(self, parts, w, correlations, squares):
         """Gap-safe rule: True for groups that are zero in every solution.

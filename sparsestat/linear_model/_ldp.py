@@ -210,7 +210,7 @@ class LDPSparseRegressor(CallbackSupportMixin, ProtocolMixin, LinearPredictor):
     """
 
     _parameter_constraints = {
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "epsilon": [Interval(Real, 1e-100, None, closed="left")],
         "delta": [Interval(Real, 0, 1, closed="left"), None],
         "n_nonzero": [Interval(Integral, 1, None, closed="left"), None],
         "method": [StrOptions({"iht", "nldp"})],

@@ -57,7 +57,7 @@ def gaussian_delta(scale, sensitivity, epsilon):
     """
     a = 0.5 * sensitivity / scale
     b = epsilon * scale / sensitivity
-    density = math.exp(-0.5 * (b - a) ** 2)
+    density = math.exp(-0.5 * (b - a) * (b - a))  # a power would raise on overflow
     return float(ndtr(a - b) - 0.5 * density * erfcx((a + b) / math.sqrt(2.0)))
 
 
@@ -116,7 +116,10 @@ def randomize_on_sphere(G, radius, epsilon, rng):
     # The point is uniform, so moving it to the wanted side of the hyperplane leaves
     # it uniform there. For g = 0 either side is as good: u is then a fair coin.
     along = rng.random(n) < 0.5 + 0.5 * lengths / radius
-    honest = rng.random(n) < expit(epsilon)
+    # The rare event is drawn: its probability, rounded up to the grid of the uniform
+    # numbers, is never below 1 / (1 + e^epsilon), so that the ratio stays within
+    # e^epsilon even where e^epsilon / (1 + e^epsilon) is 1 in double precision.
+    honest = rng.random(n) >= max(expit(-epsilon), 5e-324)
     side = np.einsum("ij,ij->i", V, G) >= 0
     keep = side == (along == honest)
     factors = np.where(keep, 1.0, -1.0) * sphere_length(d, radius, epsilon)

@@ -24,6 +24,7 @@ from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._penalties import ElasticNetPenalty, multiplier_array
+from sparsestat.linear_model._rounding import storage_error
 from sparsestat.linear_model._solver import VIOLATION_SCALE, WorkingSetSolver
 from sparsestat.linear_model._solver_result import SolverResult
 from sparsestat.linear_model._working_sets import make_working_set
@@ -81,11 +82,30 @@ class PathProblem:
 
     def given(self, result):
         """Return a result in the units of the given data."""
+        self._add_storage_error(result)
         result.coef = result.coef * self.coef_unit
         result.shift = result.shift * self.y_unit + self.y_offset
         square = self.y_unit**2
         result.objective, result.dual = result.objective * square, result.dual * square
         return result
+
+    def _add_storage_error(self, result):
+        """Add what single precision moves the fit by to the bound of rounding."""
+        if self.dtype != np.float32:
+            return
+        shift = np.asarray(result.shift)
+        if self.design.fit_intercept:
+            center = self.design.center_dot(result.columns, result.coef)
+            shift = np.abs(shift) + np.abs(center / self.design.unit)
+        moved = storage_error(
+            self.design, result, self.dtype, self.design.n_samples, shift
+        )
+        if result.kind == "duality_gap":  # at a minimum it falls with the square
+            error = 0.5 * result.bend * moved**2
+        else:
+            steepest = float(np.sqrt(self.design.squares.max(initial=0.0)))
+            error = result.bend * steepest * moved
+        result.rounding += error / result.unit
 
     def start_of(self, coef_init):
         """Return coefficients to start from in the units of the solver."""
@@ -173,13 +193,13 @@ class PathProblem:
         scale = result.scale or (GAP_SCALE if result.kind != "kkt" else KKT_SCALE)
         if result.kind == "duality_gap":
             details["dual_objective"] = result.dual / self.total
-        return Certificate(
+        return Certificate.measured(
             result.kind,
-            float(result.gap),
-            float(self.tol),
-            bool(result.gap <= self.tol),
+            result.gap,
+            self.tol,
             scale,
-            details,
+            rounding=result.rounding,
+            details=details,
         )
 
 

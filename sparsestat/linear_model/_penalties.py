@@ -37,16 +37,20 @@ class GapParts:
     Attributes
     ----------
     primal, dual : float
+    scaled_dual, target_dot : float
+        The dual value of the scaled residual (`dual` may be that of another point),
+        and the product of the target with the residual.
     scale : float
         The dual point is ``scale`` times the (augmented) residual.
     radius : float
         The optimal dual point is within this distance of the dual point.
     """
 
-    def __init__(self, primal, dual, scale, scaled_dual):
+    def __init__(self, primal, dual, scale, scaled_dual, target_dot):
         self.primal = primal
         self.dual = dual
         self.scale = scale
+        self.scaled_dual, self.target_dot = scaled_dual, target_dot
         # At an exact solution the gap is rounding: never trust it below that.
         rounding = 8.0 * np.finfo(np.float64).eps * abs(primal)
         self.radius = np.sqrt(2.0 * (max(primal - scaled_dual, 0.0) + rounding))
@@ -225,7 +229,16 @@ class ElasticNetPenalty:
                 conjugate = target_dot - 0.5 * residual_square
                 conjugate -= 0.5 * float((over * over / l2[soft]).sum())
                 dual = max(dual, conjugate)
-        return GapParts(primal, dual, scale, scaled)
+        return GapParts(primal, dual, scale, scaled, target_dot)
+
+    def conjugate_error(self, correlations, reach):
+        """Bound by how much the soft part of the dual value may err.
+
+        Given bounds `reach` of the errors of the correlations.
+        """
+        soft = self.l2 > 0.0
+        over = self.magnitude(correlations)[soft] + reach[soft] - self.lam[soft]
+        return float((np.maximum(over, 0.0) * reach[soft] / self.l2[soft]).sum())
 
     def _largest_ratio(self, columns, magnitude):
         """Largest magnitude relative to its strength, over penalised features."""

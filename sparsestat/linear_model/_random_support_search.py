@@ -145,7 +145,7 @@ class ProjectedDesign:
     def __init__(self, design, Q):
         self.design, self.Q = design, Q
         self.n_samples, self.n_features = design.n_samples, design.n_features
-        self.total = design.total
+        self.total, self.chain = design.total, design.chain
         norms = np.sqrt(design.squares)
         if Q.shape[1] == 0:
             rho = norms.copy()

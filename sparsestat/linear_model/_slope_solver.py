@@ -24,7 +24,8 @@ from scipy.linalg import lapack
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_slope as kernels
 from sparsestat.linear_model._penalties import GapParts
-from sparsestat.linear_model._solver_result import Patience, SolverResult
+from sparsestat.linear_model._rounding import squared_loss_rounding
+from sparsestat.linear_model._solver_result import Patience, SolverResult, is_met
 from sparsestat.linear_model._working_sets import make_working_set
 
 __all__ = ["SlopePenalty", "SlopeSolver"]
@@ -43,6 +44,7 @@ class SlopePenalty:
     is_convex = True
     positive = False
     kept = None
+    free = np.empty(0, dtype=np.intp)
 
     def __init__(self, lambdas, alpha, total):
         self.lam = total * alpha * lambdas
@@ -80,7 +82,7 @@ class SlopePenalty:
         best = target_dot / residual_square if residual_square > 0 else 0.0
         scale = max(min(best, 1.0 / ratio if ratio > 0 else np.inf), 0.0)
         dual = scale * target_dot - 0.5 * scale * scale * residual_square
-        return GapParts(primal, dual, scale, dual)
+        return GapParts(primal, dual, scale, dual, target_dot)
 
 
 class SlopeSolver:
@@ -136,7 +138,19 @@ class SlopeSolver:
             )
             gap = max(parts.gap / self.scale, 0.0) if self.scale > 0 else 0.0
             history.append(gap)
-            if (step is not None and step(gap)) or gap <= tol:
+            error = 0.0
+            if self.scale > 0:
+                error = squared_loss_rounding(
+                    self.design,
+                    penalty,
+                    working.columns,
+                    working.w,
+                    residual,
+                    correlations,
+                    parts,
+                )
+                error /= self.scale
+            if (step is not None and step(gap)) or is_met(gap, error, tol):
                 break
             if n_iter == max_iter or counter["sweeps"] >= max_epochs:
                 break
@@ -159,6 +173,8 @@ class SlopeSolver:
             n_newton=counter["newton"],
             gap_history=history,
             converged=gap <= tol,
+            rounding=error,
+            unit=self.scale if self.scale > 0 else 1.0,
         )
 
     def _grow(self, penalty, correlations):

@@ -18,7 +18,8 @@ from scipy.special import expit
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_glm as kernels
 from sparsestat.linear_model._glm_solver import line_search
-from sparsestat.linear_model._solver_result import Patience, SolverResult
+from sparsestat.linear_model._rounding import likelihood_rounding
+from sparsestat.linear_model._solver_result import Patience, SolverResult, is_met
 
 __all__ = ["OneColumn", "SoftmaxSolver"]
 
@@ -56,6 +57,14 @@ class OneColumn:
     def probabilities(self, eta):
         """Return the probability of the second class, shape (n_samples, 1)."""
         return expit(eta)
+
+    def steepest(self, eta):
+        """Return the largest curvature of a sample."""
+        return self.datafit.steepest(eta[:, 0])
+
+    def magnitude(self, eta):
+        """Return the sum of the absolute terms of the loss."""
+        return self.datafit.magnitude(eta[:, 0])
 
     def null_intercept(self):
         """Return the best constant predictor."""
@@ -99,6 +108,7 @@ class SoftmaxSolver:
         self._correlate()
         self._null_q = self.q.copy()
         self._previous_lam = None
+        self._multiple = 0.0  # of the gradient that is the dual point
         if coef is not None and np.any(coef):
             self.W = np.where(self.usable[:, None], coef, 0.0)
             rows = np.flatnonzero(self.W.any(axis=1))
@@ -120,7 +130,8 @@ class SoftmaxSolver:
         for n_iter in range(1, max_iter + 1):
             value, dual, measure = self._measure(penalty, kind, self.W, self.q)
             history.append(measure)
-            if (step is not None and step(measure)) or measure <= tol:
+            error = self._rounding(penalty, kind)
+            if (step is not None and step(measure)) or is_met(measure, error, tol):
                 break
             if n_iter == max_iter or counter["sweeps"] >= max_epochs:
                 break
@@ -129,6 +140,7 @@ class SoftmaxSolver:
             chosen, complete = self._choose(penalty)
             goal = 0.5 * tol if complete else max(_INNER_SHARE * measure, 0.5 * tol)
             self._descend(penalty, chosen, kind, goal, max_epochs, counter)
+            self._refresh()
             self._correlate()
         self._previous_lam = penalty.lam
         support = np.flatnonzero(self.W.any(axis=1))
@@ -145,7 +157,36 @@ class SoftmaxSolver:
             gap_history=history,
             converged=measure <= tol,
             kind=kind,
+            rounding=error,
+            unit=(self.kkt_scale if kind == "kkt" else self.gap_scale) or 1.0,
+            bend=self.datafit.steepest(self.eta),
         )
+
+    def _rounding(self, penalty, kind):
+        """Bound the rounding error of the relative gap or violation."""
+        unit = self.kkt_scale if kind == "kkt" else self.gap_scale
+        if unit == 0.0:
+            return 0.0
+        rows = np.flatnonzero(self.W.any(axis=1))
+        error = likelihood_rounding(
+            self.design,
+            self.datafit,
+            penalty,
+            rows,
+            self.W[rows],
+            self.shift,
+            self.eta,
+            self.gradient,
+            kind,
+            self._multiple,
+        )
+        return error / unit
+
+    def _refresh(self):
+        """Compute the predictors afresh: steps have gathered rounding errors."""
+        rows = np.flatnonzero(self.W.any(axis=1))
+        self.eta = self.shift + self.design.product(rows, self.W[rows])
+        self._settle()
 
     def _settle(self):
         """Minimise over the intercepts; the gradients then sum to zero."""
@@ -173,10 +214,12 @@ class SoftmaxSolver:
             return value, np.nan, worst / self.kkt_scale if self.kkt_scale else 0.0
         ratio = penalty.largest_ratio(q)
         c = min(1.0, 1.0 / ratio) if ratio > 0 else 1.0
+        self._multiple = c
         dual = -self.datafit.conjugate(c * self.gradient) if c > 0 else -np.inf
         if penalty.l2 > 0.0 and c < 1.0:
             soft = -self.datafit.conjugate(self.gradient) - penalty.conjugate(q)
-            dual = max(dual, soft)
+            if soft > dual:
+                self._multiple, dual = 1.0, soft
         gap = max(value - dual, 0.0)
         return value, dual, gap / self.gap_scale if self.gap_scale > 0 else gap
 

@@ -28,7 +28,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from sparsestat.linear_model._group_working_sets import make_group_working_set
-from sparsestat.linear_model._solver_result import Patience, SolverResult
+from sparsestat.linear_model._rounding import squared_loss_rounding
+from sparsestat.linear_model._solver_result import Patience, SolverResult, is_met
 from sparsestat.linear_model._working_sets import make_working_set
 
 __all__ = ["VIOLATION_SCALE", "WorkingSetSolver"]
@@ -142,7 +143,11 @@ class WorkingSetSolver:
                 parts = self._parts(penalty)
             gap = max(parts.gap / unit, 0.0) if unit > 0 else 0.0
             history.append(gap)
-            if (step is not None and step(gap)) or gap <= tol:
+            stop = step is not None and step(gap)
+            error = 0.0
+            if unit > 0 and (gap <= tol or stop):
+                error = self._rounding(penalty, parts) / unit
+            if stop or (gap <= tol and is_met(gap, error, tol)):
                 break
             if n_iter == max_iter or counter["sweeps"] >= max_epochs:
                 break
@@ -161,6 +166,8 @@ class WorkingSetSolver:
             self._moved = True
             self.settle_free(penalty)
             self._correlate(penalty, alive)
+        if unit > 0 and error == 0.0:
+            error = self._rounding(penalty, parts) / unit
         self._previous_lam = penalty.lam
         self._is_cold = False
         nonzero = self.set.support
@@ -178,6 +185,19 @@ class WorkingSetSolver:
             converged=gap <= tol,
             kind="duality_gap" if penalty.is_convex else "kkt",
             scale="" if penalty.is_convex else VIOLATION_SCALE,
+            rounding=error,
+            unit=unit if unit > 0 else 1.0,
+        )
+
+    def _rounding(self, penalty, parts):
+        return squared_loss_rounding(
+            self.design,
+            penalty,
+            self.set.columns,
+            self.set.w,
+            self.residual,
+            self.correlations,
+            parts,
         )
 
     def _unit_of_measure(self, penalty):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Patience", "SolverResult"]
+__all__ = ["Patience", "SolverResult", "is_met"]
 
 
 @dataclass
@@ -39,7 +39,13 @@ class SolverResult:
     scale : str
         What `gap` is relative to, where `kind` does not say it.
     shift : float or ndarray of shape (n_classes,)
-        Intercept that belongs to the centred features; of likelihoods only.
+        Intercept that belongs to the centered features; of likelihoods only.
+    rounding : float
+        A bound of the rounding error of `gap`.
+    unit : float
+        What `gap` was divided by.
+    bend : float
+        A bound of the curvature of the loss along a change of the fit.
     """
 
     columns: np.ndarray
@@ -55,12 +61,23 @@ class SolverResult:
     kind: str = "duality_gap"
     scale: str = ""
     shift: float | np.ndarray = 0.0
+    rounding: float = 0.0
+    unit: float = 1.0
+    bend: float = 1.0
 
     def dense_coef(self, n_features, dtype=np.float64):
         """Return the coefficients of all features."""
         out = np.zeros((n_features, *self.coef.shape[1:]), dtype=dtype)
         out[self.columns] = self.coef
         return out
+
+
+def is_met(measure, rounding, tol):
+    """Whether a measure is proved to be within tol, or is and cannot be proved to be.
+
+    Where rounding leaves room, the solver goes on until both together fit.
+    """
+    return measure + rounding <= tol or (measure <= tol and rounding > 0.5 * tol)
 
 
 class Patience:

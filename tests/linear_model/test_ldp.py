@@ -199,6 +199,28 @@ def test_packing_keeps_inner_products():
 # The randomizer on the sphere
 
 
+@pytest.mark.parametrize("epsilon", [1.0, 40.0, 800.0])
+def test_a_lie_is_possible_at_any_budget(epsilon):
+    # At 1 / (1 + e^epsilon) below the spacing of the uniform numbers its probability
+    # is that spacing, which is more private; never zero, whose ratio is infinite.
+    class Least:
+        def random(self, n):
+            return np.zeros(n)
+
+        def standard_normal(self, shape):
+            return np.ones(shape)
+
+    out = randomize_on_sphere(np.ones((1, 3)), 2.0, epsilon, Least())
+    assert (out < 0).all()  # the message is on the far side of an honest one
+
+
+@pytest.mark.parametrize("epsilon", [1e-50, 1e200, 1e300])
+def test_noise_of_extreme_budgets_is_finite(epsilon):
+    scale = gaussian_scale(1.0, epsilon, 1e-6)
+    assert 0.0 < scale < np.inf
+    assert gaussian_delta(scale, 1.0, epsilon) <= 1e-6
+
+
 def test_messages_on_the_sphere_have_one_length():
     rng = np.random.default_rng(0)
     G = rng.standard_normal((1000, 7)) * 10.0 ** rng.uniform(-3, 3, (1000, 1))

@@ -1,0 +1,132 @@
+r"""Bounds of the rounding errors of gaps and violations.
+
+A gap is the difference of a primal and a dual value, both sums over all samples. The
+dual point is the residual (or the gradient of the loss) as it was computed, times a
+number; that it was computed with errors does not matter, only that its products with
+the columns, which make it feasible, were. So there are four errors:
+
+- of the fit ``A w``, by which the loss at the returned coefficients differs;
+- of the sums that make the primal and the dual value;
+- of the correlations: were one larger by its error, the dual point would have to
+  shrink by that share;
+- of the coefficients that single precision stores.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+
+from sparsestat._utils.arithmetic import rounding
+
+__all__ = ["likelihood_rounding", "squared_loss_rounding", "storage_error"]
+
+_SINGLE = 2.0**-24  # half the spacing of single precision
+
+
+def _fit_error(design, columns, w, size):
+    """Bound the error of the fit ``A w`` taken from a vector of norm `size`."""
+    lengths = np.abs(w) if w.ndim == 1 else np.sqrt((w * w).sum(axis=1))
+    reach = float(np.sqrt(design.squares[columns]) @ lengths)
+    return rounding(len(columns) + 4, reach + size)
+
+
+def _correlation_errors(design, size):
+    """Bound the errors of the correlations of all columns with a vector of that norm.
+
+    By Cauchy and Schwarz the absolute products add up to at most the product of the
+    norms.
+    """
+    return np.sqrt(design.squares) * rounding(design.chain + 4, size)
+
+
+def squared_loss_rounding(design, penalty, columns, w, residual, correlations, parts):
+    """Bound the error of a gap, or a violation, of a squared loss.
+
+    Parameters
+    ----------
+    design, penalty : Design, penalty
+    columns : ndarray of int
+        The features with coefficients.
+    w : ndarray of shape (n_columns,) or (n_columns, n_targets)
+    residual : ndarray of shape (n_samples,) or (n_samples, n_targets)
+    correlations : ndarray of shape (n_features,) or (n_features, n_targets)
+    parts : GapParts or StationarityParts
+
+    Returns
+    -------
+    error : float
+        In the units of ``parts.gap``.
+    """
+    size = float(np.sqrt(np.vdot(residual, residual)))
+    slip = _fit_error(design, columns, w, size)
+    reach = _correlation_errors(design, size)
+    if not penalty.is_convex:
+        steepest = float(np.sqrt(design.squares.max(initial=0.0)))
+        return float(reach.max(initial=0.0)) + steepest * slip
+    summed = rounding(design.chain)
+    error = slip * (size + 0.5 * slip)
+    error += summed * (parts.primal + parts.scale * abs(parts.target_dot))
+    error += penalty.least_factor(reach) * parts.scale * abs(parts.target_dot)
+    if penalty.free.size:
+        held = np.zeros((len(reach), *w.shape[1:]))
+        held[columns] = w
+        slack = np.abs(correlations[penalty.free]).T + reach[penalty.free]
+        error += float((slack * np.abs(held[penalty.free]).T).sum())
+    if parts.dual > parts.scaled_dual:
+        error += penalty.conjugate_error(correlations, reach)
+    return error
+
+
+def likelihood_rounding(
+    design, datafit, penalty, columns, w, shift, eta, gradient, kind, multiple
+):
+    """Bound the error of a gap, or a violation, of a likelihood.
+
+    Parameters
+    ----------
+    design, datafit, penalty : Design, Datafit, penalty
+    columns, w : ndarray
+        The features with coefficients, and those.
+    shift : float or ndarray of shape (n_classes,)
+        The intercept of the centered columns.
+    eta, gradient : ndarray of shape (n_samples,) or (n_samples, n_classes)
+    kind : {"duality_gap", "kkt"}
+    multiple : float
+        The dual point is so many gradients.
+
+    Returns
+    -------
+    error : float
+        In the units of the gap or of the gradient's correlations.
+    """
+    size = float(np.sqrt(np.vdot(gradient, gradient)))
+    flat = float(np.sqrt(design.n_samples) * np.linalg.norm(shift))
+    slip = _fit_error(design, columns, w, flat)
+    bend = datafit.steepest(eta)
+    reach = _correlation_errors(design, size)
+    if kind == "kkt":
+        steepest = float(np.sqrt(design.squares.max(initial=0.0)))
+        return float(reach.max(initial=0.0)) + steepest * bend * slip
+    error = slip * (size + 0.5 * bend * slip)
+    error += 2.0 * rounding(design.n_samples // 8 + 16, datafit.magnitude(eta))
+    error += float(np.sum(np.abs(shift * gradient.sum(axis=0))))
+    if multiple > 0.0 and penalty.lam > 0.0:
+        fall = abs(float(np.vdot(gradient, eta - shift)))
+        error += penalty.largest_ratio(reach) * multiple * fall
+    if multiple == 1.0 and penalty.l2 > 0.0:
+        error += penalty.conjugate_error(design.correlations(-gradient), reach)
+    return error
+
+
+def storage_error(design, result, dtype, total, intercept):
+    """Bound what storing the coefficients in single precision moves the fit by.
+
+    As the norm of a vector over the samples; zero in double precision.
+    """
+    if dtype != np.float32:
+        return 0.0
+    w = result.coef
+    size = np.abs(w) if w.ndim == 1 else np.sqrt((w * w).sum(axis=1))
+    moved = float(np.sqrt(design.squares[result.columns]) @ size)
+    return _SINGLE * (moved + np.sqrt(total) * float(np.linalg.norm(intercept)))
