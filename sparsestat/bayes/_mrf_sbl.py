@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.base import MultiOutputMixin
 from sklearn.utils import check_random_state
 
+from sparsestat._utils.arithmetic import Standardization
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -387,7 +388,9 @@ class MRFSBL(
 
     def _store(self, found, data, graph, refinement, scale):
         coef = np.ascontiguousarray((scale * found.mean).T)
-        self._store_linear(coef, None, data)
+        self._store_linear(coef, data)
+        zeros = np.zeros(coef.shape[1])
+        self._record = Standardization(zeros, zeros, zeros)
         self.coef_var_ = scale**2 * found.variances
         self.support_proba_ = found.probabilities
         self.support_ = found.probabilities > 0.5
