@@ -22,6 +22,7 @@ from sparsestat._utils.validation import (
 )
 
 __all__ = [
+    "LARGEST_ENTRY",
     "FitData",
     "centred_r2",
     "is_operator",
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 
-_LARGEST = 1e125  # of what only squares are taken
+LARGEST_ENTRY = 1e125  # of what only squares are taken
 _FEWEST, _MOST = 1e-9, 1e15  # rows that weights may stand for
 
 
@@ -164,8 +165,8 @@ def validate_fit(
         if np.all(weights == 1.0):
             weights = None
     if not is_operator(X):
-        check_magnitude(X, largest=_LARGEST)
-    check_magnitude(Y, name="y", largest=_LARGEST)
+        check_magnitude(X, largest=LARGEST_ENTRY)
+    check_magnitude(Y, name="y", largest=LARGEST_ENTRY)
     _check_units(X, Y)
     return FitData(X, Y, weights, total, one_target, np.dtype(wide))
 
@@ -187,7 +188,7 @@ def check_total(total):
 def _check_units(X, Y):
     """Refuse data whose variances of coefficients, (y / x)^2, leave the doubles."""
     x, y = 1.0 if is_operator(X) else largest_entry(X), largest_entry(Y)
-    if x > 0 and y > 0 and not 1.0 / _LARGEST <= y / x <= _LARGEST:
+    if x > 0 and y > 0 and not 1.0 / LARGEST_ENTRY <= y / x <= LARGEST_ENTRY:
         raise ValueError(
             f"y is {y / x:.1e} times as large as X, and squares of coefficients of "
             "that size leave double precision. Rescale X or y."
