@@ -19,7 +19,8 @@ import sparsestat
 from tests.invariances.engine import RELATIONS, applies, check
 
 ROOMS = {
-    name: importlib.import_module(f"tests.invariances.{name}") for name in ("bayes",)
+    name: importlib.import_module(f"tests.invariances.{name}")
+    for name in ("bayes", "cluster")
 }
 EXEMPT = {key: why for room in ROOMS.values() for key, why in room.EXEMPT.items()}
 SUBJECTS = [subject for room in ROOMS.values() for subject in room.SUBJECTS]

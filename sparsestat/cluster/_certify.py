@@ -28,12 +28,11 @@ from sparsestat.cluster._certificate import (
     relative_gap,
     sampled_bound,
 )
-from sparsestat.cluster._data import CentredRows
+from sparsestat.cluster._data import LARGEST_ENTRY, CentredRows
 from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
 
-__all__ = ["LARGEST_ENTRY", "Bounds", "check_weights", "kmeans_certificate"]
+__all__ = ["Bounds", "check_weights", "kmeans_certificate"]
 
-LARGEST_ENTRY = 1e125  # of points, which are rescaled; costs are squares
 LARGEST_DUAL = 3_000  # points that the dense relaxation takes in a certificate
 _LARGEST_SIDE = 4_000
 

@@ -3,13 +3,23 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import linalg, sparse
 
-from sparsestat._utils.arithmetic import power_of_two, rounding, standardize
+from sparsestat._utils.arithmetic import (
+    Standardization,
+    power_of_two,
+    rounding,
+    standardize,
+)
 from sparsestat._utils.validation import largest_entry
 
-__all__ = ["CentredRows", "row_blocks"]
+__all__ = ["LARGEST_ENTRY", "CentredRows", "Frame", "row_blocks"]
+
+LARGEST_ENTRY = 1e125  # of points, which are rescaled; costs are their squares
+_FAR = 1e100  # units from where on only the direction of a new point counts
 
 # Entries of the rows handled at once, which bound every temporary array, unless that
 # would be too few rows for products to pay.
@@ -22,6 +32,72 @@ def row_blocks(shape):
     step = max(_FEWEST_ROWS, _ENTRIES // max(d, 1))
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Coordinates about the mean, in a power of two of the largest of them.
+
+    Where the data lie and in what units they come then cannot touch an answer.
+
+    Attributes
+    ----------
+    record : Standardization
+        What is taken off the columns.
+    unit : float
+        What the rest is divided by.
+    """
+
+    record: Standardization
+    unit: float
+
+    @classmethod
+    def of(cls, X, weights=None):
+        """Return the frame of X and X in it."""
+        record = standardize(X, weights)
+        rows = record.apply(X)
+        unit = power_of_two(largest_entry(rows))
+        return cls(record, unit), rows / unit
+
+    def apply(self, X):
+        """Return points in the frame, sparse where they are."""
+        return self._moved(X) / self.unit
+
+    def points(self, X):
+        """Return new points, and what each row was multiplied by beside being moved.
+
+        A point very far away is drawn nearer, along its direction.
+        """
+        rows = self._moved(X)
+        sizes = abs(rows).max(axis=1)
+        sizes = sizes.toarray() if sparse.issparse(sizes) else sizes
+        sizes = np.asarray(sizes, dtype=float).ravel()
+        far = sizes > _FAR * self.unit
+        factors = np.full(len(sizes), 1.0 / self.unit)
+        factors[far] = _FAR / sizes[far]
+        if sparse.issparse(rows):
+            return sparse.diags_array(factors).tocsr() @ rows, factors
+        return rows * factors[:, None], factors
+
+    def invert(self, points):
+        """Return points of the frame in the coordinates and units of X."""
+        return points * self.unit + self.record.rest + self.record.offset
+
+    def _moved(self, X):
+        moved = np.flatnonzero(self.record.offset)
+        if sparse.issparse(X) and len(moved):
+            n, d = X.shape
+            counts = np.bincount(X.indices, minlength=d)
+            if (counts[moved] < n).any():
+                # A zero of a column that moves is an entry like any other.
+                offset = (self.record.offset + self.record.rest)[moved]
+                part = sparse.csr_array(X[:, moved].toarray() - offset)
+                ones = np.ones(len(moved)), (np.arange(len(moved)), moved)
+                stay = sparse.diags_array(1.0 * (self.record.offset == 0.0))
+                return (
+                    X @ stay + part @ sparse.csr_array(ones, shape=(len(moved), d))
+                ).tocsr()
+        return self.record.apply(X)
 
 
 class CentredRows:
@@ -93,13 +169,14 @@ class CentredRows:
                     f"{weight_unit:.1e}. Rescale one of them."
                 )
 
+    @property
+    def frame(self):
+        """The coordinates in which the rows are."""
+        return Frame(self.record, self.unit)
+
     def rows(self):
         """Return the centred points in the unit, sparse where they are, unweighted."""
         return self.record.apply(self.given) / self.unit
-
-    def original(self, centers):
-        """Return centres of :meth:`rows` in the coordinates and units of X."""
-        return centers * self.unit + self.record.rest + self.record.offset
 
     def dot(self, V):
         """Return ``rows @ V`` for V of shape (n_features, k) or (n_features,)."""

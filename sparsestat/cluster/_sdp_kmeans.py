@@ -18,7 +18,6 @@ from sklearn.metrics import pairwise_distances_argmin
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils.validation import check_is_fitted
 
-from sparsestat._utils.arithmetic import Standardization, power_of_two
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -31,9 +30,10 @@ from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
-from sparsestat._utils.validation import check_magnitude, largest_entry
-from sparsestat.cluster._certify import LARGEST_ENTRY, check_weights
+from sparsestat._utils.validation import check_magnitude
+from sparsestat.cluster._certify import check_weights
 from sparsestat.cluster._checks import check_enough_samples
+from sparsestat.cluster._data import LARGEST_ENTRY
 from sparsestat.cluster._sdp_search import Search
 
 __all__ = ["SDPKMeans"]
@@ -301,6 +301,7 @@ class SDPKMeans(
             )
 
     def _store(self, X, kept, search):
+        self._frame = search.data.frame
         self.cluster_centers_ = search.centres
         self.inertia_ = search.inertia
         if len(kept) == X.shape[0]:
@@ -389,28 +390,19 @@ class SDPKMeans(
         return -float(weights @ self._distances(X).min(axis=1) ** 2)
 
     def _nearest(self, X):
-        rows, centers, _ = self._near_origin(X)
-        return pairwise_distances_argmin(rows, centers)
+        rows, _ = self._frame.points(X)
+        return pairwise_distances_argmin(rows, self._framed_centers())
 
     def _distances(self, X):
-        rows, centers, unit = self._near_origin(X)
+        rows, factors = self._frame.points(X)
         if sparse.issparse(rows):
-            return euclidean_distances(rows, centers) * unit
-        return cdist(rows, centers) * unit  # exact where a point is a centre
+            distances = euclidean_distances(rows, self._framed_centers())
+        else:  # exact where a point is a centre
+            distances = cdist(rows, self._framed_centers())
+        return distances / factors[:, None]
 
-    def _near_origin(self, X):
-        """Return X and the centers, moved to the origin and into a power of two."""
-        centers = self.cluster_centers_
-        shift = centers.mean(axis=0)
-        if sparse.issparse(X):
-            # As sparse as before: only columns without a zero can be far.
-            full = np.bincount(X.indices, minlength=X.shape[1]) == X.shape[0]
-            shift = np.where(full, shift, 0.0)
-        zeros = np.zeros_like(shift)
-        moved = Standardization(shift, zeros, zeros).apply(X)
-        centers = centers - shift
-        unit = power_of_two(max(largest_entry(moved), largest_entry(centers)))
-        return moved / unit, centers / unit, unit
+    def _framed_centers(self):
+        return self._frame.apply(self.cluster_centers_)
 
     @property
     def _n_features_out(self):

@@ -109,7 +109,7 @@ class Search:
 
     @property
     def centres(self):
-        return self.data.original(self._centres)
+        return self.data.frame.invert(self._centres)
 
     @property
     def inertia(self):
