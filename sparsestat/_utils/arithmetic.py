@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 EPS = float(np.finfo(np.float64).eps)
+_ENTRIES = 2**20  # of a block of rows
 
 
 def rounding(n_terms, magnitude=1.0):
@@ -112,6 +113,10 @@ def total(x):
     return sum(kernels.compensated_sum(_vector(x)))
 
 
+def _double(X):
+    return np.result_type(X.dtype, np.float64)
+
+
 def _vector(x):
     return read_only(np.ascontiguousarray(x, dtype=np.float64).ravel())
 
@@ -141,12 +146,12 @@ class Standardization:
     def apply(self, X):
         """Return a centered copy of X in double precision, or X if nothing moves."""
         if not sparse.issparse(X):
-            out = np.subtract(X, self.offset, dtype=np.float64)
+            out = np.subtract(X, self.offset, dtype=_double(X))
             out -= self.rest
             return out
         if not self.offset.any():
             return X
-        out = X.astype(np.float64)  # a copy
+        out = X.astype(_double(X))  # a copy
         if X.format == "csc":
             counts = np.diff(X.indptr)
             out.data -= np.repeat(self.offset, counts)
@@ -182,7 +187,7 @@ def standardize(X, weights=None):
     Parameters
     ----------
     X : {ndarray, csr or csc matrix} of shape (n_samples, n_features)
-        Rows of positive weight.
+        Rows of positive weight, real or complex.
     weights : ndarray of shape (n_samples,), default=None
         Positive weights. None means equal ones.
     """
@@ -190,19 +195,36 @@ def standardize(X, weights=None):
     zeros = np.zeros(p)
     share = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
     if not sparse.issparse(X):
-        offset = share @ X.astype(np.float64, copy=False)
-        offset = np.where((X == X[:1]).all(axis=0), X[0], offset)
-        rest = share @ np.subtract(X, offset, dtype=np.float64)
+        wide = _double(X)
+        offset, rest = np.zeros(p, wide), np.zeros(p, wide)
+        level = np.ones(p, bool)
+        # Blocks of rows bound every temporary array.
+        step = max(1, _ENTRIES // max(p, 1))
+        blocks = [slice(start, start + step) for start in range(0, n, step)]
+        for rows in blocks:
+            offset += share[rows] @ X[rows].astype(wide, copy=False)
+            level &= (X[rows] == X[0]).all(axis=0)
+        offset = np.where(level, X[0], offset)
+        for rows in blocks:
+            rest += share[rows] @ np.subtract(X[rows], offset, dtype=wide)
         return Standardization(offset, rest, zeros)
-    mean = np.asarray(X.T @ share, dtype=np.float64).ravel()
+    mean = np.asarray(X.T @ share, dtype=_double(X)).ravel()
     if X.format == "csc":
         full = np.diff(X.indptr) == n
     else:
         full = np.bincount(X.indices, minlength=p) == n
     # A constant column becomes zeros, whatever its mean was rounded to.
-    low = X.min(axis=0).toarray().ravel()
-    level = full & (low == X.max(axis=0).toarray().ravel())
+    low, high = _extremes(X)
+    level = full & (low == high)
     offset = np.where(level, low, np.where(full, mean, 0.0))
     moved = Standardization(offset, zeros, zeros).apply(X)
-    left = np.asarray(moved.T @ share, dtype=np.float64).ravel()
+    left = np.asarray(moved.T @ share, dtype=_double(X)).ravel()
     return Standardization(offset, np.where(full, left, 0.0), np.where(full, 0.0, left))
+
+
+def _extremes(X):
+    """Return the least and the largest entries of sparse columns, part by part."""
+    if X.dtype.kind == "c":
+        parts = zip(_extremes(X.real), _extremes(X.imag), strict=True)
+        return tuple(real + 1j * imaginary for real, imaginary in parts)
+    return X.min(axis=0).toarray().ravel(), X.max(axis=0).toarray().ravel()

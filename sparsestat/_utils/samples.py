@@ -25,7 +25,14 @@ FLOATS = [np.float64, np.float32]  # single precision is kept, all else is doubl
 
 
 def check_samples(
-    estimator, X, *, reset=True, accept_sparse=False, dtype=np.float64, order="C"
+    estimator,
+    X,
+    *,
+    reset=True,
+    accept_sparse=False,
+    dtype=np.float64,
+    order="C",
+    largest=1e75,
 ):
     """Validate real, finite samples whose products stay within double precision.
 
@@ -43,6 +50,9 @@ def check_samples(
         The first one is converted to; ``FLOATS`` keeps single precision.
     order : {"C", "F"} or None, default="C"
         Memory order of dense samples.
+    largest : float or None, default=1e75
+        For :func:`check_magnitude`. None leaves that to the caller, who drops rows of
+        weight zero first.
 
     Returns
     -------
@@ -50,16 +60,15 @@ def check_samples(
         The checked samples.
     """
     refuse_complex(X)
-    return check_magnitude(
-        validate_data(
-            estimator,
-            X,
-            accept_sparse=accept_sparse,
-            dtype=dtype,
-            order=order,
-            reset=reset,
-        )
+    X = validate_data(
+        estimator,
+        X,
+        accept_sparse=accept_sparse,
+        dtype=dtype,
+        order=order,
+        reset=reset,
     )
+    return X if largest is None else check_magnitude(X, largest=largest)
 
 
 def given_weights(sample_weight, X):

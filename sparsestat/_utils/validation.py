@@ -10,6 +10,7 @@ __all__ = [
     "as_compressed",
     "check_complex_array",
     "check_magnitude",
+    "largest_entry",
     "read_only",
     "read_only_triple",
     "refuse_complex",
@@ -17,7 +18,7 @@ __all__ = [
 
 _KEPT_DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
 # Products of four such numbers fit into double precision with digits to spare.
-_LARGEST, _SMALLEST = 1e75, 1e-75
+_LARGEST = 1e75
 _INT32_MAX = np.iinfo(np.int32).max
 
 
@@ -51,7 +52,7 @@ def refuse_complex(X, *, name="X"):
         )
 
 
-def check_magnitude(X, *, name="X"):
+def check_magnitude(X, *, name="X", largest=_LARGEST):
     """Raise ValueError when squares of squares of X would overflow or vanish.
 
     For algorithms that form such products and could only give infinity, NaN or
@@ -63,6 +64,9 @@ def check_magnitude(X, *, name="X"):
         Finite numbers. Anything else that holds no numbers passes.
     name : str, default="X"
         How to call it in the message.
+    largest : float, default=1e75
+        What the largest absolute value may be; its inverse is the least it may be.
+        For algorithms that rescale, or form squares only.
 
     Returns
     -------
@@ -70,23 +74,26 @@ def check_magnitude(X, *, name="X"):
         The same object.
     """
     entries = X.data if sparse.issparse(X) else X
-    if entries.dtype.kind not in "fc" or entries.size == 0:
+    if entries.dtype.kind not in "fc":
         return X
-    if entries.dtype.kind == "c":
-        largest = max(map(_largest, (entries.real, entries.imag)))
-    else:
-        largest = _largest(entries)
-    if largest > _LARGEST or 0 < largest < _SMALLEST:
-        what = "overflow" if largest > 1 else "vanish"
+    found = largest_entry(X)
+    if found > largest or 0 < found < 1.0 / largest:
+        what = "overflow" if found > 1 else "vanish"
         raise ValueError(
             f"Products of the entries of {name} {what} in double precision: the "
-            f"largest absolute value is {largest:.1e}. Rescale {name} to between "
-            f"{_SMALLEST:.0e} and {_LARGEST:.0e}, for example to unit variance."
+            f"largest absolute value is {found:.1e}. Rescale {name} to between "
+            f"{1.0 / largest:.0e} and {largest:.0e}, for example to unit variance."
         )
     return X
 
 
-def _largest(entries):
+def largest_entry(X):
+    """Return the largest absolute value, of real and imaginary parts if complex."""
+    entries = X.data if sparse.issparse(X) else X
+    if entries.size == 0:
+        return 0.0
+    if entries.dtype.kind == "c":
+        return max(map(largest_entry, (entries.real, entries.imag)))
     return max(float(entries.max()), -float(entries.min()))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sparsestat._utils.arithmetic import Standardization, standardize
 from sparsestat.bayes._data import is_operator, square
 
 __all__ = [
@@ -22,7 +23,7 @@ __all__ = [
 
 
 class Products:
-    """Products with the weighted, centred and scaled X, which is never formed.
+    """Products with the weighted and centred X.
 
     Parameters
     ----------
@@ -30,23 +31,34 @@ class Products:
     weights : ndarray of shape (m,) or None
         Sample weights.
     centre : bool
-        Subtract the weighted column means.
+        Subtract the weighted column means: from a copy of dense X and of full sparse
+        columns, which may lie far from the origin, and inside the products from what
+        has structural zeros or no entries.
     """
 
     def __init__(self, X, weights=None, *, centre=False):
-        self.X, self.shape = X, X.shape
+        self.shape = X.shape
         self.dtype = np.result_type(np.dtype(X.dtype or float), np.float64)
         self.root = None if weights is None else np.sqrt(weights)[:, None]
         self._operator = is_operator(X)
+        self.centre = centre
+        zeros = np.zeros(X.shape[1], dtype=self.dtype)
+        self.record = Standardization(zeros, zeros, zeros)
+        if centre and not self._operator:
+            self.record = standardize(X, weights)
+            X = self.record.apply(X)
+        self.X = X
         self._adjoint = None if self._operator else X.conj().T
         if not self._operator and not isinstance(X, np.ndarray):
             self._adjoint = self._adjoint.tocsr()
-        self.mean = np.zeros(X.shape[1], dtype=self.dtype)
-        self.centre = centre
-        if centre:
+        if centre and self._operator:
             w = np.ones(X.shape[0]) if weights is None else weights
             columns = self._backward((w / w.sum())[:, None])
-            self.mean = np.ascontiguousarray(columns[:, 0].conj())
+            mean = np.ascontiguousarray(columns[:, 0].conj())
+            self.record = Standardization(zeros, zeros, mean)
+        # What products still have to subtract: nothing from dense X.
+        self.mean = self.record.mean
+        self.centre = centre and bool(self.mean.any())
 
     def _backward(self, R):
         return self.X.rmatmat(R) if self._operator else self._adjoint @ R
@@ -81,8 +93,9 @@ class Products:
         total = self.shape[0] if self.root is None else float((self.root**2).sum())
         out = np.asarray(squares, dtype=float).ravel()
         if self.centre:
+            # A column with a zero lies at most sqrt(m) spreads away, and one whose
+            # entries are all equal is full: nothing here is constant.
             out = np.maximum(out - total * square(self.mean), 0.0)
-            out[out <= 1e-14 * total * square(self.mean)] = 0.0
         return out
 
 

@@ -11,15 +11,18 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat._utils.samples import given_weights
 from sparsestat._utils.validation import (
     as_compressed,
     check_complex_array,
     check_magnitude,
+    largest_entry,
     refuse_complex,
 )
 
 __all__ = [
+    "LARGEST_ENTRY",
     "FitData",
     "centred_r2",
     "is_operator",
@@ -28,6 +31,10 @@ __all__ = [
     "validate_fit",
     "validate_predict",
 ]
+
+
+LARGEST_ENTRY = 1e125  # of what only squares are taken
+_FEWEST, _MOST = 1e-9, 1e15  # rows that weights may stand for
 
 
 def is_operator(X):
@@ -137,9 +144,6 @@ def validate_fit(
         dtype = X.dtype
         if sparse.issparse(X):
             X = as_compressed(X, "csr")
-    if not is_operator(X):
-        check_magnitude(X)
-    check_magnitude(Y, name="y")
     one_target = Y.ndim == 1
     Y = Y.reshape(len(Y), -1)
     wide = np.result_type(dtype, np.complex64 if is_complex(Y) else np.float32)
@@ -157,9 +161,38 @@ def validate_fit(
                 )
             X, Y, weights = X[keep], Y[keep], weights[keep]
         total = float(weights.sum())
+        check_total(total)
         if np.all(weights == 1.0):
             weights = None
+    if not is_operator(X):
+        check_magnitude(X, largest=LARGEST_ENTRY)
+    check_magnitude(Y, name="y", largest=LARGEST_ENTRY)
+    _check_units(X, Y)
     return FitData(X, Y, weights, total, one_target, np.dtype(wide))
+
+
+def check_total(total):
+    """Refuse weights that cannot be numbers of rows.
+
+    The likelihood counts rows, so that weights are repetitions and their sum, against
+    which priors and the noise are weighed, means something.
+    """
+    if not _FEWEST <= total <= _MOST:
+        raise ValueError(
+            f"sample_weight sums to {total:.1e}, but weights count repetitions of rows "
+            f"here and must sum to between {_FEWEST:.0e} and {_MOST:.0e}. Rescale "
+            "them, for example to a mean of one."
+        )
+
+
+def _check_units(X, Y):
+    """Refuse data whose variances of coefficients, (y / x)^2, leave the doubles."""
+    x, y = 1.0 if is_operator(X) else largest_entry(X), largest_entry(Y)
+    if x > 0 and y > 0 and not 1.0 / LARGEST_ENTRY <= y / x <= LARGEST_ENTRY:
+        raise ValueError(
+            f"y is {y / x:.1e} times as large as X, and squares of coefficients of "
+            "that size leave double precision. Rescale X or y."
+        )
 
 
 def _targets(y):
@@ -200,12 +233,22 @@ def product(X, W):
 
 def centred_r2(y, prediction, sample_weight=None):
     """Coefficient of determination with moduli, averaged over targets."""
-    y = check_array_like(y)
-    weight = (
-        np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
-    )
-    error = weight @ square(y - prediction)
-    spread = weight @ square(y - (weight @ y) / weight.sum())
+    y, prediction = check_array_like(y), np.asarray(prediction)
+    y = y.astype(np.result_type(y, np.float64), copy=False)
+    if sample_weight is None:
+        weight = np.ones(len(y))
+    else:
+        weight = np.asarray(sample_weight, dtype=float)
+        kept = weight != 0
+        if not kept.all():
+            y, prediction, weight = y[kept], prediction[kept], weight[kept]
+        # Only ratios count; powers of two keep the sums within range.
+        weight = weight / power_of_two(np.abs(weight).max(initial=0.0))
+    # Nor do units: squares of what is divided by the size of y cannot overflow.
+    unit = power_of_two(np.abs(y).max(initial=0.0))
+    error = weight @ square((y - prediction) / unit)
+    moved = (y - y[0]) / unit  # a mean far from 0 would round the spread away
+    spread = weight @ square(moved - (weight @ moved) / weight.sum())
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(spread > 0, error / spread, np.where(error > 0, 1.0, 0.0))
     return float(np.mean(1.0 - ratio))

@@ -6,6 +6,7 @@
 from numbers import Integral, Real
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import MultiOutputMixin
 from sklearn.utils import check_random_state
 
@@ -77,7 +78,8 @@ class InverseFreeSBL(
         :math:`X^H X`, raised when it turns out too small, or absolute row sums, one
         for each column (not for a LinearOperator).
     fit_intercept : bool, default=True
-        Centre X implicitly, and y; the intercept is not penalized.
+        Centre X and y, sparse X implicitly but for full columns; the intercept is not
+        penalized.
     allow_complex : bool, default=False
         Accept complex X and y, taken as circularly symmetric.
     random_state : int, RandomState instance or None, default=None
@@ -120,7 +122,10 @@ class InverseFreeSBL(
     Notes
     -----
     One iteration costs a product with X and one with its adjoint; memory is
-    O(n_samples + n_features). Several targets share the precisions.
+    O(n_samples + n_features), and a centered copy of dense X or of sparse X that has
+    full columns, when there is an intercept. A LinearOperator shows no entries: its
+    columns are centered inside the products, which costs as many digits as their
+    means exceed their spreads. Several targets share the precisions.
 
     References
     ----------
@@ -226,9 +231,8 @@ class InverseFreeSBL(
         H = Products(data.X, data.weights, centre=self.fit_intercept)
         norms = np.sqrt(H.squared_norms(rng) / data.total)
         scale = float(np.sqrt(square(Y).sum() / (data.total * Y.shape[1])))
-        n = H.shape[1]
         if scale == 0 or not norms.any():
-            self._store_nothing(data, y_mean, n, scale)
+            self._store_nothing(data, y_mean, H, scale)
             return self
         S = _Scaled(H, norms)
         T = self._curvature(data, S, norms, rng)
@@ -251,7 +255,7 @@ class InverseFreeSBL(
                 max_iter=self.max_iter,
                 tol=self.tol,
                 accelerate=self.accelerate,
-                rho_init=float(n),
+                rho_init=float(H.shape[1]),
                 step=lambda change: progress.step(change=change),
             )
         s2 = 1.0 / found.noise_precision
@@ -264,7 +268,7 @@ class InverseFreeSBL(
         self._store(
             data,
             y_mean,
-            H.mean,
+            H.record,
             coef=(factor[:, None] * found.mean).T,
             gamma=factor**2 * gamma,
             variances=factor**2 * variances,
@@ -280,22 +284,28 @@ class InverseFreeSBL(
         n = S.shape[1]
         if self.majorizer == "lmax":
             return np.full(n, 1.01 * largest_eigenvalue(S, rng))
-        magnitudes = abs(data.X)
+        # Of the centred X: what its stored entries add to that of a zero.
         centre = np.abs(S.H.mean)
+        magnitudes = abs(S.H.X)
+        if sparse.issparse(magnitudes):
+            magnitudes = S.H.X.astype(S.H.dtype)
+            magnitudes.data = np.abs(magnitudes.data - S.H.mean[magnitudes.indices])
+            magnitudes.data -= centre[magnitudes.indices]
         rows = np.asarray(magnitudes @ S.inverse).ravel() + centre @ S.inverse
         if data.weights is not None:
             rows = rows * data.weights
         columns = np.asarray(magnitudes.T @ rows).ravel() + centre * rows.sum()
         return np.maximum(S.inverse * columns, np.finfo(float).tiny)
 
-    def _store_nothing(self, data, y_mean, n, scale):
+    def _store_nothing(self, data, y_mean, H, scale):
+        n = H.shape[1]
         zeros = np.zeros(n)
         self.majorizer_, self.dof_ = zeros.copy(), 0.0
         given = self.noise_variance
         self._store(
             data,
             y_mean,
-            zeros,
+            H.record,
             coef=np.zeros((data.Y.shape[1], n), dtype=data.Y.dtype),
             gamma=zeros.copy(),
             variances=zeros.copy(),
@@ -303,12 +313,11 @@ class InverseFreeSBL(
         )
         self._report_change(0.0, True, 1)
 
-    def _store(self, data, y_mean, x_mean, *, coef, gamma, variances, noise_variance):
-        coef = np.ascontiguousarray(coef)
-        self._store_linear(coef, y_mean - coef @ x_mean, data)
+    def _store(self, data, y_mean, record, *, coef, gamma, variances, noise_variance):
+        self._store_linear(np.ascontiguousarray(coef), data, y_mean, record)
         self.gamma_, self.coef_var_ = gamma, variances
         self.noise_variance_ = noise_variance
-        self._mean_in = x_mean
+        self._record = record
 
     def predict(self, X, return_std=False):
         """Predict, with standard deviations if wanted.

@@ -25,7 +25,7 @@ from sparsestat._utils.validation import (
     check_magnitude,
     refuse_complex,
 )
-from sparsestat.bayes._data import centred_r2, square
+from sparsestat.bayes._data import LARGEST_ENTRY, centred_r2, square
 from sparsestat.bayes._kronecker import (
     Problem,
     final_posterior,
@@ -83,7 +83,8 @@ def check_factors(factors, allow_complex):
                 f"Use {name}.toarray(), or SBLRegressor(method='cofem') for a large "
                 "sparse design."
             )
-        H = check_magnitude(check_complex_array(H, name=name), name=name)
+        H = check_complex_array(H, name=name)
+        check_magnitude(H, name=name, largest=LARGEST_ENTRY)
         if not allow_complex:
             refuse_complex(H, name=name)
         if not H.any():
@@ -101,7 +102,7 @@ def tensor_targets(y, factors, allow_complex):
     y = check_complex_array(y, name="y", ndim=(1, 2, len(sizes), len(sizes) + 1))
     if not allow_complex:
         refuse_complex(y, name="y")
-    check_magnitude(y, name="y")
+    check_magnitude(y, name="y", largest=LARGEST_ENTRY)
     n = int(np.prod(sizes))
     if y.shape == sizes or y.shape == (n,):
         return y.reshape(1, *sizes), True
@@ -156,6 +157,7 @@ class BaseKroneckerSBL(CallbackSupportMixin, SparsestatEstimator):
         norms = [np.sqrt(square(H).mean(axis=0)) for H in factors]
         used = [np.flatnonzero(n > 0) for n in norms]
         scale = float(np.sqrt(square(Y).mean()))
+        _check_units(norms, scale)
         couplings = self._couplings([H.shape[1] for H in factors])
         problem = Problem(
             [H[:, j] / n[j] for H, n, j in zip(factors, norms, used, strict=True)],
@@ -434,6 +436,18 @@ class BaseKroneckerSBL(CallbackSupportMixin, SparsestatEstimator):
         models = [clone(self).set_params(random_state=int(s)) for s in seeds]
         tasks = [(model, factors, Ys[:, k]) for k, model in enumerate(models)]
         return run_parallel(_fit, tasks, n_jobs=n_jobs)
+
+
+def _check_units(norms, scale):
+    """Refuse factors and y whose units give variances beyond double precision."""
+    sizes = [n.max(initial=0.0) for n in norms]
+    if scale > 0 and all(sizes):
+        size = np.log10(scale) - sum(np.log10(n) for n in sizes)
+        if abs(size) > np.log10(LARGEST_ENTRY):
+            raise ValueError(
+                f"Coefficients are of the size 1e{size:.0f}, and their squares leave "
+                "double precision. Rescale y or the factors."
+            )
 
 
 def _fit(model, factors, y):

@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from sparsestat._utils.arithmetic import standardize
 from sparsestat._utils.results import (
     Certificate,
     users_stacklevel,
@@ -51,22 +52,27 @@ class BayesianLinearMixin(RegressorMixin):
         Y, w = data.Y, data.weights
         mean = np.zeros(Y.shape[1], dtype=Y.dtype)
         if self.fit_intercept:
-            mean = (Y.mean(axis=0) if w is None else w @ Y / data.total).astype(Y.dtype)
-            Y = Y - mean
-            # What is left of a constant is rounding error, not data.
-            constant = np.abs(Y).max(axis=0) <= 1e-14 * np.abs(mean)
-            Y[:, constant] = 0.0
+            record = standardize(Y, w)
+            mean, Y = record.offset + record.rest, record.apply(Y)
         return mean, Y if w is None else np.sqrt(w)[:, None] * Y
 
-    def _store_linear(self, coef, intercept, data):
-        """Keep coefficients of shape (n_targets, n_features) as y was given."""
+    def _store_linear(self, coef, data, y_mean=None, record=None):
+        """Keep coefficients of shape (n_targets, n_features) as y was given.
+
+        The intercept belongs to them as they are stored, rounded to single precision
+        or not, and is kept in double precision: columns may lie far from the origin.
+        """
         self.coef_ = coef.astype(data.dtype)
         self.intercept_ = 0.0
+        if getattr(self, "fit_intercept", False):
+            parts = np.concatenate([record.offset, record.rest, record.mean])
+            if np.iscomplexobj(parts) or self.coef_.dtype.kind == "c":
+                moved = y_mean - np.tile(self.coef_, 3) @ parts
+            else:
+                moved = record.intercept(self.coef_.T, y_mean)
+            self.intercept_ = moved[0] if data.one_target else moved
         if data.one_target:
             self.coef_ = self.coef_[0]
-        if getattr(self, "fit_intercept", False):
-            intercept = np.asarray(intercept).astype(data.dtype)
-            self.intercept_ = intercept[0] if data.one_target else intercept
 
     def _report_change(self, change, converged, n_iter):
         """Certify a fit that stopped by the change of its coefficients."""
@@ -86,7 +92,12 @@ class BayesianLinearMixin(RegressorMixin):
         )
 
     def _mean(self, X):
-        return product(X, self.coef_.T) + self.intercept_
+        if is_operator(X):
+            return product(X, self.coef_.T) + self.intercept_
+        # Far columns cancel against the intercept, in double precision only.
+        wide = X.astype(np.result_type(X.dtype, np.float64), copy=False)
+        mean = product(wide, self.coef_.T) + self.intercept_
+        return mean.astype(np.result_type(X.dtype, self.coef_.dtype), copy=False)
 
     def _std(self, variance, mean):
         """Return deviations of observations, in the shape of the predictions."""
@@ -100,8 +111,7 @@ class BayesianLinearMixin(RegressorMixin):
         mean = self._mean(X)
         if not return_std:
             return mean
-        centre = getattr(self, "_mean_in", np.zeros(X.shape[1]))
-        return mean, self._std(_diagonal_spread(X, self.coef_var_, centre), mean)
+        return mean, self._std(_diagonal_spread(X, self.coef_var_, self._record), mean)
 
     def score(self, X, y, sample_weight=None):
         """Return the coefficient of determination of the prediction.
@@ -125,15 +135,20 @@ class BayesianLinearMixin(RegressorMixin):
         return centred_r2(y, self.predict(X), sample_weight)
 
 
-def _diagonal_spread(X, variances, mean):
+def _diagonal_spread(X, variances, record):
     """Return ``sum_n |x_n - mean_n|^2 variances_n`` for each row."""
     if is_operator(X):
         raise TypeError(
             "return_std needs the entries of X; pass an array or a sparse matrix "
             "instead of a LinearOperator."
         )
+    offset = record.offset + record.rest
     if not sparse.issparse(X):
-        return square(X - mean) @ variances
-    squares = np.asarray(abs(X).power(2) @ variances).ravel()
+        return square(X - (offset + record.mean)) @ variances
+    mean = record.mean
+    squares = np.asarray(abs(X).power(2) @ np.where(offset == 0, variances, 0.0))
     cross = np.real(np.asarray(X @ (variances * np.conj(mean)))).ravel()
-    return np.maximum(squares - 2.0 * cross + square(mean) @ variances, 0.0)
+    near = np.maximum(squares.ravel() - 2.0 * cross + square(mean) @ variances, 0.0)
+    # Columns that were full in the fit, which may lie far from the origin.
+    full = np.flatnonzero(offset)
+    return near + square(X[:, full].toarray() - offset[full]) @ variances[full]

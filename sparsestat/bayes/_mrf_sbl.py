@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.base import MultiOutputMixin
 from sklearn.utils import check_random_state
 
+from sparsestat._utils.arithmetic import Standardization, power_of_two
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -18,6 +19,7 @@ from sparsestat._utils.compat import (
     fit_context,
 )
 from sparsestat._utils.progress import FitProgress
+from sparsestat._utils.validation import largest_entry
 from sparsestat.bayes._cofem import Products
 from sparsestat.bayes._data import is_operator, square, validate_fit
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
@@ -270,6 +272,11 @@ class MRFSBL(
         refinement = self._refinement(data.X, engine)
         rng = check_random_state(self.random_state)
         wide = np.result_type(data.X.dtype, data.Y.dtype, np.float64)
+        # Products of products must stay in range; atoms come in units of their own.
+        unit = 1.0
+        if refinement is None and not is_operator(data.X):
+            unit = power_of_two(largest_entry(data.X))
+            data.X = data.X / unit
         if engine == "exact":
             H = np.array(data.X, dtype=wide, order="F")
             squares = square(H).sum(axis=0)
@@ -280,11 +287,13 @@ class MRFSBL(
         if scale == 0 or not squares.any():
             found = self._nothing(data, scale)
         else:
-            found = self._solve(H, data, graph, engine, squares, refinement, rng, scale)
-        self._store(found, data, graph, refinement, scale if scale > 0 else 1.0)
+            found = self._solve(
+                H, data, graph, engine, squares, refinement, rng, scale, unit
+            )
+        self._store(found, data, graph, refinement, scale or 1.0, unit)
         return self
 
-    def _solve(self, H, data, graph, engine, squares, refinement, rng, scale):
+    def _solve(self, H, data, graph, engine, squares, refinement, rng, scale, unit):
         max_iter = self.max_iter or (400 if engine == "vb" else 60)
         given, slab = self.noise_variance, self.slab_variance
         with FitProgress(
@@ -298,7 +307,7 @@ class MRFSBL(
                 squares=squares,
                 noise_variance=None if given is None else given / scale**2,
                 sparsity=self.sparsity_init,
-                slab_variance=None if slab is None else slab / scale**2,
+                slab_variance=None if slab is None else slab * (unit / scale) ** 2,
                 learn_mrf=self.learn_mrf,
                 stationary=self.stationary,
                 is_complex=data.dtype.kind == "c",
@@ -385,13 +394,16 @@ class MRFSBL(
             n_iter=1,
         )
 
-    def _store(self, found, data, graph, refinement, scale):
-        coef = np.ascontiguousarray((scale * found.mean).T)
-        self._store_linear(coef, None, data)
-        self.coef_var_ = scale**2 * found.variances
+    def _store(self, found, data, graph, refinement, scale, unit):
+        factor = scale / unit
+        coef = np.ascontiguousarray((factor * found.mean).T)
+        self._store_linear(coef, data)
+        zeros = np.zeros(coef.shape[1])
+        self._record = Standardization(zeros, zeros, zeros)
+        self.coef_var_ = factor**2 * found.variances
         self.support_proba_ = found.probabilities
         self.support_ = found.probabilities > 0.5
-        self.slab_variance_ = float(scale**2 * found.slab_variance)
+        self.slab_variance_ = float(factor**2 * found.slab_variance)
         self.noise_variance_ = float(scale**2 * found.noise_variance)
         self.alpha_, self.beta_, self.edges_ = graph.alpha, graph.beta, graph.pairs
         self.grid_ = None if refinement is None else refinement.grid

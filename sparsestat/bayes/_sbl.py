@@ -12,6 +12,7 @@ from sklearn.base import MultiOutputMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sparsestat._utils.arithmetic import Standardization, standardize
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -334,16 +335,18 @@ class SBLRegressor(
         X, w = data.X, data.weights
         y_mean, Y = self._centred_targets(data)
         wide = np.result_type(X.dtype, Y.dtype)
-        mean = np.zeros(X.shape[1], dtype=wide)
+        zeros = np.zeros(X.shape[1], dtype=wide)
+        record = Standardization(zeros, zeros, zeros)
         H = np.array(X, dtype=wide, order="F")
         if self.fit_intercept:
-            mean = H.mean(axis=0) if w is None else w @ H / data.total
-            H -= mean
+            record = standardize(X, w)
+            H -= record.offset
+            H -= record.rest
         if w is not None:
             H *= np.sqrt(w)[:, None]
         Y = np.asfortranarray(Y, dtype=wide)
         norms = np.sqrt(square(H).sum(axis=0) / data.total)
-        used = np.flatnonzero(norms > 1e-14 * np.abs(mean))
+        used = np.flatnonzero(norms)
         scale = np.sqrt(square(Y).sum() / (data.total * Y.shape[1]))
         if scale == 0 or len(used) == 0:
             found = _nothing(H, Y, data.total, self.noise_variance, scale)
@@ -353,7 +356,7 @@ class SBLRegressor(
             H /= norms[used]
             Y /= scale
             found = self._maximize(H, Y, method, scale, data)
-        self._store_dense(found, data, method, used, norms, scale, mean, y_mean)
+        self._store_dense(found, data, method, used, norms, scale, record, y_mean)
 
     def _maximize(self, H, Y, method, scale, data):
         with FitProgress(
@@ -379,14 +382,14 @@ class SBLRegressor(
                 **shared,
             )
 
-    def _store_dense(self, found, data, method, used, norms, scale, mean, y_mean):
+    def _store_dense(self, found, data, method, used, norms, scale, record, y_mean):
         n = data.X.shape[1]
         active = used[found.active]
         factor = scale / norms[active] if len(active) else np.zeros(0)
         coef = np.zeros((data.Y.shape[1], n), dtype=found.mean.dtype)
         coef[:, active] = (factor[:, None] * found.mean).T
-        self._mean_in = mean[active]
-        self._store_linear(coef, y_mean - coef[:, active] @ self._mean_in, data)
+        self._store_linear(coef, data, y_mean, record)
+        self._mean_in = (record.offset + record.rest)[active]
         self.gamma_ = np.zeros(n)
         self.gamma_[active] = factor**2 * found.gamma[found.active]
         self.noise_variance_ = float(found.noise_variance * scale**2)
@@ -445,8 +448,7 @@ class SBLRegressor(
                 rng=rng,
                 step=lambda change: progress.step(change=change),
             )
-        coef = safe * found.mean.T
-        self._store_linear(coef, y_mean - coef @ H.mean, data)
+        self._store_linear(safe * found.mean.T, data, y_mean, H.record)
         self.gamma_ = safe**2 * found.gamma
         self.noise_variance_ = float(safe**2 * found.noise_variance)
         if scale == 0 and self.noise_variance is None:
@@ -454,7 +456,8 @@ class SBLRegressor(
         self.active_ = np.flatnonzero(self.gamma_)
         self.n_active_ = len(self.active_)
         self.coef_var_ = safe**2 * found.variances
-        self._mean_in = H.mean[self.active_]
+        center = H.record.offset + H.record.rest + H.record.mean
+        self._mean_in = center[self.active_]
         self.dof_ = found.dof
         if found.cg_failed:
             warnings.warn(

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import linalg
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.validation import read_only
 from sparsestat.cluster import _kernels_sdp as kernels
 
@@ -35,7 +36,7 @@ class ADMMResult:
     converged: bool
 
 
-def dual_bound(gram, B, root, n_clusters, total):
+def dual_bound(gram, B, root, n_clusters, total, gram_rounding=0.0):
     """Return the lower bound on the cost from any non-negative symmetric B.
 
     Parameters
@@ -50,6 +51,9 @@ def dual_bound(gram, B, root, n_clusters, total):
         K.
     total : float
         Trace of `gram`.
+    gram_rounding : float, default=0.0
+        How much rounding can have moved the sum of the absolute values of `gram`'s
+        eigenvalues.
     """
     n = len(root)
     q = root / linalg.norm(root)
@@ -62,7 +66,7 @@ def dual_bound(gram, B, root, n_clusters, total):
     top = np.zeros(0)
     if count:
         top = linalg.eigvalsh(N, subset_by_index=(n - count, n - 1), overwrite_a=False)
-    allowance = 10.0 * n * _EPS * (linalg.norm(N) + abs(along))
+    allowance = 10.0 * n * _EPS * (linalg.norm(N) + abs(along)) + gram_rounding
     return total - along - float(np.maximum(top, 0.0).sum()) - allowance
 
 
@@ -107,6 +111,8 @@ def solve_admm(
     q = root / linalg.norm(root)
     gram = data.gram()
     total = float(np.trace(gram))
+    gram_rounding = rounding(8 * sum(data.shape), data.magnitude)
+    gram_rounding += n_clusters * data.gram_rounding
     if total <= 0.0:  # all points coincide
         Z = np.multiply.outer(q, q)
         return ADMMResult(Z, 0.0, 0.0, 0.0, 0.0, 0, True)
@@ -132,7 +138,8 @@ def solve_admm(
             np.maximum(-B, 0.0, out=B)
             B *= 0.5 * rho * scale
             before = best_bound
-            best_bound = max(before, dual_bound(gram, B, root, n_clusters, total))
+            bound = dual_bound(gram, B, root, n_clusters, total, gram_rounding)
+            best_bound = max(before, bound)
             gap = (cost - best_bound) / cost if cost > 0 else 0.0
             left = cost - best_bound
             change = (best_bound - before) / left if left > 0 else 0.0

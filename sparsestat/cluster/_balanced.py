@@ -33,6 +33,7 @@ from sparsestat.cluster._assignment import (
     scaled_sizes,
 )
 from sparsestat.cluster._checks import check_centers, check_enough_samples
+from sparsestat.cluster._data import LARGEST_ENTRY, Frame
 
 __all__ = ["BalancedKMeans"]
 
@@ -200,34 +201,38 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         self : BalancedKMeans
             The fitted estimator.
         """
-        X = check_samples(self, X)
+        X = check_samples(self, X, largest=LARGEST_ENTRY)
         n, k = len(X), self.n_clusters
         check_enough_samples(n, k)
         low, high = check_sizes(self.size_min, self.size_max, k, n)
         # Distances lose digits when the data lie far from the origin.
-        shift = X.mean(axis=0)
-        X = X - shift
+        self._frame, X = Frame.of(X)
+        unit = self._frame.unit
         rng = check_random_state(self.random_state)
         n_init = self.n_init if isinstance(self.init, str) else 1
         best = None
         with FitProgress(
             self, n_init * self.max_iter, X=X, verbose=self.verbose
         ) as progress:
+
+            def report(cost):
+                return progress.step(inertia=cost * unit**2)
+
             for _ in range(n_init):
-                centers = self._first_centers(X, shift, rng)
+                centers = self._first_centers(X, rng)
                 run = _alternate(
-                    X, centers, low, high, self.max_iter, self.tol, progress
+                    X, centers, low, high, self.max_iter, self.tol, report
                 )
                 if best is None or run["history"][-1] < best["history"][-1]:
                     best = run
         found = best["assignment"]
         self.labels_ = found.labels.astype(np.int32)
-        self.cluster_centers_ = best["centers"] + shift
-        self.inertia_ = float(best["history"][-1])
+        self.cluster_centers_ = self._frame.invert(best["centers"])
+        self.inertia_ = float(best["history"][-1]) * unit**2
         self.cluster_sizes_ = found.sizes
-        self.prices_ = found.prices
+        self.prices_ = found.prices * unit**2
         self.size_bounds_ = np.column_stack([low, high])
-        self.inertia_history_ = np.array(best["history"])
+        self.inertia_history_ = np.array(best["history"]) * unit**2
         self.n_iter_ = len(best["history"])
         total = float(np.vdot(X, X)) + found.cost
         gap = max(found.cost - found.lower_bound, 0.0) / total if total > 0 else 0.0
@@ -246,10 +251,10 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         )
         return self
 
-    def _first_centers(self, X, shift, rng):
+    def _first_centers(self, X, rng):
         n, k = len(X), self.n_clusters
         if not isinstance(self.init, str):
-            return check_centers(self.init, k, X.shape[1]) - shift
+            return self._frame.apply(check_centers(self.init, k, X.shape[1]))
         if self.init == "random":
             return X[rng.choice(n, k, replace=False)].copy()
         return kmeans_plusplus(X, k, random_state=rng)[0]
@@ -272,9 +277,8 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             Clusters.
         """
         check_is_fitted(self)
-        X = check_samples(self, X, reset=False)
-        shift = self.cluster_centers_.mean(axis=0)
-        D = _distances(X - shift, self.cluster_centers_ - shift)
+        X = check_samples(self, X, reset=False, largest=LARGEST_ENTRY)
+        D = _distances(self._frame.apply(X), self._frame.apply(self.cluster_centers_))
         if not balanced:
             return D.argmin(axis=1).astype(np.int32)
         low, high = self.size_bounds_.T
@@ -310,7 +314,7 @@ def _cost(X, labels, centers):
     return total
 
 
-def _alternate(X, centers, low, high, max_iter, tol, progress):
+def _alternate(X, centers, low, high, max_iter, tol, report):
     """Alternate assignments and means until the cost stands still."""
     history, prices, change, best = [], None, np.inf, None
     for _ in range(max_iter):
@@ -324,13 +328,13 @@ def _alternate(X, centers, low, high, max_iter, tol, progress):
             if change <= 0:  # a fixed point: what differs is rounding
                 change = 0.0
                 history.append(history[-1])
-                progress.step(inertia=history[-1])
+                report(history[-1])
                 break
         history.append(cost)
         before, centers, best = centers, means, found
         if cost == 0:
             change = 0.0
-        if progress.step(inertia=cost) or change <= tol:
+        if report(cost) or change <= tol:
             break
         empty = np.flatnonzero(found.sizes == 0)
         if len(empty):  # only where size_min allows it: start again far from all

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import linalg, stats
 from sklearn.utils import check_random_state
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.results import Certificate
 from sparsestat._utils.validation import read_only
 from sparsestat.cluster import _kernels_sdp as kernels
@@ -25,7 +26,6 @@ __all__ = [
     "sampled_bound",
 ]
 
-_EPS = np.finfo(float).eps
 _LARGEST_EIGENPROBLEM = 4_000
 _BEST_SHARE = 0.99  # of the largest feasible multiplier: where bounds are tightest
 
@@ -116,6 +116,7 @@ class ClusterMoments:
         self.weights = np.bincount(labels, data.weights, minlength=n_clusters)
         self.n_samples, self.n_features = data.shape
         indicator = _weighted_indicator(data, labels, n_clusters)
+        self.steps = self.n_samples + self.n_features  # of the longest sum
         # Rows carry the square root of their weight, the indicator the other half.
         self.means = np.asarray(data.t_dot(indicator)).T / self.weights[:, None]
         self._scatter_and_margins(data, labels)
@@ -125,8 +126,11 @@ class ClusterMoments:
         self.scatter = np.zeros((K, d, d))
         margins = np.full((K, K), np.inf)
         squares = np.einsum("ij,ij->i", self.means, self.means)
+        farthest = 0.0
         for rows in row_blocks(data.shape):
             block, own = data.block(rows), labels[rows]
+            norms = np.einsum("ij,ij->i", block, block) / data.weights[rows]
+            farthest = max(farthest, float(norms.max(initial=0.0)))
             scores = (block @ self.means.T) / data.root[rows, None]
             kernels.smallest_margins(
                 read_only(np.ascontiguousarray(scores)),
@@ -142,6 +146,15 @@ class ClusterMoments:
                 part = residual[ends[k] : ends[k + 1]]
                 self.scatter[k] += part.T @ part
         self.cost = float(np.trace(self.scatter, axis1=1, axis2=2).sum())
+        # Residuals are exact to the rounding of points and means, and means cost what
+        # their error squared does.
+        size = np.sqrt(self.cost * data.magnitude)
+        self.cost_rounding = rounding(8 * self.steps, size) + data.gram_rounding
+        self.cost_rounding += rounding(8 * self.steps) ** 2 * data.magnitude
+        self.magnitude = data.magnitude
+        self.radius = np.sqrt(farthest)
+        # Margins are differences of products of centred points.
+        margins -= rounding(16 * self.steps, farthest) + data.gram_rounding
         w = self.weights
         np.fill_diagonal(margins, np.inf)
         harmonic = np.multiply.outer(w, w) / np.add.outer(w, w)
@@ -174,16 +187,13 @@ def _top_eigenvalues(matrix, count):
     return linalg.eigvalsh(matrix, subset_by_index=(size - count, size - 1))
 
 
-def _allowance(size, scale):
-    """Return what rounding can have added to a bound of data of norm `scale`."""
-    return 10.0 * size * _EPS * scale
-
-
 def pca_bound(moments, sum_of_squares):
     """Return the cost that no partition can get below, by principal components."""
     top = _top_eigenvalues(moments.total_scatter(), moments.n_clusters - 1)
     bound = sum_of_squares - top.sum()
-    return max(bound - _allowance(moments.n_features, sum_of_squares), 0.0)
+    steps = 8 * moments.steps + 32 * moments.n_features * moments.n_clusters
+    allowance = rounding(steps, moments.magnitude) + moments.cost_rounding
+    return max(bound - allowance, 0.0)
 
 
 class _RankOneMatrix:
@@ -249,13 +259,20 @@ class _RankOneMatrix:
         out = self.base + (F * (self.products / t)) @ F[:, self.partner].T
         return 0.5 * (out + out.T)
 
+    def magnitude(self, lam):
+        """Return what the absolute values add up to in the matrix for a multiplier."""
+        t = 0.5 * (self.products * self.distances - lam * self.sums)
+        norms = np.sqrt(np.einsum("ij,ij->j", self.directions, self.directions))
+        pairs = self.products / t * norms * norms[self.partner]
+        return float(np.trace(self.base) + pairs.sum())
+
 
 def _symmetric_root(matrix):
     values, vectors = linalg.eigh(matrix)
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
-def rank_one_bound(moments, sum_of_squares, n_scan=20):
+def rank_one_bound(moments, n_scan=20):
     """Bound the optimum by the multiplier that is of rank one in each pair of blocks.
 
     Returns
@@ -267,7 +284,7 @@ def rank_one_bound(moments, sum_of_squares, n_scan=20):
     """
     K = moments.n_clusters
     if K == 1:
-        return moments.cost, np.inf, np.inf
+        return moments.cost - moments.cost_rounding, np.inf, np.inf
     if not moments.lam_max > 0 or not np.isfinite(moments.lam_max):
         return -np.inf, np.nan, np.nan
     matrix = _RankOneMatrix(moments)
@@ -290,7 +307,13 @@ def rank_one_bound(moments, sum_of_squares, n_scan=20):
                 best, share = trial, candidate
         width = 1.0 / n_scan
         best = _golden(evaluate, share - width, share + width, best)
-    allowance = _allowance(matrix.size, sum_of_squares)
+    # Eigenvalues are as good as the entries of the matrix, and these as good as the
+    # differences of means.
+    apart = np.sqrt(matrix.distances.min())
+    relative = rounding(64 * matrix.size)
+    relative += rounding(8 * moments.steps) * moments.radius / apart
+    allowance = (K - 1) * relative * matrix.magnitude(best[1])
+    allowance += 2.0 * moments.cost_rounding
     return best[0] - allowance, best[1], best[2]
 
 
@@ -331,9 +354,11 @@ def dense_multiplier(data, labels, moments, lam):
     r = 0.5 * (w * margin - lam * (w + own) / own)
     gaps = squares[:, None] + squares - 2.0 * moments.means @ moments.means.T
     t = 0.5 * (np.multiply.outer(w, w) * gaps - lam * np.add.outer(w, w))
-    np.fill_diagonal(t, 1.0)
+    # Any non-negative entries will do: none where the pair leaves nothing to divide.
+    some = t > 1e-9 * np.multiply.outer(w, w) * gaps
+    shares = np.divide(1.0, t, out=np.zeros_like(t), where=some)
     towards = np.maximum(r[:, labels], 0.0)
-    B = towards * towards.T / np.maximum(t, np.finfo(float).tiny)[labels][:, labels]
+    B = towards * towards.T * shares[labels][:, labels]
     B[labels[:, None] == labels] = 0.0
     return B * np.multiply.outer(data.root, data.root)
 

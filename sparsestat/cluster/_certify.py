@@ -6,9 +6,11 @@
 from numbers import Integral, Real
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.compat import (
     Interval,
     StrOptions,
@@ -26,7 +28,7 @@ from sparsestat.cluster._certificate import (
     relative_gap,
     sampled_bound,
 )
-from sparsestat.cluster._data import CentredRows
+from sparsestat.cluster._data import LARGEST_ENTRY, CentredRows
 from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
 
 __all__ = ["Bounds", "check_weights", "kmeans_certificate"]
@@ -135,7 +137,7 @@ def kmeans_certificate(
     (True, 'rank_one')
     """
     refuse_complex(X)
-    X = check_magnitude(check_array(X, accept_sparse="csr", dtype=np.float64))
+    X = check_array(X, accept_sparse="csr", dtype=np.float64)
     labels = column_or_1d(labels)
     check_consistent_length(X, labels)
     names, labels = np.unique(labels, return_inverse=True)
@@ -144,6 +146,7 @@ def kmeans_certificate(
     if not kept.all():
         X, labels, weights = X[kept], labels[kept], weights[kept]
         names, labels = np.unique(labels, return_inverse=True)
+    check_magnitude(X, largest=LARGEST_ENTRY)
     labels = labels.astype(np.int64)
     n = X.shape[0]
     if method == "dual" and n > LARGEST_DUAL:
@@ -183,7 +186,8 @@ def check_weights(sample_weight, X):
             "sample_weight is zero for every sample. Give at least one sample a "
             "positive weight."
         )
-    return weights
+    # Only ratios count, and one of this size leaves no trace in any sum.
+    return np.where(weights < 1e-200 * weights.max(), 0.0, weights)
 
 
 class Bounds:
@@ -210,16 +214,19 @@ class Bounds:
         small = data.reduced(_LARGEST_SIDE)
         self.moments = None
         if small is None:
-            self.cost = partition_cost(data, labels, n_found)
+            self.cost, self.cost_rounding = partition_cost(data, labels, n_found)
+            self._settle_zero()
             return
         self.moments = ClusterMoments(small, labels, n_found)
         self.reduced = small
         self.cost = self.moments.cost
+        self.cost_rounding = self.moments.cost_rounding
+        self._settle_zero()
         self.lam_max = self.moments.lam_max
         total = data.sum_of_squares
         value, lam, slack = -np.inf, np.nan, np.nan
         if self.n_found == self.n_clusters:
-            value, lam, slack = rank_one_bound(self.moments, total)
+            value, lam, slack = rank_one_bound(self.moments)
         if value > 0:
             self._keep("rank_one", value)
             self.lam, self.slack = lam, slack
@@ -227,6 +234,11 @@ class Bounds:
             self.moments.n_clusters = self.n_clusters
             self._keep("pca", pca_bound(self.moments, total))
             self.moments.n_clusters = n_found
+
+    def _settle_zero(self):
+        """Tell a cost of nothing from one that rounding could have made or hidden."""
+        if self.cost <= self.cost_rounding and self.data.all_equal_within(self.labels):
+            self.cost = self.cost_rounding = 0.0
 
     def _keep(self, bound, value):
         if value > self.lower_bound:
@@ -264,16 +276,17 @@ class Bounds:
 
         def solve(rows):
             part = CentredRows(X[rows], weights[rows])
-            start = kmeans_plusplus(X[rows], K, rng, weights[rows])
+            points = part.rows()
+            start = kmeans_plusplus(points, K, rng, part.weights)
             if len(start) < K or len(rows) <= K:
                 return 0.0
-            centres = X[rows[start]]
+            centres = points[start]
             centres = centres.toarray() if part.is_sparse else centres
-            labels = lloyd(X[rows], centres, weights[rows])[0]
+            labels = lloyd(points, centres, part.weights)[0]
             used, labels = np.unique(labels, return_inverse=True)
             bounds = Bounds(part, labels.astype(np.int64), len(used), K)
             bounds.add_dual(gap_tol=1e-3, max_iter=min(max_iter, 200))
-            return bounds.lower_bound
+            return bounds.lower_bound * (part.cost_unit / self.data.cost_unit)
 
         value = sampled_bound(
             X.shape[0],
@@ -285,9 +298,15 @@ class Bounds:
         self._keep("statistical", value)
 
     def certificate(self, gap_tol, *, value=0.0, tol=None, satisfied=True, scale=None):
-        """Return the certificate; `value` and `tol` speak of the solver."""
+        """Return the certificate; `value` and `tol` speak of the solver.
+
+        Costs go back to the units of the data. What decides is the gap of the cost
+        with all that rounding can have taken off it; the bound has its own allowance.
+        """
         gap = relative_gap(self.cost, self.lower_bound)
-        proved = self.bound != "statistical"
+        unsure = self.cost_rounding / self.cost if self.cost > 0.0 else 0.0
+        certified = bool(self.bound != "statistical" and gap + unsure <= gap_tol)
+        unit = self.data.cost_unit
         return KMeansCertificate(
             "lower_bound",
             float(value),
@@ -295,26 +314,25 @@ class Bounds:
             bool(satisfied),
             scale or "no iterative solver had to converge; see gap and lower_bound",
             {
-                "cost": self.cost,
-                "lower_bound": self.lower_bound,
+                "cost": self.cost * unit,
+                "lower_bound": self.lower_bound * unit,
                 "gap": gap,
-                "certified": "yes" if proved and gap <= gap_tol else "no",
+                "gap_rounding": unsure,
+                "certified": "yes" if certified else "no",
                 "bound": self.bound,
             },
             bound=self.bound,
-            lower_bound=self.lower_bound,
+            lower_bound=self.lower_bound * unit,
             gap=gap,
-            certified=bool(proved and gap <= gap_tol),
-            lam=float(self.lam),
-            lam_max=float(self.lam_max),
-            slack=float(self.slack),
+            certified=certified,
+            lam=float(self.lam) * unit,
+            lam_max=float(self.lam_max) * unit,
+            slack=float(self.slack) * unit,
         )
 
 
 def partition_cost(data, labels, n_clusters):
-    """Return the cost of a partition about its own means."""
-    from scipy import sparse
-
+    """Return the cost of a partition about its own means, and its rounding error."""
     n = len(labels)
     indicator = sparse.csr_array(
         (data.root, labels, np.arange(n + 1)), shape=(n, n_clusters)
@@ -322,4 +340,5 @@ def partition_cost(data, labels, n_clusters):
     sizes = np.bincount(labels, data.weights, minlength=n_clusters)
     sums = np.asarray(data.t_dot(indicator))
     between = float((sums**2 / sizes).sum())
-    return max(data.sum_of_squares - between, 0.0)
+    error = rounding(8 * sum(data.shape), data.magnitude)
+    return max(data.sum_of_squares - between, 0.0), error

@@ -3,10 +3,23 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import linalg, sparse
 
-__all__ = ["CentredRows", "row_blocks"]
+from sparsestat._utils.arithmetic import (
+    Standardization,
+    power_of_two,
+    rounding,
+    standardize,
+)
+from sparsestat._utils.validation import largest_entry
+
+__all__ = ["LARGEST_ENTRY", "CentredRows", "Frame", "row_blocks"]
+
+LARGEST_ENTRY = 1e125  # of points, which are rescaled; costs are their squares
+_FAR = 1e100  # units from where on only the direction of a new point counts
 
 # Entries of the rows handled at once, which bound every temporary array, unless that
 # would be too few rows for products to pay.
@@ -21,11 +34,79 @@ def row_blocks(shape):
         yield slice(start, min(start + step, n))
 
 
+@dataclass(frozen=True)
+class Frame:
+    """Coordinates about the mean, in a power of two of the largest of them.
+
+    Where the data lie and in what units they come then cannot touch an answer.
+
+    Attributes
+    ----------
+    record : Standardization
+        What is taken off the columns.
+    unit : float
+        What the rest is divided by.
+    """
+
+    record: Standardization
+    unit: float
+
+    @classmethod
+    def of(cls, X, weights=None):
+        """Return the frame of X and X in it."""
+        record = standardize(X, weights)
+        rows = record.apply(X)
+        unit = power_of_two(largest_entry(rows))
+        return cls(record, unit), rows / unit
+
+    def apply(self, X):
+        """Return points in the frame, sparse where they are."""
+        return self._moved(X) / self.unit
+
+    def points(self, X):
+        """Return new points, and what each row was multiplied by beside being moved.
+
+        A point very far away is drawn nearer, along its direction.
+        """
+        rows = self._moved(X)
+        sizes = abs(rows).max(axis=1)
+        sizes = sizes.toarray() if sparse.issparse(sizes) else sizes
+        sizes = np.asarray(sizes, dtype=float).ravel()
+        far = sizes > _FAR * self.unit
+        factors = np.full(len(sizes), 1.0 / self.unit)
+        factors[far] = _FAR / sizes[far]
+        if sparse.issparse(rows):
+            return sparse.diags_array(factors).tocsr() @ rows, factors
+        return rows * factors[:, None], factors
+
+    def invert(self, points):
+        """Return points of the frame in the coordinates and units of X."""
+        return points * self.unit + self.record.rest + self.record.offset
+
+    def _moved(self, X):
+        moved = np.flatnonzero(self.record.offset)
+        if sparse.issparse(X) and len(moved):
+            n, d = X.shape
+            counts = np.bincount(X.indices, minlength=d)
+            if (counts[moved] < n).any():
+                # A zero of a column that moves is an entry like any other.
+                offset = (self.record.offset + self.record.rest)[moved]
+                part = sparse.csr_array(X[:, moved].toarray() - offset)
+                ones = np.ones(len(moved)), (np.arange(len(moved)), moved)
+                stay = sparse.diags_array(1.0 * (self.record.offset == 0.0))
+                return (
+                    X @ stay + part @ sparse.csr_array(ones, shape=(len(moved), d))
+                ).tocsr()
+        return self.record.apply(X)
+
+
 class CentredRows:
-    """The matrix with rows ``sqrt(w_i) (x_i - mean)``, never formed if X is sparse.
+    """The matrix with rows ``sqrt(w_i) (x_i - mean) / unit``, never formed if sparse.
 
     With weights every quantity is that of the data in which point i stands `w_i`
-    times; `root` is the vector that the plain problem calls 1.
+    times; `root` is the vector that the plain problem calls 1. Points and weights are
+    divided by powers of two, so that no unit makes a product leave double precision;
+    costs are to be multiplied by `cost_unit`.
 
     Parameters
     ----------
@@ -36,6 +117,14 @@ class CentredRows:
     copy : bool, default=True
         Keep a centred copy of dense X, for many products with it. If False each
         pass centres a block of rows at a time and X itself is all that is held.
+
+    Attributes
+    ----------
+    magnitude : float
+        What the squares of the entries add up to before a mean is subtracted as a
+        rank-one term. Rounding errors of products are relative to it.
+    gram_rounding : float
+        How far squared distances of reduced rows are from those of the points.
     """
 
     def __init__(self, X, weights=None, *, copy=True):
@@ -43,30 +132,51 @@ class CentredRows:
         self.is_sparse = sparse.issparse(X)
         self.in_blocks = not self.is_sparse
         self.shape = X.shape
-        self.weights = np.ones(n) if weights is None else weights
+        self.given = X
+        weights = np.ones(n) if weights is None else weights
+        weight_unit = power_of_two(weights.max())
+        self.weights = weights / weight_unit
         self.total_weight = float(self.weights.sum())
         self.root = np.sqrt(self.weights)
-        self.mean = np.asarray(X.T @ self.weights).ravel() / self.total_weight
+        self.record = standardize(X, self.weights)
         if self.is_sparse:
-            self._X = sparse.diags_array(self.root).tocsr() @ X
+            rows = self.record.apply(X)
+            self.unit = power_of_two(largest_entry(rows))
+            self._X = sparse.diags_array(self.root).tocsr() @ (rows / self.unit)
+            self.mean = self.record.mean / self.unit
             raw = float(np.vdot(self._X.data, self._X.data))
+            self.magnitude = raw
             raw -= self.total_weight * float(self.mean @ self.mean)
             self.sum_of_squares = max(raw, 0.0)
-            return
-        # A second pass takes out what the first mean lost to rounding when the data
-        # lie far from the origin.
-        self._X = X
-        shift, squares = np.zeros(X.shape[1]), 0.0
-        for rows in row_blocks(X.shape):
-            block = self.block(rows)
-            shift += self.root[rows] @ block
-            squares += float(np.vdot(block, block))
-        shift /= self.total_weight
-        self.mean = self.mean + shift
-        squares -= self.total_weight * float(shift @ shift)
-        self.sum_of_squares = max(squares, 0.0)
-        if copy:
-            self.in_blocks, self._X = False, self.block(slice(None))
+        else:
+            self._X, self.unit = X, 1.0
+            low, high = X.min(axis=0), X.max(axis=0)
+            ends = np.array([low, high]) - self.record.offset - self.record.rest
+            self.unit = power_of_two(np.abs(ends).max(initial=0.0))
+            self.mean = np.zeros(X.shape[1])
+            blocks = (self.block(rows) for rows in row_blocks(X.shape))
+            self.sum_of_squares = sum(float(np.vdot(block, block)) for block in blocks)
+            self.magnitude = self.sum_of_squares
+            if copy:
+                self.in_blocks, self._X = False, self.block(slice(None))
+        self.gram_rounding = 0.0
+        self.cost_unit = self.unit**2 * weight_unit
+        if not 0.0 < self.cost_unit * self.sum_of_squares < np.inf:
+            if self.sum_of_squares > 0.0:
+                raise ValueError(
+                    "Squared distances times sample_weight leave double precision: "
+                    f"points vary by {self.unit:.1e}, and the largest weight is "
+                    f"{weight_unit:.1e}. Rescale one of them."
+                )
+
+    @property
+    def frame(self):
+        """The coordinates in which the rows are."""
+        return Frame(self.record, self.unit)
+
+    def rows(self):
+        """Return the centred points in the unit, sparse where they are, unweighted."""
+        return self.record.apply(self.given) / self.unit
 
     def dot(self, V):
         """Return ``rows @ V`` for V of shape (n_features, k) or (n_features,)."""
@@ -99,8 +209,9 @@ class CentredRows:
         if self.is_sparse:
             part = part.toarray() - np.multiply.outer(self.root[rows], self.mean)
         elif self.in_blocks:
-            part = part - self.mean
-            part *= self.root[rows, None]
+            part = part - self.record.offset
+            part -= self.record.rest
+            part *= (self.root[rows] / self.unit)[:, None]
         return part
 
     def gram(self):
@@ -151,5 +262,16 @@ class CentredRows:
         out.__dict__.update(self.__dict__)
         out.is_sparse, out._X, out.shape = False, rows, rows.shape
         out.in_blocks = False
+        if self.is_sparse:
+            out.gram_rounding = rounding(8 * n) * self.magnitude
         out.mean = np.zeros(rows.shape[1])
         return out
+
+    def all_equal_within(self, labels):
+        """Whether the points of each cluster are one and the same, bit by bit."""
+        first = np.unique(labels, return_index=True)[1]
+        for rows in row_blocks(self.shape):
+            same = self.given[first[labels[rows]]]
+            if (abs(self.given[rows] - same)).max() > 0:
+                return False
+        return True

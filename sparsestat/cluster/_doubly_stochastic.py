@@ -10,11 +10,14 @@ import numpy as np
 from sklearn.base import ClusterMixin
 from sklearn.utils import check_random_state
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.results import warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
+from sparsestat._utils.validation import largest_entry
 from sparsestat.cluster._checks import check_enough_samples, warn_if_fewer_clusters
+from sparsestat.cluster._data import LARGEST_ENTRY, Frame
 from sparsestat.cluster._spectral import spectral_embedding, spectral_labels
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import doubly_stochastic
@@ -177,16 +180,19 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
         self : DoublyStochasticClustering
             The fitted estimator.
         """
-        X = check_samples(self, X)
+        X = check_samples(self, X, largest=LARGEST_ENTRY)
         n, k = len(X), self.n_clusters
         check_enough_samples(n, k)
-        C = self._costs(X)
-        self.reg_ = float(self.reg) * self._unit(C)
+        C, unit = self._costs(X)
+        reg = float(self.reg) * self._unit(C)
+        if self.reg_mode == "absolute":
+            reg = float(self.reg) / unit
+        self.reg_ = reg * unit
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             found = doubly_stochastic(
                 C,
-                reg=self.reg_,
+                reg=reg,
                 zero_diagonal=self.zero_diagonal and n >= 3,
                 tol=self.tol,
                 max_iter=self.max_iter,
@@ -211,24 +217,27 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
         return self
 
     def _costs(self, X):
+        """Return the costs, divided by a power of two, and that."""
         if self.affinity == "precomputed":
             if len(X) != X.shape[1]:
                 raise ValueError(
                     f"affinity='precomputed' needs square costs, got shape {X.shape}."
                 )
-            return X
+            unit = power_of_two(largest_entry(X))
+            return X / unit, unit
         if self.affinity == "subspace":
+            X = X / power_of_two(largest_entry(X))
             norms = np.linalg.norm(X, axis=1)
             rows = X / np.where(norms > 0, norms, 1.0)[:, None]
-            return -((rows @ rows.T) ** 2)
-        X = X - X.mean(axis=0)
+            return -((rows @ rows.T) ** 2), 1.0
+        frame, X = Frame.of(X)
         norms = np.einsum("nd,nd->n", X, X)
         C = -2.0 * (X @ X.T)
         C += norms[:, None]
         C += norms
         np.maximum(C, 0.0, out=C)
         np.fill_diagonal(C, 0.0)
-        return 0.5 * (C + C.T)
+        return 0.5 * (C + C.T), frame.unit**2
 
     def _unit(self, C):
         """Return the cost that `reg` is relative to."""

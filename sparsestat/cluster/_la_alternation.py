@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import SpectralClustering
 
 from sparsestat._utils.results import users_stacklevel
+from sparsestat.cluster._data import Frame
 from sparsestat.cluster._la_solvers import (
     Affinities,
     solve_conic,
@@ -36,8 +37,7 @@ class Alternation:
     def __init__(self, params, X, rng):
         self.params, self.rng = params, rng
         self.K = params.n_clusters
-        self.centre = X.mean(axis=0)
-        self.X = X - self.centre
+        self.frame, self.X = Frame.of(X)
         self.history, self.settled, self.best = [], True, None
         self.directions = None
         self.labels = self._first_labels()
@@ -317,13 +317,13 @@ class Alternation:
             stacklevel=users_stacklevel(),
         )
 
-    def means(self, X, labels):
+    def means(self, labels):
         """Return the means in the original coordinates."""
-        out = np.empty((self.K, X.shape[1]))
+        out = np.empty((self.K, self.X.shape[1]))
         for k in range(self.K):
             mine = labels == k
             out[k] = self.X[mine].mean(axis=0) if mine.any() else 0.0
-        return out + self.centre
+        return self.frame.invert(out)
 
 
 def _relative_change(history):

@@ -26,6 +26,7 @@ from sparsestat._utils.results import (
 )
 from sparsestat._utils.samples import check_samples
 from sparsestat.cluster._checks import check_enough_samples
+from sparsestat.cluster._data import LARGEST_ENTRY
 from sparsestat.cluster._la_alternation import LABEL_TOL, Alternation
 
 __all__ = ["LikelihoodAdjustedSDP"]
@@ -115,7 +116,8 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
     upper_bound_ : float
         No partition has a larger log-likelihood under `covariances_`.
     certified_ : bool
-        Whether the bound proves `labels_` optimal for `covariances_`.
+        Whether the bound proves `labels_` optimal for `covariances_`, to 1e-6 nats a
+        sample.
     certificate_ : Certificate
         Kind ``lower_bound``. Its value is the infeasibility of the relaxation's
         solver; its details hold likelihood and bound.
@@ -248,7 +250,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         ImportError
             If ``solver="cvxpy"`` and cvxpy is not installed.
         """
-        X = check_samples(self, X)
+        X = check_samples(self, X, largest=LARGEST_ENTRY)
         self._check_size(len(X))
         rng = check_random_state(self.random_state)
         fit = Alternation(self, X, rng)
@@ -256,7 +258,8 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
             self, 2 * self.max_iter, X=X, verbose=self.verbose
         ) as progress:
             if self.covariances is not None:
-                fit.run_known(self._known_factors(X.shape[1]))
+                factors = self._known_factors(X.shape[1])
+                fit.run_known(factors / fit.frame.unit)
             else:
                 fit.run(progress)
         self._store(X, fit)
@@ -296,7 +299,8 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         self.labels_ = best["labels"].astype(np.int32)
         self.memberships_ = best["memberships"]
         self.reduction_ = fit.directions
-        self._factors = best["factors"]
+        unit = fit.frame.unit
+        self._factors = best["factors"] * unit
         self.covariances_ = np.array([L @ L.T for L in self._factors])
         eye = np.eye(self._factors.shape[1])
         self.precisions_cholesky_ = np.array(
@@ -304,13 +308,15 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         )
         sizes = np.bincount(self.labels_, minlength=self.n_clusters)
         self.weights_ = sizes / len(X)
-        self.means_ = fit.means(X, self.labels_)
-        self.log_likelihood_ = best["likelihood"]
-        self.upper_bound_ = best["bound"]
-        gap = self.upper_bound_ - self.log_likelihood_
-        relative = max(gap, 0.0) / max(abs(self.log_likelihood_), 1.0)
-        self.certified_ = bool(relative <= 1e-6)
-        self.history_ = np.array(fit.history)
+        self.means_ = fit.means(self.labels_)
+        # In nats a sample: likelihoods themselves depend on the unit of X.
+        gap = max(best["bound"] - best["likelihood"], 0.0) / len(X)
+        # Densities are per unit of X.
+        volume = X.shape[0] * self._factors.shape[1] * np.log(unit)
+        self.log_likelihood_ = best["likelihood"] - volume
+        self.upper_bound_ = best["bound"] - volume
+        self.certified_ = bool(gap <= 1e-6)
+        self.history_ = np.array(fit.history) - volume
         self.n_iter_ = len(fit.history)
         self.certificate_ = Certificate(
             "lower_bound",
@@ -321,7 +327,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
             {
                 "log_likelihood": self.log_likelihood_,
                 "upper_bound": self.upper_bound_,
-                "gap": float(relative),
+                "gap": float(gap),
                 "certified": "yes" if self.certified_ else "no",
             },
         )
@@ -334,7 +340,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
 
     def _validate_new(self, X):
         check_is_fitted(self)
-        return check_samples(self, X, reset=False)
+        return check_samples(self, X, reset=False, largest=LARGEST_ENTRY)
 
     def _log_density(self, X):
         """Return log densities of shape (n_samples, n_clusters), with proportions."""

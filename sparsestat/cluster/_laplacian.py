@@ -32,6 +32,7 @@ from sparsestat.cluster._checks import (
     check_enough_samples,
     warn_if_fewer_clusters,
 )
+from sparsestat.cluster._data import LARGEST_ENTRY, Frame
 from sparsestat.cluster._laplacian_energy import (
     GraphEnergy,
     as_affinity,
@@ -263,10 +264,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         n, k = X.shape[0], self.n_clusters
         check_enough_samples(n, k)
         fixed, self.classes_ = read_seeds(seeds, n, k)
-        self._shift = np.zeros(X.shape[1])
-        if not sparse.issparse(X):
-            self._shift = X.mean(axis=0)
-            X = X - self._shift
+        self._frame, X = Frame.of(X)
         if isinstance(self.affinity, str):
             W = neighbor_graph(X, self.n_neighbors, self.affinity, self.n_jobs)
         else:
@@ -290,7 +288,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         ) as progress:
             starts = []
             if given:
-                starts = [check_centers(self.init, k, X.shape[1]) - self._shift]
+                starts = [self._frame.apply(check_centers(self.init, k, X.shape[1]))]
             while len(starts) < n_init:
                 starts.append(_first_centers(problem, k, rng))
             # One width for all starts, or their energies could not be compared.
@@ -307,8 +305,8 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
                     best = run
         self.memberships_ = best["Z"]
         self.labels_ = best["Z"].argmax(axis=1).astype(np.int32)
-        self.cluster_centers_ = best["centers"] + self._shift
-        self.sigma_ = float(np.sqrt(problem.variance))
+        self.cluster_centers_ = self._frame.invert(best["centers"])
+        self.sigma_ = float(np.sqrt(problem.variance)) * self._frame.unit
         self.energy_history_ = np.array(best["history"])
         self.energy_ = float(best["history"][-1])
         self.affinity_matrix_ = W
@@ -318,11 +316,13 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         return self
 
     def _validate(self, X, *, reset):
-        return check_samples(self, X, accept_sparse="csr", reset=reset)
+        return check_samples(
+            self, X, accept_sparse="csr", reset=reset, largest=LARGEST_ENTRY
+        )
 
     def _variance(self, problem, starts):
         if self.sigma != "auto":
-            return float(self.sigma) ** 2
+            return (float(self.sigma) / self._frame.unit) ** 2
         nearest = min(
             problem.squared_distances(centers).min(axis=1).mean() for centers in starts
         )
@@ -422,9 +422,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             Clusters.
         """
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        if not sparse.issparse(X):
-            X = X - self._shift
+        X = self._frame.apply(self._validate(X, reset=False))
         n_train = self._X.shape[0]
         problem = GraphEnergy(
             self._X,
@@ -436,8 +434,8 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             self.update,
             self.n_jobs,
         )
-        problem.variance = self.sigma_**2
-        field = -problem.costs(self.cluster_centers_ - self._shift, X)
+        problem.variance = (self.sigma_ / self._frame.unit) ** 2
+        field = -problem.costs(self._frame.apply(self.cluster_centers_), X)
         if neighbors:
             n_neighbors = min(self.n_neighbors, n_train)
             search = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=self.n_jobs)

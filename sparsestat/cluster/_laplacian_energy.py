@@ -65,8 +65,11 @@ def effective_dimension(X):
     n, d = X.shape
     if n < 2:
         return 1.0
-    if d <= 1000 and not sparse.issparse(X):
-        S = X.T @ X  # X comes centred
+    if d <= 1000:
+        S = X.T @ X  # X comes centred but for sparse columns with zeros
+        if sparse.issparse(X):
+            mean = np.asarray(X.mean(axis=0)).ravel()
+            S = S.toarray() - n * np.multiply.outer(mean, mean)
         power = float(np.vdot(S, S))
         return float(np.trace(S)) ** 2 / power if power > 0 else 1.0
     rows = np.random.RandomState(0).permutation(n)[:1000]

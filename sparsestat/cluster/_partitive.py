@@ -22,6 +22,7 @@ from sparsestat._utils.compat import Interval, fit_context
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import Certificate, users_stacklevel
 from sparsestat._utils.samples import check_samples
+from sparsestat.cluster._data import LARGEST_ENTRY, Frame
 from sparsestat.exceptions import ConvergenceWarning, NoAcceptablePartitionWarning
 
 __all__ = ["ProbabilisticPartitivePartitioning"]
@@ -205,15 +206,14 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
         self : ProbabilisticPartitivePartitioning
             The fitted estimator.
         """
-        X = check_samples(self, X)
+        X = check_samples(self, X, largest=LARGEST_ENTRY)
         rng = check_random_state(self.random_state)
-        self._shift = X.mean(axis=0)
-        scale = X.std(axis=0)
-        constant = scale <= 1e-12 * np.maximum(np.abs(self._shift), scale.max())
-        self._scale = np.where(constant, 1.0, scale)
+        self._frame, framed = Frame.of(X)
+        scale = framed.std(axis=0)
+        self._scale = np.where(scale == 0.0, 1.0, scale)
         if not self.standardize:
             self._scale = np.full_like(scale, scale.max() if scale.max() > 0 else 1.0)
-        Z = (X - self._shift) / self._scale
+        Z = framed / self._scale
         chosen, trials = self._choose(Z, rng)
         self.stability_ = {k: float(t.stability) for k, t in trials.items()}
         self.acceptable_ = {k: bool(t.acceptable) for k, t in trials.items()}
@@ -229,7 +229,7 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
             chosen = _one_cluster(Z, self.reg_covar)
         elif self.recursive:
             chosen = self._split(Z, chosen, rng)
-        self._store(X, Z, chosen, found)
+        self._store(Z, chosen, found)
         return self
 
     def _choose(self, Z, rng):
@@ -357,7 +357,7 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
             True,
         )
 
-    def _store(self, X, Z, chosen, found):
+    def _store(self, Z, chosen, found):
         k = len(chosen.centers)
         self.n_clusters_ = k
         self.labels_ = chosen.labels.astype(np.int32)
@@ -365,8 +365,9 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
         self.separable_fraction_ = float(chosen.core.mean()) if found else 0.0
         self.jaccard_, self.posterior_ = chosen.jaccard, chosen.posterior
         self.cluster_centers_ = np.array(
-            [X[chosen.labels == j].mean(axis=0) for j in range(k)]
+            [Z[chosen.labels == j].mean(axis=0) for j in range(k)]
         )
+        self.cluster_centers_ = self._frame.invert(self.cluster_centers_ * self._scale)
         mixture = chosen.mixture
         self.gaussian_mixture_ = mixture
         self.n_iter_ = max(1, int(mixture.n_iter_))
@@ -422,8 +423,8 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
             Rows sum to one.
         """
         check_is_fitted(self)
-        X = check_samples(self, X, reset=False)
-        return _assign(self.gaussian_mixture_, (X - self._shift) / self._scale)[1]
+        X = check_samples(self, X, reset=False, largest=LARGEST_ENTRY)
+        return _assign(self.gaussian_mixture_, self._frame.apply(X) / self._scale)[1]
 
 
 def _nearest(Z, centers):

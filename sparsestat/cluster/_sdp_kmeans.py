@@ -30,8 +30,10 @@ from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
+from sparsestat._utils.validation import check_magnitude
 from sparsestat.cluster._certify import check_weights
 from sparsestat.cluster._checks import check_enough_samples
+from sparsestat.cluster._data import LARGEST_ENTRY
 from sparsestat.cluster._sdp_search import Search
 
 __all__ = ["SDPKMeans"]
@@ -84,7 +86,8 @@ class SDPKMeans(
         Tolerance on infeasibility and stationarity of the relaxation's solver.
     label_tol : float or None, default=1e-2
         ``nlr`` stops once the constraints hold to this tolerance, which is enough
-        for the labels. None runs it to ``max(tol, 1e-4)``, as `sdp_value_` needs.
+        for the labels. None runs it to `tol`, as `sdp_value_` needs; 1e-4 is what
+        it reaches in reasonable time.
     gap_tol : float, default=1e-6
         Relative gap under which the labels count as globally optimal.
     polish : bool, default=True
@@ -272,6 +275,7 @@ class SDPKMeans(
         weights = check_weights(sample_weight, X)
         kept = np.flatnonzero(weights > 0)
         inner = X if len(kept) == X.shape[0] else X[kept]
+        check_magnitude(inner, largest=LARGEST_ENTRY)
         self._check_size(inner.shape[0])
         if self.rank is not None and self.rank < self.n_clusters:
             raise ValueError(
@@ -297,12 +301,13 @@ class SDPKMeans(
             )
 
     def _store(self, X, kept, search):
+        self._frame = search.data.frame
         self.cluster_centers_ = search.centres
-        self.inertia_ = search.cost
+        self.inertia_ = search.inertia
         if len(kept) == X.shape[0]:
             self.labels_ = search.labels.astype(np.int32)
         else:
-            labels = pairwise_distances_argmin(X, search.centres)
+            labels = self._nearest(X)
             labels[kept] = search.labels
             self.labels_ = labels.astype(np.int32)
         self.certificate_ = search.certificate
@@ -310,6 +315,8 @@ class SDPKMeans(
         self.gap_ = search.certificate.gap
         self.certified_ = search.certificate.certified
         self.sdp_value_ = search.sdp_value
+        if search.sdp_value is not None:
+            self.sdp_value_ *= search.data.cost_unit
         self.membership_factor_ = search.factor
         self.membership_matrix_ = search.matrix
         self.primal_infeasibility_ = search.infeasibility
@@ -321,7 +328,7 @@ class SDPKMeans(
         )
 
     def _validate(self, X, *, reset):
-        return check_samples(self, X, accept_sparse="csr", reset=reset)
+        return check_samples(self, X, accept_sparse="csr", reset=reset, largest=None)
 
     def predict(self, X):
         """Return the nearest cluster of each sample.
@@ -338,7 +345,7 @@ class SDPKMeans(
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        return pairwise_distances_argmin(X, self.cluster_centers_).astype(np.int32)
+        return self._nearest(X).astype(np.int32)
 
     def transform(self, X):
         """Return the distances to the cluster means.
@@ -377,12 +384,25 @@ class SDPKMeans(
         check_is_fitted(self)
         X = self._validate(X, reset=False)
         weights = check_sample_weight(sample_weight, X, dtype=np.float64)
+        kept = weights != 0
+        if not kept.all():
+            X, weights = X[kept], weights[kept]
         return -float(weights @ self._distances(X).min(axis=1) ** 2)
 
+    def _nearest(self, X):
+        rows, _ = self._frame.points(X)
+        return pairwise_distances_argmin(rows, self._framed_centers())
+
     def _distances(self, X):
-        if sparse.issparse(X):
-            return euclidean_distances(X, self.cluster_centers_)
-        return cdist(X, self.cluster_centers_)  # exact where a point is a centre
+        rows, factors = self._frame.points(X)
+        if sparse.issparse(rows):
+            distances = euclidean_distances(rows, self._framed_centers())
+        else:  # exact where a point is a centre
+            distances = cdist(rows, self._framed_centers())
+        return distances / factors[:, None]
+
+    def _framed_centers(self):
+        return self._frame.apply(self.cluster_centers_)
 
     @property
     def _n_features_out(self):

@@ -18,7 +18,7 @@ from sparsestat._utils.results import users_stacklevel
 from sparsestat.cluster._admm import solve_admm
 from sparsestat.cluster._certify import Bounds
 from sparsestat.cluster._checks import import_cvxpy
-from sparsestat.cluster._data import CentredRows
+from sparsestat.cluster._data import CentredRows, row_blocks
 from sparsestat.cluster._nlr import initial_factor, round_factor, solve_low_rank
 from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
 from sparsestat.exceptions import ConvergenceWarning
@@ -26,8 +26,7 @@ from sparsestat.exceptions import ConvergenceWarning
 __all__ = ["Search"]
 
 _AUTO_ADMM = 1_000
-_NLR_TOL = 1e-4
-_GENERIC_TOL = 1e-3  # what generic conic solvers leave of the constraints
+_DIFFERENCES = 10**8  # entries that are written out, by blocks, to price a partition
 _SETTLE = 1e-2
 _SOLVER_SCALE = "infeasibility of the relaxation / its right-hand side"
 _BOUND_SCALE = "last change of the lower bound / remaining gap"
@@ -38,16 +37,12 @@ class Search:
 
     def __init__(self, params, X, weights, progress):
         self.params, self.progress = params, progress
-        self.X, self.weights = X, weights
+        self.X = X
         self.K = params.n_clusters
         self.rng = check_random_state(params.random_state)
         self.data = CentredRows(X, weights)
         # Lloyd on centred data: rounding must not depend on where the origin is.
-        self.shift = np.zeros(X.shape[1])
-        self.rows = X
-        if not self.data.is_sparse:
-            self.shift = self.data.mean
-            self.rows = X - self.shift
+        self.rows, self.weights = self.data.rows(), self.data.weights
         self.cost = np.inf
         self.sdp_value = self.factor = self.matrix = None
         self.infeasibility, self.n_iter, self.converged = 0.0, 0, True
@@ -91,13 +86,13 @@ class Search:
             centres = self.rows[picks]
             centres = centres.toarray() if sparse.issparse(centres) else centres
             if len(picks) < self.K:
-                self.few_points(centres)
+                self.few_points(picks, centres)
                 return
             labels, centres, cost = lloyd(self.rows, centres, self.weights)
             if cost < self.cost:
                 self.labels, self._centres, self.cost = labels, centres, float(cost)
 
-    def few_points(self, centres):
+    def few_points(self, picks, centres):
         """Give every distinct point a cluster of its own, which costs nothing."""
         warnings.warn(
             f"Number of distinct points ({len(centres)}) found smaller than "
@@ -106,13 +101,19 @@ class Search:
             stacklevel=users_stacklevel(),
         )
         self.labels = pairwise_distances_argmin(self.rows, centres).astype(np.int64)
+        for k, pick in enumerate(picks):
+            self.labels[equal_rows(self.rows, pick)] = k
         self._centres = np.vstack((centres, centres[:1].repeat(self.K, axis=0)))
         self._centres = self._centres[: self.K]
         self.cost = 0.0
 
     @property
     def centres(self):
-        return self._centres + self.shift
+        return self.data.frame.invert(self._centres)
+
+    @property
+    def inertia(self):
+        return self.cost * self.data.cost_unit
 
     # Solvers
 
@@ -206,8 +207,9 @@ class Search:
         self.matrix = Z.value / np.multiply.outer(root, root)
         self.sdp_value = scale * float(problem.value)
         self.infeasibility = float(abs(Z.value @ root - root).max())
-        self.converged = problem.status == "optimal"
-        self.solved = self.infeasibility, _GENERIC_TOL, _SOLVER_SCALE
+        tol = self.params.tol
+        self.converged = problem.status == "optimal" and self.infeasibility <= tol
+        self.solved = self.infeasibility, tol, _SOLVER_SCALE
         vectors = linalg.eigh(Z.value, subset_by_index=(n - self.K, n - 1))[1]
         self.offer(self.labels_from(vectors), self.params.polish)
 
@@ -240,18 +242,15 @@ class Search:
         self.infeasibility, self.n_iter = best.infeasibility, best.n_iter
         self.converged = best.converged
         labels_only = params.label_tol is not None
-        tol = params.label_tol if labels_only else self.low_rank_tol()
+        tol = params.label_tol if labels_only else params.tol
         self.solved = best.infeasibility, tol, _SOLVER_SCALE
         return better
-
-    def low_rank_tol(self):
-        return max(self.params.tol, _NLR_TOL)
 
     def low_rank_options(self):
         label_tol = self.params.label_tol
         return {
-            "tol": self.low_rank_tol(),
-            "label_tol": _NLR_TOL if label_tol is None else label_tol,
+            "tol": self.params.tol,
+            "label_tol": self.params.tol if label_tol is None else label_tol,
             "labels_only": label_tol is not None,
             "max_iter": self.params.max_iter or 10_000,
         }
@@ -326,6 +325,9 @@ class Search:
 
     def finish(self):
         if not self.params.certify:
+            if self.cost > 0.0:
+                parts = self.rows, self.labels, self.weights, self._centres
+                self.cost = _cost(*parts)
             self.certificate = self.certify(None)
             return
         bounds = self.bounds()
@@ -336,8 +338,10 @@ class Search:
     def certify(self, bounds):
         if bounds is None:
             bounds = object.__new__(Bounds)
-            bounds.cost, bounds.bound, bounds.lower_bound = self.cost, "trivial", 0.0
+            bounds.data, bounds.cost, bounds.cost_rounding = self.data, self.cost, 0.0
+            bounds.bound, bounds.lower_bound = "trivial", 0.0
             bounds.lam = bounds.lam_max = bounds.slack = np.nan
+        self.cost = bounds.cost  # summed with the greatest care
         return bounds.certificate(
             self.params.gap_tol,
             value=self.solved[0],
@@ -384,12 +388,25 @@ def _means(rows, labels, weights, n_clusters):
     return sums / sizes[:, None]
 
 
+def equal_rows(rows, index):
+    """Return which rows are one of them, bit by bit."""
+    if not sparse.issparse(rows):
+        return (rows == rows[index]).all(axis=1)
+    apart = rows - rows[np.full(rows.shape[0], index)]
+    return np.asarray(abs(apart).sum(axis=1)).ravel() == 0.0
+
+
 def _cost(rows, labels, weights, centres):
     """Return the weighted sum of squared distances to the own centre."""
-    own = np.einsum("ij,ij->i", centres, centres)[labels]
-    if sparse.issparse(rows):
-        scores = rows @ centres.T
-        cross = np.asarray(scores)[np.arange(len(labels)), labels]
+    n, d = rows.shape
+    if sparse.issparse(rows) and n * d > _DIFFERENCES:
+        own = np.einsum("ij,ij->i", centres, centres)[labels]
+        cross = np.asarray(rows @ centres.T)[np.arange(n), labels]
         distance = row_norms(rows, squared=True) - 2.0 * cross + own
         return float(weights @ np.maximum(distance, 0.0))
-    return float(weights @ np.square(rows - centres[labels]).sum(axis=1))
+    total = 0.0
+    for part in row_blocks(rows.shape):
+        block = rows[part]
+        block = block.toarray() if sparse.issparse(block) else block
+        total += float(weights[part] @ np.square(block - centres[labels[part]]).sum(1))
+    return total

@@ -68,8 +68,13 @@ def kmeans_plusplus(X, n_clusters, rng, sample_weight=None):
     def distances(rows):
         cross = X @ X[rows].T
         cross = cross.toarray() if sparse.issparse(cross) else cross
-        out = np.maximum(squares[:, None] - 2.0 * cross + squares[rows], 0.0)
-        out[out <= 1e-13 * (squares[:, None] + squares[rows])] = 0.0
+        both = squares[:, None] + squares[rows]
+        out = np.maximum(both - 2.0 * cross, 0.0)
+        # What cancels is summed from differences: equal points are those that are.
+        for j, row in enumerate(rows):
+            near = np.flatnonzero(out[:, j] <= 1e-6 * both[:, j])
+            apart = X[near] - X[np.full(len(near), row)]
+            out[near, j] = row_norms(apart, squared=True)
         return out
 
     chosen = [int(draw(weights, 1)[0])]

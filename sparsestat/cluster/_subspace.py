@@ -47,7 +47,6 @@ _PART = 10_000
 _MOST_SPECTRAL = 3_000
 _FINALISTS = 2  # starts on a part that are continued on all rows
 _MOST_AFFINITY = 2_000
-_MAP_TOL = 1e-6  # what slow ascents are run to
 
 
 class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
@@ -96,8 +95,9 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         Largest number of sweeps per start, and of updates of the affinity or map.
     tol : float, default=1e-9
         Stop when a sweep lowers the rate by at most `tol` relative to itself; labels
-        that stand still stop it in any case. Affinities and maps are run to
-        ``max(tol, 1e-6)``.
+        that stand still stop it in any case.
+    map_tol : float, default=1e-6
+        The same for updates of an affinity or a map, in place of `tol`.
     normalize : bool, default=True
         Scale rows to norm one. If False, `eps` is in the units of X.
     random_state : int, RandomState instance or None, default=None
@@ -206,6 +206,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         "balanced": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "map_tol": [Interval(Real, 0, None, closed="left")],
         "normalize": ["boolean"],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
@@ -225,6 +226,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         balanced=False,
         max_iter=100,
         tol=1e-9,
+        map_tol=1e-6,
         normalize=True,
         random_state=None,
         n_jobs=None,
@@ -240,6 +242,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         self.balanced = balanced
         self.max_iter = max_iter
         self.tol = tol
+        self.map_tol = map_tol
         self.normalize = normalize
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -428,7 +431,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         best = None
         for eps in _EPS_GRID if self.eps == "auto" else (float(self.eps),):
             found = descend_affinity(
-                X, start, eps, self.entropy, self.max_iter, max(self.tol, _MAP_TOL)
+                X, start, eps, self.entropy, self.max_iter, self.map_tol
             )
             _, vectors = spectral_embedding(found.affinity, k)
             labels = spectral_labels(vectors, k, np.random.RandomState(seed))
@@ -460,7 +463,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
             if history:
                 rise = (value - history[-1]) / max(abs(value), np.finfo(float).tiny)
             history.append(value)
-            if len(history) > 1 and not moved and rise <= _MAP_TOL:
+            if len(history) > 1 and not moved and rise <= self.map_tol:
                 break
         found.change = max(float(rise), 0.0)
         return Z, found, W, history
@@ -473,9 +476,9 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
     def _report(self, change):
         what, tol = "coding rate", self.tol
         if self.projection_ is not None:
-            what, tol = "rate reduction", max(tol, _MAP_TOL)
+            what, tol = "rate reduction", self.map_tol
         elif self.affinity_matrix_ is not None:
-            what, tol = "rate of the affinity", max(tol, _MAP_TOL)
+            what, tol = "rate of the affinity", self.map_tol
         self.certificate_ = Certificate(
             "monotone_bound",
             float(change),
@@ -487,7 +490,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         warn_if_unsatisfied(
             self.certificate_,
             "CodingRateSubspaceClustering did not converge: the last change",
-            "Raise max_iter or tol.",
+            "Raise max_iter or tol, of affinities and maps map_tol.",
         )
         warn_if_fewer_clusters(
             self.labels_,

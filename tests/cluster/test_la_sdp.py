@@ -143,7 +143,7 @@ def test_equal_spheres_give_the_relaxation_of_kmeans():
     sdp = SDPKMeans(3, solver="admm", tol=5e-6, certify=False, random_state=0).fit(X)
     # sum_k <A_k, Z_k> = (<X X', Z> - |X|^2) / variance - n log det.
     data = CentredRows(X)
-    expected = (sdp.sdp_value_ - data.sum_of_squares) / variance
+    expected = (sdp.sdp_value_ - data.cost_unit * data.sum_of_squares) / variance
     expected -= len(X) * 2 * np.log(variance)
     assert ours.value == pytest.approx(expected, rel=1e-5)
 

@@ -216,10 +216,11 @@ def test_rank_one_bound_is_the_dual_of_the_relaxation(n_clusters, d):
     )
     X -= X.mean(axis=0)
     data = CentredRows(X)
+    X = data.block(slice(None))
     labels = KMeans(n_clusters, n_init=5, random_state=0).fit_predict(X)
     labels = labels.astype(np.int64)
     moments = ClusterMoments(data, labels, n_clusters)
-    bound, lam, slack = rank_one_bound(moments, data.sum_of_squares)
+    bound, lam, slack = rank_one_bound(moments)
     S, B, y = assembled(X, labels, moments, lam, data)
     indicator = np.eye(n_clusters)[labels]
     scale = np.abs(S).max()
@@ -344,12 +345,16 @@ def test_rows_centred_block_by_block_are_those_of_the_copy(shift, monkeypatch):
     # Coordinates of size 1e6 carry ten digits of what is left after centring.
     close = {"rtol": 0, "atol": 1e-12 if shift == 0 else 1e-8}
     for data in (held, passing):
-        np.testing.assert_allclose(data.block(slice(None)), exact, **close)
-        np.testing.assert_allclose(data.block(slice(40, 70)), exact[40:70], **close)
-        np.testing.assert_allclose(data.dot(V), exact @ V, **close)
-        np.testing.assert_allclose(data.t_dot(U), exact.T @ U, **close)
-        np.testing.assert_allclose(data.gram(), exact @ exact.T, **close)
-        np.testing.assert_allclose(data.sum_of_squares, (exact**2).sum(), rtol=1e-9)
+        unit = data.unit
+        assert data.cost_unit == unit**2
+        np.testing.assert_allclose(unit * data.block(slice(None)), exact, **close)
+        part = unit * data.block(slice(40, 70))
+        np.testing.assert_allclose(part, exact[40:70], **close)
+        np.testing.assert_allclose(unit * data.dot(V), exact @ V, **close)
+        np.testing.assert_allclose(unit * data.t_dot(U), exact.T @ U, **close)
+        np.testing.assert_allclose(unit**2 * data.gram(), exact @ exact.T, **close)
+        squares = unit**2 * data.sum_of_squares
+        np.testing.assert_allclose(squares, (exact**2).sum(), rtol=1e-9)
 
 
 def test_a_certificate_holds_no_copy_of_the_data():
