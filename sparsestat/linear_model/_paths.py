@@ -294,6 +294,7 @@ def check_path_input(X, y, sample_weight, coef_init):
         order="F",
         y_numeric=True,
     )
+    y = np.asarray(y, dtype=np.float64)
     sample_weight = given_weights(sample_weight, X)
     if coef_init is not None:
         coef_init = check_array(coef_init, ensure_2d=False, dtype=np.float64)

@@ -361,6 +361,10 @@ def check(subject, relation, seed=0):
             found = subject.run(**case.data)
             assert set(found) == set(subject.outputs)
             for name, out in subject.outputs.items():
+                if name == "satisfied" and "single" in relation:
+                    # What single precision cannot store is not proved.
+                    assert found[name] <= expected[name]
+                    continue
                 rtol = max(out.rtol or subject.rtol, case.rtol)
                 compare(
                     case.undo(found[name], out),
