@@ -81,15 +81,26 @@ class Certificate:
 
         Parameters
         ----------
-        kind, value, tol, scale
-            As above.
+        kind : str
+            As above, as the next three.
+        value : float
+            The measured quantity.
+        tol : float
+            What was asked for.
+        scale : str
+            What the value is relative to.
         rounding : float, default=0.0
             A bound of the rounding error of `value`, in the same units; goes into
             the details. ``value + rounding <= tol`` is what satisfied means.
         details : dict, default=None
             Further plain scalars.
-        **fields
+        **fields : object
             Of a class with fields of its own.
+
+        Returns
+        -------
+        certificate : Certificate
+            Satisfied where the value and its rounding are within `tol` together.
         """
         value, rounding = float(value), float(rounding)
         return cls(

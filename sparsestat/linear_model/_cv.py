@@ -264,7 +264,7 @@ def _warn_of_missing_classes(y, folds, classes):
         if len(missing):
             warnings.warn(
                 f"The training samples of fold {k} lack class "
-                f"{classes[missing[0]]!r}, which its test samples have: their losses "
+                f"{classes[missing[0]]}, which its test samples have: their losses "
                 "are those of the least probability reckoned with and tell little. "
                 "Use stratified or fewer folds.",
                 UserWarning,

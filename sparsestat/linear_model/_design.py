@@ -88,6 +88,9 @@ class Design:
             self._standardization = standardize(self.X, weights)
             self.X = self._centered(self._standardization)
             self._measure()
+        vanished = np.flatnonzero(self.squares == 0.0)
+        if vanished.size and not self._constant(vanished).all():
+            self._raise_too_small()
 
     @property
     def is_weighted(self):
@@ -113,9 +116,6 @@ class Design:
             centred[doubtful[constant]] = 0.0
             is_far = bool(self._movable(doubtful[~constant]).any())
             squares = centred
-        vanished = np.flatnonzero(squares == 0.0)
-        if vanished.size and not (is_far or self._constant(vanished).all()):
-            self._raise_too_small()
         self.means = read_only(means)
         self.squares = read_only(squares)
         return is_far

@@ -11,6 +11,7 @@ from sparsestat.linear_model import (
     _design,
 )
 from sparsestat.linear_model._cox import concordance_index
+from sparsestat.linear_model._datafits import _efron_terms
 from tests.linear_model.glm_oracles import cox_loss, violation
 
 
@@ -188,3 +189,52 @@ def test_huge_predictors_stay_finite():
     model = SparseCoxRegressor(1e-5).fit(1e3 * X, y)
     assert np.isfinite(model.coef_).all() and np.isfinite(model.objective_)
     assert np.isfinite(model.predict_survival(1e3 * X)).all()
+
+
+# Efron's sums over many tied events
+
+
+def test_long_sums_are_those_of_single_terms():
+    for mass in (100.0, 1000.25, 30_000.0):
+        steps, counts = _efron_terms(mass)
+        assert len(steps) < 200 and counts.min() > 0
+        terms = np.arange(int(np.ceil(mass)), dtype=float)
+        single = np.minimum(1.0, mass - terms)
+        for left in (mass, 1.001 * mass, 3 * mass):
+            for function in (np.log, np.reciprocal, lambda v: v**-2.0):
+                assert_allclose(
+                    counts @ function(left - steps),
+                    single @ function(left - terms),
+                    rtol=1e-13,
+                )
+
+
+def test_heavy_weights_take_no_memory_and_have_a_limit():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3))
+    y = np.column_stack(
+        [np.round(rng.exponential(size=60), 1) + 0.1, rng.random(60) < 0.7]
+    )
+    coefs = [
+        SparseCoxRegressor(0.02, ties="efron", tol=1e-10)
+        .fit(X, y, sample_weight=np.full(60, count))
+        .coef_
+        for count in (1e4, 1e6, 1e8)
+    ]
+    assert_allclose(coefs[1], coefs[2], atol=1e-6)
+    assert_allclose(coefs[0], coefs[2], atol=1e-4)
+    for count in (1e16, 1e-16):
+        with pytest.raises(ValueError, match="counts rows"):
+            SparseCoxRegressor(ties="efron").fit(X, y, sample_weight=np.full(60, count))
+
+
+def test_survival_does_not_depend_on_where_the_features_are():
+    rng = np.random.default_rng(1)
+    X = np.round(rng.standard_normal((60, 3)) * 64) / 64
+    y = np.column_stack([rng.exponential(np.exp(-X[:, 0])), np.ones(60)])
+    near = SparseCoxRegressor(0.02, tol=1e-10).fit(X, y)
+    far = SparseCoxRegressor(0.02, tol=1e-10).fit(X + 2.0**20, y)
+    assert_allclose(far.coef_, near.coef_, atol=1e-7)
+    assert_allclose(
+        far.predict_survival(X + 2.0**20), near.predict_survival(X), atol=1e-5
+    )

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn import linear_model as skl
 from sklearn.datasets import make_regression
 
+import sparsestat.linear_model as ssl
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import ElasticNet, Lasso, MultiTaskLasso
 from tests.linear_model.lasso_oracles import (
@@ -515,3 +516,71 @@ def test_callbacks_see_every_iteration_and_may_stop_the_fit():
         stopped = Lasso(alpha, tol=1e-10).set_callbacks(stopper).fit(X, y)
     assert stopped.n_iter_ == 2 < full.n_iter_
     assert stopper.count == 2
+
+
+# Columns far from zero, strengths far below the largest
+
+
+@pytest.mark.parametrize("model", [ssl.Lasso, ssl.ElasticNet, ssl.SparseHuberRegressor])
+def test_time_stamps_are_as_good_as_seconds_since_the_start(model):
+    rng = np.random.default_rng(0)
+    seconds = np.arange(0, 20, 0.125)
+    y = 3 * seconds + rng.standard_normal(160)
+    far = model(alpha=0.1).fit(1.7e9 + seconds[:, None], y)
+    near = model(alpha=0.1).fit(seconds[:, None], y)
+    assert_allclose(far.coef_, near.coef_, rtol=1e-6)
+    assert_allclose(
+        far.predict(1.7e9 + seconds[:, None]), near.predict(seconds[:, None]), rtol=1e-5
+    )
+
+
+def test_columns_that_vanish_beside_others_are_refused_not_dropped():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 2)) * [1.0, 1e-170]
+    with pytest.raises(ValueError, match=r"vanish.*Rescale X"):
+        ssl.Lasso(0.1).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match=r"overflow.*Rescale y"):
+        ssl.SparseHuberRegressor(0.1).fit(X[:, :1], 1e155 * X[:, 0])
+    for model in (ssl.Slope(0.1), ssl.MCPRegressor(0.1), ssl.SCADRegressor(0.1)):
+        with pytest.raises(ValueError, match=r"vanish.*Rescale X"):
+            model.fit(1e-160 * X[:, :1], X[:, 0])
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csc_array])
+def test_a_support_may_become_empty_on_the_way(container):
+    rng = np.random.default_rng(25)
+    X = rng.standard_normal((4, 1)) @ rng.standard_normal((1, 5))
+    y = X @ rng.standard_normal(5)
+    alpha = 1e-8 * np.abs(X.T @ y).max() / 4
+    model = ssl.Lasso(alpha, tol=1e-6).fit(container(X), y)
+    assert model.certificate_.satisfied
+    assert_allclose(model.predict(X), y, atol=1e-2)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csc_array])
+def test_small_strengths_of_rows_are_reached_from_larger_ones(container):
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((64, 128))
+    W = np.zeros((128, 3))
+    W[:6] = rng.standard_normal((6, 3))
+    model = ssl.MultiTaskLasso(1e-6, tol=1e-10, fit_intercept=False)
+    model.fit(container(X), X @ W)
+    assert model.certificate_.satisfied and model.n_epochs_ < 1000
+    # Without noise the penalty is all there is to pay, at most that of the truth.
+    assert model.objective_ <= 1e-6 * np.linalg.norm(W, axis=1).sum() * (1 + 1e-9)
+    assert_allclose(model.coef_.T, W, atol=1e-4)
+
+
+def test_a_tolerance_beyond_double_precision_is_not_met_in_silence():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 4))
+    y = X[:, 0] + rng.standard_normal(50)
+    with pytest.warns(ConvergenceWarning, match="precision does not suffice"):
+        model = ssl.Lasso(0.1, tol=1e-17).fit(X, y)
+    certificate = model.certificate_
+    assert not certificate.satisfied and certificate.details["rounding"] > 1e-17
+    assert ssl.Lasso(0.1, tol=1e-12).fit(X, y).certificate_.satisfied
+    # Coefficients of single precision move the fit.
+    single = ssl.Lasso(0.1, tol=1e-9).fit(X.astype(np.float32), y)
+    rounding = single.certificate_.details["rounding"]
+    assert rounding > ssl.Lasso(0.1).fit(X, y).certificate_.details["rounding"]

@@ -281,3 +281,33 @@ def test_objective_falls_along_the_solver(data):
         for tol in (1e-1, 1e-3, 1e-6, 1e-12)
     ]
     assert all(b <= a + 1e-12 for a, b in pairwise(values))
+
+
+# Folds
+
+
+@pytest.mark.parametrize(
+    "cv, what",
+    [
+        ([], "no fold"),
+        ([(np.arange(40), np.arange(0))], "no test samples"),
+        ([(np.arange(0), np.arange(40))], "no training samples"),
+        ([(np.arange(20), np.arange(20, 40))], "no test samples"),
+    ],
+)
+@pytest.mark.parametrize(
+    "model",
+    [
+        ssl.LassoCV(alphas=4),
+        ssl.SlopeCV(alphas=4),
+        ssl.SparsePoissonRegressorCV(alphas=4),
+        ssl.BestSubsetRegressor(criterion="cv"),
+        ssl.RandomSupportRegressor(criterion="cv", n_draws=1, alphas=3),
+    ],
+)
+def test_folds_without_rows_are_refused(model, cv, what):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3))
+    weights = np.repeat([1.0, 0.0], 20) if what == "no test samples" else None
+    with pytest.raises(ValueError, match=what):
+        model.set_params(cv=cv).fit(X, np.abs(X[:, 0]), sample_weight=weights)
