@@ -14,6 +14,7 @@ from sparsestat.linear_model._path_problems import (
     ElasticNetProblem,
     feature_weight_array,
 )
+from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
 __all__ = ["ElasticNet", "Lasso", "MultiTaskLasso"]
@@ -129,7 +130,7 @@ class ElasticNet(FitMixin, LinearPredictor):
         "feature_weights": ["array-like", None],
     }
 
-    path = staticmethod(paths.enet_path)
+    path = PathMethod(paths.enet_path)
 
     def __init__(
         self,
@@ -277,7 +278,7 @@ class Lasso(ElasticNet):
         if name != "l1_ratio"
     }
 
-    path = staticmethod(paths.lasso_path)
+    path = PathMethod(paths.lasso_path)
 
     def __init__(
         self,
@@ -395,7 +396,7 @@ class MultiTaskLasso(MultiOutputMixin, Lasso):
         if name != "positive"
     }
 
-    path = None
+    path = PathMethod()
 
     def __init__(
         self,

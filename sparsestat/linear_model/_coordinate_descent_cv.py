@@ -9,6 +9,7 @@ from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat.linear_model import _paths as paths
 from sparsestat.linear_model._coordinate_descent import ElasticNet
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["ElasticNetCV", "LassoCV"]
@@ -138,7 +139,7 @@ class ElasticNetCV(PathCVMixin, LinearPredictor):
         **_CONSTRAINTS,
     }
 
-    path = staticmethod(paths.enet_path)
+    path = PathMethod(paths.enet_path)
     _setting_name = "l1_ratio"
 
     def __init__(
@@ -282,7 +283,7 @@ class LassoCV(PathCVMixin, LinearPredictor):
 
     _parameter_constraints = dict(_CONSTRAINTS)
 
-    path = staticmethod(paths.lasso_path)
+    path = PathMethod(paths.lasso_path)
 
     def __init__(
         self,

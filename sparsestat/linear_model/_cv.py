@@ -178,6 +178,8 @@ class PathCVMixin:
             )
         return [self._checked_setting(value) for value in values]
 
+    _path_settings = _settings
+
     def _many_settings(self):
         return (
             self._setting_name is not None

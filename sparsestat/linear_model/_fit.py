@@ -64,6 +64,9 @@ class FitMixin(CallbackSupportMixin):
     def _setting(self):
         return None
 
+    def _path_settings(self):
+        return [self._setting()]
+
     def _fit_validated(self, X, y, sample_weight):
         problem = self._problem(X, y, sample_weight)
         if self.alpha == 0:

@@ -21,6 +21,7 @@ from sparsestat.linear_model._group_penalty import (
     make_groups,
 )
 from sparsestat.linear_model._path_problems import LeastSquaresProblem
+from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._paths import (
     check_l1_ratio,
     check_path_input,
@@ -119,7 +120,7 @@ def group_lasso_path(
     Returns
     -------
     path : PathResult
-        Named tuple ``(alphas, coefs, dual_gaps)``.
+        Named tuple ``(alphas, coefs, gaps)``.
 
     Raises
     ------
@@ -143,7 +144,7 @@ def group_lasso_path(
     >>> from sparsestat.linear_model import GroupLasso
     >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
     >>> path = GroupLasso.path(X, y - y.mean(), groups=5, alphas=5)
-    >>> bool((path.dual_gaps <= 1e-4 * y.var()).all())
+    >>> bool((path.gaps <= 1e-4 * y.var()).all())
     True
     """
     l1_ratio = check_l1_ratio(l1_ratio)
@@ -300,7 +301,7 @@ class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
     }
 
-    path = staticmethod(group_lasso_path)
+    path = PathMethod(group_lasso_path)
 
     def __init__(
         self,
@@ -439,7 +440,7 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
     }
 
-    path = staticmethod(group_lasso_path)
+    path = PathMethod(group_lasso_path)
     _setting_name = "l1_ratio"
     _checked_setting = staticmethod(check_l1_ratio)
 

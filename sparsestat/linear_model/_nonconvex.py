@@ -21,6 +21,7 @@ from sparsestat.linear_model._nonconvex_paths import (
     scad_path,
 )
 from sparsestat.linear_model._path_problems import feature_weight_array
+from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["MCPRegressor", "SCADRegressor"]
@@ -158,7 +159,7 @@ class MCPRegressor(ConcaveProblemMixin, FitMixin, LinearPredictor):
         "gamma": [Interval(Real, 1, None, closed="right")],
     }
 
-    path = staticmethod(mcp_path)
+    path = PathMethod(mcp_path)
 
     def __init__(
         self,
@@ -296,7 +297,7 @@ class SCADRegressor(ConcaveProblemMixin, FitMixin, LinearPredictor):
         "a": [Interval(Real, 2, None, closed="right")],
     }
 
-    path = staticmethod(scad_path)
+    path = PathMethod(scad_path)
 
     def __init__(
         self,

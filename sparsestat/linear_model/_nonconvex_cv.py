@@ -9,6 +9,7 @@ from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._nonconvex import ConcaveProblemMixin
 from sparsestat.linear_model._nonconvex_paths import check_shape, mcp_path, scad_path
+from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["MCPRegressorCV", "SCADRegressorCV"]
@@ -132,7 +133,7 @@ class MCPRegressorCV(_ConcaveCV):
         **_CONSTRAINTS,
     }
 
-    path = staticmethod(mcp_path)
+    path = PathMethod(mcp_path)
 
     def __init__(
         self,
@@ -271,7 +272,7 @@ class SCADRegressorCV(_ConcaveCV):
         **_CONSTRAINTS,
     }
 
-    path = staticmethod(scad_path)
+    path = PathMethod(scad_path)
 
     def __init__(
         self,

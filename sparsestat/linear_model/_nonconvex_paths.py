@@ -3,10 +3,6 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from typing import NamedTuple
-
-import numpy as np
-
 from sparsestat.linear_model._path_problems import (
     LeastSquaresProblem,
     feature_weight_array,
@@ -16,7 +12,6 @@ from sparsestat.linear_model._penalties import ConcavePenalty
 
 __all__ = [
     "SHAPE_NAMES",
-    "ConcavePathResult",
     "ConcaveProblem",
     "check_shape",
     "mcp_path",
@@ -27,25 +22,6 @@ SHAPE_NAMES = {
     "mcp": ("gamma", 1.0),
     "scad": ("a", 2.0),
 }  # shapes and their lower bounds
-
-
-class ConcavePathResult(NamedTuple):
-    """Coefficients along a sequence of penalty strengths.
-
-    Attributes
-    ----------
-    alphas : ndarray of shape (n_alphas,)
-        Penalty strengths, in decreasing order.
-    coefs : ndarray of shape (n_features, n_alphas)
-        Coefficients at each of them.
-    kkt_residuals : ndarray of shape (n_alphas,)
-        Largest violations of stationarity, relative to the largest gradient at
-        zero.
-    """
-
-    alphas: np.ndarray
-    coefs: np.ndarray
-    kkt_residuals: np.ndarray
 
 
 def check_shape(kind, shape):
@@ -93,10 +69,10 @@ def _concave_path(kind, X, y, shape, eps, alphas, coef_init, verbose, **options)
         options["feature_weights"], X.shape[1]
     )
     problem = ConcaveProblem(kind, X, y, weights, **options)
-    alphas, coefs, results = problem.run(
+    alphas, results = problem.run(
         alphas, eps, check_shape(kind, shape), coef_init=coef_init, verbose=verbose
     )
-    return ConcavePathResult(alphas, coefs, np.array([r.gap for r in results]))
+    return problem.path_result(alphas, results)
 
 
 def mcp_path(
@@ -157,8 +133,8 @@ def mcp_path(
 
     Returns
     -------
-    path : ConcavePathResult
-        Named tuple ``(alphas, coefs, kkt_residuals)``.
+    path : PathResult
+        Named tuple ``(alphas, coefs, gaps)``.
 
     Raises
     ------
@@ -261,8 +237,8 @@ def scad_path(
 
     Returns
     -------
-    path : ConcavePathResult
-        Named tuple ``(alphas, coefs, kkt_residuals)``.
+    path : PathResult
+        Named tuple ``(alphas, coefs, gaps)``.
 
     Raises
     ------

@@ -23,6 +23,7 @@ from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._design import make_design
+from sparsestat.linear_model._path_result import PathResult
 from sparsestat.linear_model._penalties import ElasticNetPenalty, multiplier_array
 from sparsestat.linear_model._rounding import storage_error
 from sparsestat.linear_model._solver import VIOLATION_SCALE, WorkingSetSolver
@@ -132,7 +133,7 @@ class PathProblem:
         return grid
 
     def run(self, alphas, eps, setting=None, *, coef_init=None, verbose=0):
-        """Solve on a grid; return it, the stacked coefficients and the results.
+        """Solve on a grid; return it and the results.
 
         Warns once if a point of the path missed its tolerance.
         """
@@ -141,7 +142,19 @@ class PathProblem:
         certificate = self.certificate(max(results, key=lambda result: result.gap))
         what = "gap" if certificate.kind == "duality_gap" else "violation"
         warn_if_unsatisfied(certificate, f"The largest {what}", self.remedy)
-        return alphas, stack_coefs(results, self.n_features, self.dtype), results
+        return alphas, results
+
+    def path_result(self, alphas, results):
+        """Return a path as users see it."""
+        kind = results[0].kind
+        gaps = np.array([result.gap for result in results])
+        if self.gaps_are_absolute and kind == "duality_gap":
+            gaps = self.dual_gaps(results)
+        return PathResult(
+            alphas, self.coefs_of(results), gaps, self.intercepts_of(results), kind
+        )
+
+    gaps_are_absolute = False  # whether the gaps of a path are those of the objective
 
     def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
         """Solve for each alpha in turn with warm starts; return the results."""
@@ -240,6 +253,8 @@ class LeastSquaresProblem(PathProblem):
         """Shape of the coefficients inside the solver."""
         return (self.n_features, *self.target.shape[1:])
 
+    gaps_are_absolute = True
+
     def penalty(self, alpha, setting):
         """Return the penalty object of one strength, in the units of the solver."""
         raise NotImplementedError
@@ -304,9 +319,27 @@ class LeastSquaresProblem(PathProblem):
         """Return the effective number of parameters of one result."""
         return float(len(result.columns))
 
+    def coefs_of(self, results):
+        """Return coefficients, shape ([n_targets,] n_features, n_results)."""
+        if self.target.ndim == 1:
+            return stack_coefs(results, self.n_features, self.dtype)
+        out = [result.dense_coef(self.n_features, self.dtype).T for result in results]
+        return np.stack(out, axis=-1)
+
+    def intercepts_of(self, results):
+        """Return intercepts, shape ([n_targets,] n_results)."""
+        return np.stack(
+            [
+                np.asarray(self.design.intercept(self.y_mean, r.columns, r.coef))
+                for r in results
+            ],
+            axis=-1,
+        ).astype(self.dtype)
+
     def keep(self, estimator, results, index):
         """Store a path and the chosen point of it on an estimator."""
-        estimator.coef_path_ = stack_coefs(results, self.n_features, self.dtype)
+        estimator.coef_path_ = self.coefs_of(results)
+        estimator.intercept_path_ = self.intercepts_of(results)
         self.keep_measures(estimator, results)
         self.keep_one(estimator, results[index])
 

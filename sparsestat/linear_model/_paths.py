@@ -8,8 +8,6 @@ r"""Regularisation paths of the Lasso and the elastic net.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from typing import NamedTuple
-
 import numpy as np
 from sklearn.utils import check_array, check_X_y
 
@@ -19,26 +17,9 @@ from sparsestat.linear_model._path_problems import (
     ElasticNetProblem,
     feature_weight_array,
 )
+from sparsestat.linear_model._path_result import PathResult
 
 __all__ = ["PathResult", "enet_path", "lasso_path"]
-
-
-class PathResult(NamedTuple):
-    """Coefficients along a sequence of penalty strengths.
-
-    Attributes
-    ----------
-    alphas : ndarray of shape (n_alphas,)
-        Penalty strengths, in decreasing order.
-    coefs : ndarray of shape (n_features, n_alphas)
-        Coefficients at each of them.
-    dual_gaps : ndarray of shape (n_alphas,)
-        Duality gaps of the objective (loss divided by ``n_samples``).
-    """
-
-    alphas: np.ndarray
-    coefs: np.ndarray
-    dual_gaps: np.ndarray
 
 
 def lasso_path(
@@ -100,7 +81,7 @@ def lasso_path(
     Returns
     -------
     path : PathResult
-        Named tuple ``(alphas, coefs, dual_gaps)``: strengths in decreasing order,
+        Named tuple ``(alphas, coefs, gaps)``: strengths in decreasing order,
         coefficients of shape (n_features, n_alphas), and the gap of each in the units
         of the objective.
 
@@ -218,7 +199,7 @@ def enet_path(
     Returns
     -------
     path : PathResult
-        Named tuple ``(alphas, coefs, dual_gaps)``: strengths in decreasing order,
+        Named tuple ``(alphas, coefs, gaps)``: strengths in decreasing order,
         coefficients of shape (n_features, n_alphas), and the gap of each in the units
         of the objective.
 
@@ -245,7 +226,7 @@ def enet_path(
     >>> from sparsestat.linear_model import enet_path
     >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
     >>> path = enet_path(X, y - y.mean(), l1_ratio=0.8, alphas=5)
-    >>> bool((path.dual_gaps <= 1e-4 * y.var()).all())
+    >>> bool((path.gaps <= 1e-4 * y.var()).all())
     True
     """
     l1_ratio = check_l1_ratio(l1_ratio)
@@ -266,10 +247,10 @@ def enet_path(
 
 def convex_path(problem, alphas, eps, setting, coef_init, verbose):
     """Solve a path whose problems all have duality gaps."""
-    alphas, coefs, results = problem.run(
+    alphas, results = problem.run(
         alphas, eps, setting, coef_init=coef_init, verbose=verbose
     )
-    return PathResult(alphas, coefs, problem.dual_gaps(results))
+    return problem.path_result(alphas, results)
 
 
 def check_l1_ratio(l1_ratio, *, zero=True):

@@ -18,6 +18,7 @@ from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
 from sparsestat.linear_model._path_problems import LeastSquaresProblem
+from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._paths import check_path_input, convex_path
 from sparsestat.linear_model._predictors import LinearPredictor
 from sparsestat.linear_model._slope_solver import SlopePenalty, SlopeSolver
@@ -151,7 +152,7 @@ def slope_path(
     Returns
     -------
     path : PathResult
-        Named tuple ``(alphas, coefs, dual_gaps)``.
+        Named tuple ``(alphas, coefs, gaps)``.
 
     Raises
     ------
@@ -175,7 +176,7 @@ def slope_path(
     >>> from sparsestat.linear_model import Slope
     >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
     >>> path = Slope.path(X, y - y.mean(), alphas=5)
-    >>> bool((path.dual_gaps <= 1e-4 * y.var()).all())
+    >>> bool((path.gaps <= 1e-4 * y.var()).all())
     True
     """
     if not 0.0 < q < 1.0:
@@ -324,7 +325,7 @@ class Slope(_SlopeProblemMixin, FitMixin, LinearPredictor):
         **_SLOPE_CONSTRAINTS,
     }
 
-    path = staticmethod(slope_path)
+    path = PathMethod(slope_path)
 
     def __init__(
         self,
@@ -449,7 +450,7 @@ class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
         **_SLOPE_CONSTRAINTS,
     }
 
-    path = staticmethod(slope_path)
+    path = PathMethod(slope_path)
 
     def __init__(
         self,

@@ -326,7 +326,7 @@ def test_positive_paths_are_positive_and_the_single_fits(cls):
     assert_allclose(path.coefs, model.coef_path_, atol=1e-5)
     with pytest.warns(ConvergenceWarning, match="max_epochs"):
         short = function(X, y, alphas=3, eps=1e-3, tol=1e-12, max_epochs=1)
-    assert short.dual_gaps.max() > path.dual_gaps.max()
+    assert short.gaps.max() > path.gaps.max()
 
 
 @pytest.mark.parametrize("delta", [0.05, 0.5, 1e3])

@@ -410,7 +410,7 @@ def test_path_points_are_the_single_fits(kind):
     path = estimator.path(X, y, alphas=6, eps=0.05)
     assert not hasattr(estimator, "coef_") and not hasattr(estimator, "n_features_in_")
     assert not path.coefs[..., 0].any() and (np.diff(path.alphas) < 0).all()
-    assert path.values.max() <= 1e-12
+    assert path.gaps.max() <= 1e-12
     for k in (2, 5):
         single = cls(alpha=path.alphas[k], tol=1e-12).fit(X, y)
         shown = path.coefs[..., k]

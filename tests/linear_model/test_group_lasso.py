@@ -235,7 +235,7 @@ def test_path_and_cross_validation():
     X, y = problem(14)
     path = ssl.GroupLasso.path(X, y, groups=GROUPS, alphas=20, fit_intercept=True)
     assert not path.coefs[:, 0].any()
-    assert np.all(path.dual_gaps <= 1e-4 * y.var())
+    assert np.all(path.gaps <= 1e-4 * y.var())
     cold = ssl.GroupLasso(GROUPS, alpha=path.alphas[12], tol=1e-13).fit(X, y)
     tight = ssl.GroupLasso.path(
         X, y, groups=GROUPS, alphas=path.alphas, fit_intercept=True, tol=1e-13

@@ -197,12 +197,12 @@ def test_path_warm_starts_and_is_certified(kind):
     X, y = problem(seed=8)
     path = cls.path(X, y, fit_intercept=True, alphas=25, eps=0.02, tol=1e-9)
     assert path.coefs.shape == (100, 25) and not path.coefs[:, 0].any()
-    assert np.all(path.kkt_residuals <= 1e-9)
+    assert np.all(path.gaps <= 1e-9)
     for k in (5, 15, 24):
         _, violation = concave_problem(
             X, y, path.coefs[:, k], path.alphas[k], kind, shape
         )
-        assert_allclose(violation, path.kkt_residuals[k], atol=1e-12)
+        assert_allclose(violation, path.gaps[k], atol=1e-12)
     again = cls.path(
         X, y, fit_intercept=True, alphas=[path.alphas[9]], tol=1e-9,
         coef_init=path.coefs[:, 9],

@@ -80,7 +80,7 @@ def test_a_path_into_pure_noise_never_stalls():
     X = (X[:, :, None] * rng.standard_normal((120, 1, 60))).reshape(120, -1)
     y = rng.standard_normal(120)
     path = ssl.lasso_path(StandardScaler().fit_transform(X), y - y.mean(), eps=1e-2)
-    assert (path.dual_gaps <= 1e-4 * y.var() * (1 + 1e-9)).all()
+    assert (path.gaps <= 1e-4 * y.var() * (1 + 1e-9)).all()
 
 
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.7])

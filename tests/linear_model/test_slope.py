@@ -170,7 +170,7 @@ def test_path_and_cross_validation():
     X, y = problem(10)
     path = ssl.Slope.path(X, y, alphas=15, eps=0.01, fit_intercept=True, tol=1e-9)
     assert not path.coefs[:, 0].any()
-    assert np.all(path.dual_gaps <= 1e-9 * y.var())
+    assert np.all(path.gaps <= 1e-9 * y.var())
     cold = ssl.Slope(path.alphas[9], tol=1e-12).fit(X, y)
     assert_allclose(path.coefs[:, 9], cold.coef_, atol=1e-3)
     options = {"alphas": 10, "cv": 3, "lambdas": "oscar"}

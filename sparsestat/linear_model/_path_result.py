@@ -1,0 +1,152 @@
+"""Paths of solutions: what they return, and how classes and instances offer them."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import functools
+import warnings
+from types import MethodType
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+
+from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
+
+__all__ = ["PathMethod", "PathResult"]
+
+_OLD_NAMES = ("dual_gaps", "kkt_residuals", "values")
+
+
+class _Triple(NamedTuple):
+    alphas: np.ndarray
+    coefs: np.ndarray
+    gaps: np.ndarray
+
+
+class PathResult(_Triple):
+    """Solutions along a sequence of penalty strengths; unpacks into three arrays.
+
+    Parameters
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+        Penalty strengths, in decreasing order.
+    coefs : ndarray of shape ([n_targets,] n_features, n_alphas)
+        Coefficients at each of them.
+    gaps : ndarray of shape (n_alphas,)
+        What the certificates measure: duality gaps of the objective for convex
+        squared losses, else what `kind` says relative to the scale of the certificate.
+    intercepts : ndarray of shape ([n_targets,] n_alphas)
+        Intercepts at each of them.
+    kind : {"duality_gap", "kkt"}
+        What `gaps` holds.
+    """
+
+    def __new__(cls, alphas, coefs, gaps, intercepts=None, kind="duality_gap"):
+        """Hold three arrays as a tuple, the rest as attributes."""
+        path = super().__new__(cls, alphas, coefs, gaps)
+        path.intercepts, path.kind = intercepts, kind
+        return path
+
+    def __getnewargs__(self):
+        return (*self, self.intercepts, self.kind)
+
+    def __getattr__(self, name):
+        if name in _OLD_NAMES:
+            warnings.warn(
+                f"`{name}` of a path is called `gaps` since 0.2, and `kind` says what "
+                "it holds. The old name goes in 0.4.",
+                FutureWarning,
+                stacklevel=users_stacklevel(),
+            )
+            return self.gaps
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}.")
+
+
+class PathMethod:
+    """A path that keeps an instance's settings; on the class, a function.
+
+    Parameters
+    ----------
+    function : callable, default=None
+        What the class offers. None takes settings of the class as keywords.
+    """
+
+    def __init__(self, function=None):
+        self.function = function
+
+    def __get__(self, estimator, owner=None):
+        if estimator is not None:
+            return MethodType(_instance_path, estimator)
+        if self.function is not None:
+            return self.function
+        return functools.partial(_class_path, owner)
+
+
+def _class_path(
+    owner, X, y, *, alphas=100, eps=1e-3, sample_weight=None, coef_init=None, **settings
+):
+    return _instance_path(
+        owner(**settings),
+        X,
+        y,
+        alphas=alphas,
+        eps=eps,
+        sample_weight=sample_weight,
+        coef_init=coef_init,
+    )
+
+
+def _instance_path(
+    self, X, y, *, alphas=100, eps=1e-3, sample_weight=None, coef_init=None
+):
+    """Compute solutions for decreasing strengths, with the settings of this instance.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Training data.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Target.
+    alphas : int or array-like, default=100
+        Number of strengths on a logarithmic grid from the smallest alpha with an
+        all-zero solution downwards, or the strengths themselves. `alpha` of the
+        instance is not used.
+    eps : float, default=1e-3
+        Smallest alpha divided by the largest, when `alphas` is an int.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights; an integer weight equals repetition.
+    coef_init : array-like of the shape of `coef_`, default=None
+        Where the first problem starts.
+
+    Returns
+    -------
+    path : PathResult
+        Named tuple ``(alphas, coefs, gaps)`` with `intercepts` and `kind`. The
+        estimator remains as it was.
+    """
+    scratch = clone(self)  # validation leaves marks; they are not for self
+    scratch._validate_params()
+    X, y, sample_weight = scratch._validated(X, y, sample_weight)
+    problem = scratch._problem(X, y, sample_weight)
+    settings = scratch._path_settings()
+    if len(settings) > 1:
+        raise ValueError(
+            f"A path has one `{scratch._setting_name}`, but {len(settings)} are given. "
+            "Set one of them."
+        )
+    if coef_init is not None:
+        coef_init = np.asarray(coef_init, dtype=np.float64).T.reshape(
+            problem.coef_shape
+        )
+    alphas = problem.grid(alphas, eps, settings[0])
+    results = problem.solve(
+        alphas, settings[0], coef_init=coef_init, verbose=self.verbose
+    )
+    worst = problem.certificate(max(results, key=lambda result: result.gap))
+    warn_if_unsatisfied(
+        worst,
+        f"{type(self).__name__}: the largest {worst.kind} on the path",
+        problem.remedy,
+    )
+    return problem.path_result(alphas, results)
