@@ -63,24 +63,25 @@ class ElasticNet(FitMixin, LinearPredictor):
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
+    coef_ : ndarray of shape ([n_targets,] n_features)
         Coefficients.
-    intercept_ : float
+    intercept_ : float or ndarray of shape (n_targets,)
         Intercept, 0.0 without one.
-    sparse_coef_ : csr_array of shape (1, n_features)
+    sparse_coef_ : csr_array of shape (n_targets, n_features)
         The coefficients in sparse form.
     certificate_ : Certificate
-        Duality gap relative to ``||y||^2 / n_samples`` (``kkt`` when alpha is 0).
-    dual_gap_ : float
+        Duality gap relative to ``||y||^2 / n_samples`` (``kkt`` when alpha is 0), of
+        the target with the largest.
+    dual_gap_ : float or ndarray of shape (n_targets,)
         Duality gap of the objective, in units of y squared.
-    objective_ : float
+    objective_ : float or ndarray of shape (n_targets,)
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
-        Relative duality gap at each outer iteration.
+    gap_history_ : ndarray
+        Relative duality gap at each outer iteration, of the target with the largest.
     n_iter_ : int
-        Number of outer iterations.
+        Number of outer iterations, the largest over the targets.
     n_epochs_ : int
-        Number of coordinate descent sweeps.
+        Number of coordinate descent sweeps, the largest over the targets.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -170,6 +171,26 @@ class ElasticNet(FitMixin, LinearPredictor):
     def _setting(self):
         return self.l1_ratio
 
+    _is_joint = False  # whether several targets make one problem
+
+    def _validated(self, X, y, sample_weight):
+        X, y, sample_weight = validate_fit_data(
+            self, X, y, sample_weight, multi_output=True
+        )
+        if y.ndim == 2 and y.shape[1] == 1 and not self._is_joint:
+            y = y[:, 0]
+        return X, y, sample_weight
+
+    def _fit_validated(self, X, y, sample_weight):
+        if y.ndim == 1 or self._is_joint:
+            return super()._fit_validated(X, y, sample_weight)
+        return self._fit_targets(X, y, sample_weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
 
 class Lasso(ElasticNet):
     r"""Lasso by working-set coordinate descent with a Newton finish.
@@ -211,24 +232,25 @@ class Lasso(ElasticNet):
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
+    coef_ : ndarray of shape ([n_targets,] n_features)
         Coefficients.
-    intercept_ : float
+    intercept_ : float or ndarray of shape (n_targets,)
         Intercept, 0.0 without one.
-    sparse_coef_ : csr_array of shape (1, n_features)
+    sparse_coef_ : csr_array of shape (n_targets, n_features)
         The coefficients in sparse form.
     certificate_ : Certificate
-        Duality gap relative to ``||y||^2 / n_samples`` (``kkt`` when alpha is 0).
-    dual_gap_ : float
+        Duality gap relative to ``||y||^2 / n_samples`` (``kkt`` when alpha is 0), of
+        the target with the largest.
+    dual_gap_ : float or ndarray of shape (n_targets,)
         Duality gap of the objective, in units of y squared.
-    objective_ : float
+    objective_ : float or ndarray of shape (n_targets,)
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
-        Relative duality gap at each outer iteration.
+    gap_history_ : ndarray
+        Relative duality gap at each outer iteration, of the target with the largest.
     n_iter_ : int
-        Number of outer iterations.
+        Number of outer iterations, the largest over the targets.
     n_epochs_ : int
-        Number of coordinate descent sweeps.
+        Number of coordinate descent sweeps, the largest over the targets.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -437,18 +459,21 @@ class MultiTaskLasso(MultiOutputMixin, Lasso):
         self : object
             Fitted estimator.
         """
-        X, y, sample_weight = validate_fit_data(
-            self, X, y, sample_weight, multi_output=True
-        )
+        X, y, sample_weight = self._validated(X, y, sample_weight)
+        return self._fit_validated(X, y, sample_weight)
+
+    _is_joint = True
+
+    def _validated(self, X, y, sample_weight):
+        X, y, sample_weight = super()._validated(X, y, sample_weight)
         if y.ndim == 1:
             raise ValueError(
                 f"For one-dimensional targets use Lasso: y has shape {y.shape}, but "
                 "(n_samples, n_targets) is expected."
             )
-        return self._fit_validated(X, y, sample_weight)
+        return X, y, sample_weight
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
         tags.target_tags.single_output = False
         return tags

@@ -82,6 +82,8 @@ class ElasticNetCV(PathCVMixin, LinearPredictor):
         Values of the information criterion (the other choices only).
     coef_path_ : ndarray of shape (n_features, n_alphas)
         Coefficients on all the data along the path of the chosen share.
+    intercept_path_ : ndarray of shape (n_alphas,)
+        Their intercepts.
     dual_gaps_ : ndarray of shape (n_alphas,)
         Their duality gaps.
     coef_ : ndarray of shape (n_features,)
@@ -235,6 +237,8 @@ class LassoCV(PathCVMixin, LinearPredictor):
         Values of the information criterion (the other choices only).
     coef_path_ : ndarray of shape (n_features, n_alphas)
         Coefficients on all the data along the path.
+    intercept_path_ : ndarray of shape (n_alphas,)
+        Their intercepts.
     dual_gaps_ : ndarray of shape (n_alphas,)
         Their duality gaps.
     coef_ : ndarray of shape (n_features,)

@@ -49,7 +49,8 @@ class FitMixin(CallbackSupportMixin):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data; F-ordered dense or CSC avoids a copy. Never modified.
         y : array-like of shape (n_samples,)
-            Target.
+            Target; classes that say so take several, (n_samples, n_targets), each a
+            problem of its own.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; an integer weight equals repetition.
 
@@ -84,12 +85,60 @@ class FitMixin(CallbackSupportMixin):
             )
         problem.keep_one(self, result)
         self.n_epochs_ = result.n_sweeps
+        self._warn(problem)
+        return self
+
+    def _fit_targets(self, X, y, sample_weight):
+        """Fit each column of y by itself, on one design."""
+        whole = self._problem(X, y, sample_weight)
+        start = getattr(self, "coef_", None) if self.warm_start else None
+        if start is not None and np.shape(start) != (y.shape[1], whole.n_features):
+            start = None
+        kept, results = [], []
+        with FitProgress(
+            self, self.max_iter, X=X, y=y, verbose=self.verbose
+        ) as progress:
+            for t in range(y.shape[1]):
+                problem = whole.of_target(t)
+                result = problem.solve_one(
+                    self.alpha,
+                    self._setting(),
+                    coef_init=None if start is None else start[t].astype(np.float64),
+                    step=lambda value: progress.step(certificate=value),
+                )
+                problem.keep_one(self, result)
+                results.append(result)
+                kept.append(dict(vars(self)))
+        worst = max(range(len(results)), key=lambda t: results[t].gap)
+        vars(self).update(kept[worst])
+        names = ("coef_", "intercept_", "objective_", "dual_gap_")
+        for name in names:
+            if all(name in values for values in kept):
+                setattr(self, name, np.array([values[name] for values in kept]))
+        self.n_iter_ = max(result.n_iter for result in results)
+        self.n_epochs_ = max(result.n_sweeps for result in results)
+        self._warn(whole, whole.alpha_max_of_targets(self._setting()))
+        return self
+
+    def _warn(self, problem, alpha_max=None):
+        """Warn once of what the user should know about this fit."""
         warn_if_unsatisfied(
             self.certificate_,
             f"{type(self).__name__} did not converge: its {self.certificate_.kind}",
             problem.remedy,
         )
-        return self
+        if self.alpha > 0.0 and not np.any(self.coef_):
+            if alpha_max is None:
+                alpha_max = problem.alpha_max(self._setting())
+            if 0.0 < alpha_max <= self.alpha:
+                warnings.warn(
+                    f"{type(self).__name__} selects no feature: alpha={self.alpha:g} "
+                    f"is not below alpha_max = {alpha_max:.4g}, the least strength at "
+                    f"which all coefficients are zero. Lower `alpha`, or choose it by "
+                    "cross-validation.",
+                    UserWarning,
+                    stacklevel=users_stacklevel(),
+                )
 
     def _start(self, problem):
         """Return the previous coefficients, if they fit the problem."""

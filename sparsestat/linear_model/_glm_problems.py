@@ -176,13 +176,13 @@ class GLMProblem(PathProblem):
         result = solver.solve(penalty, kind=kind, step=step, **limits)
         result.n_sweeps += swept
         result.scale = GAP_SCALE if kind == "duality_gap" else KKT_SCALE
-        self._look_for_separation(solver, result)
+        result.null_value = solver.null_value
         return self.given(result)
 
-    def _look_for_separation(self, solver, result):
+    def _warn_of_separation(self, result):
         if self.penalty_kind != "mcp" or self.datafit.saturated != 0.0:
             return
-        if result.objective <= _SEPARATED * solver.null_value:
+        if result.objective <= _SEPARATED * result.null_value:
             warnings.warn(
                 "The fitted model separates the classes almost perfectly. The MCP is "
                 "bounded, so that then no finite coefficients are best, and those "
@@ -233,6 +233,7 @@ class GLMProblem(PathProblem):
 
     def keep_one(self, estimator, result):
         """Store one solution on an estimator."""
+        self._warn_of_separation(result)
         coef = result.dense_coef(self.n_features, self.dtype)
         estimator.coef_, estimator.intercept_ = self.shaped(
             coef, self.intercept_of(result)

@@ -383,6 +383,8 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         Squared error of each held-out fold.
     coef_path_ : ndarray of shape (n_features, n_alphas)
         Coefficients on all the data along the path of the chosen share.
+    intercept_path_ : ndarray of shape (n_alphas,)
+        Their intercepts.
     dual_gaps_ : ndarray of shape (n_alphas,)
         Their duality gaps.
     coef_ : ndarray of shape (n_features,)

@@ -81,6 +81,8 @@ class MCPRegressorCV(_ConcaveCV):
         Values of the information criterion (the other choices only).
     coef_path_ : ndarray of shape (n_features, n_alphas)
         Coefficients on all the data along the path of the chosen shape.
+    intercept_path_ : ndarray of shape (n_alphas,)
+        Their intercepts.
     kkt_residuals_ : ndarray of shape (n_alphas,)
         Their violations of stationarity, relative to the largest gradient at zero.
     coef_ : ndarray of shape (n_features,)
@@ -220,6 +222,8 @@ class SCADRegressorCV(_ConcaveCV):
         Values of the information criterion (the other choices only).
     coef_path_ : ndarray of shape (n_features, n_alphas)
         Coefficients on all the data along the path of the chosen shape.
+    intercept_path_ : ndarray of shape (n_alphas,)
+        Their intercepts.
     kkt_residuals_ : ndarray of shape (n_alphas,)
         Their violations of stationarity, relative to the largest gradient at zero.
     coef_ : ndarray of shape (n_features,)

@@ -7,6 +7,7 @@ along a path, measures held-out losses and stores what was found on an estimator
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from copy import copy
 from numbers import Integral
 
 import numpy as np
@@ -318,6 +319,18 @@ class LeastSquaresProblem(PathProblem):
     def degrees_of_freedom(self, result, alpha, setting):
         """Return the effective number of parameters of one result."""
         return float(len(result.columns))
+
+    def of_target(self, t):
+        """Return the problem of one of several targets, on the same design."""
+        other = copy(self)
+        other.target = np.ascontiguousarray(self.target[:, t])
+        other.y_mean = self.y_mean[t]
+        return other
+
+    def alpha_max_of_targets(self, setting=None):
+        """Return the smallest alpha that is the largest for every target by itself."""
+        targets = range(self.target.shape[1])
+        return max(self.of_target(t).alpha_max(setting) for t in targets)
 
     def coefs_of(self, results):
         """Return coefficients, shape ([n_targets,] n_features, n_results)."""

@@ -128,6 +128,11 @@ def _instance_path(
     scratch = clone(self)  # validation leaves marks; they are not for self
     scratch._validate_params()
     X, y, sample_weight = scratch._validated(X, y, sample_weight)
+    if y.ndim == 2 and not getattr(scratch, "_is_joint", True):
+        raise ValueError(
+            f"A path is one of a single target, but y has shape {y.shape}. Use "
+            "MultiTaskLasso.path for several, or one path for each column."
+        )
     problem = scratch._problem(X, y, sample_weight)
     settings = scratch._path_settings()
     if len(settings) > 1:

@@ -46,6 +46,8 @@ class SolverResult:
         What `gap` was divided by.
     bend : float
         A bound of the curvature of the loss along a change of the fit.
+    null_value : float
+        Loss of the intercept alone; of likelihoods only.
     """
 
     columns: np.ndarray
@@ -64,6 +66,7 @@ class SolverResult:
     rounding: float = 0.0
     unit: float = 1.0
     bend: float = 1.0
+    null_value: float = np.inf
 
     def dense_coef(self, n_features, dtype=np.float64):
         """Return the coefficients of all features."""

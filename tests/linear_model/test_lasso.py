@@ -584,3 +584,56 @@ def test_a_tolerance_beyond_double_precision_is_not_met_in_silence():
     single = ssl.Lasso(0.1, tol=1e-9).fit(X.astype(np.float32), y)
     rounding = single.certificate_.details["rounding"]
     assert rounding > ssl.Lasso(0.1).fit(X, y).certificate_.details["rounding"]
+
+
+# Several targets by themselves
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize(
+    "model", [ssl.Lasso(0.05, tol=1e-10), ssl.ElasticNet(0.05, tol=1e-10)]
+)
+def test_targets_are_fitted_as_if_alone(model, container):
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((50, 6))
+    Y = X[:, :2] + 0.1 * rng.standard_normal((50, 2))
+    weights = rng.integers(0, 3, 50)
+    both = model.fit(container(X), Y, sample_weight=weights)
+    coef, objective = both.coef_, both.objective_
+    predicted, intercept = both.predict(X), both.intercept_
+    assert coef.shape == (2, 6) and predicted.shape == (50, 2)
+    assert both.certificate_.satisfied and both.sparse_coef_.shape == (2, 6)
+    for t in range(2):
+        one = model.fit(container(X), Y[:, t], sample_weight=weights)
+        assert_allclose(coef[t], one.coef_, atol=1e-9)
+        assert_allclose(intercept[t], one.intercept_, atol=1e-9)
+        assert_allclose(objective[t], one.objective_, rtol=1e-9)
+    twin = skl.ElasticNet(
+        0.05, l1_ratio=getattr(model, "l1_ratio", 1.0), tol=1e-12
+    ).fit(X, Y, sample_weight=weights)
+    assert_allclose(coef, twin.coef_, atol=1e-6)
+    single = model.fit(X, Y[:, :1])
+    assert single.coef_.shape == (6,) and np.ndim(single.intercept_) == 0
+    with pytest.raises(ValueError, match="single target"):
+        model.path(X, Y)
+
+
+def test_a_strength_that_selects_nothing_says_so_once():
+    rng = np.random.default_rng(3)
+    X = 0.1 * rng.standard_normal((80, 4))
+    y = X[:, 0] + 0.1 * rng.standard_normal(80)
+    with pytest.warns(UserWarning, match=r"alpha_max = ") as caught:
+        model = ssl.Lasso().fit(X, y)
+    assert len(caught) == 1
+    largest = float(str(caught[0].message).split("alpha_max = ")[1].split(",")[0])
+    expected = np.abs((X - X.mean(axis=0)).T @ (y - y.mean())).max() / 80
+    assert_allclose(largest, expected, rtol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ssl.Lasso(0.9 * largest).fit(X, y).coef_.any()
+        ssl.Lasso().fit(X, np.ones(80))  # nothing to select
+    assert not model.coef_.any()
+    with pytest.warns(UserWarning, match="alpha_max"):
+        ssl.Lasso().fit(X, np.column_stack([y, 2 * y]))
+    with pytest.warns(UserWarning, match="SparseCoxRegressor selects no feature"):
+        ssl.SparseCoxRegressor().fit(X, rng.exponential(size=80))

@@ -1,5 +1,6 @@
 """Paths, their choice by cross-validation and criteria, and screening."""
 
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import comb
 from sklearn import linear_model as skl
+from sklearn.base import clone
 from sklearn.datasets import make_regression
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
@@ -311,3 +313,71 @@ def test_folds_without_rows_are_refused(model, cv, what):
     weights = np.repeat([1.0, 0.0], 20) if what == "no test samples" else None
     with pytest.raises(ValueError, match=what):
         model.set_params(cv=cv).fit(X, np.abs(X[:, 0]), sample_weight=weights)
+
+
+# Paths of classes and of instances
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ssl.Lasso(tol=1e-10),
+        ssl.ElasticNet(l1_ratio=0.7, tol=1e-10, positive=True),
+        ssl.MCPRegressor(gamma=5.0, tol=1e-8),
+        ssl.SCADRegressor(a=4.0, tol=1e-8),
+        ssl.GroupLasso(2, tol=1e-10),
+        ssl.Slope(q=0.3, tol=1e-10),
+        ssl.MultiTaskLasso(tol=1e-10),
+        ssl.SparseHuberRegressor(delta=1.0, tol=1e-8),
+        ssl.LassoCV(tol=1e-10),
+        ssl.SparsePoissonRegressorCV(tol=1e-8),
+    ],
+)
+def test_an_instance_keeps_its_settings_on_its_path(model):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((60, 6)) + 3.0
+    y = np.abs(X[:, 0] + 10 + rng.standard_normal(60))
+    y = np.column_stack([y, X[:, 1]]) if "MultiTask" in repr(model) else y
+    path = model.path(X, y, alphas=5, eps=0.05)
+    alphas, coefs, gaps = path  # unpacks into three
+    assert coefs.shape[-1] == gaps.shape[0] == path.intercepts.shape[-1] == 5
+    assert not hasattr(model, "coef_")
+    again = pickle.loads(pickle.dumps(path))
+    assert_array_equal(again.intercepts, path.intercepts)
+    assert again.kind == path.kind
+    if hasattr(model, "alpha"):
+        single = clone(model).set_params(alpha=alphas[3]).fit(X, y)
+        assert_allclose(coefs[..., 3], single.coef_, atol=1e-5)
+        assert_allclose(path.intercepts[..., 3], single.intercept_, atol=1e-4)
+        assert path.kind == single.certificate_.kind
+
+
+def test_a_class_offers_a_function_and_old_names_warn():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((60, 6))
+    y = X[:, 0] + 10 + rng.standard_normal(60)
+    assert ssl.Lasso.path is ssl.lasso_path
+    counts = rng.poisson(1.0, 60)
+    path = ssl.SparsePoissonRegressor.path(X, counts, alphas=4, tol=1e-8)
+    same = ssl.SparsePoissonRegressor(tol=1e-8).path(X, counts, alphas=4)
+    assert_array_equal(path.coefs, same.coefs)
+    lasso = ssl.lasso_path(X, y, alphas=4, fit_intercept=True)
+    assert_allclose(lasso.intercepts[0], y.mean())
+    for name in ("dual_gaps", "kkt_residuals", "values"):
+        with pytest.warns(FutureWarning, match=name):
+            assert_array_equal(getattr(lasso, name), lasso.gaps)
+    with pytest.raises(AttributeError, match="nonsense"):
+        lasso.nonsense  # noqa: B018
+    with pytest.raises(ValueError, match="l1_ratio"):
+        ssl.ElasticNetCV(l1_ratio=[0.5, 1.0]).path(X, y)
+
+
+def test_intercepts_of_a_cross_validated_path_are_stored():
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((60, 4))
+    y = X[:, 0] + 5 + rng.standard_normal(60)
+    model = ssl.LassoCV(alphas=6, tol=1e-10).fit(X, y)
+    at = int(np.flatnonzero(model.alphas_ == model.alpha_)[0])
+    assert model.intercept_path_.shape == (6,)
+    assert_allclose(model.intercept_path_[at], model.intercept_)
+    assert_allclose(model.intercept_path_[0], y.mean())
