@@ -9,8 +9,9 @@ from sklearn.utils.validation import validate_data
 from sparsestat._utils.compat import check_sample_weight
 from sparsestat._utils.validation import check_magnitude, refuse_complex
 
-__all__ = ["FLOATS", "check_samples", "given_weights"]
+__all__ = ["FLOATS", "check_samples", "check_total", "given_weights"]
 
+_FEWEST, _MOST = 1e-9, 1e15  # rows that weights may stand for
 FLOATS = [np.float64, np.float32]  # single precision is kept, all else is double
 
 
@@ -68,3 +69,17 @@ def given_weights(sample_weight, X):
     return check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
+
+
+def check_total(total):
+    """Refuse weights that cannot be numbers of rows.
+
+    The likelihood counts rows, so that weights are repetitions and their sum, against
+    which priors and the noise are weighed, means something.
+    """
+    if not _FEWEST <= total <= _MOST:
+        raise ValueError(
+            f"sample_weight sums to {total:.1e}, but weights count repetitions of rows "
+            f"here and must sum to between {_FEWEST:.0e} and {_MOST:.0e}. Rescale "
+            "them, for example to a mean of one."
+        )

@@ -30,10 +30,9 @@ from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
-from sparsestat._utils.validation import check_magnitude
+from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
 from sparsestat.cluster._certify import check_weights
 from sparsestat.cluster._checks import check_enough_samples
-from sparsestat.cluster._data import LARGEST_ENTRY
 from sparsestat.cluster._sdp_search import Search
 
 __all__ = ["SDPKMeans"]

@@ -12,6 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -22,7 +23,13 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import FLOATS, check_samples, given_weights
-from sparsestat._utils.validation import as_compressed, read_only
+from sparsestat._utils.validation import (
+    LARGEST_ENTRY,
+    as_compressed,
+    check_magnitude,
+    largest_entry,
+    read_only,
+)
 from sparsestat.decomposition import _kernels_nnls as kernels
 from sparsestat.decomposition._codes import select_topk
 from sparsestat.decomposition._components import ComponentsMixin
@@ -172,10 +179,19 @@ class SemiNMF(
             Fitted estimator.
         """
         X = self._validate(X, reset=True)
-        dtype, X = X.dtype, X.astype(np.float64)
-        weights = given_weights(sample_weight, X)
-        root = None if weights is None else np.sqrt(weights)
-        G = self._start(X, root, check_random_state(self.random_state))
+        weights, used = given_weights(sample_weight, X), None
+        root, weight_unit = None, 1.0
+        if weights is not None:
+            used = np.flatnonzero(weights)
+            if 0 < len(used) < len(weights):
+                X, weights = X[used], weights[used]
+            # Only ratios count; a power of four has an exact root.
+            weight_unit = power_of_two(np.sqrt(weights.max())) ** 2
+            root = np.sqrt(weights / weight_unit)
+        check_magnitude(X, largest=LARGEST_ENTRY)
+        dtype, unit = X.dtype, power_of_two(largest_entry(X))
+        X = X.astype(np.float64) / unit
+        G = self._start(X, root, check_random_state(self.random_state), used)
         if root is not None:
             # Codes of scaled samples are scaled codes, so that nothing else changes.
             X, G = _scale_rows(X, root), np.ascontiguousarray(G * root[:, None])
@@ -200,12 +216,14 @@ class SemiNMF(
                     change = abs(history[-2] - error) / total
                 if total == 0:
                     change = 0.0
-                if progress.step(objective=error) or change <= self.tol:
+                scaled = error * unit**2 * weight_unit
+                if progress.step(objective=scaled) or change <= self.tol:
                     break
-        self.components_ = best[1].astype(dtype)
+        self.components_ = (best[1] * unit).astype(dtype)
         codes = self._solve(X, best[1])
-        self.reconstruction_err_ = _distance(X, codes, best[1])
-        self.objective_history_ = np.array(history)
+        back = unit * np.sqrt(weight_unit)
+        self.reconstruction_err_ = _distance(X, codes, best[1]) * back
+        self.objective_history_ = np.array(history) * back**2
         self.n_iter_ = len(history)
         self.certificate_ = Certificate(
             "monotone_bound",
@@ -223,14 +241,18 @@ class SemiNMF(
         return self
 
     def _validate(self, X, *, reset):
-        X = check_samples(self, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
+        X = check_samples(
+            self, X, accept_sparse="csr", dtype=FLOATS, reset=reset, largest=None
+        )
         return as_compressed(X) if sparse.issparse(X) else X
 
-    def _start(self, X, root, rng):
+    def _start(self, X, root, rng, used):
         """Return positive codes of shape (n_samples, n_components)."""
         n, k = X.shape[0], self.n_components
         if not isinstance(self.init, str):
             G = np.array(self.init, dtype=np.float64)
+            if used is not None and len(G) > n:
+                G = G[used]
             if G.shape != (n, k) or not np.isfinite(G).all() or (G < 0).any():
                 raise ValueError(
                     f"init must be a finite, non-negative array of shape ({n}, {k}), "
@@ -283,8 +305,10 @@ class SemiNMF(
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        H = self.components_.astype(np.float64)
-        return self._solve(X.astype(np.float64), H).astype(X.dtype)
+        check_magnitude(X, largest=LARGEST_ENTRY)
+        unit = power_of_two(largest_entry(self.components_))
+        H = self.components_.astype(np.float64) / unit
+        return self._solve(X.astype(np.float64) / unit, H).astype(X.dtype)
 
 
 def _free_factor(X, G):
