@@ -197,12 +197,13 @@ class SemiNMF(
             X, G = _scale_rows(X, root), np.ascontiguousarray(G * root[:, None])
         dense = X.data if hasattr(X, "tocsr") else X
         total = float(np.vdot(dense, dense))
+        mass = X.shape[0] if root is None else float(root @ root) or 1.0
         history, best, change = [], (np.inf, None), np.inf
         with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
             for _ in range(self.max_iter):
                 H = _free_factor(X, G)
                 if self.feature_density is not None:
-                    H, G = self._sparsify(X, H, G)
+                    H, G = self._sparsify(X, H, G, mass)
                 P, Q = np.ascontiguousarray(X @ H.T), H @ H.T
                 if self.solver == "hals":
                     kernels.nnls_rows(read_only(P), read_only(Q), G, _SWEEPS, 0.0)
@@ -271,10 +272,10 @@ class SemiNMF(
             G = 0.2 + np.eye(k)[labels]
         return np.ascontiguousarray(G + _EPS)
 
-    def _sparsify(self, X, H, G):
+    def _sparsify(self, X, H, G, mass):
         """Keep the largest entries of each component; put scales into it."""
         keep = int(np.ceil(self.feature_density * H.shape[1]))
-        norms = np.linalg.norm(G, axis=0)
+        norms = np.linalg.norm(G, axis=0) / np.sqrt(mass)
         scale = np.where(norms > 0, norms, 1.0)
         H = select_topk(np.ascontiguousarray(H), keep, True).toarray() * scale[:, None]
         G = G / scale
@@ -366,7 +367,8 @@ def _positive_directions(X, root, rank, weight, rng):
     up, down = ((w * np.maximum(sign * U, 0) ** 2).sum(axis=0) for sign in (1, -1))
     U = U * np.where(up >= down, 1.0, -1.0)
     floor = 0.3 * np.sqrt(s[0] / weight)
-    return np.maximum(np.where(used, U * np.sqrt(s), 0.0), floor)
+    # As large for many samples, or heavy ones, as for few.
+    return np.maximum(np.where(used, U * np.sqrt(s), 0.0), floor) * weight**0.25
 
 
 def _multiply(P, Q, G):
