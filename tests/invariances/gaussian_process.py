@@ -15,7 +15,7 @@ from sparsestat.gaussian_process import (
 from tests.invariances.engine import GRID, Out, Subject, satisfied, table
 
 
-def _series(seed, n=40):
+def _series(seed, n=24):
     x = np.arange(float(n))
     y = np.sin(x / 3.0) + 0.1 * table(seed, n, 1)[:, 0]
     return {"X": x[:, None], "y": np.round(y / GRID) * GRID}
@@ -41,23 +41,25 @@ def _process(label, make, weights=False, **options):
 SUBJECTS = [
     _process(
         "GridSpectralMixtureRegressor",
-        lambda: GridSpectralMixtureRegressor(20, random_state=0),
+        lambda: GridSpectralMixtureRegressor(10, random_state=0),
         weights=True,
     ),
     *(
         _process(
             f"DistributedGridSpectralMixtureRegressor {mode}",
             lambda mode=mode: DistributedGridSpectralMixtureRegressor(
-                20, n_agents=2, random_state=0, predict_mode=mode
+                10, n_agents=2, random_state=0, predict_mode=mode
             ),
             weights=True,
             rtol=1e-3,
         )
-        for mode in ("full", "poe", "rbcm")
+        for mode in ("full", "rbcm")
     ),
     _process("CompactGPRegressor", lambda: CompactGPRegressor(random_state=0)),
     _process(
-        "SparseGPRegressor", lambda: SparseGPRegressor(n_inducing=10, random_state=0)
+        "SparseGPRegressor",
+        lambda: SparseGPRegressor(n_inducing=10, random_state=0),
+        rtol=1e-3,
     ),
     _process("ToeplitzGPRegressor", lambda: ToeplitzGPRegressor(random_state=0)),
 ]
