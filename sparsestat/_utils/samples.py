@@ -4,14 +4,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.validation import validate_data
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat._utils.compat import check_sample_weight
 from sparsestat._utils.validation import check_magnitude, refuse_complex
 
-__all__ = ["FLOATS", "check_samples", "check_total", "given_weights"]
+__all__ = [
+    "FLOATS",
+    "check_counts",
+    "check_samples",
+    "effective_rows",
+    "given_weights",
+    "relative_weights",
+]
 
-_FEWEST, _MOST = 1e-9, 1e15  # rows that weights may stand for
+_FEWEST, _MOST = 1e-3, 1e15  # rows, counted to double precision
 FLOATS = [np.float64, np.float32]  # single precision is kept, all else is double
 
 
@@ -71,15 +80,59 @@ def given_weights(sample_weight, X):
     )
 
 
-def check_total(total):
-    """Refuse weights that cannot be numbers of rows.
+def relative_weights(sample_weight):
+    """Return weights of which only the ratios matter, and the unit taken out.
 
-    The likelihood counts rows, so that weights are repetitions and their sum, against
-    which priors and the noise are weighed, means something.
+    The largest lies in [1, 2) afterwards; to divide by a power of two rounds nothing.
     """
+    if sample_weight is None:
+        return None, 1.0
+    unit = power_of_two(sample_weight.max(initial=0.0))
+    return sample_weight / unit, unit
+
+
+def effective_rows(X, y, sample_weight):
+    """Return X, y and weights without the rows of weight zero.
+
+    Such rows never matter, whatever finite numbers they hold.
+
+    Parameters
+    ----------
+    X : {ndarray, csr or csc matrix} of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples, ...)
+    sample_weight : ndarray of shape (n_samples,) or None
+        Validated weights.
+    """
+    if sample_weight is None or sample_weight.all():
+        return X, y, sample_weight
+    used = np.flatnonzero(sample_weight)
+    if used.size == 0:
+        raise ValueError("All sample weights are zero. At least one must be positive.")
+    if sparse.issparse(X):
+        X = X.tocsr()[used]
+    else:
+        X = np.asfortranarray(X[used]) if X.flags.f_contiguous else X[used]
+    return X, y[used], sample_weight[used]
+
+
+def check_counts(sample_weight, n_samples, what):
+    """Return the sum of weights that count rows, refusing sums that are no counts.
+
+    Parameters
+    ----------
+    sample_weight : ndarray of shape (n_samples,) or None
+    n_samples : int
+    what : str
+        What counts them, for the message.
+    """
+    if sample_weight is None:
+        return float(n_samples)
+    unit = power_of_two(sample_weight.max(initial=0.0))
+    total = float((sample_weight / unit).sum()) * unit
     if not _FEWEST <= total <= _MOST:
         raise ValueError(
-            f"sample_weight sums to {total:.1e}, but weights count repetitions of rows "
-            f"here and must sum to between {_FEWEST:.0e} and {_MOST:.0e}. Rescale "
-            "them, for example to a mean of one."
+            f"{what} counts rows by their sample weights, which sum to {total:.1e}. "
+            f"Rescale them to numbers of repetitions, between {_FEWEST:g} and "
+            f"{_MOST:.0e} in all."
         )
+    return total

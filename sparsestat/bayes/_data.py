@@ -12,7 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from sparsestat._utils.arithmetic import power_of_two
-from sparsestat._utils.samples import check_total, given_weights
+from sparsestat._utils.samples import check_counts, given_weights
 from sparsestat._utils.validation import (
     LARGEST_ENTRY,
     as_compressed,
@@ -156,8 +156,7 @@ def validate_fit(
                     "leave these rows out of the operator and of y."
                 )
             X, Y, weights = X[keep], Y[keep], weights[keep]
-        total = float(weights.sum())
-        check_total(total)
+        total = check_counts(weights, len(weights), type(estimator).__name__)
         if np.all(weights == 1.0):
             weights = None
     if not is_operator(X):

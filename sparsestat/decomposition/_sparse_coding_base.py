@@ -21,7 +21,7 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.samples import FLOATS, check_samples, check_total, given_weights
+from sparsestat._utils.samples import FLOATS, check_counts, check_samples, given_weights
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, largest_entry
 from sparsestat.decomposition._coding_models import Summary
 from sparsestat.decomposition._components import ComponentsMixin
@@ -202,7 +202,7 @@ class SparseCodingEstimator(
         """Return samples of positive weight, checked, and their weights or None."""
         weights = given_weights(sample_weight, X)
         if weights is not None:
-            check_total(float(weights.sum()))
+            check_counts(weights, len(weights), type(self).__name__)
             used = np.flatnonzero(weights)
             X, weights = X[used], weights[used]
         return check_magnitude(X, largest=LARGEST_ENTRY), weights

@@ -25,7 +25,7 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.samples import FLOATS, check_samples, check_total, given_weights
+from sparsestat._utils.samples import FLOATS, check_counts, check_samples, given_weights
 from sparsestat._utils.validation import check_magnitude, read_only, refuse_complex
 from sparsestat.decomposition import _kernels_nnls as kernels
 from sparsestat.decomposition import _supervised as lifted
@@ -256,7 +256,7 @@ class SupervisedDictionaryLearning(
         dtype, used = X.dtype, weights > 0
         X, Z, labels, weights = X[used], Z[used], labels[used], weights[used]
         check_magnitude(X)
-        check_total(float(weights.sum()))
+        check_counts(weights, len(weights), type(self).__name__)
         self._check_params_vs_input(X)
         problem = self._problem(X.astype(np.float64, copy=False), Z, labels, weights)
         with FitProgress(self, self.max_iter, X=X, y=y, verbose=self.verbose) as bar:

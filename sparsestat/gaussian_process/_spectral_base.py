@@ -25,7 +25,7 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
-from sparsestat._utils.samples import check_total, given_weights
+from sparsestat._utils.samples import check_counts, given_weights
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, largest_entry
 from sparsestat.gaussian_process._posterior import PosteriorMixin
 from sparsestat.gaussian_process._spectral_fit import (
@@ -133,7 +133,7 @@ class SpectralMixtureBase(
         else:
             kept = weights > 0
             X, Y, weights = X[kept], Y[kept], weights[kept]
-            check_total(float(weights.sum()))
+            check_counts(weights, len(weights), type(self).__name__)
         check_magnitude(X, largest=LARGEST_ENTRY)
         check_magnitude(Y, name="y", largest=LARGEST_ENTRY)
         return X, Y, weights
