@@ -20,7 +20,14 @@ from tests.invariances.engine import RELATIONS, applies, check
 
 ROOMS = {
     name: importlib.import_module(f"tests.invariances.{name}")
-    for name in ("bayes", "cluster", "linear_model")
+    for name in (
+        "bayes",
+        "cluster",
+        "decomposition",
+        "embedding",
+        "gaussian_process",
+        "linear_model",
+    )
 }
 EXEMPT = {key: why for room in ROOMS.values() for key, why in room.EXEMPT.items()}
 SUBJECTS = [subject for room in ROOMS.values() for subject in room.SUBJECTS]

@@ -144,13 +144,23 @@ class Standardization:
     mean: np.ndarray
 
     def apply(self, X):
-        """Return a centered copy of X in double precision, or X if nothing moves."""
+        """Return a centered copy of X in double precision, or X if nothing moves.
+
+        X may be other data than those that were centered: then zeros of columns that
+        move become entries.
+        """
         if not sparse.issparse(X):
             out = np.subtract(X, self.offset, dtype=_double(X))
             out -= self.rest
             return out
         if not self.offset.any():
             return X
+        moved = np.flatnonzero(self.offset)
+        counts = np.bincount(X.indices, minlength=X.shape[1])
+        if X.format == "csc":
+            counts = np.diff(X.indptr)
+        if (counts[moved] < X.shape[0]).any():
+            return self._filled(X, moved)
         out = X.astype(_double(X))  # a copy
         if X.format == "csc":
             counts = np.diff(X.indptr)
@@ -160,6 +170,17 @@ class Standardization:
             out.data -= self.offset[X.indices]
             out.data -= self.rest[X.indices]
         return out
+
+    def _filled(self, X, moved):
+        """Return X centered where its zeros are entries of columns that move."""
+        center = (self.offset + self.rest)[moved]
+        part = type(X)(X[:, moved].toarray() - center)
+        place = sparse.csr_array(
+            (np.ones(len(moved)), (np.arange(len(moved)), moved)),
+            shape=(len(moved), X.shape[1]),
+        )
+        stay = sparse.diags_array((self.offset == 0.0).astype(float))
+        return (X @ stay + part @ place).asformat(X.format)
 
     def intercept(self, coef, target_mean=0.0):
         """Return the intercept of the raw columns for centered coefficients.

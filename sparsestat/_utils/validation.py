@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 __all__ = [
+    "LARGEST_ENTRY",
     "as_compressed",
     "check_complex_array",
     "check_magnitude",
@@ -19,6 +20,7 @@ __all__ = [
 _KEPT_DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
 # Products of four such numbers fit into double precision with digits to spare.
 _LARGEST = 1e75
+LARGEST_ENTRY = 1e125  # for algorithms that rescale, or form squares only
 _INT32_MAX = np.iinfo(np.int32).max
 
 
@@ -66,7 +68,7 @@ def check_magnitude(X, *, name="X", largest=_LARGEST):
         How to call it in the message.
     largest : float, default=1e75
         What the largest absolute value may be; its inverse is the least it may be.
-        For algorithms that rescale, or form squares only.
+        `LARGEST_ENTRY` is for algorithms that rescale, or form squares only.
 
     Returns
     -------

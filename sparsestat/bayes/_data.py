@@ -12,8 +12,9 @@ from scipy.sparse.linalg import LinearOperator
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from sparsestat._utils.arithmetic import power_of_two
-from sparsestat._utils.samples import given_weights
+from sparsestat._utils.samples import check_counts, given_weights
 from sparsestat._utils.validation import (
+    LARGEST_ENTRY,
     as_compressed,
     check_complex_array,
     check_magnitude,
@@ -22,7 +23,6 @@ from sparsestat._utils.validation import (
 )
 
 __all__ = [
-    "LARGEST_ENTRY",
     "FitData",
     "centred_r2",
     "is_operator",
@@ -31,10 +31,6 @@ __all__ = [
     "validate_fit",
     "validate_predict",
 ]
-
-
-LARGEST_ENTRY = 1e125  # of what only squares are taken
-_FEWEST, _MOST = 1e-9, 1e15  # rows that weights may stand for
 
 
 def is_operator(X):
@@ -160,8 +156,7 @@ def validate_fit(
                     "leave these rows out of the operator and of y."
                 )
             X, Y, weights = X[keep], Y[keep], weights[keep]
-        total = float(weights.sum())
-        check_total(total)
+        total = check_counts(weights, len(weights), type(estimator).__name__)
         if np.all(weights == 1.0):
             weights = None
     if not is_operator(X):
@@ -169,20 +164,6 @@ def validate_fit(
     check_magnitude(Y, name="y", largest=LARGEST_ENTRY)
     _check_units(X, Y)
     return FitData(X, Y, weights, total, one_target, np.dtype(wide))
-
-
-def check_total(total):
-    """Refuse weights that cannot be numbers of rows.
-
-    The likelihood counts rows, so that weights are repetitions and their sum, against
-    which priors and the noise are weighed, means something.
-    """
-    if not _FEWEST <= total <= _MOST:
-        raise ValueError(
-            f"sample_weight sums to {total:.1e}, but weights count repetitions of rows "
-            f"here and must sum to between {_FEWEST:.0e} and {_MOST:.0e}. Rescale "
-            "them, for example to a mean of one."
-        )
 
 
 def _check_units(X, Y):

@@ -21,11 +21,12 @@ from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.validation import (
+    LARGEST_ENTRY,
     check_complex_array,
     check_magnitude,
     refuse_complex,
 )
-from sparsestat.bayes._data import LARGEST_ENTRY, centred_r2, square
+from sparsestat.bayes._data import centred_r2, square
 from sparsestat.bayes._kronecker import (
     Problem,
     final_posterior,

@@ -148,7 +148,8 @@ class SBLRegressor(
     dof_ : float
         Number of well determined coefficients.
     certificate_ : Certificate
-        How far the variances are from a stationary point.
+        How far the variances are from a stationary point. Of cofem not satisfied
+        where conjugate gradients stopped early.
     scores_ : ndarray
         The cost at each iteration, when `compute_score` is set.
     n_iter_ : int
@@ -412,11 +413,12 @@ class SBLRegressor(
             _SCALES.get(method, _SCALES["em"]),
             {"dof": found.dof, "noise_variance": self.noise_variance_},
         )
-        warn_if_unsatisfied(
-            self.certificate_,
-            f"SBLRegressor did not converge: {_MEASURES[method]}",
-            "Increase max_iter, or tol.",
-        )
+        if found.change > tol:  # of unsolved equations _fit_cofem has warned
+            warn_if_unsatisfied(
+                self.certificate_,
+                f"SBLRegressor did not converge: {_MEASURES[method]}",
+                "Increase max_iter, or tol.",
+            )
         warn_if_collapsed(
             "SBLRegressor", total, found.dof, self.noise_variance is None and self.dof_
         )
@@ -460,6 +462,7 @@ class SBLRegressor(
         self._mean_in = center[self.active_]
         self.dof_ = found.dof
         if found.cg_failed:
+            found.converged = False
             warnings.warn(
                 f"Conjugate gradients did not reach cg_tol={self.cg_tol} in "
                 f"cg_max_iter={self.cg_max_iter} steps. Increase one of them.",

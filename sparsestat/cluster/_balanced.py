@@ -26,6 +26,7 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
+from sparsestat._utils.validation import LARGEST_ENTRY
 from sparsestat.cluster._assignment import (
     bounded_assignment,
     check_sizes,
@@ -33,7 +34,7 @@ from sparsestat.cluster._assignment import (
     scaled_sizes,
 )
 from sparsestat.cluster._checks import check_centers, check_enough_samples
-from sparsestat.cluster._data import LARGEST_ENTRY, Frame
+from sparsestat.cluster._data import Frame
 
 __all__ = ["BalancedKMeans"]
 

@@ -17,7 +17,7 @@ from sparsestat._utils.compat import (
     check_sample_weight,
     validate_params,
 )
-from sparsestat._utils.validation import check_magnitude, refuse_complex
+from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, refuse_complex
 from sparsestat.cluster._admm import solve_admm
 from sparsestat.cluster._certificate import (
     ClusterMoments,
@@ -28,7 +28,7 @@ from sparsestat.cluster._certificate import (
     relative_gap,
     sampled_bound,
 )
-from sparsestat.cluster._data import LARGEST_ENTRY, CentredRows
+from sparsestat.cluster._data import CentredRows
 from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
 
 __all__ = ["Bounds", "check_weights", "kmeans_certificate"]

@@ -16,9 +16,8 @@ from sparsestat._utils.arithmetic import (
 )
 from sparsestat._utils.validation import largest_entry
 
-__all__ = ["LARGEST_ENTRY", "CentredRows", "Frame", "row_blocks"]
+__all__ = ["CentredRows", "Frame", "row_blocks"]
 
-LARGEST_ENTRY = 1e125  # of points, which are rescaled; costs are their squares
 _FAR = 1e100  # units from where on only the direction of a new point counts
 
 # Entries of the rows handled at once, which bound every temporary array, unless that
@@ -61,14 +60,14 @@ class Frame:
 
     def apply(self, X):
         """Return points in the frame, sparse where they are."""
-        return self._moved(X) / self.unit
+        return self.record.apply(X) / self.unit
 
     def points(self, X):
         """Return new points, and what each row was multiplied by beside being moved.
 
         A point very far away is drawn nearer, along its direction.
         """
-        rows = self._moved(X)
+        rows = self.record.apply(X)
         sizes = abs(rows).max(axis=1)
         sizes = sizes.toarray() if sparse.issparse(sizes) else sizes
         sizes = np.asarray(sizes, dtype=float).ravel()
@@ -82,22 +81,6 @@ class Frame:
     def invert(self, points):
         """Return points of the frame in the coordinates and units of X."""
         return points * self.unit + self.record.rest + self.record.offset
-
-    def _moved(self, X):
-        moved = np.flatnonzero(self.record.offset)
-        if sparse.issparse(X) and len(moved):
-            n, d = X.shape
-            counts = np.bincount(X.indices, minlength=d)
-            if (counts[moved] < n).any():
-                # A zero of a column that moves is an entry like any other.
-                offset = (self.record.offset + self.record.rest)[moved]
-                part = sparse.csr_array(X[:, moved].toarray() - offset)
-                ones = np.ones(len(moved)), (np.arange(len(moved)), moved)
-                stay = sparse.diags_array(1.0 * (self.record.offset == 0.0))
-                return (
-                    X @ stay + part @ sparse.csr_array(ones, shape=(len(moved), d))
-                ).tocsr()
-        return self.record.apply(X)
 
 
 class CentredRows:

@@ -15,9 +15,9 @@ from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.results import warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
-from sparsestat._utils.validation import largest_entry
+from sparsestat._utils.validation import LARGEST_ENTRY, largest_entry
 from sparsestat.cluster._checks import check_enough_samples, warn_if_fewer_clusters
-from sparsestat.cluster._data import LARGEST_ENTRY, Frame
+from sparsestat.cluster._data import Frame
 from sparsestat.cluster._spectral import spectral_embedding, spectral_labels
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import doubly_stochastic

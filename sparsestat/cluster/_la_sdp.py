@@ -25,8 +25,8 @@ from sparsestat._utils.results import (
     warn_if_unsatisfied,
 )
 from sparsestat._utils.samples import check_samples
+from sparsestat._utils.validation import LARGEST_ENTRY
 from sparsestat.cluster._checks import check_enough_samples
-from sparsestat.cluster._data import LARGEST_ENTRY
 from sparsestat.cluster._la_alternation import LABEL_TOL, Alternation
 
 __all__ = ["LikelihoodAdjustedSDP"]

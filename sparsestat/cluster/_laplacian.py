@@ -27,12 +27,13 @@ from sparsestat._utils.results import (
     warn_if_unsatisfied,
 )
 from sparsestat._utils.samples import check_samples
+from sparsestat._utils.validation import LARGEST_ENTRY
 from sparsestat.cluster._checks import (
     check_centers,
     check_enough_samples,
     warn_if_fewer_clusters,
 )
-from sparsestat.cluster._data import LARGEST_ENTRY, Frame
+from sparsestat.cluster._data import Frame
 from sparsestat.cluster._laplacian_energy import (
     GraphEnergy,
     as_affinity,

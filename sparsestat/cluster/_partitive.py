@@ -22,7 +22,8 @@ from sparsestat._utils.compat import Interval, fit_context
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import Certificate, users_stacklevel
 from sparsestat._utils.samples import check_samples
-from sparsestat.cluster._data import LARGEST_ENTRY, Frame
+from sparsestat._utils.validation import LARGEST_ENTRY
+from sparsestat.cluster._data import Frame
 from sparsestat.exceptions import ConvergenceWarning, NoAcceptablePartitionWarning
 
 __all__ = ["ProbabilisticPartitivePartitioning"]

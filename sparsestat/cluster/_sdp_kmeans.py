@@ -14,7 +14,6 @@ from sklearn.base import (
     ClusterMixin,
     TransformerMixin,
 )
-from sklearn.metrics import pairwise_distances_argmin
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils.validation import check_is_fitted
 
@@ -30,10 +29,10 @@ from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
-from sparsestat._utils.validation import check_magnitude
+from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
 from sparsestat.cluster._certify import check_weights
 from sparsestat.cluster._checks import check_enough_samples
-from sparsestat.cluster._data import LARGEST_ENTRY
+from sparsestat.cluster._data import row_blocks
 from sparsestat.cluster._sdp_search import Search
 
 __all__ = ["SDPKMeans"]
@@ -391,7 +390,12 @@ class SDPKMeans(
 
     def _nearest(self, X):
         rows, _ = self._frame.points(X)
-        return pairwise_distances_argmin(rows, self._framed_centers())
+        centers = self._framed_centers()
+        norms = np.einsum("kd,kd->k", centers, centers)
+        out = np.empty(X.shape[0], dtype=np.int64)
+        for part in row_blocks(X.shape):
+            out[part] = (norms - 2.0 * (rows[part] @ centers.T)).argmin(axis=1)
+        return out
 
     def _distances(self, X):
         rows, factors = self._frame.points(X)

@@ -91,6 +91,12 @@ class Search:
             labels, centres, cost = lloyd(self.rows, centres, self.weights)
             if cost < self.cost:
                 self.labels, self._centres, self.cost = labels, centres, float(cost)
+            if len(np.unique(labels)) < self.K:
+                # Points too close for Lloyd's distances keep clusters of their own.
+                first = pairwise_distances_argmin(self.rows, self.rows[picks])
+                for k, pick in enumerate(picks):
+                    first[equal_rows(self.rows, pick)] = k
+                self.offer(first, polish=False)
 
     def few_points(self, picks, centres):
         """Give every distinct point a cluster of its own, which costs nothing."""

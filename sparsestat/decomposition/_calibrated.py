@@ -10,6 +10,7 @@ from scipy import linalg, sparse
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -20,7 +21,12 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
-from sparsestat._utils.validation import check_magnitude, read_only
+from sparsestat._utils.validation import (
+    LARGEST_ENTRY,
+    check_magnitude,
+    largest_entry,
+    read_only,
+)
 from sparsestat.decomposition import _kernels_omp as kernels
 from sparsestat.decomposition._codes import check_matrix
 
@@ -151,9 +157,11 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
         self : object
             Fitted estimator.
         """
-        W = check_samples(self, X)
+        W = check_samples(self, X, largest=LARGEST_ENTRY)
         R = self._root(W.shape[0], calibration, gram)
         target = W if R is None else R @ W
+        unit = power_of_two(largest_entry(target))
+        target = target / unit
         scale = np.linalg.norm(target) or 1.0
         D = self._start(target, check_random_state(self.random_state))
         codes = np.zeros((W.shape[1], D.shape[1]))
@@ -169,7 +177,7 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
                 if progress.step(error=before) or change <= self.tol:
                     break
         self.dictionary_ = D if R is None else linalg.solve_triangular(R, D)
-        self.codes_ = align_sparse_interface(sparse.csc_array(codes.T))
+        self.codes_ = align_sparse_interface(sparse.csc_array(codes.T * unit))
         self.error_ = history[-1]
         self.objective_history_ = np.array(history)
         self.n_iter_ = len(history)

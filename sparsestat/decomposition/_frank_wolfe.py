@@ -19,10 +19,12 @@ __all__ = [
     "BLOCK_ROWS",
     "GrowingMemory",
     "MSPResult",
+    "codes_of",
     "frank_wolfe_gap",
     "lp_gradient",
     "lp_value",
     "maximize_lp",
+    "moved",
     "polar",
     "random_stiefel",
     "step_sizes",
@@ -114,12 +116,23 @@ class GrowingMemory:
         return 1.0 / (self.first + max(0, self.length - self.wait))
 
 
-def _codes(X, operator, mean):
-    """Return ``(X - mean) operator^T`` without densifying or centering X."""
-    Z = X @ operator.T.astype(X.dtype, copy=False)
-    if mean is not None:
-        Z = Z - (operator @ mean).astype(X.dtype, copy=False)
-    return np.asarray(Z)
+def moved(X, center):
+    """Return samples in double precision, less all that can be taken off them.
+
+    Powers of codes and sums of them are no place for single precision, and far from
+    the origin products lose the digits that a mean taken off later needs.
+    """
+    if center is None:
+        return X.astype(np.result_type(X.dtype, np.float64), copy=False)
+    return center.apply(X)
+
+
+def codes_of(X, operator, center):
+    """Return ``(X - mean) operator^T`` of moved samples, without densifying X."""
+    Z = np.asarray(X @ operator.T)
+    if center is not None and center.mean.any():
+        Z = Z - operator @ center.mean
+    return Z
 
 
 def _power(Z, p):
@@ -148,7 +161,7 @@ def _sum_of_powers(Z, p, weights):
     return powers.sum() if weights is None else weights @ powers
 
 
-def lp_gradient(X, A, p, *, weights=None, whitening=None, mean=None):
+def lp_gradient(X, A, p, *, weights=None, whitening=None, center=None):
     r"""Return the gradient of the mean l_p objective without its factor p, and f.
 
     Parameters
@@ -163,8 +176,8 @@ def lp_gradient(X, A, p, *, weights=None, whitening=None, mean=None):
         Sample weights.
     whitening : ndarray of shape (n_features, n_features), default=None
         Symmetric preconditioner P.
-    mean : ndarray of shape (n_features,), default=None
-        Subtracted from every sample.
+    center : Standardization, default=None
+        Taken off every sample.
 
     Returns
     -------
@@ -181,7 +194,8 @@ def lp_gradient(X, A, p, *, weights=None, whitening=None, mean=None):
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, X.shape[0], BLOCK_ROWS):
             block = X[start : start + BLOCK_ROWS] if X.shape[0] > BLOCK_ROWS else X
-            Z = _codes(block, operator, mean)
+            block = moved(block, center)
+            Z = codes_of(block, operator, center)
             w = None if weights is None else weights[start : start + BLOCK_ROWS]
             value += _sum_of_powers(Z, p, w)
             T = _power(Z, p)
@@ -190,8 +204,8 @@ def lp_gradient(X, A, p, *, weights=None, whitening=None, mean=None):
             # (X^T T)^T keeps the sparse operand on the left.
             dense = isinstance(block, np.ndarray)
             gradient += T.T @ block.conj() if dense else (block.T @ T).T
-            if mean is not None:
-                gradient -= np.outer(T.sum(axis=0, dtype=A.dtype), mean.conj())
+            if center is not None and center.mean.any():
+                gradient -= np.outer(T.sum(axis=0), center.mean.conj())
     if total <= 0:
         return gradient, 0.0
     gradient /= total
@@ -202,13 +216,14 @@ def lp_gradient(X, A, p, *, weights=None, whitening=None, mean=None):
     return gradient, float(value / total)
 
 
-def lp_value(X, A, p, *, whitening=None, mean=None):
+def lp_value(X, A, p, *, whitening=None, center=None):
     """Return the mean over samples of the p-th powers of the codes."""
     operator = A if whitening is None else A @ whitening
     with np.errstate(over="ignore", invalid="ignore"):
+        blocks = (X[s : s + BLOCK_ROWS] for s in range(0, X.shape[0], BLOCK_ROWS))
         value = sum(
-            _sum_of_powers(_codes(X[s : s + BLOCK_ROWS], operator, mean), p, None)
-            for s in range(0, X.shape[0], BLOCK_ROWS)
+            _sum_of_powers(codes_of(moved(block, center), operator, center), p, None)
+            for block in blocks
         )
     if not np.isfinite(value):
         raise _overflow("The l_p objective", p)
@@ -292,13 +307,13 @@ class MSPResult:
 
 
 def maximize_lp(
-    X, A, p, *, weights=None, whitening=None, mean=None, tol, max_iter, step=None
+    X, A, p, *, weights=None, whitening=None, center=None, tol, max_iter, step=None
 ):
     """Iterate ``A <- polar(gradient(A))`` until A stands still.
 
     Parameters
     ----------
-    X, A, p, weights, whitening, mean
+    X, A, p, weights, whitening, center
         As in :func:`lp_gradient`; A is the start.
     tol : float
         Stop when ``||A_new - A||_F <= tol * sqrt(n_components)``.
@@ -311,7 +326,7 @@ def maximize_lp(
     -------
     result : MSPResult
     """
-    options = {"weights": weights, "whitening": whitening, "mean": mean}
+    options = {"weights": weights, "whitening": whitening, "center": center}
     gradient, value = lp_gradient(X, A, p, **options)
     history, change, n_iter = [value], np.inf, 0
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - used after the loop

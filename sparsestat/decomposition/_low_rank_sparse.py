@@ -7,7 +7,7 @@ L + S = D, and is convex. Alternating projections and GoDec fix the rank.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,8 +15,14 @@ from scipy import linalg, sparse
 from scipy.sparse.linalg import svds
 from sklearn.utils import check_random_state
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat._utils.compat import Interval, align_sparse_interface, validate_params
-from sparsestat._utils.validation import check_magnitude, read_only
+from sparsestat._utils.validation import (
+    LARGEST_ENTRY,
+    check_magnitude,
+    largest_entry,
+    read_only,
+)
 from sparsestat.decomposition import _kernels_threshold as kernels
 from sparsestat.decomposition._codes import check_matrix
 from sparsestat.decomposition._projections import places_of_largest
@@ -488,16 +494,31 @@ def low_rank_plus_sparse(M, rank, k, *, tol=1e-7, max_iter=200, random_state=Non
     >>> low_rank_plus_sparse(M, 1, 1, random_state=0).sparse.nonzero()
     (array([3]...), array([4]...))
     """
-    M = check_magnitude(check_matrix(M, "M", dtype=(np.float64,)), name="M")
+    M = check_matrix(M, "M", dtype=(np.float64,))
+    check_magnitude(M, name="M", largest=LARGEST_ENTRY)
+    unit = power_of_two(largest_entry(M))
     if rank > min(M.shape):
         raise ValueError(f"rank={rank} exceeds the smaller side of M, {min(M.shape)}.")
     result = go_dec(
-        M,
+        M / unit,
         rank,
         k,
         tol=tol,
         max_iter=max_iter,
         rng=check_random_state(random_state),
     )
+    result = in_units(result, unit)
     object.__setattr__(result, "sparse", align_sparse_interface(result.sparse))
     return result
+
+
+def in_units(result, unit):
+    """Return the parts of a matrix that was divided by a power of two."""
+    return replace(
+        result,
+        low_rank=result.low_rank * unit,
+        sparse=result.sparse * unit,
+        singular_values=result.singular_values * unit,
+        objective=result.objective * unit,
+        dual_objective=result.dual_objective * unit,
+    )

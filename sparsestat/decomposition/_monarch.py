@@ -9,7 +9,7 @@ from numbers import Integral
 import numpy as np
 
 from sparsestat._utils.compat import Interval, validate_params
-from sparsestat._utils.validation import check_magnitude
+from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
 from sparsestat.decomposition._codes import check_matrix
 
 __all__ = ["MonarchFactors", "monarch_matmul", "project_monarch"]
@@ -112,7 +112,7 @@ def project_monarch(M, n_blocks):
         check_matrix(parts.real, "M")
     else:
         M = check_matrix(M, "M")
-    check_magnitude(M, name="M")
+    check_magnitude(M, name="M", largest=LARGEST_ENTRY)
     p, q = (n_blocks, n_blocks) if isinstance(n_blocks, Integral) else n_blocks
     for blocks, size, name in ((p, M.shape[0], "rows"), (q, M.shape[1], "columns")):
         if blocks < 1 or size % blocks:

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import CallbackSupportMixin, Interval, StrOptions
-from sparsestat._utils.samples import FLOATS, check_samples
+from sparsestat._utils.samples import FLOATS, check_samples, given_weights
 from sparsestat._utils.validation import (
     check_complex_array,
     check_magnitude,
@@ -20,7 +20,7 @@ from sparsestat.decomposition import _frank_wolfe as fw
 from sparsestat.decomposition._codes import select_topk
 from sparsestat.decomposition._components import ComponentsMixin
 
-__all__ = ["COMMON_CONSTRAINTS", "OrthogonalTransformer", "mean_of", "second_moments"]
+__all__ = ["COMMON_CONSTRAINTS", "OrthogonalTransformer", "second_moments"]
 
 COMMON_CONSTRAINTS = {
     "n_components": [Interval(Integral, 1, None, closed="left"), None],
@@ -44,6 +44,22 @@ class OrthogonalTransformer(
 ):
     """Validation, exact codes and their inverse, shared by both dictionaries."""
 
+    def _keep_center(self, center):
+        """Store what is taken off samples, a Standardization or None."""
+        self._center, self.mean_ = center, None
+        if center is not None:
+            self.mean_ = center.offset + center.rest + center.mean
+
+    def _given(self, X, sample_weight):
+        """Return samples of positive weight, checked, and their weights or None."""
+        weights = given_weights(sample_weight, X)
+        if weights is not None:
+            used = np.flatnonzero(weights)
+            if 0 < len(used) < len(weights):
+                X, weights = X[used], weights[used]
+        check_magnitude(X)
+        return X, weights
+
     def _validate_samples(self, X, *, reset):
         if self.allow_complex and _holds_complex(X):
             if not (reset or np.iscomplexobj(self.components_)):
@@ -53,8 +69,10 @@ class OrthogonalTransformer(
                 )
             X = check_complex_array(X)
             validate_data(self, X, reset=reset, skip_check_array=True)
-            return check_magnitude(np.ascontiguousarray(X))
-        return check_samples(self, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
+            return np.ascontiguousarray(X)
+        return check_samples(
+            self, X, accept_sparse="csr", dtype=FLOATS, reset=reset, largest=None
+        )
 
     def _check_sizes(self, n_features):
         k = n_features if self.n_components is None else self.n_components
@@ -93,7 +111,7 @@ class OrthogonalTransformer(
         return A
 
     def _samples_like_components(self, X):
-        X = self._validate_samples(X, reset=False)
+        X = check_magnitude(self._validate_samples(X, reset=False))
         if np.iscomplexobj(self.components_) and not np.iscomplexobj(X):
             X = X.astype(np.result_type(X.dtype, np.complex64))
         return X
@@ -122,7 +140,8 @@ class OrthogonalTransformer(
         """
         check_is_fitted(self)
         X = self._samples_like_components(X)
-        Z = fw._codes(X, self.components_, self.mean_)
+        Z = fw.codes_of(fw.moved(X, self._center), self.components_, self._center)
+        Z = Z.astype(np.result_type(X.dtype, self.components_.dtype), copy=False)
         if self.transform_algorithm == "topk":
             k = self.transform_n_nonzero_coefs
             if k is None:
@@ -172,7 +191,7 @@ class OrthogonalTransformer(
         """
         check_is_fitted(self)
         X = self._samples_like_components(X)
-        return fw.lp_value(X, self.components_, self.p, mean=self.mean_)
+        return fw.lp_value(X, self.components_, self.p, center=self._center)
 
 
 def _holds_complex(X):
@@ -181,18 +200,11 @@ def _holds_complex(X):
     return getattr(getattr(X, "dtype", None), "kind", None) == "c"
 
 
-def mean_of(X, weights):
-    wide = np.result_type(X.dtype, np.float64)
-    if weights is None:
-        return np.asarray(X.mean(axis=0), dtype=wide).ravel()
-    return np.asarray(X.T @ weights).ravel() / weights.sum()
-
-
-def second_moments(X, weights, mean):
+def second_moments(X, weights, center):
     """Return the (centered) second moments, a block of rows at a time."""
     out = np.zeros((X.shape[1],) * 2, dtype=np.result_type(X.dtype, np.float64))
     for s in range(0, X.shape[0], fw.BLOCK_ROWS):
-        block = X[s : s + fw.BLOCK_ROWS]
+        block = fw.moved(X[s : s + fw.BLOCK_ROWS], center)
         other = block.conj()
         if weights is not None:
             w = weights[s : s + fw.BLOCK_ROWS, None]
@@ -200,4 +212,6 @@ def second_moments(X, weights, mean):
         moment = block.T @ other
         out += moment.toarray() if hasattr(moment, "toarray") else moment
     out /= X.shape[0] if weights is None else weights.sum()
-    return out if mean is None else out - np.outer(mean, mean.conj())
+    if center is None or not center.mean.any():
+        return out
+    return out - np.outer(center.mean, center.mean.conj())

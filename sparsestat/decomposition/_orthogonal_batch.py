@@ -8,16 +8,15 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
+from sparsestat._utils.arithmetic import power_of_two, standardize
 from sparsestat._utils.compat import Interval, fit_context
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.samples import given_weights
 from sparsestat.decomposition import _frank_wolfe as fw
 from sparsestat.decomposition._orthogonal_base import (
     COMMON_CONSTRAINTS,
     OrthogonalTransformer,
-    mean_of,
     second_moments,
 )
 
@@ -46,8 +45,8 @@ class OrthogonalDictionary(OrthogonalTransformer):
     max_iter : int, default=200
         Largest number of steps of a start.
     tol : float, default=1e-8
-        Stop when ``||A_new - A||_F <= tol * sqrt(n_components)``. Not below 1e-5
-        for float32 data.
+        Stop when ``||A_new - A||_F <= tol * sqrt(n_components)``. Iterates are in
+        double precision, whatever that of the data.
     n_init : int, default=1
         Number of starts; the largest objective is kept.
     precondition : bool, default=False
@@ -193,14 +192,16 @@ class OrthogonalDictionary(OrthogonalTransformer):
             Fitted estimator.
         """
         X = self._validate_samples(X, reset=True)
-        weights = given_weights(sample_weight, X)
+        X, weights = self._given(X, sample_weight)
+        if weights is not None:  # only ratios count
+            weights = weights / power_of_two(weights.max())
         n_features = X.shape[1]
         k = self._check_sizes(n_features)
-        self.mean_ = mean_of(X, weights) if self.center else None
+        self._keep_center(standardize(X, weights) if self.center else None)
         whitening = coloring = None
         if self.precondition:
             whitening, coloring = fw.whitening_from(
-                second_moments(X, weights, self.mean_),
+                second_moments(X, weights, self._center),
                 k,
                 self.n_components is not None,
             )
@@ -211,8 +212,6 @@ class OrthogonalDictionary(OrthogonalTransformer):
             fw.random_stiefel(k, n_features, rng, is_complex=is_complex)
             for _ in range(self.n_init - 1)
         ]
-        single = X.dtype in (np.float32, np.complex64)
-        tol = max(self.tol, 1e-5) if single else self.tol
         with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
             step = None
             if self.n_init == 1:
@@ -227,8 +226,8 @@ class OrthogonalDictionary(OrthogonalTransformer):
                     self.p,
                     weights=weights,
                     whitening=whitening,
-                    mean=self.mean_,
-                    tol=tol,
+                    center=self._center,
+                    tol=self.tol,
                     max_iter=self.max_iter,
                     step=step,
                 )
@@ -249,8 +248,8 @@ class OrthogonalDictionary(OrthogonalTransformer):
         self.certificate_ = Certificate(
             "monotone_bound",
             best.change,
-            float(tol),
-            best.change <= tol,
+            float(self.tol),
+            bool(best.change <= self.tol),
             "last change of the dictionary / sqrt(n_components)",
             {"frank_wolfe_gap": float(self.gap_), "objective": float(best.objective)},
         )

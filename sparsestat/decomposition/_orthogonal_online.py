@@ -3,11 +3,13 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_random_state, gen_batches
 
+from sparsestat._utils.arithmetic import standardize
 from sparsestat._utils.compat import (
     Interval,
     StrOptions,
@@ -15,7 +17,6 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate
-from sparsestat._utils.samples import given_weights
 from sparsestat.decomposition import _frank_wolfe as fw
 from sparsestat.decomposition._orthogonal_base import (
     COMMON_CONSTRAINTS,
@@ -226,8 +227,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         self : object
             Fitted estimator.
         """
-        X = self._validate_samples(X, reset=True)
-        weights = given_weights(sample_weight, X)
+        X, weights = self._given(self._validate_samples(X, reset=True), sample_weight)
         rng = check_random_state(self.random_state)
         self._reset(X, rng)
         n_samples = X.shape[0]
@@ -266,7 +266,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         X = self._validate_samples(X, reset=first)
         if not first and np.iscomplexobj(self._A):
             X = self._samples_like_components(X)
-        weights = given_weights(sample_weight, X)
+        X, weights = self._given(X, sample_weight)
         if first:
             self._reset(X, check_random_state(self.random_state))
         last = self._use(X, weights, None)
@@ -280,7 +280,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         self._A = self._start(k, n_features, rng, np.iscomplexobj(X))
         wide = self._A.dtype
         self.gradient_ = np.zeros((k, n_features), dtype=wide)
-        self.mean_ = np.zeros(n_features, dtype=wide) if self.center else None
+        self._keep_center(None)
         self._covariance = None
         if self.precondition:
             self._covariance = np.zeros((n_features,) * 2, dtype=wide)
@@ -316,11 +316,18 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         self.n_samples_seen_ += batch.shape[0]
         share = weight / self._weight_seen
         if self.center:
+            # The first batch says where the origin is; the mean travels about it.
+            center = self._center
+            if center is None:
+                center = standardize(batch, weights)
+                center = replace(center, mean=np.zeros_like(center.mean))
+            batch = center.apply(batch)
             if weights is None:
                 mean = np.asarray(batch.mean(axis=0), dtype=self._A.dtype).ravel()
             else:
                 mean = np.asarray(batch.T @ weights).ravel() / weight
-            self.mean_ = self.mean_ + share * (mean - self.mean_)
+            travelled = center.mean + share * (mean - center.mean)
+            self._keep_center(replace(center, mean=travelled))
         if self.precondition:
             self._accumulate(batch, weights, weight, share)
         gradient, value = fw.lp_gradient(
@@ -329,7 +336,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
             self.p,
             weights=weights,
             whitening=self._whitening,
-            mean=self.mean_,
+            center=self._about(),
         )
         # Of an iterate inside the ball the gap is still one of convex analysis.
         fresh = fw.frank_wolfe_gap(gradient, self._A) if is_last else None
@@ -345,6 +352,13 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         if self.project_every and self.n_steps_ % self.project_every == 0:
             self._A = fw.polar(self._A)[0]
         return fresh
+
+    def _about(self):
+        """Return the mean as seen from where moved batches are."""
+        if self._center is None:
+            return None
+        zeros = np.zeros_like(self._center.offset)
+        return replace(self._center, offset=zeros, rest=zeros)
 
     def _accumulate(self, batch, weights, weight, share):
         """Update the second moments, and the whitening when it is due."""
@@ -372,8 +386,9 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
     def _whiten(self, reduce_rank):
         """Refresh the whitening; keep the atoms where they are in the data."""
         covariance = self._covariance
-        if self.mean_ is not None:
-            covariance = covariance - np.outer(self.mean_, self.mean_.conj())
+        if self._center is not None:
+            mean = self._center.mean
+            covariance = covariance - np.outer(mean, mean.conj())
         whitening, coloring = fw.whitening_from(
             covariance, self._A.shape[0], reduce_rank
         )
@@ -397,7 +412,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
                 self.p,
                 weights=None if weights is None else weights[rows],
                 whitening=self._whitening,
-                mean=self.mean_,
+                center=self._center,
             )
             self.gap_ = fw.frank_wolfe_gap(gradient, A)
             scale = float(np.linalg.svd(gradient, compute_uv=False).sum()) / len(A)

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sparsestat._utils.arithmetic import power_of_two, rounding
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -20,6 +21,7 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import FLOATS, check_samples
+from sparsestat._utils.validation import LARGEST_ENTRY, largest_entry
 from sparsestat.decomposition import _low_rank_sparse as split
 from sparsestat.decomposition._components import ComponentsMixin
 
@@ -101,7 +103,8 @@ class RobustPCA(
         Nuclear norm plus `lam` times the l1 norm of ``X - low_rank_`` (``"ialm"``), or
         the residual relative to the norm of X.
     certificate_ : Certificate
-        Kind ``duality_gap`` relative to the objective (``"ialm"``), or
+        Kind ``duality_gap``: the gap relative to the objective, or the residual
+        relative to the norm of X if that is larger (``"ialm"``); or
         ``monotone_bound``: the residual or its fall, relative to the norm of X.
     gap_history_ : ndarray of shape (n_iter_,)
         Relative gap or residual at each iteration.
@@ -204,8 +207,10 @@ class RobustPCA(
         self : object
             Fitted estimator.
         """
-        X = check_samples(self, X, dtype=FLOATS)
-        D = np.ascontiguousarray(X, dtype=np.float64)
+        X = check_samples(self, X, dtype=FLOATS, largest=LARGEST_ENTRY)
+        # In a power of two, so that no unit of X makes a square leave the doubles.
+        unit = power_of_two(largest_entry(X))
+        D = np.ascontiguousarray(X, dtype=np.float64) / unit
         observed = self._check_params_vs_input(D, mask)
         rng = check_random_state(self.random_state)
         with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
@@ -231,7 +236,7 @@ class RobustPCA(
             else:
                 k = int(np.ceil(self.sparsity * D.size))
                 result = split.go_dec(D, self.n_components, k, **common)
-        self._store(result, X.dtype)
+        self._store(split.in_units(result, unit), X.dtype)
         return self
 
     def _check_params_vs_input(self, D, mask):
@@ -285,13 +290,15 @@ class RobustPCA(
             self.objective_ = result.objective
             gap = max(result.objective - result.dual_objective, 0.0)
             value = gap / result.objective if result.objective > 0 else 0.0
-            kind, scale = "duality_gap", "duality gap / objective"
+            kind = "duality_gap"
+            scale = "larger of duality gap / objective and ||X - L - S|| / ||X||"
             details |= {
                 "objective": float(result.objective),
                 "dual_objective": float(result.dual_objective),
                 "residual": result.residual,
             }
             # The gap bounds the objective; the two parts must also add up.
+            details["gap"] = float(value)
             value = max(value, result.residual)
         elif self.method == "altproj":
             self.objective_ = value = result.residual
@@ -306,9 +313,16 @@ class RobustPCA(
             fall = h[-2] ** 2 - h[-1] ** 2 if len(h) > 1 else h[-1] ** 2
             value = min(np.sqrt(max(fall, 0.0)), h[-1])
             kind = "monotone_bound"
-            scale = "root of the last fall of ||X - L - S||^2 / ||X||^2"
-        self.certificate_ = Certificate(
-            kind, float(value), float(self.tol), bool(value <= self.tol), scale, details
+            scale = (
+                "root of the last fall of ||X - L - S||^2 / ||X||^2, or "
+                "||X - L - S|| / ||X|| if that is less"
+            )
+        # Sums of squares and singular values; and parts rounded to what X came in.
+        error = rounding(8 * sum(result.low_rank.shape))
+        if dtype == np.float32:
+            error += float(np.finfo(dtype).eps)
+        self.certificate_ = Certificate.measured(
+            kind, value, self.tol, scale, rounding=error, details=details
         )
         warn_if_unsatisfied(
             self.certificate_, f"RobustPCA({self.method}) did not converge: it", remedy
@@ -331,7 +345,7 @@ class RobustPCA(
             Coordinates in the rows of `components_`.
         """
         check_is_fitted(self)
-        X = check_samples(self, X, dtype=FLOATS, reset=False)
+        X = check_samples(self, X, dtype=FLOATS, reset=False, largest=LARGEST_ENTRY)
         x = X.astype(np.float64)
         V = self.components_.astype(np.float64)
         # Thresholds in units of each sample keep samples independent of each other.

@@ -12,6 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -22,7 +23,13 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import FLOATS, check_samples, given_weights
-from sparsestat._utils.validation import as_compressed, read_only
+from sparsestat._utils.validation import (
+    LARGEST_ENTRY,
+    as_compressed,
+    check_magnitude,
+    largest_entry,
+    read_only,
+)
 from sparsestat.decomposition import _kernels_nnls as kernels
 from sparsestat.decomposition._codes import select_topk
 from sparsestat.decomposition._components import ComponentsMixin
@@ -172,21 +179,31 @@ class SemiNMF(
             Fitted estimator.
         """
         X = self._validate(X, reset=True)
-        dtype, X = X.dtype, X.astype(np.float64)
-        weights = given_weights(sample_weight, X)
-        root = None if weights is None else np.sqrt(weights)
-        G = self._start(X, root, check_random_state(self.random_state))
+        weights, used = given_weights(sample_weight, X), None
+        root, weight_unit = None, 1.0
+        if weights is not None:
+            used = np.flatnonzero(weights)
+            if 0 < len(used) < len(weights):
+                X, weights = X[used], weights[used]
+            # Only ratios count; a power of four has an exact root.
+            weight_unit = power_of_two(np.sqrt(weights.max())) ** 2
+            root = np.sqrt(weights / weight_unit)
+        check_magnitude(X, largest=LARGEST_ENTRY)
+        dtype, unit = X.dtype, power_of_two(largest_entry(X))
+        X = X.astype(np.float64) / unit
+        G = self._start(X, root, check_random_state(self.random_state), used)
         if root is not None:
             # Codes of scaled samples are scaled codes, so that nothing else changes.
             X, G = _scale_rows(X, root), np.ascontiguousarray(G * root[:, None])
         dense = X.data if hasattr(X, "tocsr") else X
         total = float(np.vdot(dense, dense))
+        mass = X.shape[0] if root is None else float(root @ root) or 1.0
         history, best, change = [], (np.inf, None), np.inf
         with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
             for _ in range(self.max_iter):
                 H = _free_factor(X, G)
                 if self.feature_density is not None:
-                    H, G = self._sparsify(X, H, G)
+                    H, G = self._sparsify(X, H, G, mass)
                 P, Q = np.ascontiguousarray(X @ H.T), H @ H.T
                 if self.solver == "hals":
                     kernels.nnls_rows(read_only(P), read_only(Q), G, _SWEEPS, 0.0)
@@ -200,12 +217,14 @@ class SemiNMF(
                     change = abs(history[-2] - error) / total
                 if total == 0:
                     change = 0.0
-                if progress.step(objective=error) or change <= self.tol:
+                scaled = error * unit**2 * weight_unit
+                if progress.step(objective=scaled) or change <= self.tol:
                     break
-        self.components_ = best[1].astype(dtype)
+        self.components_ = (best[1] * unit).astype(dtype)
         codes = self._solve(X, best[1])
-        self.reconstruction_err_ = _distance(X, codes, best[1])
-        self.objective_history_ = np.array(history)
+        back = unit * np.sqrt(weight_unit)
+        self.reconstruction_err_ = _distance(X, codes, best[1]) * back
+        self.objective_history_ = np.array(history) * back**2
         self.n_iter_ = len(history)
         self.certificate_ = Certificate(
             "monotone_bound",
@@ -223,14 +242,18 @@ class SemiNMF(
         return self
 
     def _validate(self, X, *, reset):
-        X = check_samples(self, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
+        X = check_samples(
+            self, X, accept_sparse="csr", dtype=FLOATS, reset=reset, largest=None
+        )
         return as_compressed(X) if sparse.issparse(X) else X
 
-    def _start(self, X, root, rng):
+    def _start(self, X, root, rng, used):
         """Return positive codes of shape (n_samples, n_components)."""
         n, k = X.shape[0], self.n_components
         if not isinstance(self.init, str):
             G = np.array(self.init, dtype=np.float64)
+            if used is not None and len(G) > n:
+                G = G[used]
             if G.shape != (n, k) or not np.isfinite(G).all() or (G < 0).any():
                 raise ValueError(
                     f"init must be a finite, non-negative array of shape ({n}, {k}), "
@@ -249,10 +272,10 @@ class SemiNMF(
             G = 0.2 + np.eye(k)[labels]
         return np.ascontiguousarray(G + _EPS)
 
-    def _sparsify(self, X, H, G):
+    def _sparsify(self, X, H, G, mass):
         """Keep the largest entries of each component; put scales into it."""
         keep = int(np.ceil(self.feature_density * H.shape[1]))
-        norms = np.linalg.norm(G, axis=0)
+        norms = np.linalg.norm(G, axis=0) / np.sqrt(mass)
         scale = np.where(norms > 0, norms, 1.0)
         H = select_topk(np.ascontiguousarray(H), keep, True).toarray() * scale[:, None]
         G = G / scale
@@ -283,8 +306,10 @@ class SemiNMF(
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        H = self.components_.astype(np.float64)
-        return self._solve(X.astype(np.float64), H).astype(X.dtype)
+        check_magnitude(X, largest=LARGEST_ENTRY)
+        unit = power_of_two(largest_entry(self.components_))
+        H = self.components_.astype(np.float64) / unit
+        return self._solve(X.astype(np.float64) / unit, H).astype(X.dtype)
 
 
 def _free_factor(X, G):
@@ -342,7 +367,8 @@ def _positive_directions(X, root, rank, weight, rng):
     up, down = ((w * np.maximum(sign * U, 0) ** 2).sum(axis=0) for sign in (1, -1))
     U = U * np.where(up >= down, 1.0, -1.0)
     floor = 0.3 * np.sqrt(s[0] / weight)
-    return np.maximum(np.where(used, U * np.sqrt(s), 0.0), floor)
+    # As large for many samples, or heavy ones, as for few.
+    return np.maximum(np.where(used, U * np.sqrt(s), 0.0), floor) * weight**0.25
 
 
 def _multiply(P, Q, G):

@@ -9,7 +9,6 @@ from sklearn.utils import check_random_state
 from sparsestat._utils.compat import fit_context
 from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.results import Certificate
-from sparsestat._utils.samples import given_weights
 from sparsestat.decomposition._coding_linear import LinearModel
 from sparsestat.decomposition._coding_models import Summary
 from sparsestat.decomposition._expectation_truncation import (
@@ -120,8 +119,9 @@ class _DiscreteCauses(SparseCodingEstimator):
             The estimator after the step.
         """
         begin = not hasattr(self, "components_")
-        X = self._validate(X, reset=begin)
-        weights = given_weights(sample_weight, X)
+        X, weights = self._given(self._validate(X, reset=begin), sample_weight)
+        dtype = X.dtype
+        X = self._choose_frame(X, weights) if begin else self._framed(X)
         samples = Samples(X, weights, batch_size=self.batch_size)
         if begin:
             summary = Summary.of(X, samples.weights)
@@ -135,7 +135,7 @@ class _DiscreteCauses(SparseCodingEstimator):
             model, params = posterior_model(self), self._params()
             model.learn, model.fit_mean = frozenset(self.learn), self.fit_mean
             model.floor = getattr(self, "_floor", model.floor)
-            history = list(self.log_likelihoods_)
+            history = list(self.log_likelihoods_ - self._per_unit())
         schedule, n_steps = self._timing()
         now = anneal(schedule, min(self.n_steps_ / n_steps, 1.0))
         with single_blas_thread():
@@ -159,12 +159,12 @@ class _DiscreteCauses(SparseCodingEstimator):
         self._running = fresh
         history.append(model.constant(params) + now["T"] * log_z)
         params = model.maximize(params, fresh)
-        for name, value in self._fitted(params, X.dtype).items():
+        for name, value in self._fitted(params, dtype).items():
             setattr(self, name, value)
         self.n_steps_ += 1
         self.n_iter_ = self.n_steps_
         self.converged_ = False
-        self.log_likelihoods_ = np.array(history)
+        self.log_likelihoods_ = np.array(history) + self._per_unit()
         change = abs(np.diff(history[-2:])[0]) if len(history) > 1 else np.inf
         self.certificate_ = Certificate(
             "monotone_bound",
@@ -172,7 +172,10 @@ class _DiscreteCauses(SparseCodingEstimator):
             np.inf,
             True,
             "change of the mean log-likelihood from batch to batch; informative",
-            {"log_likelihood": float(history[-1]), "n_steps": int(self.n_steps_)},
+            {
+                "log_likelihood": float(self.log_likelihoods_[-1]),
+                "n_steps": int(self.n_steps_),
+            },
         )
         return self
 

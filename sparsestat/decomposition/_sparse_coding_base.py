@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
+from sparsestat._utils.arithmetic import Standardization, power_of_two, standardize
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -20,7 +21,8 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.samples import FLOATS, check_samples, given_weights
+from sparsestat._utils.samples import FLOATS, check_counts, check_samples, given_weights
+from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, largest_entry
 from sparsestat.decomposition._coding_models import Summary
 from sparsestat.decomposition._components import ComponentsMixin
 from sparsestat.decomposition._expectation_truncation import (
@@ -139,11 +141,9 @@ class SparseCodingEstimator(
         self : object
             Fitted estimator.
         """
-        X = self._validate(X, reset=True)
-        sample_weight = given_weights(sample_weight, X)
-        if sample_weight is not None:
-            used = np.flatnonzero(sample_weight)
-            X, sample_weight = X[used], sample_weight[used]
+        X, sample_weight = self._given(self._validate(X, reset=True), sample_weight)
+        dtype = X.dtype
+        X = self._choose_frame(X, sample_weight)
         samples = Samples(X, sample_weight, batch_size=self.batch_size)
         summary = Summary.of(X, samples.weights)
         model = self._prepare_fit(summary)
@@ -172,14 +172,15 @@ class SparseCodingEstimator(
                     rng=rng,
                     n_jobs=self.n_jobs,
                     report=lambda params, value: progress.step(
-                        lambda: self._fitted(params, X.dtype), log_likelihood=value
+                        lambda: self._fitted(params, dtype),
+                        log_likelihood=value + self._per_unit(),
                     ),
                 )
                 if best is None or (
                     result.log_likelihoods[-1] > best.log_likelihoods[-1]
                 ):
                     best = result
-        self._keep(best, X.dtype)
+        self._keep(best, dtype)
         schedule_end = min(n_steps, self.max_iter) if schedule else 0
         self._certify(best, schedule_end)
         warn_if_unsatisfied(
@@ -193,7 +194,48 @@ class SparseCodingEstimator(
     # What a fit starts from
 
     def _validate(self, X, *, reset):
-        return check_samples(self, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
+        return check_samples(
+            self, X, accept_sparse="csr", dtype=FLOATS, reset=reset, largest=None
+        )
+
+    def _given(self, X, sample_weight):
+        """Return samples of positive weight, checked, and their weights or None."""
+        weights = given_weights(sample_weight, X)
+        if weights is not None:
+            check_counts(weights, len(weights), type(self).__name__)
+            used = np.flatnonzero(weights)
+            X, weights = X[used], weights[used]
+        return check_magnitude(X, largest=LARGEST_ENTRY), weights
+
+    def _choose_frame(self, X, weights):
+        """Choose the unit of all arithmetic, and its origin; return samples in them.
+
+        The unit is the power of two below the spread. The origin moves where the
+        model has a mean that takes it back.
+        """
+        zeros = np.zeros(X.shape[1])
+        self._origin = Standardization(zeros, zeros, zeros)
+        if self.fit_mean:
+            found = standardize(X, weights)
+            self._origin = Standardization(found.offset, found.rest, zeros)
+        self._unit = 1.0
+        X = self._framed(X)
+        size = power_of_two(largest_entry(X))
+        weights = np.ones(X.shape[0]) if weights is None else weights
+        self._unit = power_of_two(Summary.of(X / size, weights).deviation * size)
+        return X / self._unit
+
+    def _framed(self, X):
+        return (self._origin.apply(X) if self.fit_mean else X) / self._unit
+
+    def _new(self, X):
+        """Return checked new samples in the frame of the fit, and their type."""
+        X = check_magnitude(self._validate(X, reset=False), largest=LARGEST_ENTRY)
+        return self._framed(X), X.dtype
+
+    def _per_unit(self):
+        """Return what the unit adds to the log-density of a sample."""
+        return -self.n_features_in_ * np.log(self._unit)
 
     def _values(self):
         """Return the non-zero values of a cause."""
@@ -244,7 +286,7 @@ class SparseCodingEstimator(
                     f"init must be a finite array of shape {shape}, got shape "
                     f"{W.shape}."
                 )
-            return W
+            return W / self._unit
         noise = 0.25 * summary.deviation * rng.standard_normal(shape)
         if self.init == "mean":
             mean = 0.0 if self.fit_mean else summary.mean
@@ -266,25 +308,28 @@ class SparseCodingEstimator(
     def _fitted(self, params, dtype):
         """Return the fitted attributes that stand for parameters."""
         return {
-            "components_": params["W"].astype(dtype),
+            "components_": (params["W"] * self._unit).astype(dtype),
             "pi_": params["pi"],
-            "sigma_": params["sigma"],
-            "mean_": params["mean"].astype(dtype),
+            "sigma_": params["sigma"] * self._unit,
+            "mean_": (params["mean"] * self._unit + self._center()).astype(dtype),
         }
+
+    def _center(self):
+        return self._origin.offset + self._origin.rest
 
     def _params(self):
         """Return the parameters that stand in the fitted attributes."""
         return {
-            "W": self.components_.astype(np.float64),
+            "W": self.components_.astype(np.float64) / self._unit,
             "pi": self.pi_,
-            "sigma": self.sigma_,
-            "mean": self.mean_.astype(np.float64),
+            "sigma": self.sigma_ / self._unit,
+            "mean": (self.mean_.astype(np.float64) - self._center()) / self._unit,
         }
 
     def _keep(self, result, dtype):
         for name, value in self._fitted(result.params, dtype).items():
             setattr(self, name, value)
-        self.log_likelihoods_ = result.log_likelihoods
+        self.log_likelihoods_ = result.log_likelihoods + self._per_unit()
         self.n_iter_ = max(result.n_iter, 1)
         self.converged_ = result.converged
 
@@ -296,9 +341,11 @@ class SparseCodingEstimator(
             result.change,
             float(self.tol),
             bool(result.converged),
-            "last change of the mean truncated log-likelihood / max(1, its size)",
+            "last change of the mean truncated log-likelihood / max(1, its size), with "
+            "densities in a power of two of the spread of X",
             {
-                "log_likelihood": float(result.log_likelihoods[-1]),
+                "log_unit": float(self._per_unit()),
+                "log_likelihood": float(self.log_likelihoods_[-1]),
                 "largest_fall": float(np.max(falls, initial=0.0)),
                 "n_used": float(result.n_used),
                 "exact": bool(exact),
@@ -332,8 +379,8 @@ class SparseCodingEstimator(
             Expected values under the truncated posterior.
         """
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        return self._expect(X)[1].astype(X.dtype, copy=False)
+        X, dtype = self._new(X)
+        return self._expect(X)[1].astype(dtype, copy=False)
 
     def score_samples(self, X):
         """Return the truncated log-likelihood of each sample.
@@ -349,7 +396,7 @@ class SparseCodingEstimator(
             In nats. Exact when every state is kept.
         """
         check_is_fitted(self)
-        return self._expect(self._validate(X, reset=False))[0]
+        return self._expect(self._new(X)[0])[0] + self._per_unit()
 
     def score(self, X, y=None):
         """Return the mean truncated log-likelihood of the samples.
@@ -388,7 +435,7 @@ class SparseCodingEstimator(
         check_is_fitted(self)
         if not isinstance(top_k, Integral) or top_k < 1:
             raise ValueError(f"top_k must be a positive integer, got {top_k!r}.")
-        X = self._validate(X, reset=False)
+        X, _ = self._new(X)
         levels, probabilities = self._best_states(posterior_model(self), X, int(top_k))
         return self._values_of(levels), probabilities
 
@@ -409,7 +456,7 @@ class SparseCodingEstimator(
             Values of the causes, int8 if they are small integers.
         """
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
+        X, _ = self._new(X)
         model = posterior_model(self)
         levels = self._best_states(model, X, 1)[0][:, 0]
         h, k, gamma = model.n_components, model.n_candidates, model.max_active

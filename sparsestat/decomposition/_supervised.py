@@ -19,6 +19,7 @@ from scipy import linalg, optimize
 from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator, svds
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.validation import read_only
 from sparsestat.decomposition import _kernels_nnls as kernels
 
@@ -240,6 +241,8 @@ def labels_alone(problem, *, tol=1e-10, max_iter=2000):
         Its value.
     bound : float
         A proven lower bound on the smallest value, by strong convexity.
+    slope : float
+        Norm of the gradient, relative to that at zero.
     """
     m = problem.Y.shape[0]
     q, k = problem.Z.shape[1], problem.onehot.shape[1]
@@ -263,8 +266,12 @@ def labels_alone(problem, *, tol=1e-10, max_iter=2000):
     value, gradient = function(found.x)
     # F - min F <= ||gradient||^2 / (4 nu); the loss itself is never negative.
     bound = value - float(gradient @ gradient) / (4.0 * nu) if nu > 0 else 0.0
+    # What rounding can have added: of the sum of the losses, at least.
+    bound -= rounding(8 * sum(problem.Y.shape), value)
+    first = np.linalg.norm(function(start)[1])
+    slope = float(np.linalg.norm(gradient) / first) if first > 0 else 0.0
     A, gamma = found.x[: m * k].reshape(m, k), found.x[m * k :].reshape(q, k)
-    return A, gamma, value, max(bound, 0.0)
+    return A, gamma, value, max(bound, 0.0), slope
 
 
 class LeadingBasis:

@@ -6,7 +6,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, roc_curve
@@ -15,6 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -24,13 +25,15 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.samples import FLOATS, check_samples, given_weights
+from sparsestat._utils.samples import FLOATS, check_counts, check_samples, given_weights
 from sparsestat._utils.validation import check_magnitude, read_only, refuse_complex
 from sparsestat.decomposition import _kernels_nnls as kernels
 from sparsestat.decomposition import _supervised as lifted
 from sparsestat.decomposition._components import ComponentsMixin
 
 __all__ = ["SupervisedDictionaryLearning"]
+
+_LARGEST_GRAM = 2_000  # side of a matrix whose spectrum bounds the squared error
 
 
 class SupervisedDictionaryLearning(
@@ -116,9 +119,11 @@ class SupervisedDictionaryLearning(
         sample weights.
     certificate_ : Certificate
         Kind ``monotone_bound``: the largest of the last five falls relative to the
-        objective. ``details["lower_bound"]`` is below the global minimum: the sum of
-        those of both parts. ``details["global_gap"]`` is the distance to it
-        relative to the objective, for this non-convex problem rarely zero.
+        objective; with ``xi=0``, which is convex, ``duality_gap`` relative to the
+        objective, or without `nu` ``kkt``. ``details["lower_bound"]`` is
+        below the global minimum: the sum of those of both parts.
+        ``details["global_gap"]`` is the distance to it relative to the objective, for
+        this non-convex problem rarely zero.
     n_iter_ : int
         Number of iterations.
     n_covariates_in_ : int
@@ -238,7 +243,6 @@ class SupervisedDictionaryLearning(
         """
         refuse_complex(X)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS)
-        check_magnitude(X)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -251,6 +255,8 @@ class SupervisedDictionaryLearning(
         Z = self._check_covariates(X, Z, fitting=True)
         dtype, used = X.dtype, weights > 0
         X, Z, labels, weights = X[used], Z[used], labels[used], weights[used]
+        check_magnitude(X)
+        check_counts(weights, len(weights), type(self).__name__)
         self._check_params_vs_input(X)
         problem = self._problem(X.astype(np.float64, copy=False), Z, labels, weights)
         with FitProgress(self, self.max_iter, X=X, y=y, verbose=self.verbose) as bar:
@@ -348,12 +354,13 @@ class SupervisedDictionaryLearning(
         }
         rank = self.n_components
         if problem.xi == 0:
-            A, gamma, value, bound = lifted.labels_alone(problem)
+            A, gamma, value, bound, slope = lifted.labels_alone(problem)
             U, s, Vt = np.linalg.svd(A, full_matrices=False)
             P, beta = np.zeros((len(A), rank)), np.zeros((rank, A.shape[1]))
             P[:, : len(s)], beta[: len(s)] = U * np.sqrt(s), np.sqrt(s)[:, None] * Vt
             Q = np.zeros((rank, problem.Y.shape[1]))
-            change = (value - bound) / value if self.nu > 0 and value > 0 else 0.0
+            change = (value - bound) / value if value > 0 else 0.0
+            change = change if self.nu > 0 else slope
             return lifted.SupervisedResult(P, Q, beta, gamma, value, change, [value])
         if self.solver == "lpgd":
             return lifted.low_rank_gradient(problem, rank, **options)
@@ -387,12 +394,18 @@ class SupervisedDictionaryLearning(
         logits = problem.logits_of(P @ result.beta) + problem.Z @ result.gamma
         bound = self._lower_bound(problem, total)
         value = float(max(result.change, 0.0))
+        kind, scale = "monotone_bound", "largest of the last five falls / objective"
+        if self.xi == 0:
+            kind, scale = "kkt", "norm of the gradient / that of a model of zeros"
+            if self.nu > 0:
+                kind = "duality_gap"
+                scale = "(objective - lower bound by strong convexity) / objective"
         self.certificate_ = Certificate(
-            "monotone_bound",
+            kind,
             value,
             float(self.tol),
             bool(value <= self.tol),
-            "largest of the last five falls / objective",
+            scale,
             {
                 "objective": self.objective_,
                 "label_loss": problem.loss(logits),
@@ -413,10 +426,15 @@ class SupervisedDictionaryLearning(
         labels = lifted.labels_alone(problem, tol=1e-8, max_iter=200)[3]
         if problem.xi == 0:
             return labels
-        basis = lifted.LeadingBasis(
-            problem.Y, self.n_components, check_random_state(0)
-        )(np.zeros((problem.Y.shape[0], 1)))
-        kept = np.linalg.norm(np.asarray(problem.Y.T @ basis)) ** 2
+        Y = problem.Y
+        small = min(Y.shape)
+        if small > _LARGEST_GRAM:  # a basis by iteration would keep too little
+            return labels
+        gram = Y.T @ Y if Y.shape[1] == small else Y @ Y.T
+        gram = gram.toarray() if sparse.issparse(gram) else gram
+        top = (small - min(self.n_components, small), small - 1)
+        kept = float(linalg.eigvalsh(gram, subset_by_index=top).sum())
+        kept += rounding(8 * sum(Y.shape) + 64 * small, total)
         return labels + problem.xi * max(float(total - kept), 0.0)
 
     def _set_threshold(self, X, Z, labels, weights):

@@ -21,7 +21,9 @@ from sparsestat._utils.parallel import run_parallel
 
 __all__ = ["Agent", "Consensus", "agree", "nearest_root", "quantize"]
 
-_SMALLEST = 1e-12  # coordinates stay above this inside an agent, so that they revive
+# Coordinates stay above this share of the start's sum inside an agent, so that they
+# revive.
+_SMALLEST = 1e-12
 _NEWTON_STEPS = 100
 _STRENGTH = 0.1  # first penalty, in shares
 _BALANCE, _FACTOR = 10.0, 2.0
@@ -74,10 +76,13 @@ class Agent:
     ----------
     problem : Problem
         The likelihood of the rows of this agent.
+    start : ndarray
+        Where all agents start, which says how large coordinates are.
     """
 
-    def __init__(self, problem):
+    def __init__(self, problem, start):
         self.problem = problem
+        self.smallest = _SMALLEST * float(start.sum())
 
     def value(self, z):
         """Return the objective of this agent."""
@@ -91,7 +96,7 @@ class Agent:
     def respond(self, z, theta, dual, rho, unit, step, seed, max_iter, tol):
         """Minimize the augmented objective from z; return the rounded answer."""
         problem = self.problem
-        lower = np.maximum(problem.lower(), _SMALLEST)
+        lower = np.maximum(problem.lower(), self.smallest)
         # What was rounded to zero starts again from half a step.
         z = np.where(z == 0, 0.5 * max(step, 1e-8) / unit, z)
         z, before = np.maximum(z, lower), np.inf

@@ -12,7 +12,7 @@ from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat.gaussian_process._consensus import Agent, agree
-from sparsestat.gaussian_process._spectral_base import SpectralMixtureBase
+from sparsestat.gaussian_process._spectral_base import ScaledState, SpectralMixtureBase
 from sparsestat.gaussian_process._spectral_fit import (
     aggregate,
     choose_engine,
@@ -265,7 +265,10 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
             noise=self._given_noise(samples),
             noise_floor=self.noise_floor,
         )
-        agents = [Agent(start.problem(choose_engine(p, spectrum))) for p in parts]
+        shift = self._per_unit(samples)
+        agents = [
+            Agent(start.problem(choose_engine(p, spectrum)), start.z) for p in parts
+        ]
         with FitProgress(
             self, self.max_rounds, X=X, y=y, verbose=self.verbose
         ) as progress:
@@ -279,7 +282,7 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
                 tol=self.tol,
                 rng=rng,
                 n_jobs=self.n_jobs,
-                report=lambda value: progress.step(objective=value),
+                report=lambda value: progress.step(objective=value + shift),
             )
         self._store(samples, spectrum, agents, found)
         return self
@@ -312,7 +315,7 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
             for j, part in enumerate(np.array_split(order, self.n_agents)):
                 of_point[part] = j
             owner = of_point[distinct_rows(X)[1]]
-        rest = Y - self._trend(X)
+        rest = (Y - self._trend(X)) / self._unit
         rest[:, ~samples.Y.any(axis=0)] = 0.0
         rows = [owner == j for j in np.unique(owner)]
         return [aggregate(X[r], rest[r], weights[r]) for r in rows]
@@ -332,22 +335,23 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         g, q = (sum(parts) for parts in zip(*slopes, strict=True))
         small = z[:-1] <= self.prune_tol * z[:-1].max(initial=0.0)
         z[:-1][small & (z[:-1] * g[:-1] <= self.tol)] = 0.0
-        self.agent_weights_ = found.agents[:, :-1].copy()
+        shift = self._per_unit(samples)
+        self.agent_weights_ = found.agents[:, :-1] * self._unit**2
         self.communication_bits_ = int(found.bits)
         self.bits_path_ = np.array(found.bits_path)
-        self.objective_path_ = np.array(found.objectives)
-        self.objective_ = float(found.value)
+        self.objective_path_ = np.array(found.objectives) + shift
+        self.objective_ = float(found.value + shift)
         self.primal_residuals_ = np.array(found.primal)
         self.dual_residuals_ = np.array(found.dual)
         self.n_iter_ = found.n_rounds
         self._store_solution(choose_engine(samples, spectrum), z)
         self.log_marginal_likelihood_value_ = self._likelihood(found.value)
-        weights, noise = self.weights_, self.noise_variance_
         self._parts = []
         if self.predict_mode != "full":
+            states = [a.problem.engine.factor(z[:-1], float(z[-1])) for a in agents]
             self._parts = [
-                (a.problem.engine.samples.X, a.problem.engine.factor(weights, noise))
-                for a in agents
+                (a.problem.engine.samples.X, ScaledState(state, self._unit))
+                for a, state in zip(agents, states, strict=True)
             ]
         self.certificate_ = Certificate(
             "kkt",

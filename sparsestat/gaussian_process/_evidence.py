@@ -23,7 +23,7 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
-from sparsestat._utils.validation import check_magnitude
+from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
 from sparsestat.exceptions import NumericalError
 from sparsestat.gaussian_process._covariances import (
     has_noise,
@@ -74,7 +74,7 @@ def numerical_errors():
 
 def check_data(X, y):
     """Refuse data whose squared distances overflow or vanish."""
-    check_magnitude(X)
+    check_magnitude(X, largest=LARGEST_ENTRY)
     check_magnitude(y, name="y")
 
 

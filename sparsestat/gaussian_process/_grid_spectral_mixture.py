@@ -238,7 +238,7 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
         _, samples, spectrum, rng = self._start(X, y, sample_weight)
         if self._store_if_constant(samples, spectrum):
             return self
-        noise = self._given_noise(samples)
+        noise, shift = self._given_noise(samples), self._per_unit(samples)
         engine = choose_engine(
             samples, spectrum, low_rank=self.low_rank, rank=self.rank, rng=rng
         )
@@ -253,17 +253,17 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
                 tol=float(np.sqrt(self.tol)),
                 max_iter=self.max_iter,
                 prune_tol=self.prune_tol,
-                step=lambda value: progress.step(objective=value),
+                step=lambda value: progress.step(objective=value + shift),
                 n_jobs=self.n_jobs,
             )
         self._store_solution(engine, solution.z)
-        self.objective_path_ = np.array(solution.path)
+        self.objective_path_ = np.array(solution.path) + shift
         self.n_iter_ = solution.n_iter
         self._store_certificate(
             solution.residual,
             f"{type(self).__name__} did not converge: the violation of stationarity",
             "Increase max_iter or noise_floor, or use solver='auto'.",
-            objective=solution.value,
+            objective=solution.value + shift,
             n_active=len(self.active_),
             noise_variance=self.noise_variance_,
         )

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 __all__ = ["PosteriorMixin"]
 
-_FAR = 1e100
+_FAR = 1e140
 
 
 class PosteriorMixin:

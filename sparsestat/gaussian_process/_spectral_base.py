@@ -13,6 +13,7 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -24,8 +25,8 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
-from sparsestat._utils.samples import given_weights
-from sparsestat._utils.validation import check_magnitude
+from sparsestat._utils.samples import check_counts, given_weights
+from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, largest_entry
 from sparsestat.gaussian_process._posterior import PosteriorMixin
 from sparsestat.gaussian_process._spectral_fit import (
     Trend,
@@ -47,6 +48,26 @@ KKT_SCALE = (
     "largest of min(w g, 1 - q / g) over the components, g and q the slopes of log "
     "determinant and fit; its tolerance is the square root of tol"
 )
+
+
+class ScaledState:
+    """A factorized covariance, in units of y in place of those of its engine.
+
+    Parameters
+    ----------
+    state : object with alpha and solve
+        What the engine made for targets divided by `unit`.
+    unit : float
+        A power of two.
+    """
+
+    def __init__(self, state, unit):
+        self.state, self.unit = state, unit
+        self.alpha = state.alpha / unit
+
+    def solve(self, B):
+        """Return the inverse of the covariance times B."""
+        return self.state.solve(B) / self.unit / self.unit
 
 
 class SpectralMixtureBase(
@@ -104,15 +125,18 @@ class SpectralMixtureBase(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True
         )
         Y = np.asarray(y, dtype=np.float64)
-        check_magnitude(X)
-        check_magnitude(Y, name="y")
         self._one_target = Y.ndim == 1
         Y = Y.reshape(len(X), -1)
         weights = given_weights(sample_weight, X)
         if weights is None:
-            return X, Y, np.ones(len(X))
-        kept = weights > 0
-        return X[kept], Y[kept], weights[kept]
+            weights = np.ones(len(X))
+        else:
+            kept = weights > 0
+            X, Y, weights = X[kept], Y[kept], weights[kept]
+            check_counts(weights, len(weights), type(self).__name__)
+        check_magnitude(X, largest=LARGEST_ENTRY)
+        check_magnitude(Y, name="y", largest=LARGEST_ENTRY)
+        return X, Y, weights
 
     def _make_spectrum(self, X, rng):
         """Return the components for the distinct points X."""
@@ -190,7 +214,7 @@ class SpectralMixtureBase(
         if self.noise == "ml":
             return None
         if self.noise != "gcv":
-            return float(self.noise)
+            return float(self.noise) / self._unit**2
         if not is_even(samples) or len(samples.X) < 3:
             raise ValueError(
                 "noise='gcv' smooths series of one feature on an even grid, at least "
@@ -199,7 +223,12 @@ class SpectralMixtureBase(
         return gcv_noise(samples.Y)
 
     def _prepare(self, X, Y, weights):
-        """Store the trend; return the samples with constant targets set to zero."""
+        """Store the trend; return the samples with constant targets set to zero.
+
+        The targets of samples are in `_unit`, a power of two of what y comes in, and
+        so is all that is computed from them until it is stored: floors and tolerances
+        must not mean more to small numbers than to large ones.
+        """
         samples = aggregate(X, Y, weights)
         self._trend = Trend.fit(samples.X, samples.Y, samples.weights, self.detrend)
         self.trend_coef_ = self._trend.coef
@@ -207,7 +236,9 @@ class SpectralMixtureBase(
         # What is left of a trend is rounding error, not data.
         size = np.abs(samples.Y).max(axis=0)
         rest[:, np.abs(rest).max(axis=0) <= _CONSTANT * len(X) * size] = 0.0
-        return replace(samples, Y=rest)
+        self._unit = power_of_two(largest_entry(rest))
+        within = samples.within / self._unit / self._unit
+        return replace(samples, Y=rest / self._unit, within=within)
 
     # After the fit
 
@@ -239,22 +270,26 @@ class SpectralMixtureBase(
 
     def _store_solution(self, engine, z):
         """Store weights, noise and what prediction needs."""
-        weights = z[:-1].copy()
         samples = engine.samples
         self._store_spectrum(engine.spectrum, samples)
-        self.weights_, self.noise_variance_ = weights, float(z[-1])
-        state = engine.factor(weights, self.noise_variance_)
-        self.alpha_ = state.alpha
-        self._state = state
+        self.weights_ = z[:-1] * self._unit**2
+        self.noise_variance_ = float(z[-1] * self._unit**2)
+        state = engine.factor(z[:-1], float(z[-1]))
+        self._state = ScaledState(state, self._unit)
+        self.alpha_ = self._state.alpha
         self._basis_engine = engine if isinstance(engine, LowRankEngine) else None
-        value = engine.objective(state, self.noise_variance_)
+        value = engine.objective(state, float(z[-1]))
         self.log_marginal_likelihood_value_ = self._likelihood(value)
         self._store_kernel()
 
     def _likelihood(self, value):
         samples = self._samples
         constant = samples.n_targets * samples.total * np.log(2.0 * np.pi)
-        return -0.5 * float(value + constant)
+        return -0.5 * float(value + self._per_unit(samples) + constant)
+
+    def _per_unit(self, samples):
+        """Return what the unit of y adds to objectives."""
+        return 2.0 * samples.n_targets * samples.total * np.log(self._unit)
 
     def _store_kernel(self):
         self.active_ = np.flatnonzero(self.weights_)
@@ -276,7 +311,8 @@ class SpectralMixtureBase(
     def _cross(self, X):
         """Return the prior covariance of new points with those of the training."""
         if self._basis_engine is not None:
-            return self._basis_engine.cross(X, self._engine_weights())
+            weights = self._engine_weights() / self._unit**2
+            return self._basis_engine.cross(X, weights) * self._unit**2
         return self._mixture(X, self.X_train_)
 
     def _engine_weights(self):
@@ -362,14 +398,15 @@ class SpectralMixtureBase(
             raise ValueError(
                 "y was constant at fit: its likelihood has no bound. Fit other data."
             )
+        noise = self.noise_variance_ / self._unit**2
         if self._basis_engine is not None:
             full = self._engine_weights()
             full[self._kept_components()] = weights
-            value = self._basis_engine.value(full, self.noise_variance_)
+            value = self._basis_engine.value(full / self._unit**2, noise)
         else:
             spectrum = Spectrum(self.frequencies_, self.sigmas_, self.form)
             engine = choose_engine(self._samples, spectrum)
-            value = engine.value(weights, self.noise_variance_)
+            value = engine.value(weights / self._unit**2, noise)
         return self._likelihood(value)
 
     def prune(self):

@@ -264,3 +264,11 @@ def test_tolerance_and_start_lead_to_the_same_cost(blocks, cls):
         for g in (1e-3, 1e3)
     )
     assert np.linalg.norm(kron(small.gammas_)) != np.linalg.norm(kron(large.gammas_))
+
+
+def test_coupled_factors_but_the_first_are_cut_earlier_by_nnls():
+    # The last factor carries the scale; ties of neighbours leave small values in all.
+    C = np.eye(4)
+    limits = BlockKroneckerSBL(m_step="nnls")._pruning("am", [C, C, None, C])
+    assert limits == [0.01, 0.1, 0.01, 0.1]
+    assert BlockKroneckerSBL(m_step="nnls", prune_tol=0.2)._pruning("am", [C]) == [0.2]

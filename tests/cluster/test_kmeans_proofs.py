@@ -125,3 +125,51 @@ def test_no_proof_is_false(part):
     for _ in range(count):
         proved += check(*draw(rng), rng)
     assert proved > 0.5 * count
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_a_partition_too_large_for_bounds_is_priced(container, monkeypatch):
+    from sparsestat.cluster import _certify
+
+    monkeypatch.setattr(_certify, "_LARGEST_SIDE", 4)
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((30, 6)) + 100.0
+    labels, w = np.arange(30) % 4, rng.uniform(0.5, 3.0, 30)
+    found = kmeans_certificate(container(X), labels, sample_weight=w)
+    means = [
+        np.average(X[labels == k], axis=0, weights=w[labels == k]) for k in range(4)
+    ]
+    cost = (w[:, None] * (X - np.array(means)[labels]) ** 2).sum()
+    assert found.bound == "trivial" and not found.certified
+    np.testing.assert_allclose(found.details["cost"], cost, rtol=1e-10)
+    assert 0 < found.details["gap_rounding"] < 1e-10
+
+
+def test_points_that_coincide_cost_nothing_and_others_something():
+    X = np.array([[0.1], [0.1], [0.1], [0.7], [0.7], [0.7]])
+    labels = np.repeat([0, 1], 3)
+    found = kmeans_certificate(X, labels)
+    assert found.certified and found.details["cost"] == 0.0
+    X[0] += 1e-9
+    found = kmeans_certificate(sparse.csr_array(X + 1e3), labels)
+    assert found.details["cost"] > 0.0
+    model = SDPKMeans(3, random_state=0).fit(np.array([[0.0], [1e-9], [1.0], [1.0]]))
+    assert len(set(model.labels_)) == 3 and model.inertia_ == 0.0
+
+
+def test_new_points_may_lie_anywhere():
+    X = np.array([[0.0, 1.0], [0.0, 2.0], [9.0, 1.0], [9.0, 2.0]]) + 1e8
+    model = SDPKMeans(2, random_state=0).fit(X)
+    low, high = model.labels_[[0, 2]]
+    far = np.array([[-1e300, 0.0], [1e300, 0.0]])
+    for container in (np.asarray, sparse.csr_array):
+        assert model.predict(container(far)).tolist() == [low, high]
+    distances = model.transform(far)
+    np.testing.assert_allclose(distances, 1e300, rtol=1e-12)
+    np.testing.assert_allclose(model.transform(X)[0, low], 0.5, rtol=1e-7)
+
+
+def test_units_that_leave_double_precision_are_refused_by_name():
+    X = 1e100 * np.array([[0.0], [1.0], [9.0], [10.0]])
+    with pytest.raises(ValueError, match="Rescale one of them"):
+        kmeans_certificate(X, [0, 0, 1, 1], sample_weight=np.full(4, 1e150))

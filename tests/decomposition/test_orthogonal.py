@@ -14,6 +14,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
+from sparsestat._utils.arithmetic import Standardization
 from sparsestat.decomposition import OnlineOrthogonalDictionary, OrthogonalDictionary
 from sparsestat.decomposition import _frank_wolfe as fw
 from sparsestat.exceptions import ConvergenceWarning, NumericalError
@@ -73,7 +74,8 @@ def test_gradient_is_the_derivative(p, rng):
     X, A = rng.standard_normal((40, 5)), fw.random_stiefel(4, 5, rng)
     w, mean = rng.random(40), rng.standard_normal(5)
     P = np.cov(rng.standard_normal((5, 30)))
-    options = {"weights": w, "whitening": P, "mean": mean}
+    center = Standardization(np.zeros(5), np.zeros(5), mean)
+    options = {"weights": w, "whitening": P, "center": center}
     gradient, _ = fw.lp_gradient(X, A, p, **options)
     direction, h = rng.standard_normal(A.shape), 1e-5
     up, down = (
@@ -320,7 +322,8 @@ def test_complex_gradient_is_the_derivative(p, rng):
     X, _, _ = unitary_model(40, 5, 0.5, rng)
     A, w = fw.random_stiefel(4, 5, rng, is_complex=True), rng.random(40)
     M = rng.standard_normal((5, 9)) + 1j * rng.standard_normal((5, 9))
-    options = {"weights": w, "whitening": M @ M.conj().T / 9, "mean": M[:, 0]}
+    center = Standardization(np.zeros(5), np.zeros(5), M[:, 0])
+    options = {"weights": w, "whitening": M @ M.conj().T / 9, "center": center}
     gradient, _ = fw.lp_gradient(X, A, p, **options)
     direction, h = fw.random_stiefel(4, 5, rng, is_complex=True), 1e-5
     up, down = (

@@ -91,3 +91,26 @@ def test_far_columns_keep_their_digits(layout, dtype, global_random_seed):
     np.testing.assert_allclose(
         record.intercept(coef[:, 0]), -np.array(means) @ coef[:, 0], rtol=1e-14
     )
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, sparse.csc_array])
+def test_complex_columns_are_centered(container):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((20, 3)) + 1j * rng.standard_normal((20, 3))
+    far = X + np.array([1e8, 1e8j, 3.0])
+    far[:, 2] = 3.0 - 1.0j
+    record = standardize(container(far))
+    moved = record.apply(container(far))
+    moved = moved.toarray() if sparse.issparse(moved) else moved
+    np.testing.assert_allclose(moved[:, :2], (X - X.mean(axis=0))[:, :2], atol=3e-8)
+    assert not moved[:, 2].any()
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc"])
+def test_other_data_with_zeros_move_with_the_columns(layout):
+    X = np.array([[5.0, 0.0, 1.0], [7.0, 2.0, 1.0]])
+    record = standardize(sparse.csr_array(X).asformat(layout))
+    other = np.array([[0.0, 0.0, 4.0], [6.0, 3.0, 0.0]])
+    moved = record.apply(sparse.csr_array(other).asformat(layout))
+    assert moved.format == layout
+    np.testing.assert_array_equal(moved.toarray(), [[-6, 0, 3], [0, 3, -1]])
