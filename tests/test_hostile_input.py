@@ -101,6 +101,7 @@ def _blocks():
 DATA = {
     "FastRP": lambda: {"X": _graph()},
     "FastRPCV": lambda: {"X": _graph(), "y": _classes()},
+    "KMeans1D": lambda: {"X": _table(p=1)},
     "ToeplitzGPRegressor": lambda: {
         "X": np.arange(float(N_SAMPLES))[:, None],
         "y": _response(_table()),
