@@ -17,6 +17,7 @@ from sparsestat.decomposition._projections import (
 )
 from sparsestat.decomposition._robust_pca import RobustPCA
 from sparsestat.decomposition._semi_nmf import SemiNMF
+from sparsestat.decomposition._semi_structured import SemiStructuredFactorization
 from sparsestat.decomposition._sparse_coding import (
     BinarySparseCoding,
     DiscreteSparseCoding,
@@ -41,6 +42,7 @@ __all__ = [
     "OrthogonalDictionary",
     "RobustPCA",
     "SemiNMF",
+    "SemiStructuredFactorization",
     "SpikeSlabSparseCoding",
     "SupervisedDictionaryLearning",
     "TernarySparseCoding",
