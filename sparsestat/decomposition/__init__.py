@@ -15,6 +15,7 @@ from sparsestat.decomposition._projections import (
     project_stiefel,
     project_topk,
 )
+from sparsestat.decomposition._quantize import QuantizedMatrix, quantize_rows
 from sparsestat.decomposition._robust_pca import RobustPCA
 from sparsestat.decomposition._semi_nmf import SemiNMF
 from sparsestat.decomposition._semi_structured import SemiStructuredFactorization
@@ -40,6 +41,7 @@ __all__ = [
     "MaximalCausesAnalysis",
     "OnlineOrthogonalDictionary",
     "OrthogonalDictionary",
+    "QuantizedMatrix",
     "RobustPCA",
     "SemiNMF",
     "SemiStructuredFactorization",
@@ -54,5 +56,6 @@ __all__ = [
     "project_spectral_ball",
     "project_stiefel",
     "project_topk",
+    "quantize_rows",
     "topk_code",
 ]

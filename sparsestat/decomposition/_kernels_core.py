@@ -1,10 +1,10 @@
 """Exact updates of a sparse core between two block-diagonal factors.
 
 Inside a block the loss is a quadratic in the core S with gradient ``T = A' R B'`` (R
-the residual) and curvatures ``HA = A'A`` and ``HB = B B'``; importances of columns are in
-B. A group of m entries of a row has the curvature ``HA[r, r] * HB[group, group]``, so
-that the Cholesky factors of all choices of n entries are shared by all rows of a block
-column.
+the residual) and curvatures ``HA = A'A`` and ``HB = B B'``; importances of columns are
+in B. A group of m entries of a row has the curvature ``HA[r, r] * HB[group, group]``,
+so that the Cholesky factors of all choices of n entries are shared by all rows of a
+block column.
 """
 
 # Authors: The sparsestat developers
