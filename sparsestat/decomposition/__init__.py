@@ -16,6 +16,7 @@ from sparsestat.decomposition._projections import (
     project_topk,
 )
 from sparsestat.decomposition._quantize import QuantizedMatrix, quantize_rows
+from sparsestat.decomposition._quantized_split import quantized_low_rank_sparse
 from sparsestat.decomposition._robust_pca import RobustPCA
 from sparsestat.decomposition._semi_nmf import SemiNMF
 from sparsestat.decomposition._semi_structured import SemiStructuredFactorization
@@ -57,5 +58,6 @@ __all__ = [
     "project_stiefel",
     "project_topk",
     "quantize_rows",
+    "quantized_low_rank_sparse",
     "topk_code",
 ]

@@ -8,7 +8,7 @@ from numba import njit
 
 from sparsestat.sparse._kernels_codebook import cut_points, fill_layers, merge_equal
 
-__all__ = ["code_rows", "decode_rows", "pack_rows", "unpack_rows"]
+__all__ = ["code_rows", "decode_rows", "pack_rows", "round_rows", "unpack_rows"]
 
 
 @njit(cache=True, nogil=True)
@@ -79,6 +79,19 @@ def code_rows(W, order, weights, codebook, codes):
                     break
                 c += 1
             codes[r, order[r, j]] = c
+
+
+@njit(cache=True, nogil=True)
+def round_rows(X, offsets, scales, group_size, top, codes):
+    """Write the nearest even level of each entry; a scale of zero has one level."""
+    for r in range(X.shape[0]):
+        for j in range(X.shape[1]):
+            g = j // group_size
+            scale = scales[r, g]
+            code = 0.0
+            if scale > 0.0:
+                code = np.rint((X[r, j] - offsets[r, g]) / scale)
+            codes[r, j] = np.uint8(min(max(code, 0.0), top))
 
 
 @njit(cache=True, nogil=True)
