@@ -4,6 +4,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.decomposition._calibrated import CalibratedSparseFactorization
+from sparsestat.decomposition._code_budgets import (
+    feature_choice_code,
+    mutual_choice_code,
+    norm_matched_code,
+    quasi_orthogonality,
+    zipf_budgets,
+)
 from sparsestat.decomposition._codes import abs_topk_code, topk_code
 from sparsestat.decomposition._low_rank_sparse import low_rank_plus_sparse
 from sparsestat.decomposition._monarch import monarch_matmul, project_monarch
@@ -50,8 +57,11 @@ __all__ = [
     "SupervisedDictionaryLearning",
     "TernarySparseCoding",
     "abs_topk_code",
+    "feature_choice_code",
     "low_rank_plus_sparse",
     "monarch_matmul",
+    "mutual_choice_code",
+    "norm_matched_code",
     "project_monarch",
     "project_nm",
     "project_spectral_ball",
@@ -59,5 +69,7 @@ __all__ = [
     "project_topk",
     "quantize_rows",
     "quantized_low_rank_sparse",
+    "quasi_orthogonality",
     "topk_code",
+    "zipf_budgets",
 ]
