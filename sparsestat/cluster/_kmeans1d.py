@@ -203,11 +203,8 @@ class KMeans1D(ClusterMixin, SparsestatEstimator):
         rounded = max(inertia - path[k - 1], 0.0)
         path[k - 1] = inertia
         self.inertia_path_ = path * scale
-        bound = float(levels.excess[k - 1]) + rounded + levels.left_out
-        if inertia > 0:
-            value = bound / inertia
-        else:  # nothing is below it
-            value = np.inf if levels.left_out > 0 else 0.0
+        bound = float(levels.excess[k - 1]) + rounded
+        value = bound / inertia if inertia > 0 else 0.0  # nothing is below zero
         self.certificate_ = Certificate(
             "exact",
             float(value),

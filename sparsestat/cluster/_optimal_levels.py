@@ -19,8 +19,6 @@ __all__ = ["RELATIVE_EXCESS", "Levels", "optimal_levels"]
 # Largest excess over the least cost, relative to it, that rounding may cause.
 RELATIVE_EXCESS = 1e-7
 _EPS, _EPS_PAIRS = 2.0**-53, 2.0**-104
-# Shares of the total weight below which differences of sums are not told apart.
-_LIGHT, _LIGHT_PAIRS = 1e-12, 1e-28
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,6 @@ class Levels:
         Whether double precision was not enough.
     excess : ndarray of shape (k_max,)
         Bound on how far each cost may be above the least one by rounding.
-    left_out : float
-        Bound on the cost of values whose weights were too small to be told from zero.
     """
 
     values: np.ndarray
@@ -52,7 +48,6 @@ class Levels:
     sizes: list
     pairs: bool
     excess: np.ndarray
-    left_out: float
 
 
 def optimal_levels(values, weights, k_max, pairs=None):
@@ -79,12 +74,8 @@ def optimal_levels(values, weights, k_max, pairs=None):
     if weighted:
         order = np.argsort(values)
         values, weights = values[order], weights[order].astype(np.float64)
-        heavy = values[weights > 0]
-        light = weights < _LIGHT_PAIRS * weights.sum()
-        left_out = float(weights[light].sum()) * (heavy[-1] - heavy[0]) ** 2
-        weights[light] = 0.0
     else:
-        values, weights, left_out = np.sort(values), np.ones(len(values)), 0.0
+        values, weights = np.sort(values), np.ones(len(values))
     m = kernels.merge_equal(values, weights)
     values, weights = values[:m].copy(), weights[:m].copy()
     k_max = min(k_max, m)
@@ -118,8 +109,11 @@ def optimal_levels(values, weights, k_max, pairs=None):
         total, squares = W[-1, 0], Q[-1, 0]
         unit = _EPS_PAIRS * (m + 16) if pairs else _EPS
         one = 8 * reach * np.abs(S[:, 0]).max() + 4 * squares
-        if weighted:  # sums of ones are exact
-            one += 4 * reach**2 * total
+        if weighted:
+            # Sums of ones are exact. Others may leave a difference of weights that is
+            # all rounding: no gain then misses, or exceeds, what such a weight can
+            # make of the largest distance.
+            one += 16 * reach**2 * total
         k = np.arange(1, k_max + 1)
         found = 4 * k * (math.log2(m) + 2) * unit * one
         # Values were rounded when the center was taken off them.
@@ -128,18 +122,12 @@ def optimal_levels(values, weights, k_max, pairs=None):
         found[0] = 0.0  # nothing was compared
         return found
 
-    if pairs is None:
-        lightest = float(weights.min()) / W[-1, 0]
-        pairs = weighted and lightest < _LIGHT
-        ends, costs = search(pairs)
-        bound = excess(costs, pairs)
-        if not pairs and (bound > RELATIVE_EXCESS * costs)[costs > 0].any():
-            pairs = True
-            ends, costs = search(pairs)
-            bound = excess(costs, pairs)
-    else:
+    ends, costs = search(bool(pairs))
+    bound = excess(costs, bool(pairs))
+    if pairs is None and (bound > RELATIVE_EXCESS * costs)[costs > 0].any():
+        pairs = True
         ends, costs = search(pairs)
         bound = excess(costs, pairs)
     cumulative = W[:, 0]
     sizes = [np.diff(cumulative[cuts]) for cuts in ends]
-    return Levels(values, weights, ends, costs, sizes, bool(pairs), bound, left_out)
+    return Levels(values, weights, ends, costs, sizes, bool(pairs), bound)

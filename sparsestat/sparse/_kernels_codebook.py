@@ -28,6 +28,10 @@ __all__ = [
 ]
 
 
+# So few entries with so few candidates are not worth halving.
+_FEW, _NARROW = 16, 64
+
+
 @kernel
 def merge_equal(values, weights):
     """Merge equal neighbors of sorted values in place; return how many are left.
@@ -48,16 +52,66 @@ def merge_equal(values, weights):
 
 
 @kernel
-def _best_start(S, W, before, j, first, last):
-    """Return the start of the last cluster that maximizes F at j, and the value."""
-    s, w = S[j], W[j]
-    best, at = -np.inf, first
-    for i in range(first, last + 1):
-        d, share = s - S[i], w - W[i]
-        value = before[i] + (d * d / share if share > 0.0 else 0.0)
-        if value > best:
-            best, at = value, i
-    return at, best
+def _gains(S, W, before, s, w, values):
+    """Write F at sums s and w for each start of the last cluster."""
+    for t in range(len(values)):
+        d, share = s - S[t], w - W[t]
+        gain = d * d / share
+        values[t] = before[t] + (gain if share > 0.0 else 0.0)
+
+
+@kernel
+def _largest(values):
+    """Return the largest entry, by four comparisons at a time."""
+    a = b = c = d = values[0]
+    whole = len(values) // 4 * 4
+    for t in range(0, whole, 4):
+        a = values[t] if values[t] > a else a
+        b = values[t + 1] if values[t + 1] > b else b
+        c = values[t + 2] if values[t + 2] > c else c
+        d = values[t + 3] if values[t + 3] > d else d
+    for t in range(whole, len(values)):
+        a = values[t] if values[t] > a else a
+    return max(max(a, b), max(c, d))
+
+
+@kernel
+def _best_start(S, W, before, j, first, last, values):
+    """Return the first of the best starts of the last cluster at j, and F there."""
+    if last - first < 48:
+        s, w = S[j], W[j]
+        best, at = -np.inf, first
+        for i in range(first, last + 1):
+            d, share = s - S[i], w - W[i]
+            value = before[i] + (d * d / share if share > 0.0 else 0.0)
+            if value > best:
+                best, at = value, i
+        return at, best
+    part = values[: last + 1 - first]
+    stop = last + 1
+    _gains(S[first:stop], W[first:stop], before[first:stop], S[j], W[j], part)
+    best = _largest(part)
+    t = 0
+    while part[t] != best:
+        t += 1
+    return first + t, best
+
+
+@kernel
+def _fill_few(S, W, before, after, bound, row, a, b, low, high):
+    """Fill a few neighboring entries of a layer from left to right."""
+    for j in range(a, b + 1):
+        s, w = S[j], W[j]
+        first, last = max(low, np.int64(bound[j])), min(high, j - 1)
+        best, at = -np.inf, first
+        for i in range(first, last + 1):
+            d, share = s - S[i], w - W[i]
+            value = before[i] + (d * d / share if share > 0.0 else 0.0)
+            if value > best:
+                best, at = value, i
+        after[j] = best
+        row[j] = at
+        low = at
 
 
 @kernel
@@ -68,6 +122,7 @@ def fill_layers(S, W, n_clusters, before, after, stack, starts):
     (64, 4). Of the last layer only the entry of all values is written.
     """
     m = len(S) - 1
+    values = np.empty(m)
     before[0] = 0.0
     starts[0, 0] = 0
     for j in range(1, m + 1):
@@ -77,16 +132,19 @@ def fill_layers(S, W, n_clusters, before, after, stack, starts):
         bound, row = starts[k - 1], starts[k]
         if k == n_clusters - 1:
             first = max(np.int64(bound[m]), k)
-            row[m], _ = _best_start(S, W, before, m, first, m - 1)
+            row[m], _ = _best_start(S, W, before, m, first, m - 1, values)
             return
         stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = k + 1, m, k, m - 1
         top = 1
         while top > 0:
             top -= 1
             a, b, low, high = stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3]
+            if b - a < _FEW and high - low < _NARROW:
+                _fill_few(S, W, before, after, bound, row, a, b, low, high)
+                continue
             j = (a + b) >> 1
             first, last = max(low, np.int64(bound[j])), min(high, j - 1)
-            at, after[j] = _best_start(S, W, before, j, first, last)
+            at, after[j] = _best_start(S, W, before, j, first, last, values)
             row[j] = at
             if j < b:
                 stack[top, 0], stack[top, 1] = j + 1, b
@@ -96,8 +154,7 @@ def fill_layers(S, W, n_clusters, before, after, stack, starts):
                 stack[top, 0], stack[top, 1] = a, j - 1
                 stack[top, 2], stack[top, 3] = low, at
                 top += 1
-        for j in range(k + 1, m + 1):
-            before[j] = after[j]
+        before[k + 1 :] = after[k + 1 :]
 
 
 @kernel

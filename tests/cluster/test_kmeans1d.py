@@ -162,16 +162,38 @@ def test_far_clusters_of_tiny_spread_are_solved_in_pairs():
     assert rough.excess[-1] > 1e-7 * rough.costs[-1]
 
 
-def test_weights_too_different_for_any_precision_are_not_certified():
-    cases = ((1, [0.0, 1.0, 1e20], 1e-40), (2, [0.0, 1.0, 0.5], 1e-30))
-    for k, x, light in cases:
-        with pytest.warns(ConvergenceWarning, match="lacks precision"):
-            model = KMeans1D(k).fit(x, sample_weight=[1, 1, light])
-        assert not model.certificate_.satisfied
-    # Pairs tell these weights apart.
-    model = KMeans1D(3).fit([0.0, 1.0, 0.5], sample_weight=[1.0, 1.0, 1e-20])
-    assert_allclose(model.cluster_centers_.ravel(), [0.0, 0.5, 1.0])
+def test_weights_of_very_different_sizes():
+    # A far sample of little weight counts with what it costs.
+    model = KMeans1D(1).fit([0.0, 1.0, 1e20], sample_weight=[1, 1, 1e-40])
+    assert_allclose(model.inertia_, 1.5)
     assert model.certificate_.satisfied
+    # Where nothing is left but such a cost, which cluster bears it is not certain.
+    with pytest.warns(ConvergenceWarning, match="lacks precision"):
+        model = KMeans1D(2).fit([0.0, 1.0, 0.3], sample_weight=[1, 1, 1e-40])
+    assert not model.certificate_.satisfied
+    assert_allclose(model.cluster_centers_.ravel(), [0.0, 1.0], atol=1e-12)
+    # Pairs of doubles tell these weights apart.
+    for light in (1e-12, 1e-20):
+        x, w = [0.0, 1.0, 0.3, 0.8], [1.0, 1.0, light, light]
+        model = KMeans1D(3).fit(x, sample_weight=w)
+        assert model.certificate_.satisfied
+        assert_allclose(model.inertia_, float(least_cost(x, w, 3)), rtol=1e-10)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_the_excess_bounds_what_rounding_did(rng, pairs):
+    # Exponents of weights all over: the cost of what was found, in rationals.
+    for _ in range(20):
+        x, w = rng.standard_normal(8), 10.0 ** rng.uniform(-22, 0, 8)
+        found = optimal_levels(x, w, 7, pairs=pairs)
+        for k in range(2, 8):
+            labels = np.repeat(np.arange(k), np.diff(found.ends[k - 1]))
+            cost = sum(
+                least_cost(found.values[labels == c], found.weights[labels == c], 1)
+                for c in range(k)
+            )
+            above = float(cost - least_cost(x, w, k))
+            assert above <= found.excess[k - 1]
 
 
 def test_fewer_distinct_values_than_clusters_warn_and_cost_nothing():
