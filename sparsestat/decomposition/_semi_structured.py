@@ -63,7 +63,7 @@ class SemiStructuredFactorization(CallbackSupportMixin, SparsestatEstimator):
         orthogonal blocks, and from pruning after all if that ends above it.
     max_iter : int, default=200
         Largest number of sweeps over A, B and S.
-    tol : float, default=1e-4
+    tol : float, default=1e-3
         Stop when a sweep lowers the loss by at most `tol` relative to itself.
     n_jobs : int, default=None
         Threads for the core. The result does not depend on it.
@@ -164,7 +164,7 @@ class SemiStructuredFactorization(CallbackSupportMixin, SparsestatEstimator):
         block_size=32,
         init="identity",
         max_iter=200,
-        tol=1e-4,
+        tol=1e-3,
         n_jobs=None,
         random_state=None,
         verbose=0,
