@@ -56,8 +56,8 @@ def run(progress):
         "coefficients are kept, which in an orthogonal basis is the best k-sparse "
         "code. Background: 60 frames of a photograph in changing light with three "
         "moving squares; in the same column, the whole photograph with the best four "
-        "levels of each row. Certificate: last change of the dictionary, Frank-Wolfe gap "
-        "on the last batch, duality gap.",
+        "levels of each row. Certificate: last change of the dictionary, Frank-Wolfe "
+        "gap on the last batch, duality gap.",
         text_columns=1,
     )
     plot = Plot(
