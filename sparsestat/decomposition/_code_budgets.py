@@ -307,7 +307,7 @@ def zipf_budgets(n_atoms, total, exponent=1.0, *, largest=None):
     },
     prefer_skip_nested_validation=True,
 )
-def norm_matched_code(U, norms=None, *, X=None):
+def norm_matched_code(U, norms=None, X=None):
     r"""Keep as many activations of each sample as its norm asks for.
 
     Of the largest positive activations of a row the first k are kept whose norm comes
