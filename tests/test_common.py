@@ -131,6 +131,7 @@ PRESETS = {
 # Estimators that run none of the checks, each with the test that stands instead.
 OWN_CONTRACT = {
     "BlockKroneckerSBL": "fits lists of factors: tests/bayes/test_block_kronecker.py",
+    "KMeans1D": "clusters one column: tests/cluster/test_kmeans1d.py runs them on one",
     "KroneckerSBL": "fits lists of factors: tests/bayes/test_kronecker.py",
     "ToeplitzGPRegressor": "refuses uneven grids: "
     "tests/gaussian_process/test_toeplitz.py",

@@ -101,6 +101,7 @@ def _blocks():
 DATA = {
     "FastRP": lambda: {"X": _graph()},
     "FastRPCV": lambda: {"X": _graph(), "y": _classes()},
+    "KMeans1D": lambda: {"X": _table(p=1)},
     "ToeplitzGPRegressor": lambda: {
         "X": np.arange(float(N_SAMPLES))[:, None],
         "y": _response(_table()),
@@ -302,6 +303,7 @@ ARGUMENTS = {
     "A": lambda: _sparse(6, 5, 7),
     "B": lambda: _sparse(7, 7, 3),
     "C": _cost,
+    "D": lambda: _table(13, 6, 4),
     "M": lambda: _table(8, 6, 6),
     "U": _table,
     "W": lambda: _table(9, 6, 8),
@@ -320,6 +322,7 @@ ARGUMENTS = {
 CALLS = {
     "doubly_stochastic": {"C": lambda: _graph(7), "reg": 0.5},
     "enet_path": {"alphas": 5},
+    "feature_choice_code": {"n_samples_per_feature": 2},
     "greedy_bcd": {"alpha": 0.01, "max_iter": 50},
     "greedy_bcd_quadratic": {"A": _spd},
     "laplacian": {"W": _graph},
@@ -331,6 +334,8 @@ CALLS = {
         ),
         "X": lambda: _table(14, 8, 3),
     },
+    "mutual_choice_code": {"n_nonzero": 5},
+    "norm_matched_code": {"norms": lambda: np.arange(float(N_SAMPLES)) / 4},
     "score_segmentation": {
         "X": lambda: _segments()[0],
         "true_segments": lambda: _segments()[1],
@@ -352,6 +357,7 @@ CALLS = {
     "sparsify": {"keep": 2},
     "spmm": {"B": lambda: _table(17, 7, 2)},
     "spmm_t": {"B": lambda: _table(17, 5, 2)},
+    "zipf_budgets": {"n_atoms": 5, "total": 20},
 }
 # Here a stored zero is an entry, so that those of the twists change the answer.
 STRUCTURE = [("masked_spgemm", "M"), ("sddmm", "A"), ("doubly_stochastic", "C")]

@@ -15,6 +15,7 @@ ORDER = (
     "plot_graph_labels",
     "plot_clusters",
     "plot_dictionaries",
+    "plot_compression",
     "plot_bars",
     "plot_transport",
     "plot_embedding",

@@ -1,4 +1,4 @@
-"""Tour, dictionaries: patches of a photograph, and squares moving in front of it."""
+"""Tour, dictionaries: patches of a photograph, squares in front of it, its bits."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -18,12 +18,13 @@ from sparsestat.decomposition import (
     OrthogonalDictionary,
     RobustPCA,
     abs_topk_code,
+    quantize_rows,
 )
 
 NAME = "dictionaries"
 TITLE = "Dictionaries and factorisations"
 ORDER = 40
-N_STEPS = 4
+N_STEPS = 5
 KEPT = (2, 4, 8, 16)
 
 
@@ -36,6 +37,8 @@ def run(progress):
         rows, errors = _patches()
         progress("background and moving spots")
         names, found, figure = _background()
+        progress("the picture in few bits")
+        picture = _bits()
     progress("drawing")
     k = KEPT[1]
     finding = (
@@ -48,12 +51,13 @@ def run(progress):
     )
     table = Table(
         ("model", *(f"{k} kept" for k in KEPT), "background", "certificate", "fit"),
-        (*rows, *names),
+        (*rows, *names, picture),
         "Relative errors. Kept: new patches of 8 by 8 pixels when the k largest of 64 "
         "coefficients are kept, which in an orthogonal basis is the best k-sparse "
         "code. Background: 60 frames of a photograph in changing light with three "
-        "moving squares. Certificate: last change of the dictionary, Frank-Wolfe gap "
-        "on the last batch, duality gap.",
+        "moving squares; in the same column, the whole photograph with the best four "
+        "levels of each row. Certificate: last change of the dictionary, Frank-Wolfe "
+        "gap on the last batch, duality gap.",
         text_columns=1,
     )
     plot = Plot(
@@ -104,6 +108,22 @@ def _patches():
             )
         )
     return rows, errors
+
+
+def _bits():
+    """Round the rows of the photograph to their best levels."""
+    image = load_image_patches(n_patches=1, random_state=0).image
+    start = time.perf_counter()
+    stored = quantize_rows(image - image.mean(), bits=2)
+    spent = time.perf_counter() - start
+    bits = stored.n_bits / image.size
+    return (
+        f"quantize_rows, {bits:.2f} bits",
+        *[""] * len(KEPT),
+        f"{np.sqrt(stored.loss):.3f}",
+        "",
+        f"{spent:.2f} s",
+    )
 
 
 def _background():

@@ -7,6 +7,7 @@ from sparsestat.cluster._balanced import BalancedKMeans
 from sparsestat.cluster._certificate import KMeansCertificate
 from sparsestat.cluster._certify import kmeans_certificate
 from sparsestat.cluster._doubly_stochastic import DoublyStochasticClustering
+from sparsestat.cluster._kmeans1d import KMeans1D
 from sparsestat.cluster._la_sdp import LikelihoodAdjustedSDP
 from sparsestat.cluster._laplacian import LaplacianKMeans
 from sparsestat.cluster._partitive import ProbabilisticPartitivePartitioning
@@ -17,6 +18,7 @@ __all__ = [
     "BalancedKMeans",
     "CodingRateSubspaceClustering",
     "DoublyStochasticClustering",
+    "KMeans1D",
     "KMeansCertificate",
     "LaplacianKMeans",
     "LikelihoodAdjustedSDP",

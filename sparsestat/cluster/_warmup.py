@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from sparsestat.cluster import BalancedKMeans, LaplacianKMeans, SDPKMeans
+from sparsestat.cluster import BalancedKMeans, KMeans1D, LaplacianKMeans, SDPKMeans
 from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = ["warmup"]
@@ -19,6 +19,8 @@ def warmup():
     for update in ("sequential", "parallel"):
         LaplacianKMeans(2, update=update, tol=1.0, random_state=0).fit(X)
     BalancedKMeans(3, tol=1.0, random_state=0).fit(X)
+    KMeans1D(3).fit(X[:, 0])
+    KMeans1D(3).fit(X[:, 0], sample_weight=X[:, 1] ** 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         SDPKMeans(3, solver="nlr", n_init=1, random_state=0).fit(X)

@@ -23,12 +23,16 @@ from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
 from sparsestat._utils.validation import (
     LARGEST_ENTRY,
-    check_magnitude,
     largest_entry,
     read_only,
 )
 from sparsestat.decomposition import _kernels_omp as kernels
-from sparsestat.decomposition._codes import check_matrix
+from sparsestat.decomposition._calibration import (
+    VALUE_BITS,
+    root_of_moments,
+    second_moments_of,
+    sparse_bits,
+)
 
 __all__ = ["CalibratedSparseFactorization"]
 
@@ -71,6 +75,8 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
         Sparse codes.
     error_ : float
         ``||R (W - D S)||_F / ||R W||_F``.
+    n_bits_ : int
+        Bits of both factors: 16 a value, and the indices of the codes.
     objective_history_ : ndarray of shape (n_iter_,)
         The error after each round; never rises.
     certificate_ : Certificate
@@ -85,6 +91,7 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
     See Also
     --------
     OrthogonalDictionary : Orthogonal atoms, codes without iteration.
+    SemiStructuredFactorization : N:M sparse cores between block-diagonal factors.
 
     Notes
     -----
@@ -179,6 +186,7 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
         self.dictionary_ = D if R is None else linalg.solve_triangular(R, D)
         self.codes_ = align_sparse_interface(sparse.csc_array(codes.T * unit))
         self.error_ = history[-1]
+        self.n_bits_ = VALUE_BITS * D.size + sparse_bits(self.codes_.nnz, D.shape[1])
         self.objective_history_ = np.array(history)
         self.n_iter_ = len(history)
         self.certificate_ = Certificate(
@@ -209,35 +217,8 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
 
     def _root(self, n_rows, calibration, gram):
         """Return the upper Cholesky factor of the second moments, or None."""
-        if calibration is not None and gram is not None:
-            raise ValueError("Pass either calibration or gram, not both.")
-        if calibration is None and gram is None:
-            return None
-        if gram is None:
-            data = check_matrix(calibration, "calibration", dtype=(np.float64,))
-            if data.shape[1] != n_rows:
-                raise ValueError(
-                    f"calibration has {data.shape[1]} columns, but the matrix has "
-                    f"{n_rows} rows: they must be equal."
-                )
-            check_magnitude(data, name="calibration")
-            C = data.T @ data / len(data)
-        else:
-            C = check_matrix(gram, "gram", dtype=(np.float64,)).copy()
-            check_magnitude(C, name="gram")
-            if C.shape != (n_rows, n_rows) or not np.allclose(C, C.T):
-                raise ValueError(
-                    f"gram has shape {C.shape}, but a symmetric matrix of shape "
-                    f"({n_rows}, {n_rows}) is needed."
-                )
-        C[np.diag_indices_from(C)] += self.ridge * np.trace(C) / n_rows
-        try:
-            return linalg.cholesky(C)
-        except linalg.LinAlgError as error:
-            raise ValueError(
-                "The second moments of the calibration data are not positive "
-                f"definite with ridge={self.ridge}. Raise ridge or add data."
-            ) from error
+        C = second_moments_of(n_rows, calibration, gram)
+        return None if C is None else root_of_moments(C, self.ridge)
 
     def _start(self, target, rng):
         """Return unit atoms: columns of the target, then random directions."""

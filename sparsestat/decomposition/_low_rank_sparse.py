@@ -33,7 +33,9 @@ __all__ = [
     "LowRankPlusSparse",
     "alternating_projections",
     "go_dec",
+    "leading_triples",
     "low_rank_plus_sparse",
+    "power_steps",
     "principal_component_pursuit",
 ]
 
@@ -235,7 +237,7 @@ def _empty(D):
     )
 
 
-def _leading(M, rank, rng):
+def leading_triples(M, rank, rng):
     """Return the leading singular triples, largest first."""
     if rank < min(M.shape) / 5:
         U, s, Vt = svds(M, k=rank, v0=rng.standard_normal(min(M.shape)))
@@ -320,10 +322,10 @@ def alternating_projections(
         return _empty(D)
     D = np.ascontiguousarray(D)
     beta = 1.0 / (2.0 * (D.shape[0] * D.shape[1]) ** 0.25)
-    top = _leading(D, 1, rng)[1][0]
+    top = leading_triples(D, 1, rng)[1][0]
     Z = np.zeros_like(D)
     kernels.clip_gross_errors(read_only(D), 4.0 * beta * top, Z)
-    U, s, Vt = _leading(Z, rank, rng)
+    U, s, Vt = leading_triples(Z, rank, rng)
     del Z
     V = Vt.T
     zeta = beta * s[0]
@@ -364,7 +366,7 @@ def alternating_projections(
     )
 
 
-def _power_steps(M, V, n_steps):
+def power_steps(M, V, n_steps):
     """Return singular triples of the projection of M on a subspace near its leading.
 
     Products with M alternate; the best matrix in the subspace is not farther from M
@@ -414,9 +416,9 @@ def go_dec(M, rank, k, *, tol=1e-7, max_iter=200, rng=None, step=None):
     Vt = rng.standard_normal((rank, M.shape[1])) if randomized else None
     for n_iter in range(1, max_iter + 1):
         if randomized:
-            U, s, Vt = _power_steps(M - S, Vt.T, 10 if n_iter == 1 else 2)
+            U, s, Vt = power_steps(M - S, Vt.T, 10 if n_iter == 1 else 2)
         else:
-            U, s, Vt = _leading(M - S, rank, rng)
+            U, s, Vt = leading_triples(M - S, rank, rng)
         L = (U * s) @ Vt
         rest = M - L
         S = np.zeros_like(M)

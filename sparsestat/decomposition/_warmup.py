@@ -11,11 +11,17 @@ from sparsestat.decomposition import (
     MaximalCausesAnalysis,
     RobustPCA,
     SemiNMF,
+    SemiStructuredFactorization,
     SpikeSlabSparseCoding,
     SupervisedDictionaryLearning,
     abs_topk_code,
+    feature_choice_code,
+    mutual_choice_code,
+    norm_matched_code,
     project_nm,
     project_topk,
+    quantize_rows,
+    quantized_low_rank_sparse,
     topk_code,
 )
 
@@ -32,6 +38,12 @@ def warmup():
         project_topk(W, 3)
         project_nm(W)
         project_nm(W, 1, 2)
+        mutual_choice_code(W, 3)
+        feature_choice_code(W, 2)
+        norm_matched_code(W, X=W)
+        quantize_rows(W, 2, outlier_fraction=0.1).matmul(W)
+    quantized_low_rank_sparse(W, random_state=0).reconstruct()
+    SemiStructuredFactorization(block_size=4, tol=1.0).fit(W).matmul(W)
     SemiNMF(2, tol=1.0, random_state=0).fit(W)
     CalibratedSparseFactorization(3, tol=1.0, random_state=0).fit(W)
     y = np.arange(8) % 2

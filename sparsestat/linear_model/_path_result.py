@@ -3,7 +3,6 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import functools
 import warnings
 from types import MethodType
 from typing import NamedTuple
@@ -80,21 +79,25 @@ class PathMethod:
             return MethodType(_instance_path, estimator)
         if self.function is not None:
             return self.function
-        return functools.partial(_class_path, owner)
+        return _class_path(owner)
 
 
-def _class_path(
-    owner, X, y, *, alphas=100, eps=1e-3, sample_weight=None, coef_init=None, **settings
-):
-    return _instance_path(
-        owner(**settings),
-        X,
-        y,
-        alphas=alphas,
-        eps=eps,
-        sample_weight=sample_weight,
-        coef_init=coef_init,
+def _class_path(owner):
+    """Return the path of a class as a function that takes its settings."""
+
+    def path(
+        X, y, *, alphas=100, eps=1e-3, sample_weight=None, coef_init=None, **settings
+    ):
+        options = {"sample_weight": sample_weight, "coef_init": coef_init}
+        return owner(**settings).path(X, y, alphas=alphas, eps=eps, **options)
+
+    path.__doc__ = _instance_path.__doc__.replace(
+        "settings of this instance.", "settings of the class."
+    ).replace(
+        "\n    Returns",
+        "    **settings : object\n        Parameters of the class.\n\n    Returns",
     )
+    return path
 
 
 def _instance_path(
