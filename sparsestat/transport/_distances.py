@@ -6,6 +6,8 @@ r"""Distances between measures: Wasserstein, and the debiased Sinkhorn divergenc
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat.transport._costs import MatrixCost
 from sparsestat.transport._entropic import Request, solve_entropic
 from sparsestat.transport._exact import solve_exact
@@ -188,6 +190,11 @@ def sinkhorn_divergence(
     ValueError
         If points, masses or parameters are not valid or do not fit together.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If the marginal error of one of the three problems stays above `tol`.
+
     See Also
     --------
     wasserstein_distance : Without entropy.
@@ -213,18 +220,30 @@ def sinkhorn_divergence(
     tol = check_number(tol, "tol")
     cost = make_cost(X, Y, metric)
     eps = choose_strength(check_strength(reg, eta), reg_mode, cost)
+    if X.shape == Y.shape and np.array_equal(X, Y) and np.array_equal(a, b):
+        return 0.0
     own = []
     for points, mass in ((X, a), (Y, b)):
         keep = mass > 0
         points, mass = points[keep], mass[keep]
-        own.append(
-            solve_symmetric(
-                make_cost(points, points, metric), mass / mass.sum(), eps, tol
-            ).value_kl
-        )
-    if X.shape == Y.shape and np.array_equal(X, Y) and np.array_equal(a, b):
-        return 0.0
+        own_cost = make_cost(points, points, metric)
+        own.append(solve_symmetric(own_cost, mass / mass.sum(), eps, 0.5 * tol))
     total = a.sum()
-    request = Request(eps, tol=tol, return_plan=False)
-    between = solve_entropic(cost, a / total, b / b.sum(), request).value_kl
-    return float(total * (between - 0.5 * (own[0] + own[1])))
+    request = Request(eps, tol=tol, return_plan=False, warn=False)
+    between = solve_entropic(cost, a / total, b / b.sum(), request)
+    # By symmetry both marginals of a measure with itself have the same error.
+    errors = [between.marginal_error, *(2.0 * found.error for found in own)]
+    certificate = Certificate.measured(
+        "transport_gap",
+        max(errors),
+        tol,
+        "largest L1 error of both marginals of the three plans / total mass",
+        rounding=rounding(2 * (len(X) + len(Y))),
+    )
+    warn_if_unsatisfied(
+        certificate,
+        "Sinkhorn divergence: the marginal error",
+        "Use a larger reg or tol: the digits of costs beside reg, or the iterations, "
+        "do not suffice.",
+    )
+    return float(total * (between.value_kl - 0.5 * (own[0].value_kl + own[1].value_kl)))
