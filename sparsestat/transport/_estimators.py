@@ -101,7 +101,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
     certificate_ : Certificate
         The marginal error against the tolerance.
     n_iter_ : int
-        Number of sweeps and Newton steps.
+        Number of sweeps and Newton steps, or of pivots.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -230,7 +230,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         self.value_, self.gap_, self.reg_ = result.value, result.gap, eps
         self.certificate_ = result.certificate
         counts = result.n_iter
-        done = [counts.get(key, 0) for key in ("sinkhorn", "newton", "rounds")]
+        done = [counts.get(key, 0) for key in ("sinkhorn", "newton", "pivots")]
         self.n_iter_ = max(1, sum(done))
         return self
 

@@ -46,7 +46,7 @@ class OTResult:
         The plan, if it was asked for.
     n_iter : dict
         Numbers of ``"sinkhorn"`` sweeps, ``"newton"`` and ``"cg"`` steps, and of
-        ``"passes"`` over the costs.
+        ``"passes"`` over the costs; of ``"pivots"``, for exact transport.
     converged : bool
         Whether `marginal_error` met the tolerance (for exact transport, the gap),
         rounding included.

@@ -75,7 +75,8 @@ def sinkhorn(
         the target strength, is slower, and does not get there where that is far below
         the costs and the masses are uneven; "sinkhorn" sweeps only;
         "proximal" walks along ten strengths that fall like 1/k, which is what exact
-        proximal point steps do; "exact" solves the linear program, with ``reg=0``.
+        proximal point steps do; "exact" solves the linear program, with ``reg=0``, by
+        a network simplex, and proves the plan optimal whatever the sizes of the costs.
     tol : float, default=None
         Stop when the L1 error of the marginals of the plan is at most `tol` times the
         total mass. None means 1e-9, and 1e-6 where costs, and so the plan, are float32.
@@ -123,6 +124,11 @@ def sinkhorn(
     A copy in double precision is made where offsets of rows and columns, or potentials
     beside a small `reg`, would take the digits that the exponents need.
     The result is deterministic and one thread is used beside BLAS.
+
+    "exact" takes some N pivots for N = n + m, each of some :math:`\sqrt{nm} + N` steps;
+    it holds the costs in double precision. Its certificate is the gap between primal
+    and dual, relative to what the flow costs above the smallest cost of each row, and
+    is satisfied at 1e-9 (1e-14 is usual) if the marginals are met to 1e-9.
 
     References
     ----------
