@@ -148,25 +148,22 @@ def _gap(C, tree, i, j, mass):
     """Return the gap of a plan, and the rounding of that.
 
     Potentials are sums of two numbers, exact as they are; with those of the rows
-    lowered by what their arcs miss, they are feasible for all arcs. The reduced cost
-    of an arc is then rounded like a number with twice the digits.
+    lowered by what their arcs may miss, rounding included, they are feasible for all
+    arcs. What is left to round is the reduced costs of the plan's own arcs.
     """
     n, unit = tree.n, tree.unit
-    c = C[i, j]
+    c = C[i, j] / unit
     p, q = (tree.high[i], tree.low[i]), (tree.high[n + j], tree.low[n + j])
     s = p[0] + q[0]
     part = s - p[0]
-    rest = (p[0] - (s - part)) + (q[0] - part)
-    t = s + c / unit
+    e = (p[0] - (s - part)) + (q[0] - part)
+    t = s + c
     part = t - s
-    rest += (s - (t - part)) + (c / unit - part)
-    reduced = np.maximum(t + (rest + p[1] + q[1]) - tree.worst[i], 0.0)
-    gap = float(mass @ reduced)
-    sizes = np.abs(c / unit) + np.abs(p[0]) + np.abs(q[0])
-    allowance = 16.0 * EPS**2 * float(mass @ sizes) + 8.0 * EPS * gap
-    allowance += EPS * len(mass) * gap
-    # Rows are scanned over costs of any size that their columns' potentials offset.
-    allowance += 16.0 * EPS**2 * float(mass.sum()) * float(np.abs(tree.high).max())
+    d = (s - (t - part)) + (c - part)
+    reduced = t + ((e + d) + (p[1] + q[1]))
+    hidden = np.abs(e) + np.abs(d) + np.abs(p[1]) + np.abs(q[1]) + np.abs(reduced)
+    gap = float(mass @ np.maximum(reduced - tree.worst[i], 0.0))
+    allowance = 1.5 * EPS * float(mass @ hidden) + EPS * (len(mass) + 8) * gap
     return unit * gap, unit * allowance
 
 

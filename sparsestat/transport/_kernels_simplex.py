@@ -19,6 +19,7 @@ from numba import njit
 __all__ = ["is_monge", "least_reduced", "pivots", "start_tree", "tree_potentials"]
 
 _PIECE = 256
+_ROUNDED = 1.5 * 2.0**-52
 
 
 @njit(cache=True, nogil=True)
@@ -418,9 +419,47 @@ def pivots(
     return count, idle, False
 
 
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _least_safe(line, cross, cross_low, base, base_low, lowest):
+    """Lower `lowest` to the reduced costs of a line, less a bound of their rounding.
+
+    Only what is added at the end is rounded: the errors of the large terms are known.
+    """
+    for k in range(len(line)):
+        s = cross[k] + base
+        part = s - cross[k]
+        e = (cross[k] - (s - part)) + (base - part)
+        t = s + line[k]
+        part = t - s
+        d = (s - (t - part)) + (line[k] - part)
+        x = t + ((e + d) + (cross_low[k] + base_low))
+        hidden = abs(e) + abs(d) + abs(cross_low[k]) + abs(base_low)
+        x -= _ROUNDED * (hidden + abs(x))
+        if x < lowest[k]:
+            lowest[k] = x
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _least_of_all(line, cross, cross_low, base, base_low):
+    best = np.inf
+    for k in range(len(line)):
+        s = cross[k] + base
+        part = s - cross[k]
+        e = (cross[k] - (s - part)) + (base - part)
+        t = s + line[k]
+        part = t - s
+        d = (s - (t - part)) + (line[k] - part)
+        x = t + ((e + d) + (cross_low[k] + base_low))
+        hidden = abs(e) + abs(d) + abs(cross_low[k]) + abs(base_low)
+        x -= _ROUNDED * (hidden + abs(x))
+        if x < best:
+            best = x
+    return best
+
+
 @njit(cache=True, nogil=True)
 def least_reduced(L, flat, n, high, low, least, worst):
-    """Write the smallest cost and the smallest reduced cost of each row."""
+    """Write bounds below the reduced costs of each row, and its smallest cost."""
     p, q = L.shape
     if not flat:
         cross, cross_low = high[n:], low[n:]
@@ -430,14 +469,12 @@ def least_reduced(L, flat, n, high, low, least, worst):
             for k in range(q):
                 best = min(best, line[k])
             least[i] = best
-            worst[i] = _least_exact(line, cross, cross_low, high[i], low[i], 0, q)
+            worst[i] = _least_of_all(line, cross, cross_low, high[i], low[i])
         return
     for i in range(n):
         least[i] = np.inf
         worst[i] = np.inf
     for j in range(p):
-        base, base_low = high[n + j], low[n + j]
+        _least_safe(L[j], high[:n], low[:n], high[n + j], low[n + j], worst)
         for i in range(n):
-            r, _ = _reduced(L[j, i], high[i], low[i], base, base_low)
-            worst[i] = min(worst[i], r)
             least[i] = min(least[i], L[j, i])

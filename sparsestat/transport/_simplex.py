@@ -56,7 +56,7 @@ class Tree:
     high: np.ndarray
     low: np.ndarray
     least: np.ndarray  # smallest cost of each row
-    worst: np.ndarray  # smallest reduced cost of each row, 0 where it is optimal
+    worst: np.ndarray  # a bound below the reduced costs of each row, 0 at most
     n: int
     n_pivots: int
     n_idle: int
@@ -202,7 +202,7 @@ class _Run:
         self.finished = bool(found[2])
 
     def price(self, L):
-        """Return the smallest cost and reduced cost of each row at the tree's duals."""
+        """Return smallest costs, and bounds of reduced costs at the tree's duals."""
         kernels.tree_potentials(
             read_only(L),
             self.flat,
@@ -255,8 +255,6 @@ class _Run:
         Of rows and of columns: the caller may have exchanged them.
         """
         gap = left @ np.maximum(-worst, 0.0)
-        if gap == 0.0:
-            return True
         i, j, flow = _arcs(self)
         c = L[j, i] if self.flat else L[i, j]
         cheapest = L.min(axis=1 if self.flat else 0)
