@@ -14,7 +14,7 @@ from scipy import sparse
 
 from sparsestat._utils.arithmetic import EPS, dot
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat.transport._margins import marginal_error
+from sparsestat.transport._margins import error_of_sums, sums_of_arcs
 from sparsestat.transport._result import OTResult
 from sparsestat.transport._simplex import CutOff, integer_masses, solve_tree
 
@@ -48,9 +48,9 @@ def solve_exact(cost, a, b, *, return_plan="auto", warn=True):
     v = -(high[n:] + low[n:])
     if swapped:
         i, j, u, v = j, i, v, u
-    plan = sparse.csr_array((mass, (rows[i], columns[j])), shape=cost.shape)
-    error, hidden = marginal_error(plan, a, b)
-    value = dot(cost.entries(rows[i], columns[j]), mass)
+    i, j = rows[i], columns[j]
+    error, hidden = error_of_sums(sums_of_arcs(i, j, mass, cost.shape), a, b)
+    value = dot(cost.entries(i, j), mass)
     relative = gap / spent if spent > 0 else 0.0  # all rows at their minima: optimal
     rounding = allowance / spent if spent > 0 else 0.0
     certificate = Certificate.measured(
@@ -76,10 +76,6 @@ def solve_exact(cost, a, b, *, return_plan="auto", warn=True):
             "Rescale the costs, whose range exceeds what twice double precision "
             "resolves, or give both sides masses of the same total.",
         )
-    dense = return_plan == "dense"
-    if return_plan == "auto":
-        dense = cost.shape[0] * cost.shape[1] <= _DENSE_PLAN_ENTRIES
-    plan = plan.toarray() if dense else plan
     return OTResult(
         value=value,
         value_entropic=value,
@@ -88,7 +84,7 @@ def solve_exact(cost, a, b, *, return_plan="auto", warn=True):
         gap=gap,
         marginal_error=error,
         potentials=_everywhere(cost, rows, columns, u, v),
-        plan=None if return_plan is False else plan,
+        plan=_plan(i, j, mass, cost.shape, return_plan),
         n_iter={"pivots": tree.n_pivots},
         converged=certificate.satisfied,
         reg=0.0,
@@ -181,6 +177,17 @@ def _with_margins(certificate, error, tree):
         certificate.scale,
         {**certificate.details, "reason": reason},
     )
+
+
+def _plan(i, j, mass, shape, want):
+    if want is False:
+        return None
+    small = shape[0] * shape[1] <= _DENSE_PLAN_ENTRIES
+    if want == "dense" or (want == "auto" and small):
+        plan = np.zeros(shape)
+        plan[i, j] = mass
+        return plan
+    return sparse.csr_array((mass, (i, j)), shape=shape)
 
 
 def _everywhere(cost, rows, columns, u, v):

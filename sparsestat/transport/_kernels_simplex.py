@@ -241,6 +241,75 @@ def _entering(L, flat, n, high, low, precise, tol, block, stride, cursor):
 
 
 @njit(cache=True, nogil=True)
+def _column_potentials(L, n, parent, high, seen, stack, mark):
+    """Write the potentials of the columns alone: few, where lines are columns."""
+    N = len(parent)
+    seen[N - 1] = mark
+    high[N - 1] = 0.0
+    for start in range(n, N):
+        x, height = start, 0
+        while seen[x] != mark:
+            stack[height] = x
+            height += 1
+            x = parent[parent[x]]
+        while height:
+            height -= 1
+            x = stack[height]
+            i = parent[x]
+            up = parent[i]
+            high[x] = high[up] + (L[up - n, i] - L[x - n, i])
+            seen[x] = mark
+
+
+@njit(cache=True, nogil=True)
+def _entering_by_rows(L, n, parent, high, tol, length, stride, own, cursor):
+    """Return column and row of a good arc where lines are few columns, or -1, -1.
+
+    Potentials of rows are those that their parents' arcs ask for; writing them all at
+    each pivot would take most of the time.
+    """
+    m, _ = L.shape
+    blocks = (n + length - 1) // length
+    block = cursor[0]
+    best, best_line, best_start = -tol, -1, 0
+    for _ in range(blocks):
+        start = block * length
+        stop = min(start + length, n)
+        for i in range(start, stop):
+            up = parent[i]
+            own[i] = -L[up - n, i] - high[up]
+        for j in range(m):
+            x = _least(L[j], own, start, stop) + high[n + j]
+            if x < best:
+                best, best_line, best_start = x, j, start
+        block += stride
+        block -= blocks * (block >= blocks)
+        if best_line >= 0:
+            break
+    cursor[0] = block
+    if best_line < 0:
+        return -1, -1
+    best, where = np.inf, best_start
+    for i in range(best_start, min(best_start + length, n)):
+        x = L[best_line, i] + own[i]
+        if x < best:
+            best, where = x, i
+    return best_line, where
+
+
+@njit(cache=True, nogil=True)
+def _coprime(blocks, share):
+    stride = max(1, int(share * blocks))
+    while True:
+        x, y = stride, blocks
+        while y:
+            x, y = y, x % y
+        if x == 1:
+            return stride
+        stride += 1
+
+
+@njit(cache=True, nogil=True)
 def _leaving(i, j, n, parent, size, flow):
     """Return the join of the cycle, the node whose arc leaves, its flow, and the side.
 
@@ -356,7 +425,6 @@ def pivots(
     low,
     precise,
     tol,
-    stride,
     most,
 ):
     """Pivot until no reduced cost is below ``-tol``.
@@ -370,9 +438,27 @@ def pivots(
     cursor = np.zeros(2, np.int64)
     tree_potentials(L, flat, n, parent, thread, high, low)
     count, idle, fresh = 0, 0, 0
+    lazy = flat and not precise
+    seen, stack = np.full(N, -1, np.int64), np.empty(N - n + 1, np.int32)
+    length = max(16, block // (N - n))
+    stride = _coprime((n + length - 1) // length if lazy else p, 0.618)
+    own = np.empty(n)
     while count < most:
-        line, k = _entering(L, flat, n, high, low, precise, tol, block, stride, cursor)
+        if lazy:
+            _column_potentials(L, n, parent, high, seen, stack, count)
+            line, k = _entering_by_rows(
+                L, n, parent, high, tol, length, stride, own, cursor
+            )
+            fresh = 0
+            if line >= 0:
+                high[k] = own[k]
+        else:
+            line, k = _entering(
+                L, flat, n, high, low, precise, tol, block, stride, cursor
+            )
         if line < 0 and fresh == 0:
+            if lazy:
+                tree_potentials(L, flat, n, parent, thread, high, low)
             return count, idle, True
         if line < 0 or fresh >= N:
             tree_potentials(L, flat, n, parent, thread, high, low)
@@ -409,6 +495,8 @@ def pivots(
             size[x] += total
             x = parent[x]
         tail = _hang(out, top, under, amount, parent, thread, rev, size, last, flow)
+        if lazy:
+            continue
         # What is moved is the smaller part of the tree: the rest by the opposite.
         sign = -1.0 if on_i else 1.0
         if 2 * total <= N:

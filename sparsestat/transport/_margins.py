@@ -10,23 +10,27 @@ from sparsestat._utils.arithmetic import EPS, rounding
 from sparsestat._utils.validation import read_only
 from sparsestat.transport import _kernels
 
-__all__ = ["marginal_error", "sums_of"]
+__all__ = ["error_of_sums", "marginal_error", "sums_of", "sums_of_arcs"]
 
 _PAIRWISE = 48  # operations on the longest way through numpy's sum of a row
+
+
+def sums_of_arcs(i, j, mass, shape):
+    """Return the row and column sums of arcs, and bounds of their rounding."""
+    rows, columns = np.bincount(i, mass, shape[0]), np.bincount(j, mass, shape[1])
+    in_row, in_column = np.bincount(i, minlength=shape[0]), np.bincount(j)
+    # All entries are positive: the sums are the sums of absolute values.
+    longest = in_row @ rows + in_column @ columns[: len(in_column)]
+    return rows, columns, 0.5 * EPS * longest
 
 
 def sums_of(P):
     """Return the row and column sums of a plan, and bounds of their rounding."""
     if sparse.issparse(P):
         P = sparse.csr_array(P)
-        in_row = np.diff(P.indptr)
-        in_column = np.bincount(P.indices, minlength=P.shape[1])
+        row_of = np.repeat(np.arange(P.shape[0]), np.diff(P.indptr))
         data = P.data.astype(np.float64, copy=False)
-        row_of = np.repeat(np.arange(P.shape[0]), in_row)
-        rows = np.bincount(row_of, data, P.shape[0])
-        columns = np.bincount(P.indices, data, P.shape[1])
-        # All entries are positive: the sums are the sums of absolute values.
-        return rows, columns, 0.5 * EPS * (in_row @ rows + in_column @ columns)
+        return sums_of_arcs(row_of, P.indices, data, P.shape)
     P = np.ascontiguousarray(P)
     rows = P.sum(axis=1, dtype=np.float64)
     columns, rest = np.zeros(P.shape[1]), np.zeros(P.shape[1])
@@ -45,7 +49,12 @@ def marginal_error(P, a, b):
     a, b : ndarray
         What its rows and columns shall sum to.
     """
-    rows, columns, allowance = sums_of(P)
+    return error_of_sums(sums_of(P), a, b)
+
+
+def error_of_sums(sums, a, b):
+    """Return what :func:`marginal_error` does, from the sums of a plan."""
+    rows, columns, allowance = sums
     mass = a.sum()
     error = (np.abs(rows - a) / mass).sum() + (np.abs(columns - b) / mass).sum()
     # A difference of two numbers that agree to half a unit is exact; the sums of

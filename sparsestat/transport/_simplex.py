@@ -10,7 +10,6 @@ go on in that precision.
 # SPDX-License-Identifier: BSD-3-Clause
 
 from dataclasses import dataclass
-from math import gcd
 
 import numpy as np
 
@@ -21,7 +20,8 @@ from sparsestat.transport import _kernels_simplex as kernels
 __all__ = ["CutOff", "Tree", "integer_masses", "solve_tree"]
 
 _BITS = 60
-_SHORT = 64  # columns below which costs are visited column by column
+# Few columns, and so many times more rows, are visited column by column.
+_SHORT, _TALL = 64, 4
 _FAST = 1e-14  # reduced costs that count in the fast phase, over the largest cost
 _PROVED = 1e-14  # gap that proves a tree, over its cost above the row minima
 _PRECISE = 1e-27
@@ -104,7 +104,7 @@ def solve_tree(C, left, right):
         Masses of equal totals, those of columns positive.
     """
     n, m = C.shape
-    flat = m < _SHORT
+    flat = m < _SHORT and n > _TALL * m
     L = np.ascontiguousarray(C.T if flat else C)
     closed = np.isinf(L)
     closed = closed if closed.any() else None
@@ -158,10 +158,6 @@ class _Run:
         self.high, self.low = np.zeros(N), np.zeros(N)
         self.n_pivots = self.n_idle = 0
         self.finished, self.precise = False, False
-        lines = m if flat else n
-        self.stride = max(1, int(0.618 * lines))
-        while gcd(self.stride, lines) > 1:
-            self.stride += 1
         self.most = 2000 * N + 100_000
 
     def start(self, L, left, right, in_order):
@@ -194,7 +190,6 @@ class _Run:
             self.low,
             precise,
             float(tol),
-            self.stride,
             self.most,
         )
         self.n_pivots += int(found[0])
