@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sparsestat.transport._adaptation import DomainAdaptationClassifier
 from sparsestat.transport._distances import (
     sinkhorn_divergence,
     wasserstein_distance,
@@ -21,6 +22,7 @@ from sparsestat.transport._symmetric import doubly_stochastic
 from sparsestat.transport._unbalanced import sinkhorn_unbalanced
 
 __all__ = [
+    "DomainAdaptationClassifier",
     "DoublyStochasticAffinity",
     "OTResult",
     "OptimalTransport",

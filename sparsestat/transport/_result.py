@@ -84,6 +84,21 @@ class OTResult:
     certificate: Certificate
     history: list = field(default_factory=list)
 
+    @property
+    def value_linear(self):
+        """The cost of the plan without entropy: `value` by another name."""
+        return self.value
+
+    @property
+    def value_regularized(self):
+        r"""What was minimized: `value_entropic`.
+
+        Entropy counts as :math:`\varepsilon \sum_{ij} P_{ij} (\log P_{ij} - 1)`; for
+        unbalanced transport the penalties are part of it, and the entropy is relative
+        to :math:`a b^T`, as in `value_kl`; for exact transport there is none.
+        """
+        return self.value_entropic
+
     def __repr__(self):
         return (
             f"OTResult(value={self.value:.3g}, gap={self.gap:.3g}, "
