@@ -331,6 +331,7 @@ CALLS = {
         ),
         "X": lambda: _table(14, 8, 3),
     },
+    "partial_transport": {"mass": 0.5},
     "score_segmentation": {
         "X": lambda: _segments()[0],
         "true_segments": lambda: _segments()[1],

@@ -12,6 +12,7 @@ from sparsestat.transport._estimators import (
     DoublyStochasticAffinity,
     OptimalTransport,
 )
+from sparsestat.transport._partial import partial_transport
 from sparsestat.transport._result import OTResult
 from sparsestat.transport._sinkhorn import (
     sinkhorn,
@@ -27,6 +28,7 @@ __all__ = [
     "OTResult",
     "OptimalTransport",
     "doubly_stochastic",
+    "partial_transport",
     "sinkhorn",
     "sinkhorn_divergence",
     "sinkhorn_newton_sparse",
