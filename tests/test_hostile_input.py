@@ -318,6 +318,11 @@ ARGUMENTS = {
 }
 # Arguments that differ from those, and optional ones that are needed or tested.
 CALLS = {
+    "barycenter": {
+        "distributions": lambda: np.abs(_table(19, 3, 7)),
+        "X": lambda: _table(20, 7, 2),
+        "reg": 0.5,
+    },
     "doubly_stochastic": {"C": lambda: _graph(7), "reg": 0.5},
     "enet_path": {"alphas": 5},
     "greedy_bcd": {"alpha": 0.01, "max_iter": 50},

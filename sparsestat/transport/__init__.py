@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.transport._adaptation import DomainAdaptationClassifier
+from sparsestat.transport._barycenter import barycenter
 from sparsestat.transport._distances import (
     sinkhorn_divergence,
     wasserstein_distance,
@@ -27,6 +28,7 @@ __all__ = [
     "DoublyStochasticAffinity",
     "OTResult",
     "OptimalTransport",
+    "barycenter",
     "doubly_stochastic",
     "partial_transport",
     "sinkhorn",
