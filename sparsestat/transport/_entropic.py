@@ -15,7 +15,12 @@ from sparsestat.transport._cells import CellCost, worth_sorting
 from sparsestat.transport._costs import MatrixCost, PointCost
 from sparsestat.transport._margins import marginal_error
 from sparsestat.transport._reduction import less_minima, taken_off
-from sparsestat.transport._result import OTResult, dense_plan_at, plan_from_state
+from sparsestat.transport._result import (
+    OTResult,
+    dense_plan_at,
+    plan_dtype,
+    plan_from_state,
+)
 from sparsestat.transport._semidual import NOTHING, SemiDual
 from sparsestat.transport._ssns import solve_ssns
 
@@ -128,7 +133,7 @@ def solve_entropic(cost, a, b, request):
     else:
         error = state.error
         allowance = rounding(problem.n, 2.0) + rounding(problem.m, 2.0)
-    bounds = _bounds(problem, state, eps)
+    bounds = _bounds(problem, state, eps, u, v)
     certificate = _certificate(
         problem, state, request, (error, allowance, missing), cost.dtype, want
     )
@@ -137,7 +142,7 @@ def solve_entropic(cost, a, b, request):
     certificate.details.update(
         transport_cost=float(mass * (state.cost + offset)),
         gap=float(mass * bounds.gap),
-        lower_bound=float(mass * (bounds.dual + moved - 4.0 * EPS * abs(moved))),
+        lower_bound=float(mass * (bounds.dual + moved)),
         proved=not bounds.forbidden,
         reg=float(eps),
         # Relative to its row's (or column's) mass, what the plan leaves out.
@@ -196,9 +201,17 @@ def _closer(problem, g, u, v, request, trace):
     eps = request.eps
     goal = _GOAL * request.tol
     state = _run(problem, g, replace(request, tol=goal), trace)
+    # At this strength alone: proximal steps have led to it.
+    again = replace(
+        request,
+        tol=goal,
+        n_scaling=0,
+        warm_start=None,
+        method="sns" if request.method == "proximal" else request.method,
+    )
     for _ in range(_MOST_ROUNDS):
-        exhausted = trace.n_newton + trace.n_sinkhorn >= request.max_iter
-        if state.error <= goal or exhausted or not problem.at_floor(state, eps):
+        left = request.max_iter - trace.n_newton - trace.n_sinkhorn
+        if state.error <= goal or left <= 0 or not problem.at_floor(state, eps):
             break
         if not isinstance(problem.cost, MatrixCost):
             break
@@ -206,18 +219,9 @@ def _closer(problem, g, u, v, request, trace):
             taken_off(problem.cost, state.f, state.g), problem.a, problem.b
         )
         closer.n_passes = problem.n_passes
-        found = _newton.solve_newton(
-            closer,
-            np.zeros(problem.m),
-            eps,
-            goal,
-            trace,
-            scale=eps,
-            n_sinkhorn=1,
-            max_newton=request.max_iter,
-            path=False,
-            density=request.density,
-        )
+        if request.method == "sinkhorn":  # which counts its own sweeps
+            again = replace(again, max_iter=left)
+        found = _run(closer, np.zeros(problem.m), again, trace)
         if not found.error < state.error:
             problem.n_passes = closer.n_passes
             break
@@ -258,7 +262,7 @@ def _plan(state, problem, eps, swapped, cost, a, b, rows, columns, want):
         missing = _missing(state, problem)
         plan = plan_from_state(
             state, problem, swapped, mass, cost.shape, rows, columns
-        ).astype(cost.dtype, copy=False)
+        ).astype(plan_dtype(cost, mass), copy=False)
         return plan, missing
     own = b[columns] if swapped else a[rows]
     plan = dense_plan_at(problem, state.g, eps, own, swapped, cost, rows, columns)
@@ -272,11 +276,15 @@ class _Bounds:
     forbidden: bool
 
 
-def _bounds(problem, state, eps):
-    """Return a bound of the cost without entropy, and how far that of the plan is."""
+def _bounds(problem, state, eps, u, v):
+    """Return a bound of the cost without entropy, and how far that of the plan is.
+
+    Both are for the costs less u and v, whose subtraction was rounded.
+    """
     rounded, forbidden = problem.rounded(state, eps)
     hard = problem.a @ np.abs(state.shift) + problem.b @ np.abs(state.g)
     allowance = rounding(problem.n + problem.m + 16, hard + abs(state.cost))
+    allowance += 4.0 * EPS * (problem.a @ np.abs(u) + problem.b @ np.abs(v))
     dual = problem.b @ state.g - problem.a @ state.shift - allowance
     gap = max(rounded - dual, 0.0) + abs(rounded - state.cost) + allowance
     return _Bounds(dual, gap, forbidden)

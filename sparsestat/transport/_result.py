@@ -14,6 +14,8 @@ from sparsestat.transport import _kernels, _kernels_points
 
 __all__ = ["OTResult"]
 
+_SMALL_MASS = 1e-15  # totals below, or above its inverse, want more than float32
+
 
 @dataclass(frozen=True, repr=False)
 class OTResult:
@@ -106,13 +108,19 @@ class OTResult:
         )
 
 
+def plan_dtype(cost, mass):
+    """Return the type of a plan: that of the costs, if it holds the masses."""
+    return cost.dtype if _SMALL_MASS < mass < 1.0 / _SMALL_MASS else np.float64
+
+
 def dense_plan_at(problem, g, eps, mass, swapped, cost, rows, columns):
     """Return the plan of a semi-dual at g as a matrix of the cost's dtype.
 
     Rows (of the problem) are made to sum to `mass`; the caller's orientation, and his
     rows and columns without mass, come back.
     """
-    plan = np.empty(problem.cost.shape, dtype=cost.dtype)
+    dtype = plan_dtype(cost, mass.sum())
+    plan = np.empty(problem.cost.shape, dtype=dtype)
     g, mass = read_only(g), read_only(mass)
     for start, stop, C in problem.cost.blocks():
         _kernels.plan_pass(C, g, mass[start:stop], eps, plan[start:stop])
@@ -122,14 +130,14 @@ def dense_plan_at(problem, g, eps, mass, swapped, cost, rows, columns):
     order = np.arange(n), np.arange(m)
     if np.array_equal(rows, order[0]) and np.array_equal(columns, order[1]):
         return np.ascontiguousarray(plan)
-    whole = np.zeros(cost.shape, dtype=cost.dtype)
+    whole = np.zeros(cost.shape, dtype=dtype)
     whole[np.ix_(rows, columns)] = plan
     return whole
 
 
 def dense_plan(cost, a, b, phi, psi, eps):
     """Return the plan of potentials as a matrix of the cost's dtype."""
-    P = np.zeros(cost.shape, dtype=cost.dtype)
+    P = np.zeros(cost.shape, dtype=plan_dtype(cost, max(a.sum(), b.sum())))
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     f = np.full(len(a), -np.inf)
     f[rows] = phi[rows] / eps + np.log(a[rows])

@@ -407,7 +407,7 @@ def _result(cost, inner, data, potentials, eps, prices, measured, passes, return
     full_phi[rows], full_psi[columns] = phi, psi
     plan = None
     if return_plan:
-        plan = np.zeros(cost.shape, dtype=cost.dtype)
+        plan = np.zeros(cost.shape, dtype=P.dtype)
         plan[np.ix_(rows, columns)] = P
     scale = max(mass, np.finfo(float).tiny)
     certificate = Certificate.measured(

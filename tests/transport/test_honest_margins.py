@@ -78,6 +78,20 @@ def test_powers_of_two_move_nothing_but_the_units(power):
 
 
 @pytest.mark.parametrize("want", ["dense", "sparse"])
+@pytest.mark.parametrize("power", [-300, 200])
+def test_masses_that_single_precision_cannot_hold_get_double(power, want):
+    C, a, b = problem()
+    scale = 2.0**power
+    found = sinkhorn(
+        C.astype(np.float32), scale * a, scale * b, reg=0.01, return_plan=want
+    )
+    assert found.converged and found.plan.dtype == np.float64
+    assert outside(found.plan, scale * a, scale * b) <= 1e-6 * scale
+    free = sinkhorn_unbalanced(C.astype(np.float32), scale * a, scale * b, reg=0.01)
+    assert np.isfinite(free.plan).all() and free.plan.dtype == np.float64
+
+
+@pytest.mark.parametrize("want", ["dense", "sparse"])
 @pytest.mark.parametrize("tol", [1e-4, 1e-9, 1e-13, 1e-15])
 @pytest.mark.parametrize("method", ["sns", "sinkhorn", "ssns", "proximal"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
