@@ -6,7 +6,7 @@ r"""Distances between measures: Wasserstein, and the debiased Sinkhorn divergenc
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.arithmetic import power_of_two, rounding
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat.transport._costs import MatrixCost
 from sparsestat.transport._entropic import Request, solve_entropic
@@ -99,8 +99,14 @@ def wasserstein_distance(
         raise ValueError(
             f"method='sorting' needs points on a line, got {X.shape[1]} features."
         )
+    # Powers of large distances overflow: they are taken of moderate ones.
+    unit = power_of_two(max(np.abs(X).max(), np.abs(Y).max()))
+    X, Y = X / unit, Y / unit
+    if reg_mode == "absolute":
+        with np.errstate(over="ignore", under="ignore", divide="ignore"):
+            reg = float(reg / np.float64(unit) ** p) if reg > 0 else reg
     if on_line and not entropic and method != "exact":
-        return _sorted_distance(X[:, 0], Y[:, 0], a, b, p)
+        return unit * _sorted_distance(X[:, 0], Y[:, 0], a, b, p)
     if p in (1, 2):
         cost = make_cost(X, Y, "euclidean" if p == 1 else "sqeuclidean")
     else:
@@ -115,7 +121,7 @@ def wasserstein_distance(
             eps, method, check_number(tol, "tol"), steps, return_plan=False
         )
         result = solve_entropic(cost, a, b, request)
-    return max(result.value, 0.0) ** (1.0 / p)
+    return unit * max(result.value, 0.0) ** (1.0 / p)
 
 
 def _sorted_distance(x, y, a, b, p):

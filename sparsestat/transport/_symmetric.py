@@ -134,9 +134,9 @@ def _newton_step(state, rows, a, eps, error):
         return (1.0 + shift) * v + 0.5 * (root * half + other / root)
 
     operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
-    rhs = eps * (a - rows) / root
+    rhs = (a - rows) / root  # without eps, which has any size
     step, _ = cg(operator, rhs, rtol=min(0.05, error), maxiter=500)
-    return step / root
+    return eps * step / root
 
 
 def _strength_of(perplexity, C, a):
@@ -170,7 +170,7 @@ def _strength_of(perplexity, C, a):
             break
         low, high = high, high * 4.0
     for _ in range(60):
-        middle = np.sqrt(low * high)
+        middle = np.sqrt(low) * np.sqrt(high)
         value = found(middle)
         if abs(value / wanted - 1.0) < 5e-4:
             break

@@ -308,7 +308,7 @@ def _newton_step(problem, psi, eps, inverses, error):
     if state.indices is None or state.group is not None:
         return None, 0
     wanted = problem.b * _exp(-psi * inv_b)
-    rhs = eps * (wanted - state.c)
+    rhs = wanted - state.c  # without eps, which has any size
     tau = max(min(1e-4, 1e-3 * error), state.tau)
     indices, weights, ptr, rest, dropped = _kernels.select_entries(
         state.indices, state.weights, state.ptr, rows, problem.m, tau
@@ -331,10 +331,11 @@ def _newton_step(problem, psi, eps, inverses, error):
         min(0.05, error),
         2000,
     )
+    step *= eps
     slope = (wanted - state.c) @ step
     if not (slope > 0 and np.isfinite(step).all()):
         return None, n_cg
-    residual = np.abs(rhs).sum()
+    residual = eps * np.abs(rhs).sum()
     for t in (1.0, 0.5, 0.25, 0.1):
         trial = psi + t * step
         found, trial_rows = _semidual(problem, trial, eps, inverses)

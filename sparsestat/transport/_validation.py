@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
-from sparsestat._utils.validation import check_magnitude, refuse_complex
+from sparsestat._utils.validation import refuse_complex
 from sparsestat.transport._costs import METRICS, MatrixCost, PointCost
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
 # strength whose products with entropies are finite.
 _WIDEST, _MOST = 1e20, 1e290
 _LEAST_MASS = 1e-150
+_LARGEST_POINT = 1e120  # coordinates whose squares leave room for sums of them
 
 
 def check_number(value, name, *, low=0.0, strict=True, integer=False):
@@ -178,8 +179,14 @@ def check_points(X, Y, metric):
             f"X has {X.shape[1]} features but Y has {Y.shape[1]}; points must live in "
             "the same space."
         )
-    check_magnitude(X)
-    check_magnitude(Y, name="Y")
+    for name, points in (("X", X), ("Y", Y)):
+        largest = np.abs(points).max()
+        if largest > _LARGEST_POINT or 0 < largest < 1.0 / _LARGEST_POINT:
+            what = "overflow" if largest > 1 else "vanish"
+            raise ValueError(
+                f"Products of the entries of {name} {what} in double precision: the "
+                f"largest absolute value is {largest:.1e}. Rescale the points."
+            )
     if metric == "cosine":
         for name, points in (("X", X), ("Y", Y)):
             if not np.linalg.norm(points, axis=1).all():

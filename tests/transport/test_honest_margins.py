@@ -6,11 +6,14 @@ from scipy import sparse
 
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import (
+    DoublyStochasticAffinity,
+    OptimalTransport,
     doubly_stochastic,
     sinkhorn,
     sinkhorn_divergence,
     sinkhorn_points,
     sinkhorn_unbalanced,
+    wasserstein_distance,
 )
 from sparsestat.transport._margins import marginal_error, sums_of
 
@@ -225,3 +228,29 @@ def test_sums_of_plans_keep_their_digits(kind):
     error, allowance = marginal_error(P, 2 * a, 2 * b)
     assert error == pytest.approx(1.0, abs=1e-12)
     assert allowance < 1e-13
+
+
+@pytest.mark.parametrize("scale", [2.0**-330, 1e-100, 1e100, 2.0**330])
+def test_points_of_any_size_give_the_same_plan(scale):
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
+
+    def answers(X, Y, unit):
+        relative = {"reg": 0.01, "reg_mode": "relative"}
+        C = ((X[:, None] - Y) ** 2).sum(axis=-1)
+        return [
+            sinkhorn_points(X, Y, **relative).value / unit**2,
+            sinkhorn_points(X, Y, method="exact").value / unit**2,
+            wasserstein_distance(X, Y) / unit,
+            wasserstein_distance(X[:, 0], Y[:, 0], p=4) / unit,
+            wasserstein_distance(X, Y, **relative) / unit,
+            sinkhorn_divergence(X, Y, reg=0.1, reg_mode="relative") / unit**2,
+            sinkhorn_unbalanced(C, **relative, reg_m=unit**2).value / unit**2,
+            DoublyStochasticAffinity(perplexity=5).fit(X).affinity_matrix_[0, 1],
+            OptimalTransport().fit(X, Xt=Y).transform(X).mean() / unit,
+        ]
+
+    one, many = answers(X, Y, 1.0), answers(X * scale, Y * scale, scale)
+    np.testing.assert_allclose(many, one, rtol=1e-8)
+    with pytest.raises(ValueError, match=r"overflow|vanish"):
+        sinkhorn_points(X * scale**2, Y, reg=1.0)
