@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat.transport import _kernels
 from sparsestat.transport._newton import solve_sinkhorn
 
@@ -24,6 +25,7 @@ __all__ = ["solve_ssns"]
 
 _DROPPED = 0.01  # share of the gradient's norm that a row or column may lose
 _STEPS = (1.0, 0.5, 0.25, 0.1)
+_UNIT_SAMPLE = 40_000  # costs that tell their size
 _LEAST_SHIFT, _MOST_SHIFT = 1e-3, 1e8
 _LARGEST_FACTOR = 600.0  # logarithm of the largest row factor: beyond, no step
 _PATIENCE = 30  # steps refused one after the other
@@ -66,13 +68,15 @@ def solve_ssns(problem, g, eps, tol, max_iter, trace):
     else:
         state = problem.evaluate(g, eps)
         point = _point(problem, state.f, g, eps)
+    # The shift is a number beside costs of size one: it moves with their unit.
+    unit = power_of_two(np.median(np.abs(problem.cost.sample(_UNIT_SAMPLE))))
     mu, best, since = 1.0, point, 0
     for _ in range(max_iter):
         if point.error <= tol:
             break
         if point.state.indices is None:  # too many entries: sweeps converge there
             return solve_sinkhorn(problem, point.g, eps, tol, max_iter, trace)
-        found, rho, n_cg = _step(problem, point, eps, mu)
+        found, rho, n_cg = _step(problem, point, eps, mu / unit)
         trace.n_newton += 1
         trace.n_cg += n_cg
         if rho < 0.25:
