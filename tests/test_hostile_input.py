@@ -320,6 +320,11 @@ ARGUMENTS = {
 }
 # Arguments that differ from those, and optional ones that are needed or tested.
 CALLS = {
+    "barycenter": {
+        "distributions": lambda: np.abs(_table(19, 3, 7)),
+        "X": lambda: _table(20, 7, 2),
+        "reg": 0.5,
+    },
     "doubly_stochastic": {"C": lambda: _graph(7), "reg": 0.5},
     "enet_path": {"alphas": 5},
     "feature_choice_code": {"n_samples_per_feature": 2},
@@ -336,6 +341,7 @@ CALLS = {
     },
     "mutual_choice_code": {"n_nonzero": 5},
     "norm_matched_code": {"norms": lambda: np.arange(float(N_SAMPLES)) / 4},
+    "partial_transport": {"mass": 0.5},
     "score_segmentation": {
         "X": lambda: _segments()[0],
         "true_segments": lambda: _segments()[1],

@@ -6,6 +6,8 @@ r"""Distances between measures: Wasserstein, and the debiased Sinkhorn divergenc
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from sparsestat._utils.arithmetic import power_of_two, rounding
+from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat.transport._costs import MatrixCost
 from sparsestat.transport._entropic import Request, solve_entropic
 from sparsestat.transport._exact import solve_exact
@@ -97,8 +99,14 @@ def wasserstein_distance(
         raise ValueError(
             f"method='sorting' needs points on a line, got {X.shape[1]} features."
         )
+    # Powers of large distances overflow: they are taken of moderate ones.
+    unit = power_of_two(max(np.abs(X).max(), np.abs(Y).max()))
+    X, Y = X / unit, Y / unit
+    if reg_mode == "absolute":
+        with np.errstate(over="ignore", under="ignore", divide="ignore"):
+            reg = float(reg / np.float64(unit) ** p) if reg > 0 else reg
     if on_line and not entropic and method != "exact":
-        return _sorted_distance(X[:, 0], Y[:, 0], a, b, p)
+        return unit * _sorted_distance(X[:, 0], Y[:, 0], a, b, p)
     if p in (1, 2):
         cost = make_cost(X, Y, "euclidean" if p == 1 else "sqeuclidean")
     else:
@@ -113,7 +121,7 @@ def wasserstein_distance(
             eps, method, check_number(tol, "tol"), steps, return_plan=False
         )
         result = solve_entropic(cost, a, b, request)
-    return max(result.value, 0.0) ** (1.0 / p)
+    return unit * max(result.value, 0.0) ** (1.0 / p)
 
 
 def _sorted_distance(x, y, a, b, p):
@@ -188,6 +196,11 @@ def sinkhorn_divergence(
     ValueError
         If points, masses or parameters are not valid or do not fit together.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If the marginal error of one of the three problems stays above `tol`.
+
     See Also
     --------
     wasserstein_distance : Without entropy.
@@ -213,18 +226,30 @@ def sinkhorn_divergence(
     tol = check_number(tol, "tol")
     cost = make_cost(X, Y, metric)
     eps = choose_strength(check_strength(reg, eta), reg_mode, cost)
+    if X.shape == Y.shape and np.array_equal(X, Y) and np.array_equal(a, b):
+        return 0.0
     own = []
     for points, mass in ((X, a), (Y, b)):
         keep = mass > 0
         points, mass = points[keep], mass[keep]
-        own.append(
-            solve_symmetric(
-                make_cost(points, points, metric), mass / mass.sum(), eps, tol
-            ).value_kl
-        )
-    if X.shape == Y.shape and np.array_equal(X, Y) and np.array_equal(a, b):
-        return 0.0
+        own_cost = make_cost(points, points, metric)
+        own.append(solve_symmetric(own_cost, mass / mass.sum(), eps, 0.5 * tol))
     total = a.sum()
-    request = Request(eps, tol=tol, return_plan=False)
-    between = solve_entropic(cost, a / total, b / b.sum(), request).value_kl
-    return float(total * (between - 0.5 * (own[0] + own[1])))
+    request = Request(eps, tol=tol, return_plan=False, warn=False)
+    between = solve_entropic(cost, a / total, b / b.sum(), request)
+    # By symmetry both marginals of a measure with itself have the same error.
+    errors = [between.marginal_error, *(2.0 * found.error for found in own)]
+    certificate = Certificate.measured(
+        "transport_gap",
+        max(errors),
+        tol,
+        "largest L1 error of both marginals of the three plans / total mass",
+        rounding=rounding(2 * (len(X) + len(Y))),
+    )
+    warn_if_unsatisfied(
+        certificate,
+        "Sinkhorn divergence: the marginal error",
+        "Use a larger reg or tol: the digits of costs beside reg, or the iterations, "
+        "do not suffice.",
+    )
+    return float(total * (between.value_kl - 0.5 * (own[0].value_kl + own[1].value_kl)))

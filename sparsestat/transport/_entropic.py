@@ -3,17 +3,24 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
+from sparsestat._utils.arithmetic import EPS, dot, rounding
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat.transport import _newton
 from sparsestat.transport._cells import CellCost, worth_sorting
-from sparsestat.transport._costs import PointCost
-from sparsestat.transport._result import OTResult, dense_plan, plan_from_state
+from sparsestat.transport._costs import MatrixCost, PointCost
+from sparsestat.transport._margins import marginal_error
+from sparsestat.transport._reduction import less_minima, taken_off
+from sparsestat.transport._result import (
+    OTResult,
+    dense_plan_at,
+    plan_dtype,
+    plan_from_state,
+)
 from sparsestat.transport._semidual import NOTHING, SemiDual
 from sparsestat.transport._ssns import solve_ssns
 
@@ -24,6 +31,8 @@ _PLAN_TAU = 1e-13
 _SCALE_SAMPLE = 40_000  # costs that tell where a path begins
 _PLAN_SHARE = 1e-3  # of the tolerance, where costs are computed when visited
 _PROXIMAL_STEPS = 10
+_GOAL = 0.8  # of the tolerance: the rest is for what a plan leaves out, and rounding
+_MOST_ROUNDS = 3  # in which potentials are taken off the costs
 
 
 @dataclass(frozen=True)
@@ -90,41 +99,68 @@ def refuse_isolated(cost, a, b):
 
 def solve_entropic(cost, a, b, request):
     """Solve a problem whose data were checked; return an OTResult."""
-    eps = request.eps
+    eps, tol = request.eps, request.tol
     mass = a.sum()
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
-    inner = cost.take(rows, columns)
+    inner, u, v = less_minima(cost.take(rows, columns), eps, tol)
     left, right = a[rows] / mass, b[columns] / b.sum()
     if worth_sorting(inner):
         inner, row_order, column_order = CellCost.of(inner, 2)
         left, right = left[row_order], right[column_order]
         rows, columns = rows[row_order], columns[column_order]
+        u, v = u[row_order], v[column_order]
     swapped = inner.shape[0] < inner.shape[1]
     if swapped:
-        inner, left, right = inner.T, right, left
+        inner, left, right, u, v = inner.T, right, left, v, u
     problem = SemiDual(inner, left, right)
-    g = _first_potential(request, problem, rows if swapped else columns, swapped)
+    own = rows if swapped else columns
+    g = _first_potential(request, problem, own, swapped) - v
     trace = _newton.Trace()
-    state = _run(problem, g, request, trace)
+    problem, state, u, v = _closer(problem, g, u, v, request, trace)
 
-    floor = problem.floor(state, eps)
-    threshold = max(request.tol, floor)
     want = _wanted_plan(request, cost)
     # The last pass recomputes everything from g alone, entries included.
     problem.set_precision(0.0)
     g = problem.centred(state.g)
     del state  # its entries make room for those of the plan
-    tau = _PLAN_TAU
-    if isinstance(inner, CellCost):
-        tau = max(tau, _PLAN_SHARE * threshold)
-    state = problem.evaluate(g, eps, tau if want == "sparse" else NOTHING, plan=True)
-    rounded, forbidden = problem.rounded(state, eps)
-    dual_bound = -(problem.a @ state.shift) + problem.b @ state.g
-    gap = max(rounded - dual_bound, 0.0) + abs(rounded - state.cost)
+    state = _last_pass(problem, g, eps, tol, want)
+    plan, missing = None, 0.0
+    if want:
+        plan, missing = _plan(
+            state, problem, eps, swapped, cost, a, b, rows, columns, want
+        )
+        error, allowance = marginal_error(plan, a, b)
+    else:
+        error = state.error
+        allowance = rounding(problem.n, 2.0) + rounding(problem.m, 2.0)
+    bounds = _bounds(problem, state, eps, u, v)
+    certificate = _certificate(
+        problem, state, request, (error, allowance, missing), cost.dtype, want
+    )
+    moved = dot(u, problem.a) + dot(v, problem.b)
+    offset = moved + dot(v, state.c - problem.b)  # rows are met exactly
+    certificate.details.update(
+        transport_cost=float(mass * (state.cost + offset)),
+        gap=float(mass * bounds.gap),
+        lower_bound=float(mass * (bounds.dual + moved)),
+        proved=not bounds.forbidden,
+        reg=float(eps),
+        # Relative to its row's (or column's) mass, what the plan leaves out.
+        plan_threshold=float(state.tau) if want == "sparse" else 0.0,
+        potentials_error=float(state.error),
+    )
+    if request.warn:
+        warn_if_unsatisfied(
+            certificate,
+            "Entropic transport: the marginal error",
+            _remedy(certificate, request, missing),
+        )
 
-    phi, psi = state.f - eps * problem.log_a, state.g - eps * problem.log_b
+    phi = state.f + u - eps * problem.log_a
+    psi = state.g + v - eps * problem.log_b
     entropy_a = problem.a @ problem.log_a
-    primal = state.cost + eps * (state.entropy + entropy_a - 1.0)
+    value = state.cost + offset
+    primal = value + eps * (state.entropy + entropy_a - 1.0)
     relative = state.entropy - state.c @ problem.log_b
     if swapped:
         phi, psi = psi, phi
@@ -132,56 +168,15 @@ def solve_entropic(cost, a, b, request):
     potentials = _everywhere(cost, a, b, rows, columns, phi, psi, eps)
     log_mass = np.log(mass)
     # P = mass * P1: sums of P (log P - 1) gain mass * log(mass).
-    value = mass * state.cost
-    plan = None
-    if want == "dense":
-        plan = dense_plan(cost, a, b, *potentials, eps)
-    elif want == "sparse":
-        plan = plan_from_state(
-            state, problem, swapped, mass, cost.shape, rows, columns
-        ).astype(cost.dtype, copy=False)
-        missing = 1.0 - plan.sum() / mass
-        if missing > 10.0 * threshold and request.warn:
-            warnings.warn(
-                f"The sparse plan has room for {plan.nnz} entries and leaves out "
-                f"{missing:.1e} of the mass. The potentials describe all of it: use "
-                "them, a smaller reg, or return_plan='dense' if that fits in memory.",
-                UserWarning,
-                stacklevel=4,
-            )
-    satisfied = bool(state.error <= threshold)
-    certificate = Certificate(
-        kind="transport_gap",
-        value=float(state.error),
-        tol=float(threshold),
-        satisfied=satisfied,
-        scale="L1 error of both marginals / total mass",
-        details={
-            "transport_cost": float(value),
-            "gap": float(mass * gap),
-            "lower_bound": float(mass * dual_bound),
-            "proved": not forbidden,
-            "reg": float(eps),
-            # Relative to its row's (or column's) mass, what the plan leaves out.
-            "plan_threshold": float(state.tau) if want == "sparse" else 0.0,
-        },
-    )
-    if request.warn:
-        warn_if_unsatisfied(
-            certificate,
-            "Entropic transport: the marginal error",
-            f"Increase {request.limit} or tol, or use a larger reg.",
-        )
-    dual = state.objective
     return OTResult(
-        value=float(value),
+        value=float(mass * value),
         value_entropic=float(mass * (primal + eps * log_mass)),
-        dual_value=float(mass * (dual + eps * log_mass)),
+        dual_value=float(mass * (state.objective + moved + eps * log_mass)),
         value_kl=float(
-            mass * (state.cost + eps * (relative - log_mass)) + eps * (mass**2 - mass)
+            mass * (value + eps * (relative - log_mass) + eps * (mass - 1.0))
         ),
-        gap=float(mass * gap),
-        marginal_error=float(state.error),
+        gap=float(mass * bounds.gap),
+        marginal_error=float(error),
         potentials=potentials,
         plan=plan,
         n_iter={
@@ -190,11 +185,157 @@ def solve_entropic(cost, a, b, request):
             "cg": trace.n_cg,
             "passes": problem.n_passes,
         },
-        converged=satisfied,
+        converged=certificate.satisfied,
         reg=float(eps),
         certificate=certificate,
         history=trace.history,
     )
+
+
+def _closer(problem, g, u, v, request, trace):
+    """Solve, and again with the potentials taken off while rounding is the limit.
+
+    Exponents are differences of potentials and costs. With the potentials inside the
+    costs, they keep the digits of what is left.
+    """
+    eps = request.eps
+    goal = _GOAL * request.tol
+    state = _run(problem, g, replace(request, tol=goal), trace)
+    # At this strength alone: proximal steps have led to it.
+    again = replace(
+        request,
+        tol=goal,
+        n_scaling=0,
+        warm_start=None,
+        method="sns" if request.method == "proximal" else request.method,
+    )
+    for _ in range(_MOST_ROUNDS):
+        left = request.max_iter - trace.n_newton - trace.n_sinkhorn
+        if state.error <= goal or left <= 0 or not problem.at_floor(state, eps):
+            break
+        if not isinstance(problem.cost, MatrixCost):
+            break
+        closer = SemiDual(
+            taken_off(problem.cost, state.f, state.g), problem.a, problem.b
+        )
+        closer.n_passes = problem.n_passes
+        if request.method == "sinkhorn":  # which counts its own sweeps
+            again = replace(again, max_iter=left)
+        found = _run(closer, np.zeros(problem.m), again, trace)
+        if not found.error < state.error:
+            problem.n_passes = closer.n_passes
+            break
+        u, v = u + state.f, v + state.g
+        problem, state = closer, found
+    return problem, state, u, v
+
+
+def _last_pass(problem, g, eps, tol, want):
+    if want != "sparse":
+        return problem.evaluate(g, eps, NOTHING)
+    tau = _PLAN_TAU
+    if isinstance(problem.cost, CellCost):
+        tau = max(tau, _PLAN_SHARE * tol)
+    while True:
+        state = problem.evaluate(g, eps, tau, plan=True)
+        if state.tau > tau or tau < 1e-18:  # no room for more, or nothing left out
+            return state
+        if _missing(state, problem) <= 0.5 * (1.0 - _GOAL) * tol:
+            return state
+        tau *= 1e-2
+        state.drop_entries()
+
+
+def _missing(state, problem):
+    """Return the mass that the stored entries leave out."""
+    if state.indices is None:
+        return 1.0
+    filled = np.flatnonzero(np.diff(state.ptr))
+    kept = np.add.reduceat(state.weights[: state.ptr[-1]], state.ptr[filled])
+    return max(1.0 - problem.a[filled] @ kept, 0.0)
+
+
+def _plan(state, problem, eps, swapped, cost, a, b, rows, columns, want):
+    """Return the plan in the caller's orientation, and the mass it leaves out."""
+    mass = a.sum()
+    if want == "sparse":
+        missing = _missing(state, problem)
+        plan = plan_from_state(
+            state, problem, swapped, mass, cost.shape, rows, columns
+        ).astype(plan_dtype(cost, mass), copy=False)
+        return plan, missing
+    own = b[columns] if swapped else a[rows]
+    plan = dense_plan_at(problem, state.g, eps, own, swapped, cost, rows, columns)
+    return plan, 0.0
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    dual: float
+    gap: float
+    forbidden: bool
+
+
+def _bounds(problem, state, eps, u, v):
+    """Return a bound of the cost without entropy, and how far that of the plan is.
+
+    Both are for the costs less u and v, whose subtraction was rounded.
+    """
+    rounded, forbidden = problem.rounded(state, eps)
+    hard = problem.a @ np.abs(state.shift) + problem.b @ np.abs(state.g)
+    allowance = rounding(problem.n + problem.m + 16, hard + abs(state.cost))
+    allowance += 4.0 * EPS * (problem.a @ np.abs(u) + problem.b @ np.abs(v))
+    dual = problem.b @ state.g - problem.a @ state.shift - allowance
+    gap = max(rounded - dual, 0.0) + abs(rounded - state.cost) + allowance
+    return _Bounds(dual, gap, forbidden)
+
+
+def _certificate(problem, state, request, measured, dtype, want):
+    """Return the certificate of the marginals, and why it is not satisfied."""
+    error, allowance, missing = measured
+    certificate = Certificate.measured(
+        "transport_gap",
+        error,
+        request.tol,
+        "L1 error of both marginals / total mass",
+        rounding=allowance,
+    )
+    if not certificate.satisfied:
+        single = want and dtype == np.float32
+        reason = "iterations"
+        if error <= request.tol or allowance >= request.tol:
+            reason = "precision"
+        elif missing > 0.25 * error:
+            reason = "entries"
+        elif problem.at_floor(state, request.eps):
+            reason = "precision"
+        elif single and state.error <= request.tol:
+            reason = "precision"
+        certificate.details["reason"] = reason
+    return certificate
+
+
+def _remedy(certificate, request, missing):
+    reason = certificate.details.get("reason")
+    if reason == "entries":
+        return (
+            "The sparse plan has no room for more entries and leaves out "
+            f"{missing:.1e} of the mass. The potentials describe all of it: use them "
+            "with return_plan=False, a smaller reg, or return_plan='dense' if that "
+            "fits in memory."
+        )
+    if reason == "precision":
+        return (
+            "Precision does not suffice: the digits of costs beside reg, or of the "
+            "plan's type, allow no less. Use a larger reg or tol, costs in float64, or "
+            "subtract from costs what is common to a row or column."
+        )
+    if request.method == "ssns":
+        return (
+            f"Increase {request.limit} or tol, use a larger reg, or method='sns', "
+            "which approaches a small reg from larger ones."
+        )
+    return f"Increase {request.limit} or tol, or use a larger reg."
 
 
 def _run(problem, g, request, trace):
@@ -208,8 +349,9 @@ def _run(problem, g, request, trace):
     if request.warm_start is not None:
         path = False
     elif request.method == "proximal":
-        steps = range(1, _PROXIMAL_STEPS + 1)
-        path = [eps * _PROXIMAL_STEPS / k for k in steps]
+        steps = range(2, _PROXIMAL_STEPS + 1)
+        first = _newton.levels_to(eps * _PROXIMAL_STEPS, scale)
+        path = first + [eps * _PROXIMAL_STEPS / k for k in steps]
     elif n_scaling not in ("auto", 0) and scale > eps:
         path = [*np.geomspace(scale, eps, int(n_scaling) + 1)[:-1], eps]
     if request.method == "ssns" and path == "auto":

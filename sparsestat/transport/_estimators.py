@@ -32,8 +32,45 @@ __all__ = ["DoublyStochasticAffinity", "OptimalTransport"]
 _BLOCK_ENTRIES = 1 << 21
 
 
+# Samples of different labels are this many largest costs further apart.
+_APART = 10.0
+
+
 def _dense(X):
     return X.toarray() if sparse.issparse(X) else X
+
+
+def _shape(y):
+    """Return the shape of what may be anything array-like, or None."""
+    return () if y is None else getattr(y, "shape", None) or np.asarray(y).shape
+
+
+def _centers(plan, points):
+    """Return where the mass of each row goes on average; NaN where there is none."""
+    rows = np.asarray(plan.sum(axis=1), dtype=np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(rows[:, None] > 0, (plan @ points) / rows[:, None], np.nan)
+
+
+def _separated(cost, ys, yt):
+    """Return costs raised where both labels are known and differ."""
+    labels = []
+    for name, y, size in (("ys", ys, cost.shape[0]), ("yt", yt, cost.shape[1])):
+        y = np.full(size, -1) if y is None else np.asarray(y)
+        if y.shape != (size,) or not np.issubdtype(y.dtype, np.integer):
+            raise ValueError(
+                f"{name} must hold {size} integer labels, -1 for unknown, got shape "
+                f"{y.shape} and dtype {y.dtype}."
+            )
+        labels.append(y)
+    if not isinstance(cost, MatrixCost):
+        raise ValueError(
+            "Labels need the matrix of costs, which is too large here. Leave ys and "
+            "yt out, or use fewer samples."
+        )
+    left, right = labels[0][:, None], labels[1][None, :]
+    apart = (left != right) & (left != -1) & (right != -1)
+    return MatrixCost(np.where(apart, cost.C + _APART * cost.C.max(), cost.C))
 
 
 class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimator):
@@ -77,11 +114,14 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         of so many of its nearest fitted samples, weighted by inverse distance, which
         needs no entropy; "exact" takes one where this is None. Fitted samples go to
         the mean of their targets either way.
+    keep_plan : bool, default=True
+        Whether to store the plan and the costs, which only labels need once the samples
+        are mapped; False makes small pickles.
 
     Attributes
     ----------
-    coupling_ : {ndarray, csr_array} of shape (n_samples, n_targets)
-        The plan; sparse above 16 million entries.
+    coupling_ : {ndarray, csr_array} of shape (n_samples, n_targets) or None
+        The plan; sparse above 16 million entries, and with "exact".
     potentials_ : tuple of ndarray
         Pair of shapes (n_samples,) and (n_targets,), as in ``OTResult.potentials``.
     cost_ : ndarray of shape (n_samples, n_targets) or None
@@ -101,7 +141,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
     certificate_ : Certificate
         The marginal error against the tolerance.
     n_iter_ : int
-        Number of sweeps and Newton steps.
+        Number of sweeps and Newton steps, or of pivots.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -130,7 +170,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
 
     # scikit-learn takes an argument of this name for data, not for metadata, unless
     # it is told otherwise.
-    __metadata_request__fit = {"Xt": None}
+    __metadata_request__fit = {"Xt": None, "ys": None, "yt": None}
 
     _parameter_constraints: dict = {
         "reg": [Interval(Real, 0, None, closed="neither")],
@@ -143,6 +183,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
+        "keep_plan": ["boolean"],
     }
 
     def __init__(
@@ -156,6 +197,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         tol=1e-9,
         max_iter=None,
         n_neighbors=None,
+        keep_plan=True,
     ):
         self.reg = reg
         self.reg_mode = reg_mode
@@ -165,9 +207,20 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         self.tol = tol
         self.max_iter = max_iter
         self.n_neighbors = n_neighbors
+        self.keep_plan = keep_plan
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, Xt=None, sample_weight_s=None, sample_weight_t=None):
+    def fit(
+        self,
+        X,
+        y=None,
+        *,
+        Xt=None,
+        ys=None,
+        yt=None,
+        sample_weight_s=None,
+        sample_weight_t=None,
+    ):
         """Find the plan between X and the targets.
 
         Parameters
@@ -175,9 +228,15 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Source samples; sparse input is made dense.
         y : None
-            Ignored.
+            Ignored, unless it looks like target samples, which is an error.
         Xt : {array-like, sparse matrix} of shape (n_targets, n_features), default=None
             Target samples; None means X itself.
+        ys : array-like of shape (n_samples,), default=None
+            Integer labels of the source samples; -1 means unknown.
+        yt : array-like of shape (n_targets,), default=None
+            Those of the target samples. Where both labels are known and differ, the
+            cost is raised by ten times the largest one, so that the plan avoids it.
+            Samples are then mapped by their neighbours, as with "exact".
         sample_weight_s : array-like of shape (n_samples,), default=None
             Masses of the source samples.
         sample_weight_t : array-like of shape (n_targets,), default=None
@@ -189,6 +248,11 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
             The fitted estimator.
         """
         X = _dense(validate_data(self, X, accept_sparse="csr", dtype=np.float64))
+        if Xt is None and _shape(y)[1:] == X.shape[1:]:
+            raise ValueError(
+                "The second argument of fit is y, which is not used, but it has the "
+                "columns of X. Pass target samples by name: fit(X, Xt=...)."
+            )
         if Xt is None:
             target = X.copy()
             if sample_weight_t is None:
@@ -199,6 +263,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         X, target = check_points(X, target, self.metric)
         cost = make_cost(X, target, self.metric)
         eps = choose_strength(float(self.reg), self.reg_mode, cost)
+        self._labelled = ys is not None or yt is not None
+        if self._labelled:
+            cost = _separated(cost, ys, yt)
         a = one_mass(sample_weight_s, len(X), "sample_weight_s")
         b = one_mass(sample_weight_t, len(target), "sample_weight_t")
         sweeps_only = self.method == "sinkhorn" or self.reg_m is not None
@@ -211,7 +278,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
             )
         if exact:
             a, b = check_masses(a / a.sum(), b / b.sum(), cost.shape)
-            eps, result = 0.0, solve_exact(cost, a, b)
+            eps, result = 0.0, solve_exact(cost, a, b, return_plan="sparse")
         elif self.reg_m is None:
             a, b = check_masses(a / a.sum(), b / b.sum(), cost.shape)
             method = "sns" if self.method == "auto" else self.method
@@ -224,13 +291,18 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
             )
         self.source_, self.target_ = X.copy(), target
         self.source_weights_, self.target_weights_ = a.copy(), b.copy()
-        self.coupling_ = result.plan
-        self.cost_ = cost.C if isinstance(cost, MatrixCost) else None
+        self._goals = self._homes = None
+        if self._neighbours():
+            self._goals = _centers(result.plan, target)
+            self._homes = _centers(result.plan.T, X)
+        self.coupling_ = result.plan if self.keep_plan else None
+        matrix = isinstance(cost, MatrixCost) and self.keep_plan
+        self.cost_ = cost.C if matrix else None
         self.potentials_ = result.potentials
         self.value_, self.gap_, self.reg_ = result.value, result.gap, eps
         self.certificate_ = result.certificate
         counts = result.n_iter
-        done = [counts.get(key, 0) for key in ("sinkhorn", "newton", "rounds")]
+        done = [counts.get(key, 0) for key in ("sinkhorn", "newton", "pivots")]
         self.n_iter_ = max(1, sum(done))
         return self
 
@@ -251,7 +323,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
         X = _dense(X)
         if self._neighbours():
-            return self._moved(X, self.source_, self.coupling_, self.target_)
+            return self._moved(X, self.source_, self._goals)
         psi = self.potentials_[1]
         return self._map(X, self.target_, self.target_weights_, psi)
 
@@ -272,19 +344,75 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         X = check_array(X, accept_sparse="csr", dtype=np.float64)
         X, _ = check_points(X, self.source_, self.metric)
         if self._neighbours():
-            return self._moved(X, self.target_, self.coupling_.T, self.source_)
+            return self._moved(X, self.target_, self._homes)
         phi = self.potentials_[0]
         return self._map(X, self.source_, self.source_weights_, phi)
 
-    def _neighbours(self):
-        exact = self.method == "exact"
-        return self.n_neighbors or (1 if exact else 0)
+    def transform_labels(self, ys):
+        """Carry labels of the source samples over to the target samples.
 
-    def _moved(self, X, own, plan, other):
+        Parameters
+        ----------
+        ys : array-like of shape (n_samples,)
+            Labels of the fitted source samples. Integer labels of -1 are not carried.
+
+        Returns
+        -------
+        yt : ndarray of shape (n_targets,)
+            For each target sample, the label from which most of its mass comes.
+        """
+        check_is_fitted(self)
+        return self._carried(self.source_, ys, "ys", transpose=True)
+
+    def inverse_transform_labels(self, yt):
+        """Carry labels of the target samples back to the source samples.
+
+        Parameters
+        ----------
+        yt : array-like of shape (n_targets,)
+            Labels of the fitted target samples. Integer labels of -1 are not carried.
+
+        Returns
+        -------
+        ys : ndarray of shape (n_samples,)
+            For each source sample, the label to which most of its mass goes.
+        """
+        check_is_fitted(self)
+        return self._carried(self.target_, yt, "yt", transpose=False)
+
+    def _carried(self, points, labels, name, *, transpose):
+        if self.coupling_ is None:
+            raise ValueError(
+                "Labels are carried by the plan, which keep_plan=False has dropped."
+            )
+        labels = np.asarray(labels)
+        if labels.shape != (len(points),):
+            raise ValueError(
+                f"{name} must have one label for each of the {len(points)} samples, "
+                f"got shape {labels.shape}."
+            )
+        classes, codes = np.unique(labels, return_inverse=True)
+        rows = np.arange(len(points))
+        table = sparse.csr_array(
+            (np.ones(len(points)), (rows, codes)), shape=(len(points), len(classes))
+        )
+        known = np.ones(len(classes), bool)
+        if np.issubdtype(classes.dtype, np.signedinteger):
+            known = classes != -1
+        if not known.any():
+            raise ValueError(f"{name} has no known label: all are -1.")
+        plan = self.coupling_.T if transpose else self.coupling_
+        shares = _dense(plan @ table[:, known].toarray())
+        return classes[known][np.argmax(shares, axis=1)]
+
+    def _neighbours(self):
+        by_plan = self.method == "exact" or self._labelled
+        return self.n_neighbors or (1 if by_plan else 0)
+
+    def _moved(self, X, own, goals):
         """Move samples as far as their nearest fitted samples go."""
-        rows = plan.sum(axis=1)
-        seen = np.flatnonzero(rows > 0)
-        goals = (plan @ other)[seen] / rows[seen, None]
+        seen = np.flatnonzero(np.isfinite(goals).all(axis=1))
+        goals = goals[seen]
         k = min(self._neighbours(), len(seen))
         finder = NearestNeighbors(n_neighbors=k).fit(own[seen])
         distances, nearest = finder.kneighbors(X)

@@ -16,9 +16,11 @@ __all__ = [
     "add_dense_laplacian",
     "column_shifts",
     "column_sums",
+    "column_totals",
     "conjugate_gradient",
     "laplacian_diagonal",
     "large_entries",
+    "plan_pass",
     "rounding_pass",
     "row_pass",
     "select_entries",
@@ -381,3 +383,48 @@ def rounding_pass(C, g, a, y, eps, cut, rows, stats):
             value += x[p] * y[j] * C[i, j]
         rows[i] = a[i] * mass / total
         stats[0] += a[i] * value / total
+
+
+@njit(cache=True, nogil=True)
+def plan_pass(C, g, a, eps, P):
+    """Write the plan at g to P: each row is a softmax that sums to its mass.
+
+    Entries below the smallest normal number beside the largest of their row are zero.
+    """
+    n, m = C.shape
+    v = np.empty(m)
+    x = np.empty(m)
+    scratch = np.empty(m)
+    kept = np.empty(m, dtype=np.int32)
+    inverse_eps = 1.0 / eps
+    for i in range(n):
+        top = _shifted_row(C[i], g, v)
+        limit = min(top - 690.0 * eps, np.nextafter(top, -np.inf))
+        k = 0
+        for j in range(m):
+            kept[k] = j
+            k += v[j] > limit
+        for p in range(k):
+            x[p] = (v[kept[p]] - top) * inverse_eps
+        exponentials(x, scratch, k)
+        total = 0.0
+        for p in range(k):
+            total += x[p]
+        share = a[i] / total
+        for j in range(m):
+            P[i, j] = 0.0
+        for p in range(k):
+            P[i, kept[p]] = x[p] * share
+
+
+@njit(cache=True, nogil=True)
+def column_totals(P, totals, rest):
+    """Add the columns of P to `totals`, what rounding takes away to `rest`."""
+    n, m = P.shape
+    for i in range(n):
+        for j in range(m):
+            x = float(P[i, j])
+            new = totals[j] + x
+            part = new - totals[j]
+            rest[j] += (totals[j] - (new - part)) + (x - part)
+            totals[j] = new

@@ -22,11 +22,30 @@ __all__ = ["Trace", "levels_to", "solve_newton", "solve_sinkhorn"]
 _DENSE_UP_TO = 200  # columns up to which the Laplacian is factored
 _DENSE_LIMIT = 1000  # and up to which it is where gradients converge slowly
 _STEPS_BEFORE_DENSE = 60
-_LEVEL_ERROR = 1e-2  # marginal error at which a level hands on to the next
-_LEVEL_STEPS = 30
+_LAST_PATIENCE = 30
+_AT_FLOOR = 4  # steps without progress where rounding explains the error
+_SWEEPS_AT_FLOOR = 30
 _MOVED = 0.75  # strengths that moving a point to the centre of its part may cost
 _UNHEEDED = 1e-3  # share of the wanted error that a pass may leave out
 _STEPS = (1.0, 0.5, 0.25, 0.125, *(0.125 * 0.2**k for k in range(1, 9)))
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a path is walked from strength to strength.
+
+    Where masses vary by many orders, the error hardly sees their tails, whose
+    potentials stay behind: later attempts solve each level more closely.
+    """
+
+    factor: float
+    error: float  # at which a level hands on to the next
+    steps: int  # at most, in a level
+    patience: int  # steps without progress that are borne
+
+
+_FIRST = _Way(2.0, 1e-2, 30, 10)
+_WAYS = (_FIRST, _Way(2.0, 1e-6, 200, 100), _Way(1.4, 1e-6, 200, 100))
 
 
 @dataclass
@@ -57,10 +76,14 @@ def levels_to(eps, start, *, factor=2.0):
 def solve_sinkhorn(problem, g, eps, tol, max_iter, trace, *, tau=NOTHING):
     """Sweep until the columns are met; the rows always are."""
     state = problem.evaluate(g, eps, tau)
+    least, since = state.error, 0
     for _ in range(max_iter):
-        if state.error <= max(tol, problem.floor(state, eps)):
+        if state.error <= tol or since >= _SWEEPS_AT_FLOOR:
             break
         state = _sweep(problem, state, eps, trace, tau)
+        since = 0 if state.error < 0.99 * least else since + 1
+        since = since if problem.at_floor(state, eps) else 0
+        least = min(least, state.error)
     return state
 
 
@@ -102,9 +125,9 @@ def solve_newton(
         Where a path begins: a quarter of the typical cost.
     n_sinkhorn, max_newton : int
         Plain sweeps tried first, and Newton steps in total.
-    path : {"auto", True, False} or list of float
+    path : {"auto", False} or list of float
         "auto" walks along a path when the plain sweeps leave an error above 0.5, and
-        along a finer one if the first attempt fails.
+        more closely if the first attempt fails, as it does along a list.
     density : float, default=None
         Largest share of the entries used in a Newton step; None keeps all above the
         threshold.
@@ -116,14 +139,16 @@ def solve_newton(
     """
     steps = _Steps(max_newton, density)
     if isinstance(path, list):
-        return _walk(problem, g, path, tol, steps, trace)
+        state = _walk(problem, g, path, tol, steps, trace)
+        if not _done(problem, state, eps, tol):
+            again = _walk(problem, g, path, tol, steps, trace, _WAYS[1])
+            state = again if again.error < state.error else state
+        return state
     if path == "auto" and isinstance(problem.cost, CellCost):
         state = _climb(problem, levels_to(eps, scale), tol, steps, trace)
         if _done(problem, state, eps, tol):
             return state
     levels = levels_to(eps, scale)
-    if path is True and len(levels) > 1:
-        return _walk(problem, g, levels, tol, steps, trace)
     problem.set_precision(_UNHEEDED * tol)
     # Few sweeps tell whether Newton's method can start at the target.
     state = solve_sinkhorn(problem, g, eps, tol, n_sinkhorn, trace, tau=1e-5)
@@ -133,11 +158,11 @@ def solve_newton(
         if path is False or _done(problem, state, eps, tol):
             return state
     best = state
-    for factor in (2.0, 1.4):
-        levels = levels_to(eps, scale, factor=factor)
+    for way in _WAYS:
+        levels = levels_to(eps, scale, factor=way.factor)
         if steps.left(trace) <= 0 or len(levels) == 1:
             break
-        state = _walk(problem, g, levels, tol, steps, trace)
+        state = _walk(problem, g, levels, tol, steps, trace, way)
         best = state if state.error < best.error else best
         if _done(problem, best, eps, tol):
             break
@@ -156,20 +181,21 @@ class _Steps:
 
 
 def _done(problem, state, eps, tol):
-    return state.error <= max(tol, problem.floor(state, eps))
+    """Say whether the goal is met, or rounding forbids it and no start will help."""
+    return state.error <= tol or problem.at_floor(state, eps)
 
 
-def _walk(problem, g, levels, tol, steps, trace):
+def _walk(problem, g, levels, tol, steps, trace, way=_FIRST):
     for level in levels[:-1]:
-        g = _level(problem, g, level, _LEVEL_ERROR, steps, trace).g
-    return _level(problem, g, levels[-1], tol, steps, trace, final=True)
+        g = _level(problem, g, level, way.error, steps, trace, way).g
+    return _level(problem, g, levels[-1], tol, steps, trace, way, final=True)
 
 
-def _level(problem, g, eps, tol, steps, trace, *, final=False):
+def _level(problem, g, eps, tol, steps, trace, way=_FIRST, *, final=False):
     problem.set_precision(_UNHEEDED * tol)
     state = solve_sinkhorn(problem, g, eps, tol, 3, trace, tau=1e-5)
     if final or state.error > tol:
-        state = _newton_level(problem, state, eps, tol, steps, trace, final=final)
+        state = _newton_level(problem, state, eps, tol, steps, trace, way, final=final)
     return state
 
 
@@ -191,7 +217,7 @@ def _climb(whole, levels, tol, steps, trace):
             finer.n_passes = problem.n_passes
             g = _carried(problem, state, finer, levels[reached - 1])
             problem = finer
-        state = _level(problem, g, level, _LEVEL_ERROR, steps, trace)
+        state = _level(problem, g, level, _FIRST.error, steps, trace)
         g, reached = state.g, reached + 1
     if problem is None:
         return _walk(whole, np.zeros(whole.m), levels, tol, steps, trace)
@@ -212,21 +238,20 @@ def _carried(coarse, state, fine, eps):
     return fine.centred(SemiDual(between, fine.b, coarse.a).evaluate(state.f, eps).f)
 
 
-def _newton_level(problem, state, eps, tol, steps, trace, *, final):
+def _newton_level(problem, state, eps, tol, steps, trace, way=_FIRST, *, final):
     """Take Newton steps at one strength; return the best state seen."""
     mu, best, since = 1e-3, state, 0
-    patience = 10 if not final else 30
-    left = steps.left(trace) if final else min(_LEVEL_STEPS, steps.left(trace))
+    patience = max(way.patience, _LAST_PATIENCE) if final else way.patience
+    left = steps.left(trace) if final else min(way.steps, steps.left(trace))
     for _ in range(left):
-        goal = max(tol, problem.floor(state, eps)) if final else tol
-        if state.error <= goal:
+        if state.error <= tol:
             break
         if state.indices is None:  # too many entries: sweeps converge fast there
             state = solve_sinkhorn(
-                problem, state.g, eps, goal, 200, trace, tau=_store(state)
+                problem, state.g, eps, tol, 200, trace, tau=_store(state)
             )
             best = state if state.error < best.error else best
-            if state.indices is None:
+            if state.indices is None or problem.at_floor(state, eps):
                 break
             continue
         direction, n_cg = _direction(problem, state, eps, mu, steps.density)
@@ -251,7 +276,7 @@ def _newton_level(problem, state, eps, tol, steps, trace, *, final):
             best = state
         else:
             since += 1
-        if since >= patience:
+        if since >= (_AT_FLOOR if problem.at_floor(best, eps) else patience):
             break
     return best
 
@@ -284,7 +309,7 @@ def _direction(problem, state, eps, mu, density):
     indices, weights, ptr, rest, dropped = entries
     diagonal = _kernels.split_entries(indices, weights, ptr, problem.a, rest, dropped)
     shift = mu * error / m
-    rhs = eps * (b - c)
+    rhs = b - c  # without eps, which has any size: the solution is multiplied by it
     rhs -= rhs.mean()
     # A factorisation of a large matrix pays only where many steps would be needed.
     full = m <= _DENSE_LIMIT and ptr[-1] > 0.25 * problem.n * m
@@ -309,7 +334,7 @@ def _direction(problem, state, eps, mu, density):
         d = exact if exact is not None else d
     if d is None:
         d = rhs / np.maximum(diagonal + shift, 1e-300)
-    return _lifted(d, group), steps
+    return eps * _lifted(d, group), steps
 
 
 def _lifted(d, group):

@@ -9,9 +9,12 @@ import numpy as np
 from scipy import sparse
 
 from sparsestat._utils.results import Certificate
-from sparsestat.transport import _kernels_points
+from sparsestat._utils.validation import read_only
+from sparsestat.transport import _kernels, _kernels_points
 
 __all__ = ["OTResult"]
+
+_SMALL_MASS = 1e-15  # totals below, or above its inverse, want more than float32
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,7 +38,8 @@ class OTResult:
         most this: the plan is rounded to a feasible one and compared with a feasible
         dual. An estimate, not a bound, when arcs are forbidden.
     marginal_error : float
-        :math:`\|P 1 - a\|_1 + \|P^T 1 - b\|_1`, relative to the total mass.
+        :math:`\|P 1 - a\|_1 + \|P^T 1 - b\|_1` of the returned plan (of the one that
+        the potentials describe, if none was asked for), relative to the total mass.
     potentials : tuple of ndarray
         Pair :math:`(\varphi, \psi)` with :math:`P_{ij} = a_i b_j
         \exp((\varphi_i + \psi_j - C_{ij})/\varepsilon)`, finite also where a mass is
@@ -44,9 +48,10 @@ class OTResult:
         The plan, if it was asked for.
     n_iter : dict
         Numbers of ``"sinkhorn"`` sweeps, ``"newton"`` and ``"cg"`` steps, and of
-        ``"passes"`` over the costs.
+        ``"passes"`` over the costs; of ``"pivots"``, for exact transport.
     converged : bool
-        Whether `marginal_error` met the tolerance (for exact transport, the gap).
+        Whether `marginal_error` met the tolerance (for exact transport, the gap),
+        rounding included.
     reg : float
         Entropic strength in units of the cost; 0 for exact transport.
     certificate : Certificate
@@ -81,6 +86,21 @@ class OTResult:
     certificate: Certificate
     history: list = field(default_factory=list)
 
+    @property
+    def value_linear(self):
+        """The cost of the plan without entropy: `value` by another name."""
+        return self.value
+
+    @property
+    def value_regularized(self):
+        r"""What was minimized: `value_entropic`.
+
+        Entropy counts as :math:`\varepsilon \sum_{ij} P_{ij} (\log P_{ij} - 1)`; for
+        unbalanced transport the penalties are part of it, and the entropy is relative
+        to :math:`a b^T`, as in `value_kl`; for exact transport there is none.
+        """
+        return self.value_entropic
+
     def __repr__(self):
         return (
             f"OTResult(value={self.value:.3g}, gap={self.gap:.3g}, "
@@ -88,9 +108,36 @@ class OTResult:
         )
 
 
+def plan_dtype(cost, mass):
+    """Return the type of a plan: that of the costs, if it holds the masses."""
+    return cost.dtype if _SMALL_MASS < mass < 1.0 / _SMALL_MASS else np.float64
+
+
+def dense_plan_at(problem, g, eps, mass, swapped, cost, rows, columns):
+    """Return the plan of a semi-dual at g as a matrix of the cost's dtype.
+
+    Rows (of the problem) are made to sum to `mass`; the caller's orientation, and his
+    rows and columns without mass, come back.
+    """
+    dtype = plan_dtype(cost, mass.sum())
+    plan = np.empty(problem.cost.shape, dtype=dtype)
+    g, mass = read_only(g), read_only(mass)
+    for start, stop, C in problem.cost.blocks():
+        _kernels.plan_pass(C, g, mass[start:stop], eps, plan[start:stop])
+    if swapped:
+        plan = plan.T
+    n, m = cost.shape
+    order = np.arange(n), np.arange(m)
+    if np.array_equal(rows, order[0]) and np.array_equal(columns, order[1]):
+        return np.ascontiguousarray(plan)
+    whole = np.zeros(cost.shape, dtype=dtype)
+    whole[np.ix_(rows, columns)] = plan
+    return whole
+
+
 def dense_plan(cost, a, b, phi, psi, eps):
     """Return the plan of potentials as a matrix of the cost's dtype."""
-    P = np.zeros(cost.shape, dtype=cost.dtype)
+    P = np.zeros(cost.shape, dtype=plan_dtype(cost, max(a.sum(), b.sum())))
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     f = np.full(len(a), -np.inf)
     f[rows] = phi[rows] / eps + np.log(a[rows])
@@ -99,7 +146,7 @@ def dense_plan(cost, a, b, phi, psi, eps):
         for start, stop, C in cost.blocks():
             for low in range(start, stop, 512):
                 part = slice(low, min(low + 512, stop))
-                block = C[part.start - start : part.stop - start]
+                block = C[part.start - start : part.stop - start].astype(np.float64)
                 if len(columns) == len(b):
                     exponent = f[part, None] + (g - block / eps)
                     P[part] = np.exp(exponent)

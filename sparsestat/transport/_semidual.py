@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparsestat._utils.arithmetic import EPS
 from sparsestat._utils.validation import read_only
 from sparsestat.transport import _kernels, _kernels_points
 from sparsestat.transport._cells import CellCost
@@ -240,9 +241,13 @@ class SemiDual:
         return g - self.b @ g
 
     def floor(self, state, eps):
-        """Return the marginal error that rounding of the exponents allows for."""
+        """Return the marginal error that rounding of the exponents can explain."""
         largest = np.abs(state.f).max() + np.abs(state.g).max()
-        return 8.0 * np.finfo(float).eps * largest / eps
+        return 8.0 * EPS * largest / eps
+
+    def at_floor(self, state, eps):
+        """Say whether rounding of the exponents can explain the marginal error."""
+        return state.error <= self.floor(state, eps)
 
     def rounded(self, state, eps):
         """Return the cost of a feasible plan made from the state's, and marginals.

@@ -20,6 +20,7 @@ from sparsestat.transport._validation import (
     check_points,
     check_strength,
     choose_strength,
+    default_tolerance,
 )
 
 __all__ = ["sinkhorn", "sinkhorn_newton_sparse", "sinkhorn_points"]
@@ -36,7 +37,7 @@ def sinkhorn(
     reg=None,
     eta=None,
     method="auto",
-    tol=1e-9,
+    tol=None,
     max_iter=None,
     warm_start=None,
     n_scaling="auto",
@@ -71,12 +72,15 @@ def sinkhorn(
     method : {"auto", "sns", "ssns", "sinkhorn", "proximal", "exact"}, default="auto"
         "auto" is "sns", sparse Newton steps after few sweeps; "ssns" the safe and
         sparse Newton steps of [2]_ in both potentials, for comparison, which starts at
-        the target strength and is slower; "sinkhorn" sweeps only;
+        the target strength, is slower, and does not get there where that is far below
+        the costs and the masses are uneven; "sinkhorn" sweeps only;
         "proximal" walks along ten strengths that fall like 1/k, which is what exact
-        proximal point steps do; "exact" solves the linear program, with ``reg=0``.
-    tol : float, default=1e-9
-        Stop when the L1 error of the marginals is at most `tol` times the total mass.
-        Raised where rounding of the exponents allows no less.
+        proximal point steps do; "exact" solves the linear program, with ``reg=0``, by
+        a network simplex, and proves the plan optimal whatever the sizes of the costs.
+    tol : float, default=None
+        Stop when the L1 error of the marginals of the plan is at most `tol` times the
+        total mass. None means 1e-9, and 1e-6 where costs, and so the plan, are float32.
+        Where rounding allows no less, the certificate says so.
     max_iter : int, default=None
         Newton steps in all (default 1000), or sweeps with "sinkhorn" (default 10000).
     warm_start : OTResult or tuple of ndarray, default=None
@@ -117,7 +121,14 @@ def sinkhorn(
     -----
     A pass over the costs takes O(n m) comparisons and exponentials only of entries
     that matter; memory is that of C, its sparse plan and, if n < m, a transposed copy.
+    A copy in double precision is made where offsets of rows and columns, or potentials
+    beside a small `reg`, would take the digits that the exponents need.
     The result is deterministic and one thread is used beside BLAS.
+
+    "exact" takes some N pivots for N = n + m, each of some :math:`\sqrt{nm} + N` steps;
+    it holds the costs in double precision. Its certificate is the gap between primal
+    and dual, relative to what the flow costs above the smallest cost of each row, and
+    is satisfied at 1e-9 (1e-14 is usual) if the marginals are met to 1e-9.
 
     References
     ----------
@@ -166,7 +177,7 @@ def _solve(
     if return_plan not in _PLANS:
         raise ValueError(f"return_plan must be one of {_PLANS}, got {return_plan!r}.")
     refuse_isolated(cost, a, b)
-    tol = check_number(tol, "tol")
+    tol = default_tolerance(tol, cost.dtype)
     if method == "exact":
         if eta is not None or reg not in (None, 0):
             raise ValueError(
@@ -201,7 +212,7 @@ def sinkhorn_newton_sparse(
     n_sinkhorn=20,
     max_newton=1000,
     density="auto",
-    tol=1e-9,
+    tol=None,
     warm_start=None,
     n_scaling="auto",
     reg_mode="absolute",
@@ -234,8 +245,9 @@ def sinkhorn_newton_sparse(
     density : float or "auto", default="auto"
         Largest share of the n m entries that a Newton step may use, in (0, 1]; the
         paper uses 2/n. "auto" lets the threshold follow the marginal error.
-    tol : float, default=1e-9
-        Stop when the L1 error of the marginals is at most `tol` times the total mass.
+    tol : float, default=None
+        Stop when the L1 error of the marginals is at most `tol` times the total mass;
+        None means 1e-9, and 1e-6 for float32 costs.
     warm_start : OTResult or tuple of ndarray, default=None
         Potentials to start from.
     n_scaling : int or "auto", default="auto"
@@ -330,7 +342,8 @@ def sinkhorn_points(
     the start; else costs are visited in blocks of 16 MiB. Memory is the points, one
     block and the entries of the plan that matter, at most 3 million in a Newton step
     (then neighbouring columns are grouped, or the smaller entries left out) and
-    8 million in the plan, which warns when it leaves out more than the tolerance.
+    8 million in the plan, which is not certified when it leaves out more than the
+    tolerance.
 
     Parameters
     ----------
@@ -377,9 +390,8 @@ def sinkhorn_points(
     Warns
     -----
     ConvergenceWarning
-        If the marginal error stays above the tolerance.
-    UserWarning
-        If the sparse plan has more entries that matter than it can hold.
+        If the marginal error of the plan stays above the tolerance, be it that the
+        sparse plan has more entries that matter than it can hold.
 
     See Also
     --------

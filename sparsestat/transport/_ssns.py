@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat.transport import _kernels
 from sparsestat.transport._newton import solve_sinkhorn
 
@@ -24,9 +25,11 @@ __all__ = ["solve_ssns"]
 
 _DROPPED = 0.01  # share of the gradient's norm that a row or column may lose
 _STEPS = (1.0, 0.5, 0.25, 0.1)
+_UNIT_SAMPLE = 40_000  # costs that tell their size
 _LEAST_SHIFT, _MOST_SHIFT = 1e-3, 1e8
 _LARGEST_FACTOR = 600.0  # logarithm of the largest row factor: beyond, no step
 _PATIENCE = 30  # steps refused one after the other
+_AT_FLOOR = 5  # the same, where rounding can explain the error
 
 
 @dataclass
@@ -65,27 +68,29 @@ def solve_ssns(problem, g, eps, tol, max_iter, trace):
     else:
         state = problem.evaluate(g, eps)
         point = _point(problem, state.f, g, eps)
+    # The shift is a number beside costs of size one: it moves with their unit.
+    unit = power_of_two(np.median(np.abs(problem.cost.sample(_UNIT_SAMPLE))))
     mu, best, since = 1.0, point, 0
     for _ in range(max_iter):
-        if point.error <= max(tol, problem.floor(point.state, eps)):
+        if point.error <= tol:
             break
         if point.state.indices is None:  # too many entries: sweeps converge there
             return solve_sinkhorn(problem, point.g, eps, tol, max_iter, trace)
-        found, rho, n_cg = _step(problem, point, eps, mu)
+        found, rho, n_cg = _step(problem, point, eps, mu / unit)
         trace.n_newton += 1
         trace.n_cg += n_cg
         if rho < 0.25:
             mu = min(4.0 * mu, _MOST_SHIFT)
         elif rho > 0.75:
             mu = max(0.5 * mu, _LEAST_SHIFT)
-        if found is None:
-            since += 1
-        else:
+        stuck = found is None
+        if found is not None:
             point = found
-            since = 0
+            stuck = problem.at_floor(point, eps) and point.error > 0.9 * best.error
             best = point if point.error < best.error else best
+        since = since + 1 if stuck else 0
         trace.add("newton", eps, point.error)
-        if since >= _PATIENCE:
+        if since >= (_AT_FLOOR if problem.at_floor(point, eps) else _PATIENCE):
             break
     return problem.evaluate(problem.centred(best.g), eps)
 

@@ -12,9 +12,12 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat.transport._costs import MatrixCost
+from sparsestat.transport._margins import sums_of
 from sparsestat.transport._newton import levels_to
+from sparsestat.transport._reduction import less_symmetric, less_symmetric_minima
 from sparsestat.transport._semidual import SemiDual
 from sparsestat.transport._validation import (
     check_cost,
@@ -23,6 +26,9 @@ from sparsestat.transport._validation import (
 )
 
 __all__ = ["doubly_stochastic", "solve_symmetric"]
+
+_AT_FLOOR = 10  # steps without progress where rounding can explain the error
+_GOAL = 0.5  # of the tolerance: the rest is for rounding of the matrix itself
 
 
 @dataclass
@@ -34,7 +40,7 @@ class SymmetricSolution:
     worst: float  # largest |(P 1)_i / a_i - 1|
     value_kl: float
     n_iter: int
-    floor: float
+    at_floor: bool  # rounding of the exponents can explain the error
 
 
 def solve_symmetric(cost, a, eps, tol, max_iter=1000):
@@ -43,7 +49,8 @@ def solve_symmetric(cost, a, eps, tol, max_iter=1000):
     Starts at `eps`; if that stalls, walks along decreasing strengths.
     """
     solution = _solve_level(cost, a, eps, tol, min(100, max_iter), None)
-    if solution.error > max(tol, solution.floor) and max_iter > 100:
+    met = solution.error <= tol or solution.at_floor
+    if not met and max_iter > 100:
         sample = cost.sample()
         f, n_iter = None, solution.n_iter
         levels = levels_to(eps, (np.median(sample) - sample.min()) / 4.0)
@@ -69,20 +76,21 @@ def _solve_level(cost, a, eps, tol, max_iter, f):
     problem = SemiDual(cost, a, a)
     if f is None:  # one plain update sets the scale of every row
         f = 0.5 * problem.evaluate(np.zeros(len(a)), eps).f
-    n_iter, last = 0, np.inf
+    n_iter, since, last = 0, 0, np.inf
     best = None
     while True:
         state = problem.evaluate(f, eps, 1e-14)
         # Row sums of P from what the transform would have to change.
         ratio = np.exp(np.clip((f - state.f) / eps, -700, 700))
         rows = a * ratio
-        error = np.abs(rows - a).sum()
-        floor = problem.floor(state, eps)
-        if best is None or error < best[0]:
-            best = (error, f, state, np.abs(ratio - 1.0).max())
-        if error <= max(tol, floor) and best[3] <= max(tol, floor):
+        error, worst = np.abs(rows - a).sum(), np.abs(ratio - 1.0).max()
+        at_floor = error <= problem.floor(state, eps)
+        since = since + 1 if at_floor and error > 0.9 * (best or (0.0,))[0] else 0
+        if best is None or max(error, worst) < max(best[0], best[3]):
+            best = (error, f, state, worst, at_floor)
+        if error <= tol and worst <= tol:
             break
-        if n_iter >= max_iter:
+        if n_iter >= max_iter or since >= _AT_FLOOR:
             break
         n_iter += 1
         slow = error > 0.3 * last
@@ -92,11 +100,11 @@ def _solve_level(cost, a, eps, tol, max_iter, f):
             step = _newton_step(state, rows, a, eps, error)
             moved = _shorten(problem, f, step, a, eps, error)
         f = 0.5 * (f + state.f) if moved is None else moved
-    error, f, state, worst = best
+    error, f, state, worst, at_floor = best
     # <C, P> + eps KL(P | a a^T) equals the dual value at the optimum.
     log_a = problem.log_a
     value_kl = 2.0 * (a @ (f - eps * log_a))
-    return SymmetricSolution(f, error, worst, value_kl, n_iter, floor)
+    return SymmetricSolution(f, error, worst, value_kl, n_iter, at_floor)
 
 
 def _shorten(problem, f, step, a, eps, error):
@@ -126,9 +134,9 @@ def _newton_step(state, rows, a, eps, error):
         return (1.0 + shift) * v + 0.5 * (root * half + other / root)
 
     operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
-    rhs = eps * (a - rows) / root
+    rhs = (a - rows) / root  # without eps, which has any size
     step, _ = cg(operator, rhs, rtol=min(0.05, error), maxiter=500)
-    return step / root
+    return eps * step / root
 
 
 def _strength_of(perplexity, C, a):
@@ -162,7 +170,7 @@ def _strength_of(perplexity, C, a):
             break
         low, high = high, high * 4.0
     for _ in range(60):
-        middle = np.sqrt(low * high)
+        middle = np.sqrt(low) * np.sqrt(high)
         value = found(middle)
         if abs(value / wanted - 1.0) < 5e-4:
             break
@@ -298,29 +306,48 @@ def doubly_stochastic(
             "cannot be met."
         )
     total = a.sum()
+    # Exponents keep their digits where what is common to a row and a column is gone.
+    C, u = less_symmetric_minima(C)
     if eps is None:
         eps = _strength_of(perplexity, C, a / total)
-    solution = solve_symmetric(MatrixCost(C), a / total, eps, tol, max_iter)
-    f = solution.f + 0.5 * eps * np.log(total)
+    cost = MatrixCost(C)
+    goal = _GOAL * tol
+    solution = solve_symmetric(cost, a / total, eps, goal, max_iter)
+    f = solution.f
+    if solution.error > goal and solution.at_floor and solution.n_iter < max_iter:
+        # Again, with the potential itself inside the costs.
+        left = max_iter - solution.n_iter
+        closer = less_symmetric(C, f)
+        found = _solve_level(
+            MatrixCost(closer), a / total, eps, goal, left, np.zeros(n)
+        )
+        if found.error < solution.error:
+            u, C, f = u + f, closer, found.f
+            found.n_iter += solution.n_iter
+            solution = found
+    f = f + 0.5 * eps * np.log(total)
     # Adding f_i and f_j commutes, so that both triangles get the same bits.
     exponent = f[:, None] + f[None, :]
     exponent -= C
     exponent /= eps
     with np.errstate(under="ignore"):
         Gamma = np.exp(exponent, out=exponent)
-    worst = float(np.abs(Gamma.sum(axis=1) / a - 1.0).max())
-    bound = max(tol, solution.floor, 4e-16 * n)
-    certificate = Certificate(
-        kind="transport_gap",
-        value=worst,
-        tol=bound,
-        satisfied=bool(worst <= bound),
-        scale="largest relative error of a row sum",
+    sums, _, _ = sums_of(Gamma)
+    certificate = Certificate.measured(
+        "transport_gap",
+        np.abs(sums / a - 1.0).max(),
+        tol,
+        "largest relative error of a row sum",
+        rounding=rounding(64 + n // 1024),
         details={"n_iter": solution.n_iter, "reg": eps},
     )
+    remedy = "Increase max_iter or tol, or use a larger reg."
+    if not certificate.satisfied:
+        certificate.details["reason"] = "iterations"
+        if solution.at_floor:
+            certificate.details["reason"] = "precision"
+            remedy = "Precision does not suffice beside reg: use a larger reg or tol."
     warn_if_unsatisfied(
-        certificate,
-        "Doubly stochastic scaling: the error of a row sum",
-        "Increase max_iter or tol, or use a larger reg.",
+        certificate, "Doubly stochastic scaling: the error of a row sum", remedy
     )
-    return Gamma, f, certificate
+    return Gamma, f + u, certificate

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sparsestat._utils.arithmetic import EPS
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.validation import read_only
 from sparsestat.transport import _kernels
 from sparsestat.transport._costs import MatrixCost
+from sparsestat.transport._margins import sums_of
 from sparsestat.transport._newton import levels_to
 from sparsestat.transport._result import OTResult, dense_plan
 from sparsestat.transport._semidual import SemiDual
@@ -26,6 +28,7 @@ from sparsestat.transport._validation import (
     check_number,
     check_strength,
     choose_strength,
+    default_tolerance,
     one_mass,
 )
 
@@ -34,6 +37,9 @@ __all__ = ["sinkhorn_unbalanced", "solve_unbalanced"]
 _SWEEPS_FIRST = 8
 _FEW = 60  # iterations after which the target is approached from larger strengths
 _LEVEL_ERROR = 1e-2
+_AT_FLOOR = 10  # sweeps without progress where rounding can explain the error
+_SINGLE = 1.2e-7  # what rounding a plan to float32 moves its marginals by, at most
+_GOAL = 0.8  # of the tolerance: the rest is for rounding of the plan itself
 _SLOW = 0.3  # share of the error left after three sweeps from which steps are tried
 
 
@@ -46,7 +52,7 @@ def sinkhorn_unbalanced(
     eta=None,
     reg_m=1.0,
     reg_mode="absolute",
-    tol=1e-9,
+    tol=None,
     max_iter=10_000,
     warm_start=None,
     return_plan=True,
@@ -79,9 +85,10 @@ def sinkhorn_unbalanced(
         the cost; ``inf`` enforces one.
     reg_mode : {"absolute", "relative"}, default="absolute"
         "relative" multiplies `reg` by the median of the finite costs.
-    tol : float, default=1e-9
+    tol : float, default=None
         Stop when the plan's marginals differ from those that the potentials call for
-        by at most `tol` in L1 norm, relative to the plan's mass.
+        by at most `tol` in L1 norm, relative to the plan's mass. None means 1e-9, and
+        1e-6 where costs, and so the plan, are float32.
     max_iter : int, default=10000
         Largest number of sweeps and Newton steps.
     warm_start : OTResult or tuple of ndarray, default=None
@@ -133,7 +140,7 @@ def sinkhorn_unbalanced(
         b,
         eps,
         check_prices(reg_m),
-        tol=check_number(tol, "tol"),
+        tol=default_tolerance(tol, cost.dtype),
         max_iter=check_number(max_iter, "max_iter", integer=True),
         warm_start=warm_start,
         return_plan=return_plan,
@@ -175,8 +182,9 @@ def solve_unbalanced(
     if warm_start is not None:
         start = _warm_potential(warm_start, cost.shape, columns)
     few = min(max_iter, _FEW) if warm_start is None else max_iter
-    phi, psi, error, bound = _level(problem, start, eps, inverses, tol, few, count)
-    if error > bound and few < max_iter:
+    goal = _GOAL * tol
+    phi, psi, error, floor = _level(problem, start, eps, inverses, goal, few, count)
+    if error > goal and error > floor and few < max_iter:
         # Walk along decreasing strengths, as balanced transport does.
         sample = inner.sample()
         levels = levels_to(eps, (np.median(sample) - sample.min()) / 4.0)
@@ -184,8 +192,8 @@ def solve_unbalanced(
         for level in levels[:-1]:
             psi = _level(problem, psi, level, inverses, _LEVEL_ERROR, _FEW, count)[1]
         left_over = max(1, max_iter - count.all)
-        phi, psi, error, bound = _level(
-            problem, psi, eps, inverses, tol, left_over, count
+        phi, psi, error, floor = _level(
+            problem, psi, eps, inverses, goal, left_over, count
         )
     return _result(
         cost,
@@ -194,7 +202,7 @@ def solve_unbalanced(
         (phi, psi),
         eps,
         prices,
-        (float(error), float(bound), count),
+        (tol, float(floor), count),
         problem.n_passes,
         return_plan,
     )
@@ -211,11 +219,14 @@ class _Count:
 
 
 def _level(problem, psi, eps, inverses, tol, max_iter, count):
-    """Sweep and step at one strength; return potentials, error and its bound."""
+    """Sweep and step at one strength.
+
+    Returns potentials, the error, and what rounding of the exponents can explain of it.
+    """
     left, right, log_a, log_b = problem.a, problem.b, problem.log_a, problem.log_b
     inv_a, inv_b = inverses
     damp_a, damp_b = 1.0 / (1.0 + eps * inv_a), 1.0 / (1.0 + eps * inv_b)
-    errors, steps_from = [], _SWEEPS_FIRST
+    errors, steps_from, since = [], _SWEEPS_FIRST, 0
     while True:
         state = problem.evaluate(psi + eps * log_b, eps)
         balanced = state.f - eps * log_a
@@ -230,12 +241,13 @@ def _level(problem, psi, eps, inverses, tol, max_iter, count):
         error = np.abs(columns_now - right * _exp(-psi * inv_b)).sum()
         error += np.abs(rows_now - left * _exp(-phi * inv_a)).sum()
         error /= max(mass, np.finfo(float).tiny)
-        errors.append(error)
         count.history.append(("sinkhorn", eps, float(error)))
-        largest = np.abs(phi).max() + np.abs(psi).max()
-        bound = max(tol, 8.0 * np.finfo(float).eps * largest / eps)
-        if error <= bound or len(errors) > max_iter:
-            return phi, psi, error, bound
+        floor = 8.0 * EPS * (np.abs(phi).max() + np.abs(psi).max()) / eps
+        stuck = error <= floor and error > 0.9 * min(errors, default=np.inf)
+        since = since + 1 if stuck else 0
+        errors.append(error)
+        if error <= tol or since >= _AT_FLOOR or len(errors) > max_iter:
+            return phi, psi, error, floor
         count.all += 1
         if len(errors) >= steps_from and error > _SLOW * errors[-4]:
             found, steps = _newton_step(problem, psi, eps, inverses, error)
@@ -296,7 +308,7 @@ def _newton_step(problem, psi, eps, inverses, error):
     if state.indices is None or state.group is not None:
         return None, 0
     wanted = problem.b * _exp(-psi * inv_b)
-    rhs = eps * (wanted - state.c)
+    rhs = wanted - state.c  # without eps, which has any size
     tau = max(min(1e-4, 1e-3 * error), state.tau)
     indices, weights, ptr, rest, dropped = _kernels.select_entries(
         state.indices, state.weights, state.ptr, rows, problem.m, tau
@@ -319,10 +331,11 @@ def _newton_step(problem, psi, eps, inverses, error):
         min(0.05, error),
         2000,
     )
+    step *= eps
     slope = (wanted - state.c) @ step
     if not (slope > 0 and np.isfinite(step).all()):
         return None, n_cg
-    residual = np.abs(rhs).sum()
+    residual = eps * np.abs(rhs).sum()
     for t in (1.0, 0.5, 0.25, 0.1):
         trial = psi + t * step
         found, trial_rows = _semidual(problem, trial, eps, inverses)
@@ -368,44 +381,60 @@ def _price(marginal, mass, rho, potential, inv):
 def _result(cost, inner, data, potentials, eps, prices, measured, passes, return_plan):
     a, b, left, right, rows, columns = data
     phi, psi = potentials
-    error, bound, count = measured
-    P = dense_plan(inner, left, right, phi, psi, eps).astype(np.float64)
+    tol, floor, count = measured
+    P = dense_plan(inner, left, right, phi, psi, eps)
+    r, c, allowance = sums_of(P)
     exponent = phi[:, None] + psi[None, :]
     value = 0.0
     for start, stop, C in inner.blocks():
-        block = P[start:stop]
+        block = P[start:stop].astype(np.float64, copy=False)
         open_arcs = block > 0
         value += float((block[open_arcs] * C[open_arcs]).sum())
-    r, c = P.sum(axis=1), P.sum(axis=0)
-    mass = P.sum()
+    mass = r.sum()
+    inverse_a, inverse_b = 1.0 / prices[0], 1.0 / prices[1]
+    wanted_a, wanted_b = left * _exp(-phi * inverse_a), right * _exp(-psi * inverse_b)
+    error = np.abs(r - wanted_a).sum() + np.abs(c - wanted_b).sum()
     # log(P / (a b)) = (phi + psi - C) / eps on open arcs.
-    kl = (float((P * exponent).sum()) - value) / eps - mass + left.sum() * right.sum()
-    price_a, dual_a = _price(r, left, prices[0], phi, 1.0 / prices[0])
-    price_b, dual_b = _price(c, right, prices[1], psi, 1.0 / prices[1])
+    kl = (
+        (float((P * exponent).sum(dtype=np.float64)) - value) / eps
+        - mass
+        + left.sum() * right.sum()
+    )
+    price_a, dual_a = _price(r, left, prices[0], phi, inverse_a)
+    price_b, dual_b = _price(c, right, prices[1], psi, inverse_b)
     objective = value + eps * kl + price_a + price_b
     dual = dual_a + dual_b - eps * (mass - left.sum() * right.sum())
     full_phi, full_psi = np.zeros(len(a)), np.zeros(len(b))
     full_phi[rows], full_psi[columns] = phi, psi
     plan = None
     if return_plan:
-        plan = np.zeros(cost.shape, dtype=cost.dtype)
+        plan = np.zeros(cost.shape, dtype=P.dtype)
         plan[np.ix_(rows, columns)] = P
-    certificate = Certificate(
-        kind="transport_gap",
-        value=error,
-        tol=bound,
-        satisfied=bool(error <= bound),
-        scale="L1 distance of the marginals to those the potentials call for / mass",
+    scale = max(mass, np.finfo(float).tiny)
+    certificate = Certificate.measured(
+        "transport_gap",
+        error / scale,
+        tol,
+        "L1 distance of the marginals to those the potentials call for / mass",
+        # Wanted marginals are exponentials, good to a few units and their exponent.
+        rounding=(allowance + 8.0 * EPS * (wanted_a.sum() + wanted_b.sum())) / scale,
         details={
             "objective": float(objective),
             "dual": float(dual),
             "mass": float(mass),
         },
     )
+    remedy = "Increase max_iter or tol, or use a larger reg."
+    if not certificate.satisfied:
+        precise = certificate.value > max(floor, _SINGLE * (P.dtype == np.float32))
+        certificate.details["reason"] = "iterations" if precise else "precision"
+        if not precise:
+            remedy = (
+                "Precision does not suffice: the digits of costs beside reg, or of the "
+                "plan's type, allow no less. Use a larger reg or tol, or float64."
+            )
     warn_if_unsatisfied(
-        certificate,
-        "Unbalanced transport: the error of the marginals",
-        "Increase max_iter or tol, or use a larger reg.",
+        certificate, "Unbalanced transport: the error of the marginals", remedy
     )
     return OTResult(
         value=value,
@@ -413,7 +442,7 @@ def _result(cost, inner, data, potentials, eps, prices, measured, passes, return
         dual_value=float(dual),
         value_kl=float(objective),
         gap=float(abs(objective - dual)),
-        marginal_error=error,
+        marginal_error=certificate.value,
         potentials=(full_phi, full_psi),
         plan=plan,
         n_iter={

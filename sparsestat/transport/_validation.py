@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
-from sparsestat._utils.validation import check_magnitude, refuse_complex
+from sparsestat._utils.validation import refuse_complex
 from sparsestat.transport._costs import METRICS, MatrixCost, PointCost
 
 __all__ = [
@@ -19,11 +19,15 @@ __all__ = [
     "check_points",
     "check_strength",
     "choose_strength",
+    "default_tolerance",
     "one_mass",
 ]
 
-# Costs over the strength beyond which potentials have no digit left.
-_WIDEST = 1e20
+# Costs over the strength beyond which potentials have no digit left, and the largest
+# strength whose products with entropies are finite.
+_WIDEST, _MOST = 1e20, 1e290
+_LEAST_MASS = 1e-150
+_LARGEST_POINT = 1e120  # coordinates whose squares leave room for sums of them
 
 
 def check_number(value, name, *, low=0.0, strict=True, integer=False):
@@ -91,8 +95,15 @@ def one_mass(mass, size, name):
             f"{name} has negative entries (smallest {mass.min():g}). Masses are "
             "non-negative."
         )
-    if not mass.sum() > 0:
+    with np.errstate(over="ignore"):
+        total = mass.sum()
+    if not total > 0:
         raise ValueError(f"{name} has zero total mass. At least one entry must be > 0.")
+    if not _LEAST_MASS <= total <= 1.0 / _LEAST_MASS:
+        raise ValueError(
+            f"{name} has a total mass of {total:.1e}, beyond what products of masses "
+            "can hold. Rescale the masses."
+        )
     return mass
 
 
@@ -132,18 +143,27 @@ def choose_strength(reg, reg_mode, cost):
         raise ValueError(
             f"reg_mode must be 'absolute' or 'relative', got {reg_mode!r}."
         )
-    sample = np.abs(cost.sample())
+    sample = cost.sample()
     if not len(sample):
         return reg
-    typical = float(np.median(sample))
     if reg_mode == "relative":
-        reg = reg * (typical or float(sample.mean()) or 1.0)
-    if reg > 0 and not typical / _WIDEST <= reg < np.inf:
+        sizes = np.abs(sample)
+        reg = reg * (float(np.median(sizes)) or float(sizes.mean()) or 1.0)
+    # A constant in the costs moves no plan: differences are what reg stands beside.
+    spread = float(np.median(sample - sample.min()))
+    if reg > 0 and not spread / _WIDEST <= reg <= _MOST:
         raise ValueError(
-            f"reg={reg:.1e} is lost in the rounding of costs of about {typical:.1e}. "
-            "Rescale the costs, raise reg, or use reg_mode='relative'."
+            f"reg={reg:.1e} is lost in the rounding of costs that differ by about "
+            f"{spread:.1e}. Rescale the costs, raise reg, or use reg_mode='relative'."
         )
     return reg
+
+
+def default_tolerance(tol, dtype):
+    """Return a checked tolerance; None means what a plan of this type can meet."""
+    if tol is None:
+        return 1e-6 if dtype == np.float32 else 1e-9
+    return check_number(tol, "tol")
 
 
 def check_points(X, Y, metric):
@@ -159,8 +179,14 @@ def check_points(X, Y, metric):
             f"X has {X.shape[1]} features but Y has {Y.shape[1]}; points must live in "
             "the same space."
         )
-    check_magnitude(X)
-    check_magnitude(Y, name="Y")
+    for name, points in (("X", X), ("Y", Y)):
+        largest = np.abs(points).max()
+        if largest > _LARGEST_POINT or 0 < largest < 1.0 / _LARGEST_POINT:
+            what = "overflow" if largest > 1 else "vanish"
+            raise ValueError(
+                f"Products of the entries of {name} {what} in double precision: the "
+                f"largest absolute value is {largest:.1e}. Rescale the points."
+            )
     if metric == "cosine":
         for name, points in (("X", X), ("Y", Y)):
             if not np.linalg.norm(points, axis=1).all():

@@ -26,5 +26,6 @@ def warmup():
     many = np.random.default_rng(0).random((1010, 2))
     sinkhorn_points(many, many, reg=1e-3, tol=1e-3)
     sinkhorn(C[:20, :10], eta=30.0, method="ssns")
+    sinkhorn(C[:80, :70], method="exact")
     sinkhorn_unbalanced(C[:20, :10], eta=1e3)
     doubly_stochastic((C[:20, :1] - C[:20, 0]) ** 2, reg=0.1)

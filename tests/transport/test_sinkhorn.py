@@ -291,7 +291,9 @@ def test_no_strength_overflows_and_the_status_is_true(kind, eta, method):
     assert error == pytest.approx(
         result.marginal_error, rel=0.01, abs=1e-10 + 1e-9 * eta / 1e5
     )
-    assert result.converged == (result.marginal_error <= result.certificate.tol)
+    rounding = result.certificate.details["rounding"]
+    assert result.certificate.tol == 1e-10
+    assert result.converged == (result.marginal_error + rounding <= 1e-10)
     assert result.converged or method != "auto"
 
 
@@ -353,6 +355,13 @@ def test_float32_costs_are_not_copied_and_give_a_float32_plan():
     assert np.shares_memory(MatrixCost(C32).C, C32)
     result = sinkhorn(C32, a, b, eta=20.0)
     assert result.plan.dtype == np.float32
+    assert result.converged and result.certificate.tol == 1e-6
+    error = marginal_error(result.plan.astype(float), a, b)
+    assert result.marginal_error == pytest.approx(error, abs=1e-14)
+    with pytest.warns(ConvergenceWarning, match="Precision does not suffice"):
+        asked = sinkhorn(C32, a, b, eta=20.0, tol=1e-9)
+    assert asked.certificate.details["reason"] == "precision"
+    assert asked.certificate.tol == 1e-9 and not asked.converged
     assert result.potentials[0].dtype == np.float64
     reference = sinkhorn(C32.astype(float), a, b, eta=20.0)
     np.testing.assert_allclose(result.plan, reference.plan, rtol=1e-4, atol=1e-9)
@@ -436,7 +445,11 @@ def test_entries_that_do_not_fit_are_left_out_and_the_answer_stays(monkeypatch):
     monkeypatch.setattr(_semidual, "_MAX_ENTRIES_LAZY", 2500)
     monkeypatch.setattr(_semidual, "_MAX_PLAN_LAZY", 2500)
     short = sinkhorn_points(X, Y, reg=1e-3)
-    assert short.converged and short.plan.nnz <= 2500
+    assert short.converged == (
+        short.marginal_error + short.certificate.details["rounding"] <= 1e-9
+    )
+    assert short.certificate.details["potentials_error"] <= 1e-9
+    assert short.plan.nnz <= 2500
     assert short.value == pytest.approx(whole.value, rel=1e-7)
     np.testing.assert_allclose(short.potentials[0], whole.potentials[0], atol=1e-7)
 
@@ -480,9 +493,15 @@ def test_columns_are_grouped_where_their_entries_do_not_fit(room, monkeypatch):
     monkeypatch.setattr(_cells, "_FIRST_DEPTH", 3)
     monkeypatch.setattr(_semidual, "_MAX_ENTRIES_LAZY", room)
     monkeypatch.setattr(_semidual, "_MAX_PLAN_LAZY", room)
-    with pytest.warns(UserWarning, match="leaves out .* of the mass"):
+    with pytest.warns(ConvergenceWarning, match="leaves out .* of the mass"):
         found = sinkhorn_points(X, Y, reg=0.05, tol=1e-9)
-    assert found.converged and found.n_iter["newton"] > 0
+    # The plan is not what was asked for, the potentials are.
+    assert not found.converged and found.certificate.details["reason"] == "entries"
+    error = marginal_error(found.plan.toarray(), np.full(120, 1 / 120), 1 / 110)
+    assert found.marginal_error == pytest.approx(error, rel=1e-9)
+    assert found.n_iter["newton"] > 0
+    alone = sinkhorn_points(X, Y, reg=0.05, tol=1e-9, return_plan=False)
+    assert alone.converged and alone.plan is None
     np.testing.assert_allclose(found.potentials[0], matrix.potentials[0], atol=1e-7)
 
 

@@ -8,11 +8,15 @@ from scipy import sparse
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.cluster import SpectralClustering
-from sklearn.datasets import make_blobs
+from sklearn.datasets import make_blobs, make_moons
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import LinearSVC
 
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import (
+    DomainAdaptationClassifier,
     DoublyStochasticAffinity,
     OptimalTransport,
     sinkhorn,
@@ -205,3 +209,140 @@ def test_exact_potentials_are_the_dual_variables(domains):
     dual = f @ model.source_weights_ + g @ model.target_weights_
     np.testing.assert_allclose(dual, model.value_, rtol=1e-9)
     assert model.reg_ == 0.0 and abs(model.gap_) <= 1e-9
+
+
+def test_targets_by_position_are_refused(domains):
+    X, y, Xt, _ = domains
+    with pytest.raises(ValueError, match=r"fit\(X, Xt=...\)"):
+        OptimalTransport().fit(X, Xt)
+    with pytest.raises(ValueError, match=r"fit\(X, Xt=...\)"):
+        OptimalTransport().fit(X, X.tolist())
+    ignored = OptimalTransport().fit(X, y, Xt=Xt)
+    np.testing.assert_array_equal(
+        ignored.coupling_, OptimalTransport().fit(X, Xt=Xt).coupling_
+    )
+    OptimalTransport().fit(X, Xt, Xt=Xt)  # y is ignored where targets are named
+
+
+@pytest.mark.parametrize("method", ["auto", "exact"])
+def test_known_labels_are_not_mixed_and_labels_are_carried(method):
+    rng = np.random.default_rng(0)
+    X, y = make_blobs(90, centers=[[0, 0], [3, 0]], cluster_std=1.2, random_state=0)
+    Xt, yt = make_blobs(80, centers=[[1, 1], [4, 1]], cluster_std=1.2, random_state=1)
+    known = np.where(rng.random(80) < 0.7, yt, -1)
+    model = OptimalTransport(reg=0.02, method=method)
+    model.fit(X, Xt=Xt, ys=y, yt=known)
+    P = model.coupling_.toarray() if method == "exact" else model.coupling_
+    mixed = (y[:, None] != known) & (known != -1)
+    free = OptimalTransport(reg=0.02, method=method).fit(X, Xt=Xt).coupling_
+    free = free.toarray() if method == "exact" else free
+    # As little as the proportions of the labels demand.
+    assert P[mixed].sum() < 0.5 * free[mixed].sum()
+    carried = model.transform_labels(y)
+    assert (carried == yt).mean() > 0.9
+    back = model.inverse_transform_labels(known)
+    assert set(back) == {0, 1} and (back == y).mean() > 0.85
+    names = np.array(["left", "right"])[y]
+    np.testing.assert_array_equal(
+        model.transform_labels(names), np.array(["left", "right"])[carried]
+    )
+    moved = model.transform(X)
+    np.testing.assert_allclose(moved, P @ Xt / P.sum(axis=1)[:, None], atol=1e-9)
+    with pytest.raises(ValueError, match="90 integer labels"):
+        model.fit(X, Xt=Xt, ys=y[:5])
+    with pytest.raises(ValueError, match="all are -1"):
+        model.transform_labels(np.full(90, -1))
+    with pytest.raises(ValueError, match="one label for each"):
+        model.transform_labels(y[:3])
+
+
+@pytest.mark.parametrize("n_neighbors", [None, 2])
+def test_models_without_a_plan_are_small_and_map_alike(domains, n_neighbors):
+    X, _, Xt, _ = domains
+    for method in ("auto", "exact"):
+        given = {"method": method, "n_neighbors": n_neighbors}
+        whole = OptimalTransport(**given).fit(X, Xt=Xt)
+        small = OptimalTransport(keep_plan=False, **given).fit(X, Xt=Xt)
+        assert small.coupling_ is None and small.cost_ is None
+        assert len(pickle.dumps(small)) < 20_000 < len(pickle.dumps(whole))
+        new = X + 0.1
+        np.testing.assert_array_equal(small.transform(new), whole.transform(new))
+        back = small.inverse_transform(Xt)
+        np.testing.assert_array_equal(back, whole.inverse_transform(Xt))
+        with pytest.raises(ValueError, match="keep_plan=False"):
+            small.transform_labels(np.zeros(120, int))
+
+
+def rotated_moons(seed):
+    X, y = make_moons(200, noise=0.1, random_state=seed)
+    Xt, yt = make_moons(200, noise=0.1, random_state=seed + 50)
+    angle = np.deg2rad(40)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return X, y, Xt @ turn, yt
+
+
+def test_adaptation_predicts_targets_as_they_are():
+    plain, adapted, by_pipeline = [], [], []
+    for seed in range(3):
+        X, y, Xt, yt = rotated_moons(seed)
+        base = KNeighborsClassifier()
+        plain.append(base.fit(X, y).score(Xt, yt))
+        model = DomainAdaptationClassifier(base).fit(X, y, Xt=Xt)
+        adapted.append(model.score(Xt, yt))
+        moved = model.transport_.transform(X)
+        np.testing.assert_array_equal(
+            model.predict(Xt), clone(base).fit(moved, y).predict(Xt)
+        )
+        wrong = clone(base).fit(moved, y).predict(model.transport_.transform(Xt))
+        by_pipeline.append((wrong == yt).mean())
+        assert model.certificate_.satisfied
+    assert np.mean(adapted) > np.mean(plain) + 0.03
+    assert np.mean(adapted) > np.mean(by_pipeline)
+
+
+def test_adaptation_uses_few_target_labels_weights_and_any_classifier():
+    X, y, Xt, yt = rotated_moons(0)
+    known = np.full(200, -1)
+    known[::5] = yt[::5]
+    model = DomainAdaptationClassifier(KNeighborsClassifier(3))
+    without = model.fit(X, y, Xt=Xt).score(Xt, yt)
+    assert model.fit(X, y, Xt=Xt, yt=known).score(Xt, yt) > without
+    weights = np.random.default_rng(0).integers(0, 3, 200).astype(float)
+    weighted = DomainAdaptationClassifier().fit(X, y, Xt=Xt, sample_weight=weights)
+    assert weighted.predict_proba(Xt).shape == (200, 2)
+    assert weighted.decision_function(Xt).shape == (200,)
+    alone = DomainAdaptationClassifier().fit(X, y)
+    assert alone.transport_ is None
+    np.testing.assert_array_equal(
+        alone.predict(Xt), LogisticRegression().fit(X, y).predict(Xt)
+    )
+    assert not hasattr(DomainAdaptationClassifier(LinearSVC()), "predict_proba")
+    with pytest.raises(ValueError, match="must be a classifier"):
+        DomainAdaptationClassifier(LinearRegression()).fit(X, y)
+    with pytest.raises(ValueError, match="same space"):
+        DomainAdaptationClassifier().fit(X, y, Xt=np.ones((5, 3)))
+
+
+@pytest.mark.parametrize("perplexity", [3.0, 5.0, 15.0])
+def test_perplexity_with_an_outlier(perplexity):
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    for far in (10.0, 1e4, 1e7):
+        points = np.vstack([X, [[far, far]]])
+        model = DoublyStochasticAffinity(perplexity=perplexity, zero_diagonal=True)
+        G = model.fit(points).affinity_matrix_
+        assert model.certificate_.satisfied
+        assert np.abs(G.sum(axis=1) - 1).max() <= 1e-9
+        entropy = -(G[G > 0] * np.log(G[G > 0])).sum() / 21
+        assert np.exp(entropy) == pytest.approx(perplexity, rel=1e-3)
+
+
+def test_values_have_two_names():
+    C = np.random.default_rng(0).random((8, 6))
+    result = sinkhorn(C, reg=0.1)
+    assert result.value_linear == result.value
+    assert result.value_regularized == result.value_entropic
+    P = result.plan
+    objective = (P * C).sum() + 0.1 * (P * (np.log(P) - 1)).sum()
+    assert result.value_regularized == pytest.approx(objective, rel=1e-10)
+    exact = sinkhorn(C, method="exact")
+    assert exact.value_regularized == exact.value_linear == exact.value

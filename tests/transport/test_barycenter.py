@@ -1,0 +1,142 @@
+"""Barycenters against quantiles, the linear program, Gaussians, and bad input."""
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from sparsestat.exceptions import ConvergenceWarning
+from sparsestat.transport import barycenter, sinkhorn
+
+X = np.linspace(-5, 5, 120)
+
+
+def bump(mean, deviation):
+    h = np.exp(-0.5 * ((X - mean) / deviation) ** 2)
+    return h / h.sum()
+
+
+def moments(masses):
+    mean = masses @ X
+    return mean, np.sqrt(masses @ (X - mean) ** 2)
+
+
+@pytest.mark.parametrize("weights", [None, [0.2, 0.8], [1.0, 0.0]])
+def test_gaussians_have_a_gaussian_between_them(weights):
+    # On the line quantiles are averaged: means and standard deviations are.
+    H = np.array([bump(-2.0, 0.5), bump(1.5, 1.0)])
+    w = np.full(2, 0.5) if weights is None else np.array(weights)
+    found = barycenter(H, X=X, weights=weights, reg=0.05, debiased=True)
+    assert found.converged and found.certificate.kind == "transport_gap"
+    mean, deviation = moments(found.masses)
+    assert mean == pytest.approx(w @ [-2.0, 1.5], abs=1e-3)
+    assert deviation == pytest.approx(w @ [0.5, 1.0], abs=0.01)
+    blurred = barycenter(H, X=X, weights=weights, reg=0.3)
+    assert moments(blurred.masses)[1] > deviation + 0.02
+    assert moments(blurred.masses)[0] == pytest.approx(mean, abs=1e-3)
+
+
+def test_plans_to_the_barycenter_have_it_as_their_marginal():
+    rng = np.random.default_rng(0)
+    H, C = rng.random((3, 12)) ** 3, rng.random((12, 9))
+    H[0, :4] = 0.0
+    found = barycenter(H, C, reg=0.05, weights=[0.5, 0.3, 0.2])
+    assert found.converged and found.support is None
+    assert found.masses.sum() == pytest.approx(1.0, rel=1e-12)
+    # The first order condition: potentials of the columns, weighted, agree.
+    total, value = np.zeros(9), 0.0
+    for h, w in zip(H, (0.5, 0.3, 0.2), strict=True):
+        plan = sinkhorn(C, h / h.sum(), found.masses, reg=0.05, tol=1e-10)
+        psi = plan.potentials[1] + 0.05 * np.log(found.masses)
+        total += w * psi
+        value += w * plan.value
+    assert np.ptp(total) < 1e-3
+    assert found.value == pytest.approx(value, abs=1e-5)
+
+
+def test_small_strengths_give_the_linear_program():
+    rng = np.random.default_rng(1)
+    H, C = rng.dirichlet(np.ones(4), 2), rng.random((4, 4))
+    # Variables: two plans and the barycenter.
+    A, b = [], []
+    for k in range(2):
+        for i in range(4):
+            row = np.zeros(36)
+            row[16 * k + 4 * i : 16 * k + 4 * i + 4] = 1
+            A.append(row)
+            b.append(H[k, i])
+        for j in range(4):
+            row = np.zeros(36)
+            row[16 * k + j : 16 * k + 16 : 4] = 1
+            row[32 + j] = -1
+            A.append(row)
+            b.append(0.0)
+    c = np.concatenate([0.5 * C.ravel(), 0.5 * C.ravel(), np.zeros(4)])
+    exact = linprog(c, A_eq=np.array(A), b_eq=b).fun
+    found = barycenter(H, C, reg=2e-3)
+    assert found.converged and found.value == pytest.approx(exact, abs=2e-3)
+
+
+def test_one_measure_is_its_own_barycenter():
+    h = bump(0.5, 0.8)
+    found = barycenter([h], X=X, reg=0.01, debiased=True, tol=1e-8)
+    np.testing.assert_allclose(found.masses, h, atol=1e-6)
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    alone = barycenter([points], X=points + 0.1, support="free")
+    np.testing.assert_allclose(np.sort(alone.support[:, 0]), np.sort(points[:, 0]))
+
+
+@pytest.mark.parametrize("reg", [None, 0.05])
+def test_free_points_move_between_shifted_clouds_and_never_rise(reg):
+    rng = np.random.default_rng(0)
+    cloud = rng.normal(size=(12, 2))
+    order = rng.permutation(12)
+    measures = [cloud, cloud[order] + [4.0, 0.0], (cloud + [0.0, 8.0], np.ones(12))]
+    found = barycenter(
+        measures, support="free", reg=reg, n_init=2, random_state=0, tol=1e-8
+    )
+    assert found.converged and found.certificate.kind == "monotone_bound"
+    assert (np.diff(found.history) <= 1e-8 * found.history[0]).all()
+    middle = cloud.mean(axis=0) + [4 / 3, 8 / 3]
+    np.testing.assert_allclose(found.support.mean(axis=0), middle, atol=1e-6)
+    if reg is None:
+        start = barycenter(measures, X=cloud + [1, 2], support="free", tol=1e-10)
+        # Shifts of one cloud: the variance of the shifts is the best value.
+        best = (16 + 64) / 3 - ((4 / 3) ** 2 + (8 / 3) ** 2)
+        assert start.value == pytest.approx(best, rel=1e-9)
+        assert found.value >= best * (1 - 1e-9)
+    again = barycenter(
+        measures, support="free", reg=reg, n_init=2, random_state=0, tol=1e-8
+    )
+    np.testing.assert_array_equal(again.support, found.support)
+    few = barycenter(measures, support="free", n_support=7, reg=reg, random_state=0)
+    assert few.support.shape == (7, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"weights": [0.5, 0.6]}, "weights must sum to 1"),
+        ({"weights": [1.5, -0.5]}, "negative entries"),
+        ({"distributions": [[1.0, 2.0], [1.0]]}, "one length"),
+        ({"distributions": []}, "distributions is empty"),
+        ({"distributions": [[0.0, 0.0], [1.0, 1.0]]}, "zero total mass"),
+        ({"reg": None}, "needs reg > 0"),
+        ({"C": np.ones((2, 2))}, "exactly one of C and X"),
+        ({"X": [0.0, 1.0, 2.0]}, "one row for each of the 2 bins"),
+        ({"support": "loose"}, "support must be"),
+        ({"support": "free", "debiased": True}, "leave C and debiased out"),
+        ({"X": None, "C": np.eye(3)[:2], "debiased": True}, "symmetric costs"),
+        ({"tol": 0}, "tol must be"),
+    ],
+)
+def test_bad_input_is_refused_in_words(change, match):
+    given = {"distributions": np.ones((2, 2)), "X": [0.0, 1.0], "reg": 0.1} | change
+    with pytest.raises(ValueError, match=match):
+        barycenter(**given)
+
+
+def test_an_early_end_warns_once():
+    H = np.array([bump(-2.0, 0.5), bump(1.5, 1.0)])
+    with pytest.warns(ConvergenceWarning, match="max_iter") as caught:
+        found = barycenter(H, X=X, reg=0.01, max_iter=3)
+    assert len(caught) == 1 and not found.converged
