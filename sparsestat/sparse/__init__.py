@@ -13,6 +13,7 @@ from sparsestat.sparse._structure import (
     sparsify,
     topk_rows,
 )
+from sparsestat.sparse._topk_product import topk_product
 
 __all__ = [
     "as_csr",
@@ -26,5 +27,6 @@ __all__ = [
     "spmm",
     "spmm_t",
     "spmv",
+    "topk_product",
     "topk_rows",
 ]
