@@ -131,6 +131,8 @@ PRESETS = {
 # Estimators that run none of the checks, each with the test that stands instead.
 OWN_CONTRACT = {
     "BlockKroneckerSBL": "fits lists of factors: tests/bayes/test_block_kronecker.py",
+    "FixedDimensionalEncoder": "fits sets of vectors: "
+    "tests/neighbors/test_fixed_dimensional_encoder.py",
     "KroneckerSBL": "fits lists of factors: tests/bayes/test_kronecker.py",
     "ToeplitzGPRegressor": "refuses uneven grids: "
     "tests/gaussian_process/test_toeplitz.py",

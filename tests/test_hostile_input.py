@@ -101,6 +101,7 @@ def _blocks():
 DATA = {
     "FastRP": lambda: {"X": _graph()},
     "FastRPCV": lambda: {"X": _graph(), "y": _classes()},
+    "FixedDimensionalEncoder": lambda: {"X": [_table(k, 3 + k) for k in range(5)]},
     "ToeplitzGPRegressor": lambda: {
         "X": np.arange(float(N_SAMPLES))[:, None],
         "y": _response(_table()),
@@ -316,6 +317,7 @@ ARGUMENTS = {
     "x": lambda: _table(12, 7, 1)[:, 0],
     "y": lambda: _response(_table()),
 }
+_SDR = {"n": 64, "a": 12, "theta": lambda: np.arange(1, 6)}
 # Arguments that differ from those, and optional ones that are needed or tested.
 CALLS = {
     "doubly_stochastic": {"C": lambda: _graph(7), "reg": 0.5},
@@ -337,6 +339,16 @@ CALLS = {
         "targets": lambda: _segments()[2]["targets"],
         "pattern_ids": lambda: _segments()[2]["pattern_ids"],
     },
+    "sdr_false_negative": {**_SDR, "noise": 3},
+    "sdr_false_positive": _SDR,
+    "sdr_optimal_threshold": {
+        **{k: v for k, v in _SDR.items() if k != "theta"},
+        "s": 12,
+        "noise": lambda: np.arange(4),
+        "max_false_negative": 0.1,
+    },
+    "sdr_overlap_probability": _SDR,
+    "sdr_union_false_positive": {**_SDR, "m": 5},
     "sddmm": {"left": lambda: _table(15, 5, 2), "right": lambda: _table(16, 7, 2)},
     "sinkhorn": {"reg": 0.2},
     "sinkhorn_divergence": {"reg": 0.2},

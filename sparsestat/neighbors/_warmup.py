@@ -10,10 +10,14 @@ __all__ = ["warmup"]
 
 
 def warmup():
-    """Search among a few sparse rows, in both precisions."""
-    from sparsestat.neighbors import SparseNeighbors
+    """Search among a few sparse rows, in both precisions, and encode two sets."""
+    from sparsestat.neighbors import FixedDimensionalEncoder, SparseNeighbors
 
     for dtype in (np.float32, np.float64):
         X = sparse.csr_array(np.eye(12, dtype=dtype) + np.eye(12, k=1, dtype=dtype))
         for algorithm in ("seismic", "exact"):
             SparseNeighbors(2, algorithm=algorithm, random_state=0).fit(X).kneighbors(X)
+    sets = [np.eye(3), np.eye(3)[:1]]
+    encoder = FixedDimensionalEncoder(2, n_bits=2, random_state=0).fit(sets)
+    encoder.transform(sets)
+    encoder.score_chamfer(sets, sets)

@@ -141,8 +141,8 @@ def topk_product(A, B, k, *, threshold=None, n_jobs=None):
         faults = run_shared(multiply, balanced_rows(left.indptr, threads), threads)
     if sum(faults):
         raise NumericalError(
-            f"topk_product: {sum(faults)} entries of the product overflow to infinities "
-            "of both signs. Rescale A or B."
+            f"topk_product: {sum(faults)} entries of the product overflow to "
+            "infinities of both signs. Rescale A or B."
         )
     indptr = np.empty(shape[0] + 1, left.indptr.dtype)
     kernels.pack_rows(data, indices, starts, counts, indptr)
