@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sparsestat
 from sparsestat.exceptions import ConvergenceWarning
+from sparsestat.linear_model import SparseLogisticRegression
 
 # Constructor arguments that keep the checks quick, and presets beside the default.
 PRESETS = {
@@ -44,6 +45,7 @@ PRESETS = {
     ],
     "Lasso": [{}, {"positive": True}, {"fit_intercept": False, "warm_start": True}],
     "LassoCV": [{"alphas": 10, "cv": 3}, {"alphas": 10, "criterion": "ebic"}],
+    "FrechetMeanClassifier": [{"estimator": SparseLogisticRegression()}],
     "GroupLasso": [{"groups": 2}, {"groups": 3, "l1_ratio": 0.5}],
     "GroupLassoCV": [{"groups": 2, "alphas": 10, "cv": 3}],
     "MCPRegressorCV": [{"alphas": 10, "cv": 3}],

@@ -294,6 +294,10 @@ def _segments():
     return made.X, made.segments, known
 
 
+def _distances():
+    return np.abs(np.subtract.outer(np.arange(6.0), np.arange(6.0)))
+
+
 def _reward(action):
     return 0.1 * action
 
@@ -320,6 +324,11 @@ ARGUMENTS = {
 _SDR = {"n": 64, "a": 12, "theta": lambda: np.arange(1, 6)}
 # Arguments that differ from those, and optional ones that are needed or tested.
 CALLS = {
+    "locus": {"distances": _distances, "observed": lambda: np.array([0, 4])},
+    "next_label": {
+        "distances": _distances,
+        "observed": lambda: np.array([0, 4]),
+    },
     "doubly_stochastic": {"C": lambda: _graph(7), "reg": 0.5},
     "enet_path": {"alphas": 5},
     "greedy_bcd": {"alpha": 0.01, "max_iter": 50},
