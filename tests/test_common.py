@@ -101,6 +101,7 @@ PRESETS = {
         {"method": "exact"},
         {"method": "ssns", "reg": 0.5, "n_neighbors": 3},
     ],
+    "QuickSelection": [{"n_hidden": 10, "n_epochs": 2}],
     "RandomSupportRegressor": [
         {"alphas": 8, "n_draws": 1},
         {"alphas": 5, "n_draws": 1, "refit": False, "m_grid": [0, 1]},
@@ -140,8 +141,17 @@ OWN_CONTRACT = {
     "tests/gaussian_process/test_toeplitz.py",
 }
 
+_DRAWS = (
+    "noise and dropout are drawn for every row: weights are those of the loss; "
+    "tests/feature_selection/test_quick_selection.py compares them without both"
+)
+
 # Expected failures: {class: {check: reason}}. The rule is that there are none.
 EXEMPTIONS = {
+    "QuickSelection": {
+        "check_sample_weight_equivalence_on_dense_data": _DRAWS,
+        "check_sample_weight_equivalence_on_sparse_data": _DRAWS,
+    },
     "GraphLabelPropagation": {
         "check_classifiers_classes": "-1 marks unlabeled nodes and is no class; "
         "tests/linear_model/test_graph_labels.py checks the other classes"

@@ -183,7 +183,7 @@ class GraphMetric:
             where = np.argwhere(~np.isfinite(out))[0]
             raise ValueError(
                 f"The graph of labels is not connected: no path leads from label "
-                f"{index[where[0]]} to label {where[1]}. Add edges, or leave out labels."
+                f"{index[where[0]]} to label {where[1]}. Add edges, or drop labels."
             )
         return out
 

@@ -225,7 +225,7 @@ def test_better_encodings_find_the_nearest_document_more_often():
 
 def test_empty_sets_are_refused_or_encoded_by_zeros():
     sets = [np.ones((2, 3)), np.empty((0, 3)), []]
-    with pytest.raises(ValueError, match="2 sets of X are empty.* number 1"):
+    with pytest.raises(ValueError, match=r"2 sets of X are empty.* number 1"):
         FixedDimensionalEncoder().fit(sets)
     model = FixedDimensionalEncoder(2, allow_empty=True).fit(sets)
     found = model.transform(sets)
