@@ -106,6 +106,15 @@ PRESETS = {
         {"alphas": 8, "n_draws": 1},
         {"alphas": 5, "n_draws": 1, "refit": False, "m_grid": [0, 1]},
     ],
+    "RotationForestClassifier": [
+        {"n_estimators": 6},
+        {"n_estimators": 4, "rotation": "random", "scaling": "rank"},
+        {"n_estimators": 4, "rotation": "sparse", "trees_per_rotation": 2},
+    ],
+    "RotationForestRegressor": [
+        {"n_estimators": 6},
+        {"n_estimators": 4, "rotation": "rc", "scaling": None},
+    ],
     "RobustPCA": [
         {},
         {"n_components": 1, "method": "altproj"},
@@ -141,17 +150,17 @@ OWN_CONTRACT = {
     "tests/gaussian_process/test_toeplitz.py",
 }
 
-_DRAWS = (
-    "noise and dropout are drawn for every row: weights are those of the loss; "
-    "tests/feature_selection/test_quick_selection.py compares them without both"
+_BOOTSTRAP = dict.fromkeys(
+    ("check_sample_weight_equivalence_on_dense_data",)
+    + ("check_sample_weight_equivalence_on_sparse_data",),
+    "bootstrap samples are drawn from rows, as in scikit-learn's forests; "
+    "tests/ensemble/test_rotation_forest.py compares without bootstrap",
 )
 
 # Expected failures: {class: {check: reason}}. The rule is that there are none.
 EXEMPTIONS = {
-    "QuickSelection": {
-        "check_sample_weight_equivalence_on_dense_data": _DRAWS,
-        "check_sample_weight_equivalence_on_sparse_data": _DRAWS,
-    },
+    "RotationForestClassifier": _BOOTSTRAP,
+    "RotationForestRegressor": _BOOTSTRAP,
     "GraphLabelPropagation": {
         "check_classifiers_classes": "-1 marks unlabeled nodes and is no class; "
         "tests/linear_model/test_graph_labels.py checks the other classes"
