@@ -18,6 +18,8 @@ ORDER = (
     "plot_bars",
     "plot_transport",
     "plot_embedding",
+    "plot_retrieval",
+    "plot_ensembles",
 )
 
 

@@ -14,6 +14,7 @@ from sparsestat.ensemble._rotations import draw_rotation
 __all__ = ["Group", "ask_trees", "grow_groups", "importances", "out_of_bag"]
 
 _ROWS = 4096  # rotated at a time in prediction
+_SMALL = 512  # columns up to which a sparse rotation is multiplied by as a dense one
 _MAX_DENSE = 1 << 27  # entries of rotated features that may come from sparse ones
 
 
@@ -34,6 +35,8 @@ def rotate(X, rotation):
             f"{X.shape[0]} x {width} entries, more than {_MAX_DENSE}. Use "
             "rotation='rc' or 'sparse' with a smaller n_components."
         )
+    if sparse.issparse(rotation) and not sparse.issparse(X) and width <= _SMALL:
+        rotation = rotation.toarray()  # BLAS is the faster one
     out = X if rotation is None else X @ rotation
     out = out.toarray() if sparse.issparse(out) else out
     return np.ascontiguousarray(out, dtype=np.float32)

@@ -134,8 +134,10 @@ def _principal_axes(X, codes, weights, options, rng):
     left = 0
     for group in np.array_split(order, n_groups):
         chosen = _some_samples(n, codes, len(group), options["subsample"], rng)
-        block = X[chosen][:, group]
-        block = block.toarray() if sparse.issparse(block) else block
+        if sparse.issparse(X):
+            block = X[:, group].toarray()[chosen]
+        else:
+            block = X[chosen[:, None], group]
         axes = _axes(block, None if weights is None else weights[chosen])
         k = len(group)
         rows.append(np.repeat(group, k))
