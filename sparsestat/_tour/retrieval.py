@@ -71,7 +71,7 @@ def run(progress):
         ("search", "encoding", "numbers a digit", "nearest found", "ms a query"),
         tuple(rows),
         note=f"{N_QUERIES} handwritten digits are sought among the other "
-        f"{len(documents)}. A digit is the set of its 3 x 3 patches, and two digits are "
+        f"{len(documents)}. A digit is the set of its 3 x 3 patches; two digits are "
         "compared by the best match of each patch (Chamfer similarity).",
     )
     finding = (
