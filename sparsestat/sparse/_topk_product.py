@@ -118,7 +118,7 @@ def topk_product(A, B, k, *, threshold=None, n_jobs=None):
     starts = np.concatenate([[0], np.cumsum(counts)])
     data = np.empty(int(starts[-1]), dtype)
     indices = np.empty(int(starts[-1]), left.indices.dtype)
-    work = left.nnz * max(1, right.nnz // max(1, shape[0]))
+    work = left.nnz * max(1, right.nnz // max(1, B.shape[0]))
     threads = thread_count(n_jobs, work)
     k = min(int(k), max(shape[1], 1))
 
