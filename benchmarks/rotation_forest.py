@@ -84,15 +84,15 @@ def run(quick=False):
     X, y = load_digits(return_X_y=True)
     forest = measure(lambda: RandomForestClassifier(TREES, random_state=0).fit(X, y))
     row = ["seconds of a fit: digits", milliseconds(forest) + " ms"]
-    scaled = X / X.std()
     for kind in KINDS:
         model = RotationForestClassifier(TREES, rotation=kind, random_state=0)
         ours = measure(lambda m=model: m.fit(X, y))
         # The rotated features have no equal values, so that their sorting takes longer.
         peer = RandomForestClassifier(TREES, random_state=0)
+        scaled = model._scaler(X)
         rotated = rotate(scaled, model.rotations_[0])
         same = measure(lambda p=peer, Z=rotated: p.fit(Z, y))
-        turning = measure(lambda k=kind: _rotations(k, scaled, y)).median
+        turning = measure(lambda k=kind, Z=scaled: _rotations(k, Z, y)).median
         row.append(
             f"{milliseconds(ours)} ms, "
             f"{ours.median / (same.median + turning):.2f} x the peer and the rotation"

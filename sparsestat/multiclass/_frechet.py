@@ -54,10 +54,10 @@ class FrechetMeanClassifier(ClassifierMixin, MetaEstimatorMixin, SparsestatEstim
     labels : array-like of shape (n_labels,), default=None
         All labels, in the order of the distances. None stands for 0, 1, ... where a
         metric is given, and for the observed labels where none is.
-    distances : array-like, sparse matrix of shape (n_labels, n_labels), "tree" or \
-            None, default=None
-        A matrix of distances; a sparse matrix of the lengths of edges of an undirected
-        graph, whose shortest paths are the distances; or "tree". None, without
+    distances : {array-like, sparse matrix} or "tree", default=None
+        A matrix of distances, of shape (n_labels, n_labels); a sparse matrix of the
+        lengths of edges of an undirected graph, whose shortest paths are the distances;
+        or "tree". None, without
         `label_embeddings`, means that all labels are equally far apart.
     parents : array-like of shape (n_labels,), default=None
         With ``distances="tree"``, the number of the parent of each label; -1 for the
