@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sparsestat
 from sparsestat.exceptions import ConvergenceWarning
+from sparsestat.linear_model import SparseLogisticRegression
 
 # Constructor arguments that keep the checks quick, and presets beside the default.
 PRESETS = {
@@ -44,6 +45,7 @@ PRESETS = {
     ],
     "Lasso": [{}, {"positive": True}, {"fit_intercept": False, "warm_start": True}],
     "LassoCV": [{"alphas": 10, "cv": 3}, {"alphas": 10, "criterion": "ebic"}],
+    "FrechetMeanClassifier": [{"estimator": SparseLogisticRegression()}],
     "GroupLasso": [{"groups": 2}, {"groups": 3, "l1_ratio": 0.5}],
     "GroupLassoCV": [{"groups": 2, "alphas": 10, "cv": 3}],
     "MCPRegressorCV": [{"alphas": 10, "cv": 3}],
@@ -99,9 +101,19 @@ PRESETS = {
         {"method": "exact"},
         {"method": "ssns", "reg": 0.5, "n_neighbors": 3},
     ],
+    "QuickSelection": [{"n_hidden": 10, "n_epochs": 2}],
     "RandomSupportRegressor": [
         {"alphas": 8, "n_draws": 1},
         {"alphas": 5, "n_draws": 1, "refit": False, "m_grid": [0, 1]},
+    ],
+    "RotationForestClassifier": [
+        {"n_estimators": 6},
+        {"n_estimators": 4, "rotation": "random", "scaling": "rank"},
+        {"n_estimators": 4, "rotation": "sparse", "trees_per_rotation": 2},
+    ],
+    "RotationForestRegressor": [
+        {"n_estimators": 6},
+        {"n_estimators": 4, "rotation": "rc", "scaling": None},
     ],
     "RobustPCA": [
         {},
@@ -131,14 +143,25 @@ PRESETS = {
 # Estimators that run none of the checks, each with the test that stands instead.
 OWN_CONTRACT = {
     "BlockKroneckerSBL": "fits lists of factors: tests/bayes/test_block_kronecker.py",
+    "FixedDimensionalEncoder": "fits sets of vectors: "
+    "tests/neighbors/test_fixed_dimensional_encoder.py",
     "KMeans1D": "clusters one column: tests/cluster/test_kmeans1d.py runs them on one",
     "KroneckerSBL": "fits lists of factors: tests/bayes/test_kronecker.py",
     "ToeplitzGPRegressor": "refuses uneven grids: "
     "tests/gaussian_process/test_toeplitz.py",
 }
 
+_BOOTSTRAP = dict.fromkeys(
+    ("check_sample_weight_equivalence_on_dense_data",)
+    + ("check_sample_weight_equivalence_on_sparse_data",),
+    "bootstrap samples are drawn from rows, as in scikit-learn's forests; "
+    "tests/ensemble/test_rotation_forest.py compares without bootstrap",
+)
+
 # Expected failures: {class: {check: reason}}. The rule is that there are none.
 EXEMPTIONS = {
+    "RotationForestClassifier": _BOOTSTRAP,
+    "RotationForestRegressor": _BOOTSTRAP,
     "GraphLabelPropagation": {
         "check_classifiers_classes": "-1 marks unlabeled nodes and is no class; "
         "tests/linear_model/test_graph_labels.py checks the other classes"

@@ -101,6 +101,7 @@ def _blocks():
 DATA = {
     "FastRP": lambda: {"X": _graph()},
     "FastRPCV": lambda: {"X": _graph(), "y": _classes()},
+    "FixedDimensionalEncoder": lambda: {"X": [_table(k, 3 + k) for k in range(5)]},
     "KMeans1D": lambda: {"X": _table(p=1)},
     "ToeplitzGPRegressor": lambda: {
         "X": np.arange(float(N_SAMPLES))[:, None],
@@ -294,6 +295,10 @@ def _segments():
     return made.X, made.segments, known
 
 
+def _distances():
+    return np.abs(np.subtract.outer(np.arange(6.0), np.arange(6.0)))
+
+
 def _reward(action):
     return 0.1 * action
 
@@ -318,12 +323,18 @@ ARGUMENTS = {
     "x": lambda: _table(12, 7, 1)[:, 0],
     "y": lambda: _response(_table()),
 }
+_SDR = {"n": 64, "a": 12, "theta": lambda: np.arange(1, 6)}
 # Arguments that differ from those, and optional ones that are needed or tested.
 CALLS = {
     "barycenter": {
         "distributions": lambda: np.abs(_table(19, 3, 7)),
         "X": lambda: _table(20, 7, 2),
         "reg": 0.5,
+    },
+    "locus": {"distances": _distances, "observed": lambda: np.array([0, 4])},
+    "next_label": {
+        "distances": _distances,
+        "observed": lambda: np.array([0, 4]),
     },
     "doubly_stochastic": {"C": lambda: _graph(7), "reg": 0.5},
     "enet_path": {"alphas": 5},
@@ -348,6 +359,16 @@ CALLS = {
         "targets": lambda: _segments()[2]["targets"],
         "pattern_ids": lambda: _segments()[2]["pattern_ids"],
     },
+    "sdr_false_negative": {**_SDR, "noise": 3},
+    "sdr_false_positive": _SDR,
+    "sdr_optimal_threshold": {
+        **{k: v for k, v in _SDR.items() if k != "theta"},
+        "s": 12,
+        "noise": lambda: np.arange(4),
+        "max_false_negative": 0.1,
+    },
+    "sdr_overlap_probability": _SDR,
+    "sdr_union_false_positive": {**_SDR, "m": 5},
     "sddmm": {"left": lambda: _table(15, 5, 2), "right": lambda: _table(16, 7, 2)},
     "sinkhorn": {"reg": 0.2},
     "sinkhorn_divergence": {"reg": 0.2},

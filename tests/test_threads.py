@@ -27,7 +27,7 @@ from tests.test_hostile_input import data_of, estimator_of, outputs_of
 PARALLEL = [
     cls
     for cls in public_estimators()
-    if cls.__name__ not in OWN_CONTRACT and "n_jobs" in cls().get_params()
+    if cls.__name__ not in OWN_CONTRACT and "n_jobs" in estimator_of(cls).get_params()
 ]
 # What makes more than one task of a dozen samples.
 TASKS = {

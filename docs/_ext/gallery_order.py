@@ -19,6 +19,8 @@ ORDER = (
     "plot_bars",
     "plot_transport",
     "plot_embedding",
+    "plot_retrieval",
+    "plot_ensembles",
 )
 
 

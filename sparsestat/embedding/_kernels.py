@@ -12,6 +12,7 @@ import numpy as np
 
 from sparsestat.sparse._kernels import kernel
 from sparsestat.sparse._kernels_intrinsics import prefetch
+from sparsestat.sparse._kernels_random import GAMMA, mix
 
 __all__ = [
     "count_projection",
@@ -23,21 +24,10 @@ __all__ = [
 ]
 
 U = np.uint64
-GAMMA = U(0x9E3779B97F4A7C15)
-MIX1, MIX2 = U(0xBF58476D1CE4E5B9), U(0x94D049BB133111EB)
-S11, S27, S30, S31, S63 = U(11), U(27), U(30), U(31), U(63)
+S11, S63 = U(11), U(63)
 UNIT = 1.0 / 9007199254740992.0  # 2**-53
 AHEAD = 10  # entries by which rows of the dense factor are prefetched
 LINE = 64  # bytes of a cache line
-
-
-@kernel
-def _mix(state):
-    """Return the output of splitmix64 for a state."""
-    z = state
-    z = (z ^ (z >> S30)) * MIX1
-    z = (z ^ (z >> S27)) * MIX2
-    return z ^ (z >> S31)
 
 
 @kernel
@@ -47,13 +37,13 @@ def _walk_row(key, seed, d, s, start, columns, signs):
     Gaps between entries are geometric: floor(log u / log(1 - 1/s)) zeros stand
     before the next entry. Columns and signs are written if there is room.
     """
-    state = _mix(U(key) * GAMMA + seed)
+    state = mix(U(key) * GAMMA + seed)
     slope = np.log1p(-1.0 / s) if s > 1.0 else 0.0
     count, column = 0, 0
     while True:
         if s > 1.0:
             state += GAMMA
-            u = (np.float64(_mix(state) >> S11) + 0.5) * UNIT
+            u = (np.float64(mix(state) >> S11) + 0.5) * UNIT
             gap = np.log(u) / slope
             if gap >= d - column:
                 return count
@@ -63,7 +53,7 @@ def _walk_row(key, seed, d, s, start, columns, signs):
         state += GAMMA
         if start + count < len(columns):
             columns[start + count] = column
-            signs[start + count] = 1.0 if _mix(state) >> S63 else -1.0
+            signs[start + count] = 1.0 if mix(state) >> S63 else -1.0
         count += 1
         column += 1
 

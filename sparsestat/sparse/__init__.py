@@ -5,6 +5,13 @@
 
 from sparsestat.sparse._dense_products import sddmm, spmm, spmm_t, spmv
 from sparsestat.sparse._gate import as_csr
+from sparsestat.sparse._sdr import (
+    sdr_false_negative,
+    sdr_false_positive,
+    sdr_optimal_threshold,
+    sdr_overlap_probability,
+    sdr_union_false_positive,
+)
 from sparsestat.sparse._spgemm import masked_spgemm, spgemm
 from sparsestat.sparse._structure import (
     laplacian,
@@ -13,6 +20,7 @@ from sparsestat.sparse._structure import (
     sparsify,
     topk_rows,
 )
+from sparsestat.sparse._topk_product import topk_product
 
 __all__ = [
     "as_csr",
@@ -21,10 +29,16 @@ __all__ = [
     "normalize_rows",
     "row_norms",
     "sddmm",
+    "sdr_false_negative",
+    "sdr_false_positive",
+    "sdr_optimal_threshold",
+    "sdr_overlap_probability",
+    "sdr_union_false_positive",
     "sparsify",
     "spgemm",
     "spmm",
     "spmm_t",
     "spmv",
+    "topk_product",
     "topk_rows",
 ]

@@ -24,5 +24,6 @@ def warmup():
         face.spmm_t(A, B)
         face.sddmm(A, B, B)
         face.topk_rows(A, 1)
+        face.topk_product(A, A, 1)
         face.normalize_rows(A)
         face.laplacian(A)
