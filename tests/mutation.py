@@ -42,8 +42,11 @@ _OPERATORS = rf"core/(Replace({_TARGETS})|AddNot|NumberReplacer|ZeroIterationFor
 
 _PLAIN = "plain"  # without compilation, so that no cached kernel hides the mutant
 _LASSO = ["linear_model/test_lasso.py"]
-_CERTIFIED = ["linear_model/test_gap_parts.py", "test_certificates.py"]
-_GLM = [*_CERTIFIED[:1], "linear_model/test_datafits.py", "linear_model/test_glm.py"]
+_PARTS = ["linear_model/test_gap_parts.py"]
+_MEASURES = ["linear_model/test_measures.py"]
+_CERTIFIED = ["test_certificates.py"]
+_FITS = ["linear_model/test_datafits.py"]
+_GLM = ["linear_model/test_glm.py"]
 _KMEANS = ["cluster/test_kmeans_proofs.py", "cluster/test_sdp_kmeans.py"]
 # Module: the functions and classes that prove ("" is all of it), and its tests, the
 # quickest first.
@@ -51,38 +54,41 @@ MODULES = {
     "_utils/arithmetic.py": ("", ["utils/test_arithmetic.py"]),
     "_utils/_kernels_arithmetic.py": ("", [_PLAIN, "utils/test_arithmetic.py"]),
     "_utils/results.py": ("", ["utils/test_results.py"]),
-    "linear_model/_rounding.py": ("", _CERTIFIED),
-    "linear_model/_penalties.py": ("", [*_CERTIFIED, *_LASSO]),
+    "linear_model/_rounding.py": ("", [*_PARTS, *_MEASURES, *_CERTIFIED]),
+    "linear_model/_penalties.py": ("", [*_PARTS, *_LASSO, *_CERTIFIED]),
     "linear_model/_group_penalty.py": (
         "Groups GroupPenalty group_weight_array",
-        [*_CERTIFIED, "linear_model/test_group_lasso.py"],
+        [*_PARTS, "linear_model/test_group_lasso.py"],
     ),
     "linear_model/_slope_solver.py": (
         "SlopePenalty",
-        [*_CERTIFIED[:1], "linear_model/test_slope.py"],
+        [*_PARTS, "linear_model/test_slope.py"],
     ),
-    "linear_model/_glm_penalties.py": ("", _GLM),
-    "linear_model/_datafits.py": ("", [*_GLM, "linear_model/test_cox.py"]),
+    "linear_model/_glm_penalties.py": ("", [*_PARTS, *_GLM]),
+    "linear_model/_datafits.py": (
+        "",
+        [*_FITS, "linear_model/test_cox.py", *_GLM],
+    ),
     "linear_model/_path_problems.py": (
-        "given _add_storage_error certificate dual_gaps coef_unit alpha_unit "
-        "alpha_max _least_squares",
-        [*_CERTIFIED, "linear_model/test_paths_and_cv.py", *_LASSO],
+        "given _add_storage_error certificate dual_gaps keep_measures start_of "
+        "coef_unit alpha_unit alpha_max _least_squares",
+        [*_MEASURES, "linear_model/test_paths_and_cv.py", *_LASSO],
     ),
     "linear_model/_glm_solver.py": (
         "_unit _rounding _measure _measure_on _dual",
-        [*_GLM, *_CERTIFIED[1:]],
+        [*_MEASURES, *_GLM],
     ),
     "linear_model/_softmax_solver.py": (
         "OneColumn _rounding _measure",
-        [*_GLM, *_CERTIFIED[1:]],
+        [*_MEASURES, *_GLM],
     ),
     "linear_model/_best_subset_search.py": (
         "_exact _exact_triangular _exact_one",
         ["linear_model/test_best_subset.py"],
     ),
     "linear_model/_kernels_subset.py": (
-        "_rotate _invert _pivot _unexplained best_subsets",
-        [_PLAIN, "linear_model/test_best_subset.py"],
+        "_rotate _rotate_columns _invert _pivot _unexplained _coefficient best_subsets",
+        [_PLAIN, "linear_model/test_subset_kernels.py"],
     ),
     "linear_model/_graph_harmonic.py": (
         "_residual _even_graph _propagate _refine",
@@ -90,7 +96,7 @@ MODULES = {
     ),
     "linear_model/_design.py": (
         "",
-        [*_CERTIFIED, "linear_model/test_contract.py", *_LASSO],
+        ["linear_model/test_design.py", *_MEASURES, *_LASSO],
     ),
     "cluster/_certify.py": ("", _KMEANS),
     "cluster/_certificate.py": ("", _KMEANS),
