@@ -430,6 +430,28 @@ def test_rounding_of_squared_losses_is_the_sum_of_its_parts(design):
     expected += max(reach[1] / 0.5, reach[2] / 2.0) * 1.5 + (3.0 + reach[0]) * 2.0
     found = _rounding.squared_loss_rounding(design, free, *arguments, parts)
     assert_allclose(found, expected, rtol=1e-12)
+    # Where residuals and correlations vanish, only their own errors are left.
+    nothing = GapParts(0.0, 0.0, 0.0, 0.0, 0.0)
+    far = gamma(6, 2 * lengths[0] + lengths[2])
+    found = _rounding.squared_loss_rounding(
+        design, penalty, columns, w, np.zeros(40), np.zeros(3), nothing
+    )
+    assert_allclose(found, far * far / 2, rtol=1e-12)
+    thin = np.full(40, 1e-30)
+    found = _rounding.squared_loss_rounding(
+        design, free, columns, w, thin, np.zeros(3), nothing
+    )
+    size = math.sqrt(40) * 1e-30
+    reach_free = 2.0 * lengths[0] * gamma(25, size)
+    expected = far * (size + far / 2) + reach_free
+    assert_allclose(found, expected, rtol=1e-12)
+    alone = _rounding.squared_loss_rounding(
+        design, free, columns, 1e-20 * w, thin, np.zeros(3), nothing
+    )
+    far = gamma(6, 1e-20 * (2 * lengths[0] + lengths[2]) + size)
+    expected = far * (size + far / 2) + 1e-20 * reach_free
+    assert_allclose(alone, expected, rtol=1e-12)
+    size = math.sqrt((residual**2).sum())
     soft = ElasticNetPenalty.of(np.array([0.5, 0.0, 2.0]), np.array([0.0, 4.0, 0.0]))
     better = GapParts(5.0, 2.5, 0.5, 2.0, -3.0)
     found = _rounding.squared_loss_rounding(design, soft, *arguments, better)
@@ -475,6 +497,11 @@ def test_rounding_of_likelihoods_is_the_sum_of_its_parts(design):
     assert_allclose(found("duality_gap", 1.0, lasso), whole, rtol=1e-12)
     soft = penalty.conjugate_error(design.correlations(-gradient), reach)
     assert_allclose(found("duality_gap", 1.0) - whole, soft, rtol=1e-3)
+    # Where the gradient vanishes, the fit's own error is left.
+    some, gradient = gradient, np.zeros(40)
+    datafit.magnitude = lambda e: 0.0
+    assert_allclose(found("duality_gap", 0.0), 1.5 * slip * slip, rtol=1e-12)
+    datafit.magnitude, gradient = (lambda e: 50.0 + e[-1]), some
     # Without the intercept's share the rest is tiny: look at it alone.
     gradient = gradient - gradient.mean()
     gradient -= gradient.mean()

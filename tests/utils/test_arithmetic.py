@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from sparsestat._utils import _kernels_arithmetic as kernels
 from sparsestat._utils import arithmetic
 from sparsestat._utils.arithmetic import (
     EPS,
@@ -147,6 +148,8 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
     parts = standardize(X)
     np.testing.assert_allclose(parts.apply(X).sum(axis=0), 0.0, atol=1e-13 * 2.0**20)
     assert parts.apply(X)[20, 2] == pytest.approx(0.1 * 22 / 23)
+    # Where a column is not level the mean, and not its first entry, is taken off.
+    assert parts.offset[2] == pytest.approx((22 * 0.1 + 0.2) / 23, rel=1e-14)
 
 
 @pytest.mark.parametrize("layout", [sparse.csc_array, sparse.csr_array])
@@ -154,7 +157,8 @@ def test_sparse_columns_with_zeros_stay_where_they_are(layout):
     X = np.array([[1.0, 5.0, 0.0], [0.0, 7.0, 2.0], [2.0, 9.0, 0.0], [3.0, 7.0, 0.0]])
     record = standardize(layout(X))
     np.testing.assert_allclose(record.mean, [1.5, 0.0, 0.5])
-    np.testing.assert_allclose(record.offset + record.rest, [0.0, 7.0, 0.0])
+    np.testing.assert_allclose(record.offset, [0.0, 7.0, 0.0])
+    assert not record.rest.any()
     moved = record.apply(layout(X)).toarray() - record.mean
     np.testing.assert_allclose(moved, X - X.mean(axis=0))
     thin = layout(X[:, [0, 2]])
@@ -168,3 +172,16 @@ def test_sparse_columns_with_zeros_stay_where_they_are(layout):
     level = layout(np.full((3, 1), 0.1 + 0.2j))
     assert not record.apply(rotated).toarray()[:, 1].sum().real
     assert not standardize(level).apply(level).toarray().any()
+    assert standardize(level).offset == 0.1 + 0.2j
+
+
+def test_the_first_of_two_numbers_is_the_rounded_sum():
+    x = np.array([3.0, 1e16, 5.0, 2.0**-30, -1e3])
+    for high, low in (kernels.compensated_sum(x), kernels.compensated_dot(x, x[::-1])):
+        assert high + low == high
+        assert abs(low) <= 0.5 * EPS * abs(high)
+    assert kernels.compensated_sum(np.array([1.0, 2.0**-60])) == (1.0, 2.0**-60)
+    assert kernels.compensated_dot(np.ones(2), np.array([1.0, 2.0**-60])) == (
+        1.0,
+        2.0**-60,
+    )
