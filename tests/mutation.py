@@ -11,6 +11,7 @@ a reason in ``mutation_equivalents.toml`` if no test can tell it from the origin
 
 import argparse
 import ast
+import contextlib
 import difflib
 import importlib
 import os
@@ -160,9 +161,21 @@ def mutants_of(source, names, limit, rng):
         if len(chosen) >= limit:
             break
         mutated = mutate_code(source, get_operator(name)(), k)
-        if mutated is not None and mutated != source:
-            chosen.setdefault(mutated, name)
+        if mutated is None or mutated == source:
+            continue
+        with contextlib.suppress(SyntaxError):  # the star of a signature
+            if signatures(mutated) == signatures(source):
+                chosen.setdefault(mutated, name)
     return list(chosen)
+
+
+def signatures(source):
+    """Return how arguments may be passed to the functions of a source."""
+    return [
+        (len(node.args.posonlyargs), len(node.args.kwonlyargs))
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef)
+    ]
 
 
 def difference(source, mutated):

@@ -82,6 +82,8 @@ def test_values_and_derivatives_of_the_elastic_net():
 def test_the_least_factor_and_the_violations_of_the_elastic_net():
     q = np.array([-0.9, 0.15, 0.0, 7.0, 0.3])
     assert_allclose(elastic_net().least_factor(q), 3.0, rtol=1e-14)
+    free = ElasticNetPenalty.of(np.zeros(2), np.zeros(2))
+    assert free.least_factor(np.ones(2)) == 0.0
     one_sided = elastic_net(positive=True)
     assert_allclose(one_sided.least_factor(q), 1.0, rtol=1e-14)
     w = np.array([-2.0, 0.0, 0.5, 0.0, 0.1])
@@ -152,6 +154,9 @@ def test_a_ridge_without_threshold_leaves_the_soft_dual_point_alone():
     parts = penalty.gap_parts(ALL, np.zeros(2), np.array([0.5, 0.5]), 3.0, 3.0)
     assert parts.scale == 0.0 and parts.scaled_dual == 0.0
     assert_allclose(parts.dual, 3.0 - 1.5 - 0.25 / 4, rtol=1e-14)
+    # Unless its gradient is zero, the shrinkage of the ridge included.
+    parts = penalty.gap_parts(ALL, np.array([0.25, 0.0]), np.full(2, 0.5), 3.0, 3.0)
+    assert_allclose(parts.scale, 3.0 / 3.125, rtol=1e-14)
     # A feature that nothing penalizes does not bound the scale.
     free = ElasticNetPenalty.of(np.array([0.0, 1.0]), np.array([0.0, 0.0]))
     parts = free.gap_parts(ALL, np.zeros(2), np.array([0.5, 0.5]), 3.0, 3.0)
@@ -316,6 +321,7 @@ def test_the_sorted_penalty_by_hand():
     assert not penalty.is_nothing and SlopePenalty(np.zeros(2), 1.0, 1.0).is_nothing
     q = np.array([-3.0, 6.0, 6.0])
     assert_allclose(penalty.least_factor(q), max(6 / 6, 12 / 10, 15 / 12), rtol=1e-14)
+    assert penalty.least_factor(np.empty(0)) == 0.0
     w = np.array([0.0, 1.0, 0.5])
     parts = penalty.gap_parts(w, q, 8.0, 4.0)
     assert_allclose([parts.primal, parts.scale], [4.0 + 8.0, 0.5], rtol=1e-14)
