@@ -396,6 +396,8 @@ def test_the_group_penalty_of_likelihoods_by_hand():
     assert_allclose(penalty.largest_ratio(q), 5.0)
     assert_allclose(penalty.conjugate(q), (16 + 0.25) / 2, rtol=1e-14)
     assert GroupGLMPenalty(0.5, 0.0, 4.0, groups=groups).largest_ratio(q) == np.inf
+    small = np.array([0.0, 0.5, 0.0])  # the pull of the weight: 3 / .5 + 1
+    assert_allclose(penalty.violations(small, q), [4.0, 3.5 + 3.5], rtol=1e-13)
     W = np.array([[3.0, 0.0], [0.0, 0.0], [0.0, 4.0]])
     assert_allclose(penalty.norms(W), [5.0, 0.0])
     assert_allclose(penalty.violations(W, W), [1.0, 0.0], rtol=1e-13)
@@ -403,6 +405,22 @@ def test_the_group_penalty_of_likelihoods_by_hand():
     assert_array_equal(part.columns, [1, 2, 0])
     assert_allclose(part.norms(np.array([7.0, 3.0, 4.0])), [7.0, 5.0])
     assert_array_equal(part.omega, [3.0, 1.0])
+
+
+def test_what_solvers_ask_of_penalties():
+    groups = make_groups(1, 3)
+    elastic, sorted_ = elastic_net(), SlopePenalty(np.ones(3), 1.0, 1.0)
+    grouped = GroupPenalty(groups, np.ones(3), 1.0, 0.0, 1.0)
+    concave = ConcavePenalty("mcp", 1.0, 3.0, np.ones(3), 1.0)
+    assert elastic.is_convex and grouped.is_convex and sorted_.is_convex
+    assert not concave.is_convex and not concave.has_l2 and not grouped.has_l2
+    assert not (elastic.positive or grouped.positive or sorted_.positive)
+    assert not concave.positive and elastic_net(positive=True).positive
+    assert sorted_.kept is None and not sorted_.free.size
+    options = {"curvatures": np.ones(3), "gamma": 3.0}
+    assert GLMPenalty(1.0, 1.0, 1.0).is_convex
+    assert not MCPenalty(1.0, 1.0, 1.0, **options).is_convex
+    assert not GLMPenalty(1.0, 1.0, 1.0).is_grouped and GroupGLMPenalty.is_grouped
 
 
 @pytest.fixture
