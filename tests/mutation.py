@@ -232,7 +232,7 @@ def examine(module, tree, limit, seed, equivalents, report):
     start = time.monotonic()
     if not survives(tree, names, 3600, keep_bytecode=True):
         raise SystemExit(f"{module}: its tests fail without a mutation")
-    allowed = 20 + 5 * (time.monotonic() - start)
+    allowed = 15 + 2 * (time.monotonic() - start)
     killed = total = 0
     for mutated in mutants_of(source, scope, limit, random.Random(f"{seed} {module}")):
         number, old, new = difference(source, mutated)

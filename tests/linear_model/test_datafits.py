@@ -268,6 +268,11 @@ def test_models_of_curvature():
     assert_allclose(huber.model_curvature(eta), huber.weights * expected, rtol=1e-13)
     far = huber.model_curvature(eta + 100.0) / huber.weights
     assert_allclose(far, 0.36 / np.abs(eta + 100.0 - huber.y), rtol=1e-13)
+    edge = datafits.Huber(np.zeros(3), np.array([1.0, 2.0, 3.0]), delta=0.75)
+    at = np.array([0.75, -0.75, 0.5])  # the limit belongs to the quadratic
+    assert_array_equal(edge.model_curvature(at), [1.0, 2.0, 3.0])
+    assert_array_equal(edge.curvature(at), [1.0, 2.0, 3.0])
+    assert_allclose(edge.value(at), 0.5 * (0.5625 + 2 * 0.5625 + 3 * 0.25))
     logistic, eta = make("logistic")
     floor = logistic.model_curvature(np.full(N, 1e3))
     assert_array_equal(floor, 1e-6 * logistic.weights)
@@ -302,6 +307,9 @@ def test_the_last_terms_of_efron_are_taken_one_by_one():
 @pytest.mark.parametrize("ties", ["breslow", "efron"])
 def test_the_pieces_of_cox_one_risk_set_after_the_other(ties):
     fit, eta = make(ties, weighted=False)
+    time, event = fit.y.copy(), fit.event.copy()
+    time[4], event[4] = 0.5, False  # left before anything happened
+    fit = datafits.Cox(time, event, ties=ties)
     events = np.unique(fit.y[fit.event])
     assert_array_equal(fit.event_times, events)
     hazard, expected = 0.0, np.zeros(N)
@@ -343,3 +351,14 @@ def cox_log(eta, time, event, ties):
             total += math.log(phi) + top
         total -= eta[at].sum()
     return total
+
+
+@pytest.mark.parametrize("start", [1e4, -1e4, 700.0])
+def test_intercepts_are_found_from_where_nothing_bends(start):
+    """By steps of bounded length, however far away the root is."""
+    fit = datafits.Logistic(np.arange(6) % 2, np.ones(6))
+    eta = np.full(6, start / 20.0)
+    assert_allclose(fit.settle_intercept(eta), -start / 20.0, atol=1e-10)
+    flat = np.full(6, np.sign(start) * 790.0)
+    assert fit.curvature(flat).sum() == 0.0
+    assert_allclose(fit.settle_intercept(flat), -flat[0], atol=1e-6)
