@@ -362,3 +362,18 @@ def test_intercepts_are_found_from_where_nothing_bends(start):
     flat = np.full(6, np.sign(start) * 790.0)
     assert fit.curvature(flat).sum() == 0.0
     assert_allclose(fit.settle_intercept(flat), -flat[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("ties", ["breslow", "efron"])
+def test_risk_sets_that_vanish_take_nothing_off_the_hessian(ties):
+    time, event = np.array([1.0, 2.0, 3.0, 4.0]), np.ones(4, dtype=bool)
+    fit = datafits.Cox(time, event, ties=ties)
+    eta = np.array([0.3, -0.2, 0.1, -2000.0])
+    A = np.array([[1.0, 0.5], [-1.0, 2.0], [0.0, 1.0], [3.0, -1.0]])
+    h = fit.curvature(eta)
+    expected = (A * h[:, None]).T @ A
+    for k in range(3):  # the last sum of exponentials is zero
+        e = np.exp(eta[k:])
+        mean = e @ A[k:] / e.sum()
+        expected -= np.outer(mean, mean)
+    assert_allclose(fit.gram(A, eta, h), expected, rtol=1e-12)
