@@ -6,6 +6,8 @@
 import pickle
 import tracemalloc
 import warnings
+from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from sklearn.utils.estimator_checks import check_classifiers_classes
 
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import GraphLabelPropagation, GraphLabelRegressor
+from sparsestat.linear_model import _graph_solvers as solvers
 from sparsestat.linear_model._graph_harmonic import _even_graph, _residual
 from sparsestat.linear_model._graph_solvers import METHODS
 
@@ -509,3 +512,32 @@ def test_certificates_of_graphs_count_the_nodes(unreachable):
         assert_array_equal(shown[4:], [[0.5, 0.5]] * 2)
     connected = GraphLabelPropagation("precomputed").fit(W[:4][:, :4], y[:4])
     assert connected.certificate_.details["n_unreachable"] == 0
+
+
+def test_what_is_left_is_solved_for_again():
+    W = geometric_graph(60, seed=3)
+    labeled = np.arange(60) % 5 == 0
+    Y = np.zeros((60, 2))
+    Y[labeled] = np.random.default_rng(0).random((12, 2))
+    _, system, B = solvers.harmonic_system(W, labeled, Y)
+    model = GraphLabelPropagation(tol=1e-10, max_iter=500)
+    start = np.full(B.shape, 0.5)
+
+    def refined(max_iter, tol=1e-10, W=start):
+        solution = SimpleNamespace(W=W.copy(), n_iter=3, history=[])
+        model.set_params(max_iter=max_iter, tol=tol)._refine(system, B, solution)
+        return solution
+
+    found = refined(500)
+    assert _residual(system, found.W, B) <= 0.9e-10
+    assert found.history[-1] == _residual(system, found.W, B)
+    assert 2 <= len(found.history) <= 6
+    assert all(b < 1e-2 * a for a, b in pairwise(found.history))
+    assert 3 + len(found.history) <= found.n_iter <= 500
+    # Neither after the last iteration nor below the tolerance.
+    for same in (refined(3), refined(500, 1.0 + _residual(system, start, B) / 0.9)):
+        assert_array_equal(same.W, start)
+        assert same.n_iter == 3 and not same.history
+    within = _residual(system, start, B) / 0.9
+    assert not refined(500, within * 1.001).history
+    assert refined(500, within * 0.999).history
