@@ -306,3 +306,44 @@ def test_a_violation_of_least_squares_is_seen(monkeypatch):
     expected = max(abs(q[0]), q[1], q[2]) / start
     assert_allclose(result.gap, expected, rtol=1e-10)
     assert LeastSquaresProblem(X, y, **OPTIONS).total == 20.0
+
+
+@pytest.mark.parametrize("above", [0.25, -0.25])
+def test_measures_are_relative_and_not_negative(above, monkeypatch):
+    X, y, _ = binary(7)
+    design, penalty = make_design(X), GLMPenalty(0.05, 1.0, 30.0)
+    w = np.array([0.5, 0.0, -0.2, 0.0])
+    solver = GLMSolver(design, Logistic(y), w)
+    value = solver._measure(penalty, "kkt")[0]
+    worst = penalty.violations(solver.w, solver.q).max()
+    solver.kkt_scale = 0.5
+    assert solver._measure(penalty, "kkt")[2] == 2.0 * worst
+    solver.kkt_scale = 4.0
+    assert solver._measure(penalty, "kkt")[2] == worst / 4.0
+    monkeypatch.setattr(solver, "_dual", lambda *arguments: value - above)
+    expected = max(value - (value - above), 0.0)
+    for scale, unit in ((0.0, 1.0), (0.5, 0.5), (8.0, 8.0)):
+        solver.gap_scale = scale
+        assert solver._measure(penalty, "duality_gap")[2] == expected / unit
+    matrix = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])
+    arguments = (matrix.W, matrix.q)
+    matrix.kkt_scale = 0.5
+    assert_allclose(matrix._measure(penalty, "kkt", *arguments)[2], 2.0 * worst)
+    monkeypatch.setattr(matrix.datafit, "conjugate", lambda v: above - value)
+    for scale, unit in ((0.0, 1.0), (0.5, 0.5), (8.0, 8.0)):
+        matrix.gap_scale = scale
+        found = matrix._measure(penalty, "duality_gap", *arguments)[2]
+        assert_allclose(found, expected / unit, atol=1e-13)
+
+
+def test_without_correlations_the_gradient_is_the_dual_point():
+    y = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
+    design, penalty = make_design(np.zeros((5, 1))), GLMPenalty(0.1, 1.0, 5.0)
+    null = -(3 * math.log(0.6) + 2 * math.log(0.4))
+    one = GLMSolver(design, Logistic(y))
+    many = SoftmaxSolver(design, OneColumn(Logistic(y)))
+    many.kkt_scale = 0.0
+    for solver, arguments in ((one, ()), (many, (many.W, many.q))):
+        found = solver._measure(penalty, "duality_gap", *arguments)
+        assert_allclose(found[:2], [null, null], rtol=1e-13)
+        assert found[2] <= 1e-14 and solver._multiple == 1.0
