@@ -347,3 +347,29 @@ def test_without_correlations_the_gradient_is_the_dual_point():
         found = solver._measure(penalty, "duality_gap", *arguments)
         assert_allclose(found[:2], [null, null], rtol=1e-13)
         assert found[2] <= 1e-14 and solver._multiple == 1.0
+
+
+def test_zeros_that_are_stationary_violate_nothing():
+    X, y, _ = binary(8)
+    design, penalty = make_design(X), GLMPenalty(10.0, 1.0, 30.0)
+    one = GLMSolver(design, Logistic(y))
+    many = SoftmaxSolver(design, OneColumn(Logistic(y)))
+    many.kkt_scale = one.kkt_scale
+    assert one._measure(penalty, "kkt")[2] == 0.0
+    assert many._measure(penalty, "kkt", many.W, many.q)[2] == 0.0
+
+
+def test_a_ridge_alone_has_the_soft_dual_point():
+    X, y, _ = binary(9)
+    design, penalty = make_design(X), GLMPenalty(1e-3, 0.0, 30.0)
+    w = np.array([2.0, -1.0, 0.5, 0.0])
+    one = GLMSolver(design, Logistic(y), w)
+    many = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])
+    many.kkt_scale = 1.0
+    q = (X - X.mean(axis=0)).T @ one.gradient
+    soft = -entropy(y + one.gradient) - q @ q / (2 * 0.03)
+    assert soft < 0.0  # so zero, which is a dual point as well, would be better
+    for solver, arguments in ((one, ()), (many, (many.W, many.q))):
+        found = solver._measure(penalty, "duality_gap", *arguments)
+        assert_allclose(found[1], soft, rtol=1e-10)
+        assert solver._multiple == 1.0
