@@ -7,14 +7,17 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 META := setup.cfg pyproject.toml
 JOBS ?= 2
+# Of each module, and parts of names of modules (all if empty).
+MUTANTS ?= 200
+MODULES ?=
 
-.PHONY: demo test test-fast lint docs notebooks bench warmup clean clean-cache help
+.PHONY: demo test test-fast mutation lint docs notebooks bench warmup clean clean-cache help
 
 help:
 	@echo "make demo        fit certified sparse models on real data, write sparsestat-tour.html"
 	@echo "make test        run the whole test suite"
 	@echo "make test-fast   the same without the tests marked slow"
-	@echo "make lint docs notebooks bench clean clean-cache"
+	@echo "make lint docs notebooks bench mutation clean clean-cache"
 
 $(PY):
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +45,10 @@ test: warmup
 
 test-fast: warmup
 	$(PYTEST) -m "not slow"
+
+# Hours for all modules: see "Tests" in CONTRIBUTING.md.
+mutation: $(VENV)/.installed-mutation
+	$(PY) tests/mutation.py --mutants $(MUTANTS) $(MODULES)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -91,6 +91,7 @@ class Datafit:
         Newton's method, kept inside a bracket that every step narrows.
         """
         shift, low, high = 0.0, -np.inf, np.inf
+        reach = 8.0
         goal = 4.0 * _EPS * self._slope_scale(eta)
         for _ in range(_MAX_INTERCEPT_STEPS):
             gradient = self.gradient(eta + shift)
@@ -99,9 +100,10 @@ class Datafit:
                 break
             low, high = (low, shift) if slope > 0 else (shift, high)
             bend = float(self.curvature(eta + shift).sum())
-            step = -slope / bend if bend > 0 else -np.sign(slope)
-            # Far from the root a convex loss may bend very little.
-            step = float(np.clip(step, -8.0, 8.0)) if self._steep else step
+            step = -slope / bend if bend > 0 else -reach * np.sign(slope)
+            # Far from the root a convex loss may bend very little, or not at all.
+            step = float(np.clip(step, -reach, reach)) if self._steep else step
+            reach *= 2.0
             new = shift + step
             if not low < new < high:
                 new = 0.5 * (low + high)

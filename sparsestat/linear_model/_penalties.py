@@ -362,7 +362,7 @@ class ConcavePenalty:
             bend = (2.0 * a * lam * t - v * t * t - lam * lam / v) / (2.0 * (a - 1.0))
             level = 0.5 * (a + 1.0) * lam * lam / v
         values = np.where(v * t <= lam, lam * t, np.where(v * t < a * lam, bend, level))
-        return float(np.where(lam == 0.0, 0.0, values).sum())
+        return float(values.sum())
 
     def derivatives(self, columns, w):
         """First and second derivative where the coefficients w are not zero."""

@@ -1,8 +1,10 @@
 """Losses against their definitions, finite differences and convex duality."""
 
+import math
+
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsestat.linear_model import _datafits as datafits
 from tests.linear_model.glm_oracles import cox_loss
@@ -138,3 +140,240 @@ def test_huge_logits_stay_finite():
     binary, eta = make("logistic")
     assert np.isfinite(binary.value(1e4 * eta))
     assert_allclose(binary.value(np.full(N, 1e4)), 1e4 * binary.weights[::2].sum())
+
+
+def by_hand(name, eta, y, delta=1.2):
+    if name == "squares":
+        return (eta - y) ** 2 / 2
+    if name == "logistic":
+        return math.log(1 + math.exp(eta)) - y * eta
+    if name == "poisson":
+        return math.exp(eta) - y * eta
+    r = abs(eta - y)
+    return r * r / 2 if r <= delta else delta * (r - delta / 2)
+
+
+SEPARABLE = ["squares", "logistic", "poisson", "huber"]
+
+
+@pytest.mark.parametrize("name", SEPARABLE)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_values_are_weighted_sums_of_the_definitions(name, weighted):
+    fit, eta = make(name, weighted=weighted)
+    terms = [by_hand(name, e, y) for e, y in zip(eta, fit.y, strict=True)]
+    s = fit.weights if weighted else np.ones(N)
+    assert_allclose(fit.value(eta), s @ terms, rtol=1e-13)
+    assert fit.total == s.sum() and fit.n_samples == N
+
+
+def test_the_value_of_softmax_is_its_definition():
+    fit, eta = make("softmax")
+    terms = [
+        math.log(sum(map(math.exp, row))) - row[c]
+        for row, c in zip(eta, fit.codes, strict=True)
+    ]
+    assert_allclose(fit.value(eta), fit.weights @ terms, rtol=1e-13)
+    assert fit.magnitude(eta) == fit.value(eta)
+    P = fit.probabilities(eta)
+    assert_allclose(P, np.exp(eta) / np.exp(eta).sum(axis=1)[:, None], rtol=1e-13)
+    shares = np.array([fit.weights[fit.codes == c].sum() for c in range(3)])
+    logs = np.log(shares) - np.log(shares).mean()
+    assert_allclose(fit.null_intercept(), logs, rtol=1e-12)
+    assert_array_equal(fit.curvature_bound, fit.weights / 4)
+    assert_array_equal(fit.smoothness, fit.weights / 2)
+    unweighted, _ = make("softmax", weighted=False)
+    assert unweighted.total == N
+
+
+@pytest.mark.parametrize("name", [*SEPARABLE, "softmax"])
+def test_samples_without_weight_are_not_there(name):
+    fit, eta = make(name)
+    fit.weights = fit.weights.copy()
+    fit.weights[3] = 0.0
+    used = np.arange(N) != 3
+    if name == "softmax":
+        less = datafits.Softmax(fit.codes[used], 3, fit.weights[used])
+        full = datafits.Softmax(fit.codes, 3, fit.weights)
+    else:
+        more = {"delta": 1.2} if name == "huber" else {}
+        less = type(fit)(fit.y[used], fit.weights[used], **more)
+        full = type(fit)(fit.y, fit.weights, **more)
+    v = full.gradient(eta)
+    assert_allclose(full.conjugate(v), less.conjugate(v[used]), rtol=1e-13)
+    assert_allclose(full.value(eta), less.value(eta[used]), rtol=1e-13)
+    assert_allclose(
+        full.settle_intercept(eta), less.settle_intercept(eta[used]), atol=1e-12
+    )
+    assert_allclose(full.null_intercept(), less.null_intercept(), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [*SEPARABLE, "softmax"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_conjugates_are_suprema(name, share):
+    """At a multiple of the gradient: no eta gives more, and some come as close."""
+    fit, eta = make(name)
+    v = share * fit.gradient(eta + fit.settle_intercept(eta))
+    found = fit.conjugate(v)
+    if name == "softmax":
+        # The supremum is at the logarithms of v / s + indicator.
+        t = v / fit.weights[:, None]
+        t[np.arange(N), fit.codes] += 1.0
+        with np.errstate(divide="ignore"):
+            best = np.maximum(np.log(t), -60.0)
+    else:
+        t = v / fit.weights + fit.y
+        with np.errstate(divide="ignore"):
+            if name == "logistic":
+                best = np.clip(np.log(t) - np.log1p(-t), -60, 60)
+            elif name == "poisson":
+                best = np.maximum(np.log(t), -60.0)
+            else:
+                best = t
+    assert_allclose(found, (v * best).sum() - fit.value(best), rtol=1e-10, atol=1e-12)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        other = best + rng.normal(size=best.shape) * rng.choice([1e-2, 1.0])
+        assert (v * other).sum() - fit.value(other) <= found + 1e-10
+
+
+def test_bounds_for_rounding_are_those_of_the_definitions():
+    logistic, eta = make("logistic")
+    assert logistic.steepest(eta) == logistic.weights.max() / 4
+    assert_array_equal(logistic.smoothness, logistic.weights / 4)
+    assert_allclose(logistic.magnitude(eta), logistic.value(eta))
+    poisson, eta = make("poisson")
+    assert_allclose(poisson.steepest(eta), (poisson.weights * np.exp(eta)).max())
+    y, s = poisson.y, poisson.weights
+    best = sum(
+        w * (v - (v * math.log(v) if v else 0.0)) for v, w in zip(y, s, strict=True)
+    )
+    assert_allclose(poisson.saturated, best, rtol=1e-13)
+    terms = s @ (np.exp(eta) + y * np.abs(eta)) + abs(best)
+    assert_allclose(poisson.magnitude(eta), terms, rtol=1e-13)
+    assert_allclose(
+        poisson.settle_intercept(eta), math.log(s @ y / (s @ np.exp(eta))), rtol=1e-12
+    )
+    for name in ("squares", "huber"):
+        fit, _ = make(name)
+        assert_array_equal(fit.curvature_bound, fit.weights)
+        assert_array_equal(fit.smoothness, fit.weights)
+        assert fit.steepest(eta) == fit.weights.max()
+
+
+def test_models_of_curvature():
+    huber, eta = make("huber")
+    size = np.abs(eta - huber.y)
+    expected = [1.0 if r <= 1.2 else min(0.02, 0.3 * 1.2 / r) for r in size]
+    assert (size > 1.2).any() and (size <= 1.2).any()
+    assert_allclose(huber.model_curvature(eta), huber.weights * expected, rtol=1e-13)
+    far = huber.model_curvature(eta + 100.0) / huber.weights
+    assert_allclose(far, 0.36 / np.abs(eta + 100.0 - huber.y), rtol=1e-13)
+    edge = datafits.Huber(np.zeros(3), np.array([1.0, 2.0, 3.0]), delta=0.75)
+    at = np.array([0.75, -0.75, 0.5])  # the limit belongs to the quadratic
+    assert_array_equal(edge.model_curvature(at), [1.0, 2.0, 3.0])
+    assert_array_equal(edge.curvature(at), [1.0, 2.0, 3.0])
+    assert_allclose(edge.value(at), 0.5 * (0.5625 + 2 * 0.5625 + 3 * 0.25))
+    logistic, eta = make("logistic")
+    floor = logistic.model_curvature(np.full(N, 1e3))
+    assert_array_equal(floor, 1e-6 * logistic.weights)
+    assert_allclose(logistic.model_curvature(eta), logistic.curvature(eta))
+
+
+@pytest.mark.parametrize("mass", [1.0, 2.0, 2.5, 31.0, 33.0, 60.5, 100.0, 5000.0])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_efron_sums_of_few_nodes_are_the_sums_term_by_term(mass, share):
+    steps, counts = datafits._efron_terms(mass)
+    assert_allclose(counts.sum(), mass, rtol=1e-13)
+    assert len(steps) <= 32 + 12 * 9
+    long = np.arange(math.ceil(mass))
+    sizes = np.minimum(1.0, mass - long)
+    for function in (
+        lambda k: np.log(1.0 + 1e-3 - share * k / mass),
+        lambda k: 1.0 / (1.0 + 1e-3 - share * k / mass),
+        lambda k: k / mass,
+    ):
+        assert_allclose(counts @ function(steps), sizes @ function(long), rtol=1e-12)
+
+
+def test_the_last_terms_of_efron_are_taken_one_by_one():
+    steps, counts = datafits._efron_terms(100.0)
+    assert_array_equal(steps[:32], np.arange(68.0, 100.0))
+    assert_array_equal(counts[:32], np.ones(32))
+    assert len(steps) == 32 + 12 + 12  # and runs of 32 and 36
+    assert_array_equal(datafits._efron_terms(1e-3)[1], [1e-3])
+    assert_array_equal(datafits._efron_terms(3.0 + 1e-14)[0], [0.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("ties", ["breslow", "efron"])
+def test_the_pieces_of_cox_one_risk_set_after_the_other(ties):
+    fit, eta = make(ties, weighted=False)
+    time, event = fit.y.copy(), fit.event.copy()
+    time[4], event[4] = 0.5, False  # left before anything happened
+    fit = datafits.Cox(time, event, ties=ties)
+    events = np.unique(fit.y[fit.event])
+    assert_array_equal(fit.event_times, events)
+    hazard, expected = 0.0, np.zeros(N)
+    jumps = []
+    for t in events:
+        at, risk = fit.event & (fit.y == t), fit.y >= t
+        jump = 0.0
+        for k in range(at.sum()):
+            part = k / at.sum() if ties == "efron" else 0.0
+            phi = np.exp(eta[risk]).sum() - part * np.exp(eta[at]).sum()
+            expected += np.exp(eta) * (risk - part * at) / phi
+            jump += 1.0 / phi
+        hazard += jump
+        jumps.append(hazard)
+    assert_allclose(fit.baseline(eta), jumps, rtol=1e-12)
+    assert_allclose(fit.curvature(eta), expected, rtol=1e-12)
+    assert_allclose(fit.gradient(eta), expected - fit.event, atol=1e-12)
+    assert fit.null_intercept() == fit.settle_intercept(eta) == 0.0
+    assert fit.value(np.full(N, np.nan)) == np.inf
+    shifted = fit.value(eta + 300.0)
+    assert_allclose(shifted, fit.value(eta), rtol=1e-12)
+    # Far apart: the largest of each risk set stands for its sum.
+    wide = 600.0 * np.arange(N)
+    order = np.argsort(fit.y, kind="stable")
+    wide[order] = 600.0 * np.arange(N)[::-1]
+    by_hand = cox_log(wide, fit.y, fit.event, ties)
+    assert_allclose(fit.value(wide), by_hand, rtol=1e-12)
+
+
+def cox_log(eta, time, event, ties):
+    """The loss with every sum relative to its largest term."""
+    total = 0.0
+    for t in np.unique(time[event]):
+        at, risk = event & (time == t), time >= t
+        top = eta[risk].max()
+        for k in range(at.sum()):
+            part = k / at.sum() if ties == "efron" else 0.0
+            phi = np.exp(eta[risk] - top).sum() - part * np.exp(eta[at] - top).sum()
+            total += math.log(phi) + top
+        total -= eta[at].sum()
+    return total
+
+
+@pytest.mark.parametrize("start", [1e4, -1e4, 700.0])
+def test_intercepts_are_found_from_where_nothing_bends(start):
+    """By steps of bounded length, however far away the root is."""
+    fit = datafits.Logistic(np.arange(6) % 2, np.ones(6))
+    eta = np.full(6, start / 20.0)
+    assert_allclose(fit.settle_intercept(eta), -start / 20.0, atol=1e-10)
+    flat = np.full(6, np.sign(start) * 790.0)
+    assert fit.curvature(flat).sum() == 0.0
+    assert_allclose(fit.settle_intercept(flat), -flat[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("ties", ["breslow", "efron"])
+def test_risk_sets_that_vanish_take_nothing_off_the_hessian(ties):
+    time, event = np.array([1.0, 2.0, 3.0, 4.0]), np.ones(4, dtype=bool)
+    fit = datafits.Cox(time, event, ties=ties)
+    eta = np.array([0.3, -0.2, 0.1, -2000.0])
+    A = np.array([[1.0, 0.5], [-1.0, 2.0], [0.0, 1.0], [3.0, -1.0]])
+    h = fit.curvature(eta)
+    expected = (A * h[:, None]).T @ A
+    for k in range(3):  # the last sum of exponentials is zero
+        e = np.exp(eta[k:])
+        mean = e @ A[k:] / e.sum()
+        expected -= np.outer(mean, mean)
+    assert_allclose(fit.gram(A, eta, h), expected, rtol=1e-12)

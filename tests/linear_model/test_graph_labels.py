@@ -6,6 +6,8 @@
 import pickle
 import tracemalloc
 import warnings
+from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from sklearn.utils.estimator_checks import check_classifiers_classes
 
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import GraphLabelPropagation, GraphLabelRegressor
+from sparsestat.linear_model import _graph_solvers as solvers
+from sparsestat.linear_model._graph_harmonic import _even_graph, _residual
 from sparsestat.linear_model._graph_solvers import METHODS
 
 
@@ -440,3 +444,100 @@ def test_a_tree_is_solved_exactly_in_one_step():
     y[rng.choice(n, 50, replace=False)] = rng.integers(0, 3, 50)
     model = GraphLabelPropagation("precomputed").fit(W + W.T, y)
     assert model.n_iter_ == 1 and model.certificate_.value < 1e-11
+
+
+def test_graphs_are_brought_to_one_scale_by_powers_of_two():
+    W = chain(1.0, 3.0, 0.5)
+    assert _even_graph(W) is W
+    wide = chain(1.0, 2.0**20)
+    assert _even_graph(wide) is wide
+    for size in (1e-50, 1e50):  # the limits belong to what stays
+        stays = chain(size, size / 3)
+        assert _even_graph(stays) is stays
+    for size, exponent in ((1.5 * 2.0**-170, -170), (1.5 * 2.0**170, 170)):
+        low = chain(size / 4, size)
+        even = _even_graph(low)
+        assert_array_equal(even.data, low.data / 2.0**exponent)
+        assert even.data.max() == 1.5
+    # Components apart, each by its own largest weight; an explicit zero stays zero.
+    W = sparse.block_diag([chain(0.75, 0.5), chain(2.0**40, 3 * 2.0**40)])
+    W = sparse.csr_array(W)
+    held = W.copy()
+    even = _even_graph(W)
+    assert_array_equal(W.toarray(), held.toarray())
+    expected = sparse.block_diag([chain(1.5, 1.0), chain(0.5, 1.5)]).toarray()
+    assert_array_equal(even.toarray(), expected)
+    zeros = sparse.csr_array(np.zeros((3, 3)))
+    assert _even_graph(zeros) is zeros
+    hidden = chain(1.0, 1e-3)
+    hidden.data[:2] = 0.0
+    assert _even_graph(hidden) is hidden  # a weight of zero is not the smallest
+
+
+def test_the_residual_is_the_larger_of_plain_and_by_degree():
+    A, degrees = np.array([[2.0, -1.0], [-1.0, 100.0]]), np.array([2.0, 100.0])
+
+    class System:
+        diag = degrees
+
+        def residual(self, W, B):
+            return B - A @ W
+
+    B = np.array([[1.0, 0.0], [2.0, 5.0]])
+    for W in (np.array([[0.5, 0.1], [0.1, 0.2]]), np.array([[0.6, 0.0], [0.02, 0.1]])):
+        G = B - A @ W
+        shares = []
+        for scale in (np.ones(2), degrees):
+            top = np.linalg.norm(B / scale[:, None], axis=0)
+            shares.append((np.linalg.norm(G / scale[:, None], axis=0) / top).max())
+        assert_allclose(_residual(System(), W, B), max(shares), rtol=1e-13)
+    assert _residual(System(), np.zeros((0, 2)), np.zeros((0, 2))) == 0.0
+
+
+@pytest.mark.parametrize("unreachable", ["prior", "unlabelled"])
+def test_certificates_of_graphs_count_the_nodes(unreachable):
+    W = sparse.csr_array(sparse.block_diag([chain(1.0, 1.0, 1.0), chain(1.0)]))
+    y = np.array([0, -1, -1, 1, -1, -1])
+    model = GraphLabelPropagation("precomputed", unreachable=unreachable)
+    with pytest.warns(UserWarning, match="2 nodes are in components"):
+        model.fit(W, y)
+    details = model.certificate_.details
+    counts = [details[k] for k in ("n_labeled", "n_unlabeled", "n_unreachable")]
+    assert counts == [2, 2, 2]
+    assert model.certificate_.tol == model.tol == 1e-8
+    assert model.certificate_.kind == "kkt"
+    shown = model.label_distributions_
+    assert_allclose(shown[:4, 0], [1.0, 2 / 3, 1 / 3, 0.0], atol=1e-8)
+    if unreachable == "prior":
+        assert_array_equal(shown[4:], [[0.5, 0.5]] * 2)
+    connected = GraphLabelPropagation("precomputed").fit(W[:4][:, :4], y[:4])
+    assert connected.certificate_.details["n_unreachable"] == 0
+
+
+def test_what_is_left_is_solved_for_again():
+    W = geometric_graph(60, seed=3)
+    labeled = np.arange(60) % 5 == 0
+    Y = np.zeros((60, 2))
+    Y[labeled] = np.random.default_rng(0).random((12, 2))
+    _, system, B = solvers.harmonic_system(W, labeled, Y)
+    model = GraphLabelPropagation(tol=1e-10, max_iter=500)
+    start = np.full(B.shape, 0.5)
+
+    def refined(max_iter, tol=1e-10, W=start):
+        solution = SimpleNamespace(W=W.copy(), n_iter=3, history=[])
+        model.set_params(max_iter=max_iter, tol=tol)._refine(system, B, solution)
+        return solution
+
+    found = refined(500)
+    assert _residual(system, found.W, B) <= 0.9e-10
+    assert found.history[-1] == _residual(system, found.W, B)
+    assert 2 <= len(found.history) <= 6
+    assert all(b < 1e-2 * a for a, b in pairwise(found.history))
+    assert 3 + len(found.history) <= found.n_iter <= 500
+    # Neither after the last iteration nor below the tolerance.
+    for same in (refined(3), refined(500, 1.0 + _residual(system, start, B) / 0.9)):
+        assert_array_equal(same.W, start)
+        assert same.n_iter == 3 and not same.history
+    within = _residual(system, start, B) / 0.9
+    assert not refined(500, within * 1.001).history
+    assert refined(500, within * 0.999).history

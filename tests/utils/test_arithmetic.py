@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from sparsestat._utils import _kernels_arithmetic as kernels
+from sparsestat._utils import arithmetic
 from sparsestat._utils.arithmetic import (
     EPS,
     dot,
+    moderate,
     power_of_two,
     rounding,
     standardize,
@@ -114,3 +117,94 @@ def test_other_data_with_zeros_move_with_the_columns(layout):
     moved = record.apply(sparse.csr_array(other).asformat(layout))
     assert moved.format == layout
     np.testing.assert_array_equal(moved.toarray(), [[-6, 0, 3], [0, 3, -1]])
+
+
+def test_the_allowance_is_that_of_higham():
+    share = Fraction(10) * Fraction(EPS) / 2
+    assert Fraction(rounding(10, 3.0)) == pytest.approx(
+        float(3 * share / (1 - share)), rel=1e-15
+    )
+    assert rounding(2**52, 3.0) == 3.0  # a share of one half
+    assert rounding(2**53) == math.inf
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+def test_only_numbers_out_of_range_are_moved(layout):
+    for size in (1.0, 2.0**150, 2.0**-150):
+        X = layout(np.array([[0.0, -size], [size / 2, 0.0]]))
+        assert moderate(X)[0] is X and moderate(X)[1] == 1.0
+    for size in (2.0**151, 2.0**-151, 1e150, 1e-150):
+        X = np.array([[0.0, -size], [size / 2, 0.0]])
+        moved, unit = moderate(layout(X))
+        assert unit == power_of_two(size)
+        moved = moved.toarray() if sparse.issparse(moved) else moved
+        np.testing.assert_array_equal(moved, X / unit)
+    zeros = layout(np.zeros((2, 2)))
+    assert moderate(zeros) == (zeros, 1.0)
+    empty = layout(np.zeros((0, 2)))
+    assert moderate(empty)[1] == 1.0
+
+
+def test_numbers_without_products_are_refused():
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="Input costs contains NaN or infinity"):
+            moderate(np.array([1.0, bad]), "costs")
+    for size, what in ((1e151, "overflow"), (1e-151, "vanish")):
+        with pytest.raises(ValueError, match=rf"{what}.*1e-150 and 1e\+150"):
+            moderate(np.array([0.0, -size]))
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((23, 3)) + [0.0, 2.0**20, 0.0]
+    X[:, 2] = 0.1
+    whole = standardize(X)
+    np.testing.assert_allclose(whole.offset + whole.rest, X.mean(axis=0), rtol=1e-15)
+    assert whole.offset[2] == 0.1 and whole.rest[2] == 0.0
+    monkeypatch.setattr(arithmetic, "_ENTRIES", 12)
+    parts = standardize(X)
+    np.testing.assert_allclose(parts.offset, whole.offset, rtol=1e-14)
+    np.testing.assert_allclose(
+        parts.offset + parts.rest, whole.offset + whole.rest, rtol=1e-15
+    )
+    X[20, 2] = 0.2  # level in all blocks but one
+    parts = standardize(X)
+    np.testing.assert_allclose(parts.apply(X).sum(axis=0), 0.0, atol=1e-13 * 2.0**20)
+    assert parts.apply(X)[20, 2] == pytest.approx(0.1 * 22 / 23)
+    # Where a column is not level the mean, and not its first entry, is taken off.
+    assert parts.offset[2] == pytest.approx((22 * 0.1 + 0.2) / 23, rel=1e-14)
+
+
+@pytest.mark.parametrize("layout", [sparse.csc_array, sparse.csr_array])
+def test_sparse_columns_with_zeros_stay_where_they_are(layout):
+    X = np.array([[1.0, 5.0, 0.0], [0.0, 7.0, 2.0], [2.0, 9.0, 0.0], [3.0, 7.0, 0.0]])
+    record = standardize(layout(X))
+    np.testing.assert_allclose(record.mean, [1.5, 0.0, 0.5])
+    np.testing.assert_allclose(record.offset, [0.0, 7.0, 0.0])
+    assert not record.rest.any()
+    moved = record.apply(layout(X)).toarray() - record.mean
+    np.testing.assert_allclose(moved, X - X.mean(axis=0))
+    thin = layout(X[:, [0, 2]])
+    record = standardize(thin)
+    assert record.apply(thin) is thin
+    assert record.intercept(np.array([2.0, 4.0])) == -(1.5 * 2.0 + 0.5 * 4.0)
+    assert record.intercept(np.array([2.0, 4.0]), 7.0) == 2.0
+    rotated = layout(X + 1j * X)
+    record = standardize(rotated)
+    np.testing.assert_allclose(record.offset + record.rest, [0, 7 + 7j, 0])
+    level = layout(np.full((3, 1), 0.1 + 0.2j))
+    assert not record.apply(rotated).toarray()[:, 1].sum().real
+    assert not standardize(level).apply(level).toarray().any()
+    assert standardize(level).offset == 0.1 + 0.2j
+
+
+def test_the_first_of_two_numbers_is_the_rounded_sum():
+    x = np.array([3.0, 1e16, 5.0, 2.0**-30, -1e3])
+    for high, low in (kernels.compensated_sum(x), kernels.compensated_dot(x, x[::-1])):
+        assert high + low == high
+        assert abs(low) <= 0.5 * EPS * abs(high)
+    assert kernels.compensated_sum(np.array([1.0, 2.0**-60])) == (1.0, 2.0**-60)
+    assert kernels.compensated_dot(np.ones(2), np.array([1.0, 2.0**-60])) == (
+        1.0,
+        2.0**-60,
+    )

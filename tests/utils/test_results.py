@@ -11,6 +11,7 @@ from sparsestat._utils.compat import fit_context
 from sparsestat._utils.results import (
     CERTIFICATE_KINDS,
     Certificate,
+    users_stacklevel,
     warn_if_unsatisfied,
 )
 from sparsestat.exceptions import ConvergenceWarning
@@ -130,3 +131,56 @@ def test_rounding_counts_against_a_certificate():
 @pytest.mark.parametrize("value", [0.0, 1e-4, 1.0])
 def test_certificates_print_on_consoles_of_plain_signs(value):
     assert repr(make(value)).isascii()
+
+
+def test_satisfied_means_value_and_rounding_within_the_tolerance():
+    for value, rounding, satisfied in (
+        (0.75, 0.25, True),
+        (0.75, 0.375, False),
+        (1.0, 0.0, True),
+        (1.25, 0.0, False),
+        (1.25, -0.5, True),
+    ):
+        found = Certificate.measured("kkt", value, 1, "relative", rounding=rounding)
+        assert found.satisfied is satisfied
+        assert found.details == {"rounding": rounding}
+        assert (found.value, found.tol) == (value, 1.0)
+    assert Certificate.measured("kkt", 0.5, 1.0, "relative").details["rounding"] == 0.0
+    with_details = Certificate.measured("kkt", 0.5, 1, "relative", details={"n": 2})
+    assert with_details.details == {"n": 2, "rounding": 0.0}
+
+
+def test_precision_lacks_between_value_and_value_with_rounding():
+    for value, rounding, lacks in (
+        (1.0, 0.5, True),
+        (0.5, 1.0, True),
+        (1.25, 0.5, False),
+        (0.5, 0.5, False),
+    ):
+        found = Certificate.measured("kkt", value, 1.0, "relative", rounding=rounding)
+        assert found.lacks_precision is lacks
+    assert not Certificate("kkt", 1.0, 1.0, False, "relative").lacks_precision
+
+
+def test_texts_of_certificates():
+    assert repr(make(1e-4, 1e-4)) == "duality_gap 1.0e-04 = 1e-04"
+    assert repr(make(3e-6, 1e-4)) == "duality_gap 3.0e-06 < 1e-04"
+    assert repr(make(3e-3, 1e-4, False)) == "duality_gap 3.0e-03 > 1e-04"
+    blurred = Certificate.measured("kkt", 1e-9, 1e-6, "relative", rounding=2e-6)
+    assert repr(blurred) == "kkt 1.0e-09 (precision)"
+    html = make(3e-6, 1e-4, objective=1 / 3, n=7)._repr_html_()
+    for shown in ("3.000e-06", "1.0e-04", ">yes<", ">0.333333<", ">7<"):
+        assert shown in html
+    assert ">no<" in make(satisfied=False)._repr_html_()
+    assert ">none<" in make(tol=math.inf)._repr_html_()
+
+
+def test_warnings_point_at_the_first_frame_of_the_user():
+    names = {"__name__": "sparsestat.stub", "level": users_stacklevel}
+    exec("def one(): return level()\ndef two(): return one()\n", names)
+    other = {"__name__": "sklearn.stub", "two": names["two"]}
+    exec("def three(): return two()\n", other)
+    assert names["one"]() == 2
+    assert names["two"]() == 3
+    assert other["three"]() == 4
+    assert users_stacklevel() == 1

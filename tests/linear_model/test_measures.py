@@ -1,0 +1,376 @@
+"""What solvers measure and problems hand on: duals, units, storage, by definition."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.special import xlogy
+
+from sparsestat.linear_model._datafits import Logistic, Poisson, Softmax
+from sparsestat.linear_model._design import make_design
+from sparsestat.linear_model._glm_penalties import GLMPenalty
+from sparsestat.linear_model._glm_solver import GLMSolver
+from sparsestat.linear_model._path_problems import (
+    GAP_SCALE,
+    KKT_SCALE,
+    ElasticNetProblem,
+    LeastSquaresProblem,
+    _least_squares,
+)
+from sparsestat.linear_model._penalties import ElasticNetPenalty
+from sparsestat.linear_model._rounding import likelihood_rounding, storage_error
+from sparsestat.linear_model._softmax_solver import OneColumn, SoftmaxSolver
+from sparsestat.linear_model._solver_result import SolverResult
+
+
+def binary(seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((30, 4))
+    y = (X[:, 0] + rng.standard_normal(30) > 0).astype(float)
+    return X, y, rng
+
+
+def entropy(u):
+    return float((xlogy(u, u) + xlogy(1 - u, 1 - u)).sum())
+
+
+@pytest.mark.parametrize("matrix", [False, True])
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+def test_the_dual_of_a_likelihood_is_the_best_feasible_point(matrix, l1_ratio):
+    X, y, rng = binary()
+    design = make_design(X)
+    A = X - X.mean(axis=0)
+    seen = set()
+    for trial in range(30):
+        w = rng.standard_normal(4) * rng.choice([0.0, 0.3, 2.0])
+        alpha = 10.0 ** rng.uniform(-3, -0.5) if trial else 10.0
+        penalty = GLMPenalty(alpha, l1_ratio, 30.0)
+        if matrix:
+            solver = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])
+            solver.kkt_scale = 3.0
+            value, dual, gap = solver._measure(
+                penalty, "duality_gap", solver.W, solver.q
+            )
+        else:
+            solver = GLMSolver(design, Logistic(y), w)
+            value, dual, gap = solver._measure(penalty, "duality_gap")
+        eta = A @ w
+        shift = Logistic(y).settle_intercept(eta)
+        eta = eta + shift
+        primal = np.logaddexp(0, eta).sum() - y @ eta
+        primal += penalty.lam * np.abs(w).sum() + penalty.l2 / 2 * w @ w
+        assert_allclose(value, primal, rtol=1e-12)
+        g = 1 / (1 + np.exp(-eta)) - y
+        q = np.abs(A.T @ g)
+        c = min(1.0, penalty.lam / q.max())
+        plain = -entropy(y + c * g)
+        best, multiple = plain, c
+        if penalty.l2 > 0 and c < 1:
+            over = np.maximum(q - penalty.lam, 0)
+            soft = -entropy(y + g) - over @ over / (2 * penalty.l2)
+            if soft > plain:
+                best, multiple = soft, 1.0
+        seen.add(multiple)
+        assert_allclose(dual, best, rtol=1e-10)
+        assert_allclose(solver._multiple, multiple, rtol=1e-10)
+        p = y.mean()
+        null = -30 * (p * math.log(p) + (1 - p) * math.log(1 - p))
+        assert_allclose(solver.gap_scale, null, rtol=1e-12)
+        assert_allclose(gap, max(primal - best, 0) / null, rtol=1e-8, atol=1e-14)
+        for kind, unit in (("kkt", solver.kkt_scale), ("duality_gap", null)):
+            used = np.flatnonzero(w)
+            held = w[used][:, None] if matrix else w[used]
+            error = likelihood_rounding(
+                design, solver.datafit, penalty, used, held, solver.shift,
+                solver.eta, solver.gradient, kind, multiple,
+            )  # fmt: skip
+            assert_allclose(solver._rounding(penalty, kind), error / unit, rtol=1e-9)
+    assert 1.0 in seen and len(seen) > 5
+
+
+@pytest.mark.parametrize("matrix", [False, True])
+def test_the_violation_of_a_likelihood_is_relative_to_that_at_zero(matrix):
+    X, y, _ = binary(1)
+    design = make_design(X)
+    A, w = X - X.mean(axis=0), np.array([0.5, 0.0, -0.2, 0.0])
+    penalty = GLMPenalty(0.05, 1.0, 30.0)
+    top = np.abs(A.T @ (y - y.mean())).max()
+    eta = A @ w
+    eta = eta + Logistic(y).settle_intercept(eta)
+    q = A.T @ (y - 1 / (1 + np.exp(-eta)))
+    expected = np.where(
+        w != 0, np.abs(q - 1.5 * np.sign(w)), np.maximum(np.abs(q) - 1.5, 0)
+    ).max()
+    if matrix:
+        solver = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])
+        solver.kkt_scale = top
+        found = solver._measure(penalty, "kkt", solver.W, solver.q)
+    else:
+        solver = GLMSolver(design, Logistic(y), w)
+        assert_allclose(solver.kkt_scale, top, rtol=1e-12)
+        found = solver._measure(penalty, "kkt")
+    assert math.isnan(found[1])
+    assert_allclose(found[2], expected / top, rtol=1e-10)
+    solver.kkt_scale = 0.0
+    if matrix:
+        assert solver._measure(penalty, "kkt", solver.W, solver.q)[2] == 0.0
+    else:
+        assert solver._measure(penalty, "kkt")[2] == 0.0
+    assert solver._rounding(penalty, "kkt") == 0.0
+    solver.gap_scale = 0.0
+    assert solver._rounding(penalty, "duality_gap") == 0.0
+    if matrix:
+        value, dual, gap = solver._measure(penalty, "duality_gap", solver.W, solver.q)
+        assert gap == value - dual > 0
+        return
+    value, dual, gap = solver._measure(penalty, "duality_gap")
+    assert gap == value - dual > 0
+    solver.w[:] = 0.0
+    assert solver._measure(penalty, "duality_gap")[2] == 0.0
+
+
+def test_the_gap_of_counts_is_relative_to_what_there_is_to_explain():
+    rng = np.random.default_rng(2)
+    X, y = rng.standard_normal((30, 3)), rng.poisson(2.0, 30).astype(float)
+    solver = GLMSolver(make_design(X), Poisson(y))
+    mean = y.mean()
+    deviance = 30 * mean * (1 - math.log(mean)) - (y - xlogy(y, y)).sum()
+    assert_allclose(solver.gap_scale, deviance, rtol=1e-12)
+    assert GLMSolver(make_design(X), Poisson(np.full(30, 2.0))).gap_scale == 0.0
+
+
+def test_one_column_is_the_binary_loss():
+    _, y, rng = binary(3)
+    fit, eta = Logistic(y, rng.random(30)), rng.standard_normal((30, 1))
+    one = OneColumn(fit)
+    assert (one.n_classes, one.n_samples, one.total) == (1, 30, fit.total)
+    assert one.value(eta) == fit.value(eta[:, 0])
+    assert_array_equal(one.gradient(eta), fit.gradient(eta[:, 0])[:, None])
+    v = one.gradient(eta)
+    assert one.conjugate(v) == fit.conjugate(v[:, 0])
+    assert_allclose(one.probabilities(eta), 1 / (1 + np.exp(-eta)), rtol=1e-13)
+    assert one.steepest(eta) == fit.steepest(eta[:, 0])
+    assert one.magnitude(eta) == fit.magnitude(eta[:, 0])
+    assert_array_equal(one.null_intercept(), [fit.null_intercept()])
+    assert_array_equal(one.settle_intercept(eta), [fit.settle_intercept(eta[:, 0])])
+
+
+def test_the_gap_of_softmax_is_relative_to_its_null_loss():
+    X, _, rng = binary(4)
+    codes = rng.integers(0, 3, 30)
+    solver = SoftmaxSolver(make_design(X), Softmax(codes, 3))
+    shares = np.bincount(codes) / 30
+    null = -30 * float(xlogy(shares, shares).sum())
+    assert_allclose(solver.gap_scale, null, rtol=1e-12)
+    penalty = GLMPenalty(1e3, 1.0, 30.0)
+    value, dual, gap = solver._measure(penalty, "duality_gap", solver.W, solver.q)
+    assert_allclose([value, dual], [null, null], rtol=1e-12)
+    assert gap <= 1e-14 and solver._multiple == 1.0
+
+
+OPTIONS = {"fit_intercept": True, "tol": 1e-6, "max_iter": 10, "max_epochs": 100}
+
+
+def squared(seed=0, dtype=np.float64, **options):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((20, 3)).astype(dtype)
+    y = (X @ [1.0, -2.0, 0.0] + rng.standard_normal(20)).astype(dtype)
+    return X, y, {**OPTIONS, **options}
+
+
+def fake(**fields):
+    values = {
+        "columns": np.array([0, 2]), "coef": np.array([2.0, -4.0]), "gap": 1e-7,
+        "objective": 30.0, "dual": 20.0, "n_iter": 1, "n_sweeps": 1, "n_newton": 0,
+        "shift": 3.0, "rounding": 1e-9, "unit": 5.0, "bend": 7.0,
+    }  # fmt: skip
+    return SolverResult(**{**values, **fields})
+
+
+def test_results_are_given_in_the_units_of_the_data():
+    X, y, options = squared()
+    problem = ElasticNetProblem(2.0**200 * X, 2.0**-180 * y, **options)
+    x_unit, y_unit = problem.design.unit, problem.y_unit
+    assert 2.0**-3 <= x_unit / 2.0**200 <= 8 and 2.0**-3 <= y_unit / 2.0**-180 <= 8
+    assert problem.coef_unit == y_unit / x_unit
+    assert problem.alpha_unit == y_unit * x_unit
+    problem.y_offset = 2.0**-170
+    given = problem.given(fake())
+    assert_array_equal(given.coef, np.array([2.0, -4.0]) * y_unit / x_unit)
+    assert given.shift == 3.0 * y_unit + 2.0**-170
+    assert (given.objective, given.dual) == (30.0 * y_unit**2, 20.0 * y_unit**2)
+    assert (given.rounding, given.gap, given.unit) == (1e-9, 1e-7, 5.0)
+    assert_array_equal(problem.start_of(given.coef), [2.0, -4.0])
+    assert problem.start_of(None) is None
+    centered = X - X.mean(axis=0)
+    top = np.abs(centered.T @ (y - y.mean())).max() / 20
+    assert_allclose(problem.alpha_max(1.0), top * 2.0**20, rtol=1e-12)
+    assert_allclose(problem.alpha_max(0.5), top * 2.0**21, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["duality_gap", "kkt"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_storing_in_single_precision_counts_against_the_certificate(
+    kind, fit_intercept
+):
+    X, y, options = squared(dtype=np.float32, fit_intercept=fit_intercept)
+    X = (X + 1.0) / 64.0  # columns shorter than one
+    problem = ElasticNetProblem(X, y, **options)
+    result = problem.given(fake(kind=kind))
+    center = X[:, [0, 2]].astype(float).mean(axis=0) @ [2.0, -4.0]
+    shift = np.array(3.0 + abs(center) if fit_intercept else 3.0)
+    moved = storage_error(problem.design, fake(), np.float32, 20, shift)
+    error = 3.5 * moved**2
+    if kind == "kkt":
+        error = 7.0 * math.sqrt(problem.design.squares.max()) * moved
+    assert_allclose(result.rounding - 1e-9, error / 5.0, rtol=1e-6)
+
+
+def test_certificates_of_results_are_per_sample():
+    X, y, options = squared()
+    weights = np.array([1.0, 3.0] * 10)
+    problem = ElasticNetProblem(X, y, weights, **options)
+    certificate = problem.certificate(fake(kind="duality_gap"))
+    total = problem.total
+    assert certificate.details == {
+        "objective": 30.0 / total, "dual_objective": 20.0 / total, "rounding": 1e-9
+    }  # fmt: skip
+    assert (certificate.kind, certificate.value) == ("duality_gap", 1e-7)
+    assert (certificate.tol, certificate.scale) == (1e-6, GAP_SCALE)
+    assert certificate.satisfied
+    violation = problem.certificate(fake(kind="kkt", rounding=1e-6))
+    assert violation.details == {"objective": 30.0 / total, "rounding": 1e-6}
+    assert violation.scale == KKT_SCALE and not violation.satisfied
+    assert problem.certificate(fake(scale="other")).scale == "other"
+    gaps = problem.dual_gaps([fake(), fake(dual=31.0), fake(dual=30.0 - total)])
+    assert_allclose(gaps, [10.0 / total, 0.0, 1.0])
+    estimator = SimpleNamespace()
+    problem.keep_measures(estimator, [fake(), fake(dual=31.0)])
+    assert_allclose(estimator.dual_gaps_, [10.0 / total, 0.0])
+    estimator = SimpleNamespace()
+    problem.keep_measures(estimator, [fake(), fake(kind="kkt", gap=0.5)])
+    assert not hasattr(estimator, "dual_gaps_")
+    assert_array_equal(estimator.kkt_residuals_, [1e-7, 0.5])
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csc_array])
+@pytest.mark.parametrize("positive", [False, True])
+def test_least_squares_and_its_violation(layout, positive):
+    X, y, _ = squared(5)
+    X[:, 2] = 4.0  # constant: left out
+    design = make_design(layout(X))
+    target, _ = design.target(y)
+    penalty = ElasticNetPenalty(0.0, 1.0, 3, 20.0, positive=positive)
+    result = _least_squares(design, target, penalty)
+    A = (X - X.mean(axis=0))[:, :2]
+    best = np.linalg.lstsq(A, target, rcond=None)[0]
+    if positive:
+        best = np.array([A[:, 0] @ target / (A[:, 0] @ A[:, 0]), 0.0])
+    residual = target - A @ best
+    found = np.zeros(3)
+    found[result.columns] = result.coef
+    assert_allclose(found[:2], best, atol=1e-9)
+    assert_array_equal(result.columns, np.flatnonzero(best))
+    assert_allclose(result.objective, residual @ residual / 2, rtol=1e-10)
+    assert result.dual == result.objective and result.kind == "kkt"
+    assert (result.n_iter, result.n_sweeps, result.n_newton) == (1, 0, 0)
+    assert 0.0 <= result.gap <= 1e-9 and result.gap_history == [result.gap]
+    dropped = ElasticNetPenalty(
+        0.0, 1.0, 3, 20.0, feature_weights=np.array([1.0, np.inf, 1.0])
+    )
+    alone = _least_squares(design, target, dropped)
+    assert_array_equal(alone.columns, [0])
+    assert_allclose(alone.coef, [A[:, 0] @ target / (A[:, 0] @ A[:, 0])], rtol=1e-9)
+    assert _least_squares(design, np.zeros(20), penalty).gap == 0.0
+
+
+def test_a_violation_of_least_squares_is_seen(monkeypatch):
+    X, y, _ = squared(6)
+    design = make_design(X)
+    target, _ = design.target(y)
+    A = X - X.mean(axis=0)
+    wrong = np.array([0.5, 0.25, -1.0])
+    monkeypatch.setattr(np.linalg, "lstsq", lambda *args, **more: (wrong,))
+    result = _least_squares(design, target, ElasticNetPenalty(0.0, 1.0, 3, 20.0))
+    q, start = A.T @ (target - A @ wrong), np.abs(A.T @ target).max()
+    assert_allclose(result.gap, np.abs(q).max() / start, rtol=1e-10)
+    monkeypatch.setattr(
+        "sparsestat.linear_model._path_problems.nnls",
+        lambda *args: (np.array([0.5, 0.0, 0.0]), 0.0),
+    )
+    positive = ElasticNetPenalty(0.0, 1.0, 3, 20.0, positive=True)
+    result = _least_squares(design, target, positive)
+    q = A.T @ (target - 0.5 * A[:, 0])
+    expected = max(abs(q[0]), q[1], q[2]) / start
+    assert_allclose(result.gap, expected, rtol=1e-10)
+    assert LeastSquaresProblem(X, y, **OPTIONS).total == 20.0
+
+
+@pytest.mark.parametrize("above", [0.25, -0.25])
+def test_measures_are_relative_and_not_negative(above, monkeypatch):
+    X, y, _ = binary(7)
+    design, penalty = make_design(X), GLMPenalty(0.05, 1.0, 30.0)
+    w = np.array([0.5, 0.0, -0.2, 0.0])
+    solver = GLMSolver(design, Logistic(y), w)
+    value = solver._measure(penalty, "kkt")[0]
+    worst = penalty.violations(solver.w, solver.q).max()
+    solver.kkt_scale = 0.5
+    assert solver._measure(penalty, "kkt")[2] == 2.0 * worst
+    solver.kkt_scale = 4.0
+    assert solver._measure(penalty, "kkt")[2] == worst / 4.0
+    monkeypatch.setattr(solver, "_dual", lambda *arguments: value - above)
+    expected = max(value - (value - above), 0.0)
+    for scale, unit in ((0.0, 1.0), (0.5, 0.5), (8.0, 8.0)):
+        solver.gap_scale = scale
+        assert solver._measure(penalty, "duality_gap")[2] == expected / unit
+    matrix = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])
+    arguments = (matrix.W, matrix.q)
+    matrix.kkt_scale = 0.5
+    assert_allclose(matrix._measure(penalty, "kkt", *arguments)[2], 2.0 * worst)
+    monkeypatch.setattr(matrix.datafit, "conjugate", lambda v: above - value)
+    for scale, unit in ((0.0, 1.0), (0.5, 0.5), (8.0, 8.0)):
+        matrix.gap_scale = scale
+        found = matrix._measure(penalty, "duality_gap", *arguments)[2]
+        assert_allclose(found, expected / unit, atol=1e-13)
+
+
+def test_without_correlations_the_gradient_is_the_dual_point():
+    y = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
+    design, penalty = make_design(np.zeros((5, 1))), GLMPenalty(0.1, 1.0, 5.0)
+    null = -(3 * math.log(0.6) + 2 * math.log(0.4))
+    one = GLMSolver(design, Logistic(y))
+    many = SoftmaxSolver(design, OneColumn(Logistic(y)))
+    many.kkt_scale = 0.0
+    for solver, arguments in ((one, ()), (many, (many.W, many.q))):
+        found = solver._measure(penalty, "duality_gap", *arguments)
+        assert_allclose(found[:2], [null, null], rtol=1e-13)
+        assert found[2] <= 1e-14 and solver._multiple == 1.0
+
+
+def test_zeros_that_are_stationary_violate_nothing():
+    X, y, _ = binary(8)
+    design, penalty = make_design(X), GLMPenalty(10.0, 1.0, 30.0)
+    one = GLMSolver(design, Logistic(y))
+    many = SoftmaxSolver(design, OneColumn(Logistic(y)))
+    many.kkt_scale = one.kkt_scale
+    assert one._measure(penalty, "kkt")[2] == 0.0
+    assert many._measure(penalty, "kkt", many.W, many.q)[2] == 0.0
+
+
+def test_a_ridge_alone_has_the_soft_dual_point():
+    X, y, _ = binary(9)
+    design, penalty = make_design(X), GLMPenalty(1e-3, 0.0, 30.0)
+    w = np.array([2.0, -1.0, 0.5, 0.0])
+    one = GLMSolver(design, Logistic(y), w)
+    many = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])
+    many.kkt_scale = 1.0
+    q = (X - X.mean(axis=0)).T @ one.gradient
+    soft = -entropy(y + one.gradient) - q @ q / (2 * 0.03)
+    assert soft < 0.0  # so zero, which is a dual point as well, would be better
+    for solver, arguments in ((one, ()), (many, (many.W, many.q))):
+        found = solver._measure(penalty, "duality_gap", *arguments)
+        assert_allclose(found[1], soft, rtol=1e-10)
+        assert solver._multiple == 1.0

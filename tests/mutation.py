@@ -1,0 +1,289 @@
+"""Mutants of the modules that prove something: which of them do the tests notice?
+
+``make mutation`` changes one operator or number at a time in a copy of the tree, in a
+sample of a fixed seed, and runs the tests mapped to the module. A mutant that they do
+not notice is printed and written to a file: it wants an asserting test, or a line with
+a reason in ``mutation_equivalents.toml`` if no test can tell it from the original.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import argparse
+import ast
+import contextlib
+import difflib
+import importlib
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EQUIVALENTS = Path(__file__).with_name("mutation_equivalents.toml")
+_GIGABYTES = 12  # what a mutant may map
+# Mutants that could not have been typed by mistake say nothing: bits of floats, powers.
+_TARGETS = (
+    r"BinaryOperator_(Add|Sub|Mul|Div|Pow|FloorDiv|Mod)_(Add|Sub|Mul|Div)"
+    r"|BinaryOperator_(BitAnd_BitOr|BitOr_BitAnd)"
+    r"|ComparisonOperator_(Eq|NotEq|Lt|LtE|Gt|GtE)_(Eq|NotEq|Lt|LtE|Gt|GtE)"
+    r"|ComparisonOperator_(Is_IsNot|IsNot_Is)|UnaryOperator_\w+_Delete"
+    r"|(AndWithOr|OrWithAnd|TrueWithFalse|FalseWithTrue|BreakWithContinue)"
+    r"|ContinueWithBreak"
+)
+_OPERATORS = rf"core/(Replace({_TARGETS})|AddNot|NumberReplacer|ZeroIterationForLoop)$"
+
+_PLAIN = "plain"  # without compilation, so that no cached kernel hides the mutant
+_LASSO = ["linear_model/test_lasso.py"]
+_PARTS = ["linear_model/test_gap_parts.py"]
+_MEASURES = ["linear_model/test_measures.py"]
+_CERTIFIED = ["test_certificates.py"]
+_FITS = ["linear_model/test_datafits.py"]
+_GLM = ["linear_model/test_glm.py"]
+_KMEANS = ["cluster/test_kmeans_proofs.py", "cluster/test_sdp_kmeans.py"]
+# Module: the functions and classes that prove ("" is all of it), and its tests, the
+# quickest first.
+MODULES = {
+    "_utils/arithmetic.py": ("", ["utils/test_arithmetic.py"]),
+    "_utils/_kernels_arithmetic.py": ("", [_PLAIN, "utils/test_arithmetic.py"]),
+    "_utils/results.py": ("", ["utils/test_results.py"]),
+    "linear_model/_rounding.py": ("", [*_PARTS, *_MEASURES, *_CERTIFIED]),
+    "linear_model/_penalties.py": ("", [*_PARTS, *_LASSO, *_CERTIFIED]),
+    "linear_model/_group_penalty.py": (
+        "Groups GroupPenalty group_weight_array",
+        [*_PARTS, "linear_model/test_group_lasso.py"],
+    ),
+    "linear_model/_slope_solver.py": (
+        "SlopePenalty",
+        [*_PARTS, "linear_model/test_slope.py"],
+    ),
+    "linear_model/_glm_penalties.py": ("", [*_PARTS, *_GLM]),
+    "linear_model/_datafits.py": (
+        "",
+        [*_FITS, "linear_model/test_cox.py", *_GLM],
+    ),
+    "linear_model/_path_problems.py": (
+        "given _add_storage_error certificate dual_gaps keep_measures start_of "
+        "coef_unit alpha_unit alpha_max _least_squares",
+        [*_MEASURES, "linear_model/test_paths_and_cv.py", *_LASSO],
+    ),
+    "linear_model/_glm_solver.py": (
+        "_unit _rounding _measure _measure_on _dual",
+        [*_MEASURES, *_GLM],
+    ),
+    "linear_model/_softmax_solver.py": (
+        "OneColumn _rounding _measure",
+        [*_MEASURES, *_GLM],
+    ),
+    "linear_model/_best_subset_search.py": (
+        "_exact _exact_triangular _exact_one",
+        ["linear_model/test_best_subset.py"],
+    ),
+    "linear_model/_kernels_subset.py": (
+        "_rotate _rotate_columns _invert _pivot _unexplained _coefficient best_subsets",
+        [_PLAIN, "linear_model/test_subset_kernels.py"],
+    ),
+    "linear_model/_graph_harmonic.py": (
+        "_residual _even_graph _propagate _refine",
+        ["linear_model/test_graph_labels.py"],
+    ),
+    "linear_model/_design.py": (
+        "",
+        ["linear_model/test_design.py", *_MEASURES, *_LASSO],
+    ),
+    "cluster/_certify.py": ("", _KMEANS),
+    "cluster/_certificate.py": ("", _KMEANS),
+    "cluster/_data.py": ("", _KMEANS),
+    "bayes/_block_kronecker.py": ("", ["bayes/test_block_kronecker.py"]),
+    "decomposition/_robust_pca.py": (
+        "_store _check_params_vs_input",
+        ["decomposition/test_robust_pca.py"],
+    ),
+}
+_PRELOADED = (
+    "cvxpy hypothesis joblib mpmath numba numpy pytest scipy.cluster scipy.linalg "
+    "scipy.optimize scipy.sparse.csgraph scipy.spatial scipy.special scipy.stats "
+    "sklearn.cluster sklearn.datasets sklearn.decomposition sklearn.linear_model "
+    "sklearn.model_selection sklearn.pipeline sklearn.utils.estimator_checks"
+).split()
+
+
+def lines_of(source, names):
+    """Return the numbers of the lines of some functions and classes, or None."""
+    if not names:
+        return None
+    found = {
+        node.name: range(node.lineno, node.end_lineno + 1)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and node.name in names.split()
+    }
+    missing = set(names.split()) - set(found)
+    if missing:
+        raise ValueError(f"no function or class is called {', '.join(missing)}")
+    return set().union(*found.values())
+
+
+def mutants_of(source, names, limit, rng):
+    """Return up to `limit` mutated sources, spread over the places of mutation."""
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator, operator_names
+
+    places, lines = [], lines_of(source, names)
+    nodes = list(ast_nodes(get_ast(source)))
+    for name in sorted(filter(re.compile(_OPERATORS).match, operator_names())):
+        operator = get_operator(name)()
+        positions = [
+            place for node in nodes for place in operator.mutation_positions(node)
+        ]
+        places += [
+            (name, k, place)
+            for k, place in enumerate(positions)
+            if lines is None or place[0][0] in lines
+        ]
+    rng.shuffle(places)
+    seen, rank = Counter(), {}
+    for name, k, place in places:
+        rank[name, k] = seen[place]
+        seen[place] += 1
+    places.sort(key=lambda item: rank[item[0], item[1]])
+    chosen = {}
+    for name, k, _ in places:
+        if len(chosen) >= limit:
+            break
+        mutated = mutate_code(source, get_operator(name)(), k)
+        if mutated is None or mutated == source:
+            continue
+        with contextlib.suppress(SyntaxError):  # the star of a signature
+            if signatures(mutated) == signatures(source):
+                chosen.setdefault(mutated, name)
+    return list(chosen)
+
+
+def signatures(source):
+    """Return how arguments may be passed to the functions of a source."""
+    return [
+        (len(node.args.posonlyargs), len(node.args.kwonlyargs))
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef)
+    ]
+
+
+def difference(source, mutated):
+    """Return the number of the first changed line, the lines and what they became."""
+    old, new = source.splitlines(), mutated.splitlines()
+    for _, i, end, j, stop in difflib.SequenceMatcher(
+        None, old, new, autojunk=False
+    ).get_opcodes():
+        if old[i:end] != new[j:stop]:
+            lines = [" ".join(" ".join(t).split()) for t in (old[i:end], new[j:stop])]
+            return i + 1, *lines
+    raise ValueError("the mutant is the original")
+
+
+def survives(tree, arguments, limit, keep_bytecode=False):
+    """Run the tests in a fork of this process; True if they pass in time."""
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            os.setsid()
+            os.chdir(tree)
+            sys.path.insert(0, str(tree))
+            sys.dont_write_bytecode = not keep_bytecode
+            resource.setrlimit(resource.RLIMIT_AS, (_GIGABYTES << 30,) * 2)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            if arguments[0] == _PLAIN:
+                importlib.import_module("numba").config.DISABLE_JIT = True
+                arguments = arguments[1:]
+            pytest = importlib.import_module("pytest")
+            options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+            code = int(pytest.main([*options, *arguments]))
+        finally:
+            os._exit(code)
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status == 0
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def examine(module, tree, limit, seed, equivalents, report):
+    """Return how many mutants of a module were killed, and how many there were."""
+    path = tree / "sparsestat" / module
+    source = path.read_text(encoding="utf-8")
+    scope, tests = MODULES[module]
+    names = [t if t == _PLAIN else f"tests/{t}" for t in tests]
+    start = time.monotonic()
+    if not survives(tree, names, 3600, keep_bytecode=True):
+        raise SystemExit(f"{module}: its tests fail without a mutation")
+    allowed = 15 + 2 * (time.monotonic() - start)
+    killed = total = 0
+    for mutated in mutants_of(source, scope, limit, random.Random(f"{seed} {module}")):
+        number, old, new = difference(source, mutated)
+        if any(e["line"] == old and e.get("mutant", new) == new for e in equivalents):
+            continue
+        total += 1
+        path.write_text(mutated, encoding="utf-8")
+        if survives(tree, names, allowed):
+            print(f"{module}:{number}\n  - {old}\n  + {new}", file=report, flush=True)
+        else:
+            killed += 1
+    path.write_text(source, encoding="utf-8")
+    return killed, total
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", help="parts of names; all by default")
+    parser.add_argument("--mutants", type=int, default=200, help="of each module")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--survivors", type=Path, default="mutation-survivors.txt")
+    options = parser.parse_args()
+    chosen = [
+        m
+        for m in MODULES
+        if not options.modules or any(s in m for s in options.modules)
+    ]
+    table = tomllib.loads(EQUIVALENTS.read_text(encoding="utf-8"))
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    sums = [0, 0]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        options.survivors.open("w", encoding="utf-8") as report,
+    ):
+        tree = Path(folder)
+        for part in ("sparsestat", "tests"):
+            shutil.copytree(ROOT / part, tree / part)
+        for part in ("pyproject.toml", "setup.cfg"):
+            shutil.copy2(ROOT / part, tree)
+        for module in chosen:
+            start = time.monotonic()
+            known = table.get("*", []) + table.get(module, [])
+            found = examine(module, tree, options.mutants, options.seed, known, report)
+            took = time.monotonic() - start
+            print(
+                f"{module}: {found[0]} of {found[1]} killed ({took:.0f} s)", flush=True
+            )
+            sums = [a + b for a, b in zip(sums, found, strict=True)]
+    print(f"{sums[0]} of {sums[1]} killed; the others are in {options.survivors}")
+
+
+if __name__ == "__main__":
+    main()
