@@ -468,7 +468,7 @@ def test_exhaustion_needs_no_good_start(groups, k, always, monkeypatch):
         rng = np.random.default_rng(seed)
         X = rng.standard_normal((25, 8)) + 0.7 * rng.standard_normal((25, 1))
         y = X @ (rng.standard_normal(8) * (rng.random(8) < 0.5))
-        y += rng.standard_normal(25)
+        y = (y + rng.standard_normal(25)) * 2.0 ** rng.choice([-20, 0, 20])
         units = [[j] for j in range(8)] if groups is None else groups
         kept = {1} if always else set()
         losses = {}
