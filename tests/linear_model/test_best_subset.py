@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sparsestat.linear_model import BestSubsetRegressor
+from sparsestat.linear_model import BestSubsetRegressor, _best_subset_search
 from sparsestat.linear_model import _kernels_subset as kernels
 from sparsestat.linear_model._best_subset_fit import criterion_penalty, default_largest
 
@@ -429,3 +430,70 @@ def test_larger_exchanges_reach_what_single_ones_miss():
     short, full = (BestSubsetRegressor(2, max_iter=m).fit(X, y) for m in (1, 100))
     assert short.n_iter_ <= full.n_iter_
     assert rss(full, X, y) <= rss(short, X, y) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("apart", "k", "loss", "doubt"),
+    [
+        (1e-5, 2, 1.25, 0.0),
+        (1e-5, 3, 1.0, 0.0),
+        (1e-11, 2, 5.0, 0.75),
+        (1e-11, 3, 5.0, 0.8),
+    ],
+)
+@pytest.mark.parametrize("unit", [1.0, 2.0**-40])
+def test_what_a_nearly_dependent_column_might_save_is_certified(
+    apart, k, loss, doubt, unit
+):
+    """The two columns explain 4 of 5 together, if their difference can be told."""
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((30, 4)))[0]
+    X = np.column_stack([Q[:, 0], Q[:, 0] + apart * Q[:, 1], Q[:, 2]])
+    y = unit * (Q @ np.array([1.0, 2.0, 0.5, 1.0]))
+    model = BestSubsetRegressor(k, method="exact", fit_intercept=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    assert_allclose(model.certificate_.value, doubt, atol=1e-4)
+    assert model.certificate_.satisfied == (doubt == 0.0)
+    objective = model.certificate_.details["objective"]
+    assert_allclose(objective, loss * unit**2 / 60, rtol=1e-6)
+
+
+@pytest.mark.parametrize("groups", [None, [[0, 3], [1], [2, 5], [4], [6, 7]]])
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("always", [False, True])
+def test_exhaustion_needs_no_good_start(groups, k, always, monkeypatch):
+    """Started from the worst set of each size, it ends at the best."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((25, 8)) + 0.7 * rng.standard_normal((25, 1))
+        y = X @ (rng.standard_normal(8) * (rng.random(8) < 0.5))
+        y = (y + rng.standard_normal(25)) * 2.0 ** rng.choice([-20, 0, 20])
+        units = [[j] for j in range(8)] if groups is None else groups
+        kept = {1} if always else set()
+        losses = {}
+        for chosen in combinations(range(len(units)), k):
+            if kept <= set(chosen):
+                A = X[:, np.concatenate([units[u] for u in chosen]).astype(int)]
+                losses[chosen] = np.linalg.norm(y - A @ np.linalg.lstsq(A, y)[0]) ** 2
+        worst = max(losses, key=losses.get)
+        worst = np.array(sorted(worst, key=lambda unit: unit not in kept))
+        monkeypatch.setattr(
+            _best_subset_search._Search,
+            "_splicing",
+            lambda self, sizes, worst=worst: [
+                self.problem.fit(np.sort(worst[:size])) for size in sizes
+            ],
+        )
+        model = BestSubsetRegressor(
+            k,
+            method="exact",
+            groups=groups,
+            always_select=[1] if always else None,
+            fit_intercept=False,
+        ).fit(X, y)
+        best = min(losses, key=losses.get)
+        columns = np.sort(np.concatenate([units[u] for u in best]).astype(int))
+        assert_array_equal(model.support_, columns)
+        assert_allclose(model.objective_, losses[best] / 50, rtol=1e-10)
+        assert model.certificate_.satisfied and model.certificate_.value <= 1e-8
