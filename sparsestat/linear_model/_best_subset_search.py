@@ -384,7 +384,10 @@ class _Search:
         out = []
         for size, fit in zip(sizes, fits, strict=True):
             if size <= d:
-                exact = problem.fit(order[members[size]])
+                # On fresh factors, as the answer will be: where columns are nearly
+                # dependent, what a factor can use depends on their order.
+                exact = problem.refit(order[members[size]])
+                fit = problem.refit(fit.units)
                 fit = exact if exact.loss < fit.loss else fit
                 # What sets of nearly dependent columns might save, and by how much
                 # the search and the fit disagree: both are zero or rounding where
