@@ -220,9 +220,7 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
 
             for _ in range(n_init):
                 centers = self._first_centers(X, rng)
-                run = _alternate(
-                    X, centers, low, high, self.max_iter, self.tol, report
-                )
+                run = _alternate(X, centers, low, high, self.max_iter, self.tol, report)
                 if best is None or run["history"][-1] < best["history"][-1]:
                     best = run
         found = best["assignment"]
