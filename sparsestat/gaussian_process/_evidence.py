@@ -51,6 +51,7 @@ SCALE = "largest entry of the projected gradient of the log evidence / n_samples
 _MARGIN = 0.9
 _NOISE_SPAN = (1e-10, 10.0)  # of the variance of the targets
 _AMPLITUDE_SPAN = (1e-4, 1e6)
+_LARGEST = 1e120  # squares, and products of two of them with small factors, stay finite
 _HIDDEN = 100.0  # times the estimate of rounding: what it may have made up
 _CONSTANT = 0.98  # share of noise in the targets from which on there is no signal
 
@@ -82,8 +83,8 @@ def numerical_errors():
 
 def check_data(X, y):
     """Refuse data whose squared distances overflow or vanish."""
-    check_magnitude(X)
-    check_magnitude(y, name="y")
+    check_magnitude(X, largest=_LARGEST)
+    check_magnitude(y, name="y", largest=_LARGEST)
 
 
 def standardized(y, normalize):

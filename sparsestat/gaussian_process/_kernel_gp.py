@@ -34,6 +34,8 @@ from sparsestat.gaussian_process._posterior import PosteriorMixin
 
 __all__ = ["KernelGPRegressor"]
 
+_FAR = 1e30  # sizes of the data: what is further is as far as can be
+
 
 class KernelGPRegressor(
     CallbackSupportMixin, PosteriorMixin, RegressorMixin, SparsestatEstimator
@@ -119,6 +121,8 @@ class KernelGPRegressor(
     def _fit(self, X, y):
         """Fit validated data."""
         check_data(X, y)
+        size = float(np.abs(X).max())
+        self._far = _FAR * size if size > 0 else 1e100
         rng = check_random_state(self.random_state)
         y, self._y_mean, self._y_scale = standardized(y, self.normalize_y)
         kernel = kernel_with_noise(self._prepare(X, y, rng), X.shape[1], y)
