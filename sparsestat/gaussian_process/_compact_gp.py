@@ -47,7 +47,8 @@ _LOG_2PI = np.log(2.0 * np.pi)
 _ALL_PAIRS = 1500  # samples up to which the support may cover all
 _MOST_DENSE, _CROWDED = 3000, 0.1  # a pattern is dense from this share of pairs on
 _WIDEST = 20.0  # extents of the data; wider kernels are as good as splines
-_MOST_WORK, _MOST_FILL = 3e9, 6e7  # multiplications, entries of a factor
+_MOST_WORK, _MOST_FILL = 4e8, 6e7  # multiplications, entries of a factor
+_MANY = 20_000  # samples beyond which the first support is kept
 _FLAT = 10.0  # spreads of a feature: a longer length means that it does not matter
 
 
@@ -83,8 +84,9 @@ class CompactGPRegressor(StructuredGPRegressor):
     neighbors : {"auto"} or int, default="auto"
         For ``support="auto"``. More neighbors mean a better model of far correlations
         and more fill of the factor. ``"auto"`` starts at 30 and goes on while the
-        likelihood rises, as far as a factorization stays below a few billion
-        multiplications and a gigabyte; up to 1500 samples all pairs may be neighbors.
+        likelihood rises, as far as a factorization stays below 4e8 multiplications and
+        6e7 entries (500 MB); up to 1500 samples all pairs may be neighbors, and beyond
+        20,000 samples it stays at 30.
     optimizer : {"fmin_l_bfgs_b"} or None, default="fmin_l_bfgs_b"
         None keeps the kernel's parameters.
     n_restarts_optimizer : int, default=0
@@ -178,7 +180,7 @@ class CompactGPRegressor(StructuredGPRegressor):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.uniform(0, 10, (1000, 2))
     >>> y = np.sin(X[:, 0]) * np.cos(X[:, 1]) + 0.1 * rng.normal(size=1000)
-    >>> model = CompactGPRegressor(random_state=0).fit(X, y)
+    >>> model = CompactGPRegressor(neighbors=30, random_state=0).fit(X, y)
     >>> print(f"{model.n_nonzeros_ / 1000:.0f} neighbors, {model.score(X, y):.2f}")
     31 neighbors, 0.99
     """
@@ -245,7 +247,7 @@ class CompactGPRegressor(StructuredGPRegressor):
             return _with_support(kernel, float(self.support))
         count = 30 if self.neighbors == "auto" else self.neighbors
         radius = radius_for_neighbors(X / shape, count, rng)
-        if self.neighbors != "auto":
+        if self.neighbors != "auto" or len(X) > _MANY:
             return _with_support(kernel, radius * shape)
         return self._grow(kernel, radius, count, shape, rng)
 
