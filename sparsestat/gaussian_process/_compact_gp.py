@@ -10,7 +10,6 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import (
-    ConstantKernel,
     Product,
     Sum,
     WhiteKernel,
@@ -27,18 +26,30 @@ from sparsestat.gaussian_process._covariances import (
     noise_variance,
     scaled_cross,
 )
-from sparsestat.gaussian_process._evidence import default_noise
+from sparsestat.gaussian_process._evidence import (
+    default_amplitude,
+    default_noise,
+    spread,
+)
 from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
 from sparsestat.gaussian_process._sparse_cholesky import (
+    DenseCholesky,
     SparseCholesky,
     close_pairs,
     radius_for_neighbors,
 )
+from sparsestat.gaussian_process._starts import feature_units, first_scales
 from sparsestat.gaussian_process._wendland import WendlandKernel
 
 __all__ = ["CompactGPRegressor"]
 
 _LOG_2PI = np.log(2.0 * np.pi)
+_ALL_PAIRS = 1500  # samples up to which the support may cover all
+_MOST_DENSE, _CROWDED = 3000, 0.1  # a pattern is dense from this share of pairs on
+_WIDEST = 20.0  # extents of the data; wider kernels are as good as splines
+_MOST_WORK, _MOST_FILL = 4e8, 6e7  # multiplications, entries of a factor
+_MANY = 20_000  # samples beyond which the first support is kept
+_FLAT = 10.0  # spreads of a feature: a longer length means that it does not matter
 
 
 class CompactGPRegressor(StructuredGPRegressor):
@@ -67,10 +78,15 @@ class CompactGPRegressor(StructuredGPRegressor):
         a WendlandKernel, plus noise.
     support : {"auto"}, float or None, default="auto"
         Radius of the WendlandKernels. ``"auto"`` takes that within which a point has
-        `neighbors` others on average; None leaves the kernel as it is.
-    neighbors : int, default=30
-        For ``support="auto"``. More neighbours mean a better model of far correlations
-        and more fill of the factor.
+        `neighbors` others on average; None leaves the kernel as it is. Where `kernel`
+        is None and there are several features, each has a radius of its own, in the
+        proportions of the lengths that explain a part of the data best.
+    neighbors : {"auto"} or int, default="auto"
+        For ``support="auto"``. More neighbors mean a better model of far correlations
+        and more fill of the factor. ``"auto"`` starts at 30 and goes on while the
+        likelihood rises, as far as a factorization stays below 4e8 multiplications and
+        6e7 entries (500 MB); up to 1500 samples all pairs may be neighbors, and beyond
+        20,000 samples it stays at 30.
     optimizer : {"fmin_l_bfgs_b"} or None, default="fmin_l_bfgs_b"
         None keeps the kernel's parameters.
     n_restarts_optimizer : int, default=0
@@ -80,9 +96,10 @@ class CompactGPRegressor(StructuredGPRegressor):
     tol : float, default=1e-4
         Stop when no entry of the projected gradient of the log marginal likelihood
         divided by n_samples exceeds `tol`, with respect to logarithms of parameters.
-    normalize_y : bool, default=False
-        Whether targets are centred and scaled to unit variance; otherwise the process
-        has mean zero.
+    normalize_y : bool, default=True
+        Whether targets are centered and scaled to unit variance, unlike scikit-learn's
+        default; otherwise the process has mean zero. The parameters of `kernel` are in
+        the units of what is fitted.
     random_state : int, RandomState instance or None, default=None
         For restarts, and for the choice of 2000 points whose neighbours are counted.
     verbose : int, default=0
@@ -163,7 +180,7 @@ class CompactGPRegressor(StructuredGPRegressor):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.uniform(0, 10, (1000, 2))
     >>> y = np.sin(X[:, 0]) * np.cos(X[:, 1]) + 0.1 * rng.normal(size=1000)
-    >>> model = CompactGPRegressor(random_state=0).fit(X, y)
+    >>> model = CompactGPRegressor(neighbors=30, random_state=0).fit(X, y)
     >>> print(f"{model.n_nonzeros_ / 1000:.0f} neighbors, {model.score(X, y):.2f}")
     31 neighbors, 0.99
     """
@@ -175,7 +192,10 @@ class CompactGPRegressor(StructuredGPRegressor):
             Interval(Real, 0, None, closed="neither"),
             None,
         ],
-        "neighbors": [Interval(Integral, 1, None, closed="left")],
+        "neighbors": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
     }
 
     def __init__(
@@ -183,12 +203,12 @@ class CompactGPRegressor(StructuredGPRegressor):
         kernel=None,
         *,
         support="auto",
-        neighbors=30,
+        neighbors="auto",
         optimizer="fmin_l_bfgs_b",
         n_restarts_optimizer=0,
         max_iter=100,
         tol=1e-4,
-        normalize_y=False,
+        normalize_y=True,
         random_state=None,
         verbose=0,
     ):
@@ -206,13 +226,14 @@ class CompactGPRegressor(StructuredGPRegressor):
         self.neighbors = neighbors
 
     def _prepare(self, X, y, rng):
-        kernel = self.kernel
+        self.X_train_, self._targets, self._pairs = X, y, None
+        kernel, shape = self.kernel, np.ones(1)
         if kernel is None:
-            variance = float(np.mean(y**2))
-            variance = variance if variance > 0 else 1.0
-            bounds = (1e-4 * variance, 1e4 * variance)
-            kernel = ConstantKernel(variance, bounds) * WendlandKernel()
-            kernel = kernel + default_noise(variance)
+            scales = first_scales(X, y)
+            kernel = default_amplitude(scales.variance, y) * WendlandKernel()
+            kernel = kernel + default_noise(spread(y), scales.noise)
+            if X.shape[1] > 1:
+                shape = np.minimum(scales.lengths, _FLAT * feature_units(X))
         kernel = clone(kernel)
         if _support(kernel, X.shape[1]) is None:
             raise ValueError(
@@ -220,16 +241,86 @@ class CompactGPRegressor(StructuredGPRegressor):
                 f"summand, but {kernel} reaches everywhere. Multiply the summands by "
                 "WendlandKernel(), or use SparseGPRegressor."
             )
-        if self.support is not None:
-            radius = self.support
-            if isinstance(radius, str):
-                radius = radius_for_neighbors(X, self.neighbors, rng)
-            for leaf in leaves(kernel):
-                if isinstance(leaf, WendlandKernel):
-                    leaf.set_params(support=float(radius))
-        self.X_train_, self._targets = X, y
-        self._pairs = None
-        return kernel
+        if self.support is None:
+            return kernel
+        if not isinstance(self.support, str):
+            return _with_support(kernel, float(self.support))
+        count = 30 if self.neighbors == "auto" else self.neighbors
+        radius = radius_for_neighbors(X / shape, count, rng)
+        if self.neighbors != "auto" or len(X) > _MANY:
+            return _with_support(kernel, radius * shape)
+        return self._grow(kernel, radius, count, shape, rng)
+
+    def _grow(self, kernel, radius, count, shape, rng):
+        """Widen the support while the likelihood rises and the budget lasts."""
+        X = self.X_train_ / shape
+        n = len(X)
+        widest = _WIDEST * float(np.linalg.norm(np.ptp(X, axis=0)))
+        best = self._profiled(_with_support(kernel, radius * shape))
+        last, work = best, _work(self._factored_last)
+        fallen = 0
+        while fallen < 2:
+            if n <= _ALL_PAIRS:
+                radius *= 1.7
+                if radius > widest:
+                    break
+            else:
+                count *= 2
+                # Of twice as many neighbors: twice the fill, four times the work.
+                if 4 * work[0] > _MOST_WORK or 2 * work[1] > _MOST_FILL:
+                    break
+                if count >= n:
+                    break
+                radius = radius_for_neighbors(X, count, rng)
+            try:
+                last = self._profiled(_with_support(last[1], radius * shape))
+            except np.linalg.LinAlgError:
+                break
+            work = _work(self._factored_last)
+            fallen = 0 if last[0] > best[0] else fallen + 1
+            best = max(best, last, key=lambda trial: trial[0])
+        self._factored_last = None
+        return best[1]
+
+    def _profiled(self, kernel):
+        """Return the evidence of a kernel, and the kernel; with the best scales.
+
+        For the default kernel the amplitude is that of most evidence, at the best of
+        a few ratios of noise.
+        """
+        if self.kernel is not None:
+            factors = self._factorize(kernel)
+            self._factored_last = factors[0]
+            return self._evidence(kernel, factors, False)[0], kernel
+        y, n = self._targets, len(self._targets)
+        signal, noise = kernel.k1.k1.constant_value, kernel.k2.noise_level
+        first, best = noise / signal, None
+        # A wider kernel has a larger amplitude, and less noise beside it.
+        for ratio in first * np.array([8.0, 1.0, 1.0 / 8.0, 1.0 / 64.0]):
+            ratio = float(np.clip(ratio, 1e-14, 10.0))
+            trial = clone(kernel).set_params(
+                k1__k1__constant_value=1.0, k2__noise_level=ratio
+            )
+            try:
+                factor, a, _ = self._factorize(trial)
+            except np.linalg.LinAlgError:
+                continue
+            self._factored_last = factor
+            variance = max(float(y @ a) / n, np.finfo(float).tiny)
+            value = -0.5 * (n * np.log(variance) + factor.log_det)
+            if best is None or value > best[0]:
+                best = value, variance, ratio
+        if best is None:
+            raise np.linalg.LinAlgError("The covariance is not positive definite.")
+        value, variance, ratio = best
+        if not y.any():
+            return value, kernel
+        lowest, highest = kernel.k1.k1.constant_value_bounds
+        least, most = kernel.k2.noise_level_bounds
+        return value, clone(kernel).set_params(
+            k1__k1__constant_value=float(np.clip(variance, lowest, highest)),
+            k2__noise_level=float(np.clip(ratio * variance, least, most)),
+        )
 
     def _pattern(self, support):
         """Return the pairs of neighbours; those of the last support are kept."""
@@ -248,6 +339,11 @@ class CompactGPRegressor(StructuredGPRegressor):
         values = scale * K[:, 0]
         own = diagonal(kernel, X) + noise_variance(kernel, d)[0]
         each = np.arange(n)
+        if n <= _MOST_DENSE and len(first) > _CROWDED * n * n:
+            C = np.diag(own)
+            C[first, second] = C[second, first] = values
+            factor = DenseCholesky(C)
+            return factor, factor.solve(self._targets), saved
         C = sparse.csc_array(
             (
                 np.concatenate([values, values, own]),
@@ -282,14 +378,15 @@ class CompactGPRegressor(StructuredGPRegressor):
         factor, self.alpha_, _ = self._factors
         self._factors = factor, self.alpha_, None
         self.support_ = _support(self.kernel_, X.shape[1])
-        self.n_nonzeros_ = int(factor.matrix.nnz)
-        self.fill_ = int(factor.factor.nnz)
+        self.n_nonzeros_ = factor.n_nonzeros
+        self.fill_ = factor.fill
         return details
 
     def __getstate__(self):
         # SuperLU's objects cannot be pickled; the rest is cheaper made than stored.
         state = super().__getstate__()
-        return {k: v for k, v in state.items() if k not in ("_factors", "_pairs")}
+        made = ("_factors", "_pairs", "_factored_last")
+        return {k: v for k, v in state.items() if k not in made}
 
     def _factored(self):
         if getattr(self, "_factors", None) is None:
@@ -389,6 +486,26 @@ def _support(kernel, n_features):
     if len(inner) == 1 and inner[0] is not kernel:
         return _support(inner[0], n_features)
     return np.zeros(1) if isinstance(kernel, WhiteKernel) else None
+
+
+def _with_support(kernel, support):
+    """Return a copy of a kernel whose WendlandKernels have a support."""
+    kernel = clone(kernel)
+    support = np.asarray(support, dtype=float)
+    support = float(support.ravel()[0]) if support.size == 1 else support
+    for leaf in leaves(kernel):
+        if isinstance(leaf, WendlandKernel):
+            leaf.set_params(support=support)
+    return kernel
+
+
+def _work(factor):
+    """Return the multiplications of a factorization, and the entries of the factor."""
+    if isinstance(factor, DenseCholesky):
+        n = len(factor.matrix)
+        return n**3 / 3.0, factor.fill
+    counts = np.diff(factor.factor.indptr).astype(float)
+    return float(counts @ counts), factor.fill
 
 
 def _least(first, second):

@@ -23,28 +23,37 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
-from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
+from sparsestat._utils.validation import check_magnitude
 from sparsestat.exceptions import NumericalError
 from sparsestat.gaussian_process._covariances import (
     has_noise,
     noise_variance,
     unknown_kernels,
 )
+from sparsestat.gaussian_process._starts import feature_units, first_scales
 
 __all__ = [
     "Optimum",
     "check_data",
+    "default_amplitude",
     "default_kernel",
     "evidence_certificate",
     "kernel_with_noise",
     "maximize_evidence",
     "numerical_errors",
+    "spread",
     "standardized",
+    "warn_of_limits",
 ]
 
 SCALE = "largest entry of the projected gradient of the log evidence / n_samples"
 # The solver is held to a little less than `tol`: the certificate evaluates again.
 _MARGIN = 0.9
+_NOISE_SPAN = (1e-10, 10.0)  # of the variance of the targets
+_AMPLITUDE_SPAN = (1e-4, 1e6)
+_LARGEST = 1e120  # squares, and products of two of them with small factors, stay finite
+_HIDDEN = 100.0  # times the estimate of rounding: what it may have made up
+_CONSTANT = 0.98  # share of noise in the targets from which on there is no signal
 
 
 @dataclass
@@ -74,37 +83,57 @@ def numerical_errors():
 
 def check_data(X, y):
     """Refuse data whose squared distances overflow or vanish."""
-    check_magnitude(X, largest=LARGEST_ENTRY)
-    check_magnitude(y, name="y")
+    check_magnitude(X, largest=_LARGEST)
+    check_magnitude(y, name="y", largest=_LARGEST)
 
 
 def standardized(y, normalize):
     """Return the targets a process of mean zero is fitted to, their mean and scale."""
     if not normalize:
         return y, 0.0, 1.0
-    mean, scale = float(y.mean()), float(y.std())
+    mean = float(y[0]) if np.ptp(y) == 0 else float(y.mean())
+    rest = y - mean
+    # A mean that is huge beside the spread was rounded: what it left is taken off too.
+    left = float(rest.mean())
+    rest = rest - left
+    scale = float(np.sqrt(np.mean(rest**2)))
     scale = scale if scale > 0 else 1.0
-    return (y - mean) / scale, mean, scale
+    return rest / scale, mean + left, scale
 
 
-def default_kernel(X, y):
-    """Return a Gaussian kernel, one length a feature, at the scales of the data."""
-    variance = float(np.mean(y**2))
-    variance = variance if variance > 0 else 1.0
-    lengths = X.std(axis=0)
-    lengths[lengths == 0] = 1.0
-    bounds = np.column_stack([1e-3 * lengths, 1e4 * lengths])
-    lengths = lengths * np.sqrt(X.shape[1])
+def spread(y):
+    """Return the variance of the targets, 1 for constant ones."""
+    variance = float(y.var())
+    return variance if variance > 0 and np.ptp(y) > 0 else 1.0
+
+
+def default_kernel(X, y, *, least_noise=0.0):
+    """Return a Gaussian kernel, one length a feature, at scales found in the data.
+
+    The noise starts at `least_noise` times the variance of y or above.
+    """
+    scales = first_scales(X, y)
+    unit = feature_units(X)
+    shortest = np.minimum(1e-3, 0.1 * scales.gap) * unit
+    lengths, bounds = scales.lengths, np.column_stack([shortest, 1e4 * unit])
     if len(lengths) == 1:
         lengths, bounds = float(lengths[0]), tuple(bounds[0])
-    return ConstantKernel(variance, (1e-4 * variance, 1e4 * variance)) * RBF(
-        lengths, bounds
-    ) + default_noise(variance)
+    smooth = default_amplitude(scales.variance, y) * RBF(lengths, bounds)
+    noise = max(scales.noise, least_noise * spread(y))
+    return smooth + default_noise(spread(y), noise)
 
 
-def default_noise(variance):
-    """Return white noise of a tenth of a variance."""
-    return WhiteKernel(0.1 * variance, (1e-6 * variance, 10.0 * variance))
+def default_amplitude(variance, y):
+    """Return the variance of a function as a kernel, with bounds from the targets."""
+    bounds = _AMPLITUDE_SPAN[0] * spread(y), _AMPLITUDE_SPAN[1] * spread(y)
+    return ConstantKernel(float(np.clip(variance, *bounds)), bounds)
+
+
+def default_noise(variance, noise=None):
+    """Return white noise of a tenth of a variance, or as given, and its bounds."""
+    bounds = _NOISE_SPAN[0] * variance, _NOISE_SPAN[1] * variance
+    noise = 0.1 * variance if noise is None else float(np.clip(noise, *bounds))
+    return WhiteKernel(noise, bounds)
 
 
 def kernel_with_noise(kernel, n_features, y):
@@ -124,8 +153,7 @@ def kernel_with_noise(kernel, n_features, y):
         )
     kernel = clone(kernel)
     if not has_noise(kernel):
-        variance = float(np.mean(y**2))
-        kernel = kernel + default_noise(variance if variance > 0 else 1.0)
+        kernel = kernel + default_noise(spread(y))
     noise = noise_variance(kernel, n_features)[0]
     if not (np.isfinite(noise) and noise > 0):
         raise ValueError(
@@ -143,6 +171,54 @@ def _warn_of_differences(kernel, name):
             f"{name} has no gradients of {', '.join(unknown)} and takes differences: "
             "two evaluations a parameter. Use other kernels, fix the parameters, or "
             "set optimizer=None.",
+            UserWarning,
+            stacklevel=users_stacklevel(),
+        )
+
+
+def warn_of_limits(estimator, kernel, noise, y, remedy):
+    """Warn once of bounds that parameters ended at, and once of a constant model.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose name is given.
+    kernel : sklearn.gaussian_process.kernels.Kernel
+        As it was found.
+    noise : float
+        Its noise variance.
+    y : ndarray
+        The targets it was fitted to.
+    remedy : str
+        What to do where no signal was found, beside giving a kernel.
+    """
+    name = type(estimator).__name__
+    reached, place = [], 0
+    for parameter in kernel.hyperparameters:
+        if parameter.fixed:
+            continue
+        for element in range(parameter.n_elements):
+            value, bounds = kernel.theta[place], kernel.bounds[place]
+            place += 1
+            for bound, side in zip(bounds, ("lower", "upper"), strict=True):
+                if np.isfinite(bound) and abs(value - bound) <= 1e-6:
+                    which = f"[{element}]" if parameter.n_elements > 1 else ""
+                    reached.append(
+                        f"{parameter.name}{which} ({side} bound {np.exp(bound):.3g})"
+                    )
+    if reached:
+        warnings.warn(
+            f"{name}: parameters of the kernel ended at their bounds: "
+            f"{', '.join(reached)}. Give `kernel` with wider bounds of the same name "
+            "and the ending _bounds, or fix these parameters.",
+            UserWarning,
+            stacklevel=users_stacklevel(),
+        )
+    variance = float(np.var(y))
+    if np.ptp(y) > 0 and noise >= _CONSTANT * variance:
+        warnings.warn(
+            f"{name} found no signal: the noise variance is {noise / variance:.2f} "
+            f"times that of y, so that predictions are near their mean. {remedy}",
             UserWarning,
             stacklevel=users_stacklevel(),
         )
@@ -268,12 +344,23 @@ def _climb(function, start, bounds, kernel, n, estimator, progress):
     )
 
 
-def evidence_certificate(estimator, kind, slope, details):
-    """Return the certificate of an optimisation, after warning where it fell short."""
+def evidence_certificate(estimator, kind, slope, details, rounding=0.0):
+    """Return the certificate of an optimisation, after warning where it fell short.
+
+    `rounding` says how far rounding may have moved the slope.
+    """
     tol = float(estimator.tol)
-    certificate = Certificate(
-        kind, float(slope), tol, bool(slope <= tol), SCALE, details
+    certificate = Certificate.measured(
+        kind, slope, tol, SCALE, rounding=rounding, details=details
     )
+    if not certificate.satisfied and slope <= _HIDDEN * rounding:
+        warn_if_unsatisfied(
+            certificate,
+            f"{type(estimator).__name__} lacks precision: its projected gradient",
+            f"At so little noise rounding moves it by {rounding:.0e}. Give `kernel` "
+            "a WhiteKernel with a larger lower bound of noise_level.",
+        )
+        return certificate
     warn_if_unsatisfied(
         certificate,
         f"{type(estimator).__name__} did not converge: its projected gradient",

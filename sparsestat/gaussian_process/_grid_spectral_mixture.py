@@ -69,8 +69,9 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
         dimensions: through some of the training points, or drawn at random.
     rank : int, default=50
         Features of one component when `low_rank` is set.
-    detrend : {"mean", "linear"} or None, default="mean"
-        What is taken off y before the fit and added to predictions.
+    detrend : {"mean", "linear"} or None, default="linear"
+        What is taken off y before the fit and added to predictions. A grid of
+        frequencies has no component for a drift.
     max_iter : int, default=500
         Largest number of evaluations of the gradient (for sca, dsca and conic: of
         outer iterations).
@@ -185,7 +186,7 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
         solver="auto",
         low_rank=None,
         rank=50,
-        detrend="mean",
+        detrend="linear",
         max_iter=500,
         tol=1e-6,
         prune_tol=1e-6,

@@ -12,6 +12,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from sparsestat._utils.arithmetic import EPS
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -19,7 +20,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
-from sparsestat.gaussian_process._covariances import noise_variance
+from sparsestat.gaussian_process._covariances import diagonal, noise_variance
 from sparsestat.gaussian_process._evidence import (
     check_data,
     evidence_certificate,
@@ -27,10 +28,13 @@ from sparsestat.gaussian_process._evidence import (
     maximize_evidence,
     numerical_errors,
     standardized,
+    warn_of_limits,
 )
 from sparsestat.gaussian_process._posterior import PosteriorMixin
 
 __all__ = ["KernelGPRegressor"]
+
+_FAR = 1e30  # sizes of the data: what is further is as far as can be
 
 
 class KernelGPRegressor(
@@ -53,6 +57,10 @@ class KernelGPRegressor(
         "verbose": ["verbose"],
     }
     _certificate_kind = "kkt"
+    _remedy = (
+        "If there is one, start elsewhere: give `kernel` with other scales, or raise "
+        "n_restarts_optimizer."
+    )
 
     def __init__(
         self,
@@ -62,7 +70,7 @@ class KernelGPRegressor(
         n_restarts_optimizer=0,
         max_iter=100,
         tol=1e-4,
-        normalize_y=False,
+        normalize_y=True,
         random_state=None,
         verbose=0,
     ):
@@ -113,6 +121,8 @@ class KernelGPRegressor(
     def _fit(self, X, y):
         """Fit validated data."""
         check_data(X, y)
+        size = float(np.abs(X).max())
+        self._far = _FAR * size if size > 0 else 1e100
         rng = check_random_state(self.random_state)
         y, self._y_mean, self._y_scale = standardized(y, self.normalize_y)
         kernel = kernel_with_noise(self._prepare(X, y, rng), X.shape[1], y)
@@ -126,10 +136,17 @@ class KernelGPRegressor(
         self.noise_variance_ = noise * self._y_scale**2
         with numerical_errors():
             details = self._settle(best, X, y)
+        if self.optimizer is not None:
+            warn_of_limits(self, best.kernel, noise, y, self._remedy)
         self.certificate_ = evidence_certificate(
             self,
             self._certificate_kind,
             best.slope,
             {**details, "optimized": self.optimizer is not None},
+            0.0 if self.optimizer is None else self._rounding(best.kernel, X, noise),
         )
         return self
+
+    def _rounding(self, kernel, X, noise):
+        """Estimate the rounding of the gradient: that of a solution, per sample."""
+        return EPS * len(X) * float(diagonal(kernel, X).mean()) / noise

@@ -11,8 +11,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 __all__ = ["PosteriorMixin"]
 
-_FAR = 1e140
-
 
 class PosteriorMixin:
     """Predict new values from what a subclass knows of the posterior of its function.
@@ -25,6 +23,7 @@ class PosteriorMixin:
 
     _y_mean, _y_scale = 0.0, 1.0
     _most_for_cov = np.inf
+    _far = 1e100  # larger coordinates are taken for this
 
     @abstractmethod
     def _marginals(self, X, with_variance):
@@ -41,7 +40,7 @@ class PosteriorMixin:
         """Return validated points, moved to where distances do not overflow."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, order="C", reset=False)
-        return np.clip(X, -_FAR, _FAR) if np.abs(X).max(initial=0.0) > _FAR else X
+        return np.clip(X, -self._far, self._far)
 
     def predict(self, X, return_std=False, return_cov=False):
         """Predict new values, noise included in their spread.

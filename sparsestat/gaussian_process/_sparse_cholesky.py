@@ -9,12 +9,14 @@ it is Cholesky's; its fill depends on the ordering (minimum degree of C + C').
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import solve_triangular
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from sparsestat._utils.arithmetic import EPS
 from sparsestat._utils.validation import read_only
 
-__all__ = ["SparseCholesky", "close_pairs", "radius_for_neighbors"]
+__all__ = ["DenseCholesky", "SparseCholesky", "close_pairs", "radius_for_neighbors"]
 
 
 def close_pairs(X, support):
@@ -122,6 +124,16 @@ class SparseCholesky:
         return X + self._lu.solve(B - self.matrix @ X)
 
     @property
+    def n_nonzeros(self):
+        """Number of entries of C."""
+        return int(self.matrix.nnz)
+
+    @property
+    def fill(self):
+        """Number of entries of L."""
+        return int(self.factor.nnz)
+
+    @property
     def factor(self):
         """L as a CSC array whose pattern is closed."""
         if self._factor is None:
@@ -198,6 +210,62 @@ class SparseCholesky:
         return (self.factor @ Z)[self.order]
 
 
+class DenseCholesky:
+    """The same of a matrix in which most pairs are near, by LAPACK.
+
+    Parameters
+    ----------
+    C : ndarray of shape (n, n)
+        Symmetric.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If C is not positive definite to working precision.
+    """
+
+    def __init__(self, C):
+        self.matrix = C
+        self._root = np.linalg.cholesky(C)
+        pivots = self._root.diagonal() ** 2
+        if pivots.min() <= EPS * len(C) * C.diagonal().max():
+            raise np.linalg.LinAlgError(_INDEFINITE.format(float(pivots.min())))
+        self.log_det = float(np.log(pivots).sum())
+        self.n_nonzeros = int(np.count_nonzero(C))
+        self.fill = len(C) * (len(C) + 1) // 2
+        self._inverse = None
+
+    def _half(self, B, trans="N"):
+        return solve_triangular(
+            self._root, B, lower=True, trans=trans, check_finite=False
+        )
+
+    def solve(self, B):
+        """Return C^-1 B, corrected once by the residual."""
+        X = self._half(self._half(B), "T")
+        return X + self._half(self._half(B - self.matrix @ X), "T")
+
+    def inverse_entries(self, rows, columns):
+        """Return entries of C^-1."""
+        if self._inverse is None:
+            half = self._half(np.eye(len(self._root)))
+            self._inverse = half.T @ half
+        return self._inverse[rows, columns]
+
+    def explained(self, K):
+        """Return k' C^-1 k for every row k of a CSR array."""
+        out = np.empty(K.shape[0])
+        for start in range(0, K.shape[0], _ROWS):
+            rows = slice(start, start + _ROWS)
+            out[rows] = np.sum(self._half(K[rows].toarray().T) ** 2, axis=0)
+        return out
+
+    def sample(self, n_samples, random_state):
+        """Draw from N(0, C), one draw in each column."""
+        return self._root @ random_state.standard_normal((len(self._root), n_samples))
+
+
+_ROWS = 1024  # right-hand sides solved at once
 _INDEFINITE = (
     "The sparse covariance is not positive definite: its smallest pivot is {:.3e}. "
     "Raise the noise variance, or check that the kernel is positive definite in the "

@@ -18,6 +18,7 @@ from sparsestat.gaussian_process._inducing import (
     kmeans_points,
 )
 from sparsestat.gaussian_process._kernel_gp import KernelGPRegressor
+from sparsestat.gaussian_process._starts import feature_units
 
 __all__ = ["SparseGPRegressor"]
 
@@ -78,9 +79,10 @@ class SparseGPRegressor(KernelGPRegressor):
         Stop when no entry of the projected gradient of the objective divided by
         n_samples exceeds `tol`; with respect to logarithms of kernel parameters, and to
         inducing points in units of the features' standard deviations.
-    normalize_y : bool, default=False
-        Whether targets are centred and scaled to unit variance; otherwise the process
-        has mean zero.
+    normalize_y : bool, default=True
+        Whether targets are centered and scaled to unit variance, unlike scikit-learn's
+        default; otherwise the process has mean zero. The parameters of `kernel` are in
+        the units of what is fitted.
     jitter : float, default=1e-10
         Added to the diagonal of :math:`K_{mm}`, relative to its mean; more is tried
         where a factorization fails.
@@ -188,6 +190,10 @@ class SparseGPRegressor(KernelGPRegressor):
         "jitter": [Interval(Real, 0, None, closed="left")],
     }
     _certificate_kind = "lower_bound"
+    _remedy = (
+        "If there is one, its scale may be short against the distance of inducing "
+        "points: raise n_inducing, or give `kernel` with other scales."
+    )
 
     def __init__(
         self,
@@ -202,7 +208,7 @@ class SparseGPRegressor(KernelGPRegressor):
         n_restarts_optimizer=0,
         max_iter=200,
         tol=1e-4,
-        normalize_y=False,
+        normalize_y=True,
         jitter=1e-10,
         random_state=None,
         verbose=0,
@@ -225,9 +231,16 @@ class SparseGPRegressor(KernelGPRegressor):
         self.jitter = jitter
 
     def _prepare(self, X, y, rng):
-        kernel = default_kernel(X, y) if self.kernel is None else self.kernel
+        kernel = self.kernel
+        if kernel is None:
+            # At less noise the bound is a cliff that nobody climbs.
+            kernel = default_kernel(X, y, least_noise=1e-6)
         self.inducing_points_ = self._first_points(kernel, X, rng)
         return kernel
+
+    def _rounding(self, kernel, X, noise):
+        share = len(self.inducing_points_) / len(X)
+        return share * super()._rounding(kernel, X, noise)
 
     def _first_points(self, kernel, X, rng):
         """Return where the inducing points start."""
@@ -251,7 +264,7 @@ class SparseGPRegressor(KernelGPRegressor):
         return evaluate(kernel, Z, X, y, alpha=power, jitter=self.jitter, **wanted)
 
     def _objective(self, kernel, X, y):
-        Z, scale = self.inducing_points_, _spreads(X)
+        Z, scale, center = self.inducing_points_, feature_units(X), X.mean(axis=0)
         if self.optimizer is None or not self.optimize_inducing:
 
             def with_fixed_points(theta, _):
@@ -263,17 +276,17 @@ class SparseGPRegressor(KernelGPRegressor):
 
         def function(theta, points):
             moved = kernel.clone_with_theta(theta)
-            points = points.reshape(Z.shape) * scale
+            points = points.reshape(Z.shape) * scale + center
             state = self._evaluate(moved, points, X, y, want_points=True)
             slopes = np.r_[state.gradient, (state.Z_gradient * scale).ravel()]
             return state.objective, slopes
 
-        return function, (Z / scale).ravel()
+        return function, ((Z - center) / scale).ravel()
 
     def _settle(self, best, X, y):
         Z = self.inducing_points_
         if len(best.extra):
-            Z = best.extra.reshape(Z.shape) * _spreads(X)
+            Z = best.extra.reshape(Z.shape) * feature_units(X) + X.mean(axis=0)
         state = self._evaluate(self.kernel_, Z, X, y, want_gradient=False)
         self.inducing_points_ = Z
         self.L_, self.L_B_, self.c_ = state.L, state.L_B, state.c
@@ -313,10 +326,3 @@ class SparseGPRegressor(KernelGPRegressor):
         """Return L^-1 K' and L_B^-1 L^-1 K'."""
         prior = solve_triangular(self.L_, K.T, lower=True)
         return prior, solve_triangular(self.L_B_, prior, lower=True)
-
-
-def _spreads(X):
-    """Return the unit of each feature that inducing points are moved in."""
-    scale = X.std(axis=0)
-    scale[scale == 0] = 1.0
-    return scale

@@ -62,7 +62,12 @@ class Trend:
             return cls(mean[None])
         centre = share @ X
         root = np.sqrt(share)[:, None]
-        slopes = np.linalg.lstsq(root * (X - centre), root * (Y - mean), rcond=None)[0]
+        moved = root * (X - centre)
+        # Columns of one size: a small unit is no rank that is missing.
+        unit = np.abs(moved).max(axis=0)
+        unit[unit == 0] = 1.0
+        slopes = np.linalg.lstsq(moved / unit, root * (Y - mean), rcond=None)[0]
+        slopes /= unit[:, None]
         return cls(np.vstack([mean - centre @ slopes, slopes]))
 
     def __call__(self, X):

@@ -34,35 +34,46 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import fft
+from scipy.linalg import cho_factor, cho_solve, toeplitz
 
+from sparsestat._utils.arithmetic import EPS
 from sparsestat._utils.validation import read_only
 
 __all__ = [
+    "DenseToeplitzFactor",
     "ToeplitzFactor",
     "autocorrelation",
     "contract",
     "even_grid",
     "factor_toeplitz",
+    "grid_tolerance",
     "inverse_diagonal_sums",
     "sample_toeplitz",
+    "stable_factor",
     "toeplitz_product",
 ]
 
 # Entries of one block of vectors that are transformed together.
 _BLOCK = 1 << 21
 _INSIDE_ROWS, _INSIDE_LENGTH = 8, 3000  # right-hand sides solved by the recursion
+_DENSE, _SINGULAR = 1500, 1e-7  # least variance of prediction that calls for Cholesky
+_COARSE = 1e-3  # of a step: more rounding than this hides the grid
 _DIRECT = 1000  # up to this length sums of products beat Fourier transforms
 
 
 def even_grid(x, *, rtol=1e-8):
     """Tell whether points on a line stand on an even grid.
 
+    Points far from zero were rounded when they were stored: that is allowed for, up to
+    a thousandth of the step.
+
     Parameters
     ----------
     x : ndarray of shape (n,)
         The points, in any order.
     rtol : float, default=1e-8
-        Largest deviation of a distance from the median distance, relative to it.
+        Largest deviation of a distance from the median distance, relative to it,
+        beside the rounding of the points.
 
     Returns
     -------
@@ -77,10 +88,23 @@ def even_grid(x, *, rtol=1e-8):
         return order, 1.0
     gaps = np.diff(x[order])
     step = float(np.median(gaps))
-    if not step > 0 or np.abs(gaps - step).max() > rtol * step:
+    room = grid_tolerance(x, step, rtol)
+    if not step > 0 or np.abs(gaps - step).max() > room * step:
         return None, float("nan")
     # The mean is the more precise of the two: its error is divided by n.
-    return order, float((x[order[-1]] - x[order[0]]) / (len(x) - 1))
+    mean = float((x[order[-1]] - x[order[0]]) / (len(x) - 1))
+    places = x[order] - x[order[0]] - mean * np.arange(len(x))
+    # Rounding does not add up along the grid; a drift of the gaps does.
+    if np.abs(places).max() > max(room, rtol * len(x)) * mean:
+        return None, float("nan")
+    return order, mean
+
+
+def grid_tolerance(x, step, rtol=1e-8):
+    """Return by how much of a step rounded points may be off an even grid."""
+    if not step > 0:
+        return rtol
+    return max(rtol, min(4.0 * EPS * float(np.abs(x).max()) / step, _COARSE))
 
 
 @dataclass(frozen=True)
@@ -107,6 +131,10 @@ class ToeplitzFactor:
     log_det: float
     solution: np.ndarray | None = None
     _spectra: dict = field(default_factory=dict, repr=False, compare=False)
+
+    def inverse_sums(self):
+        """Return the sums along the diagonals of the inverse."""
+        return inverse_diagonal_sums(self.generator)
 
     def solve(self, V, *, refine=True):
         """Return the inverse times vectors, in O(n log n) a vector.
@@ -154,6 +182,75 @@ class ToeplitzFactor:
         S = A * fft.rfft(first, size, axis=-1)
         S -= B * fft.rfft(second, size, axis=-1)
         return fft.irfft(S, size, axis=-1)[..., :n] / u[0]
+
+
+class DenseToeplitzFactor:
+    """The same of a small matrix that is nearly singular, by Cholesky's factorization.
+
+    Levinson's recursion loses digits as the condition number grows, in gradients as
+    well; this loses none beyond the data's.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+        First column of the matrix T.
+    y : ndarray of shape (n,)
+        One vector.
+    """
+
+    def __init__(self, column, y):
+        self.column = column
+        self._factor = cho_factor(toeplitz(column), lower=True)
+        pivots = np.diag(self._factor[0]) ** 2
+        if pivots.min() <= EPS * len(column) * column[0]:
+            raise np.linalg.LinAlgError(
+                "The Toeplitz covariance is singular to working precision: its least "
+                f"pivot is {pivots.min():.1e} beside a variance of {column[0]:.1e}. "
+                "Raise the noise variance."
+            )
+        self.log_det = float(np.log(pivots).sum())
+        self.solution = self.solve(y)
+
+    def solve(self, V, *, refine=True):
+        """Return the inverse times vectors, one or one in each row."""
+        X = cho_solve(self._factor, np.transpose(V)).T
+        if refine:
+            rest = V - toeplitz_product(self.column, X)
+            X = X + cho_solve(self._factor, np.transpose(rest)).T
+        return X
+
+    def inverse_sums(self):
+        """Return the sums along the diagonals of the inverse."""
+        n = len(self.column)
+        inverse = cho_solve(self._factor, np.eye(n))
+        return np.array([np.trace(inverse, k) for k in range(n)])
+
+
+def stable_factor(column, y):
+    """Factor a Toeplitz matrix by the recursion, or densely where that is imprecise.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+        First column of T.
+    y : ndarray of shape (n,)
+        One vector.
+
+    Returns
+    -------
+    factor : ToeplitzFactor or DenseToeplitzFactor
+        With the solution for y.
+    """
+    small = len(column) <= _DENSE
+    try:
+        factor = factor_toeplitz(column, y)
+    except np.linalg.LinAlgError:
+        if not small:
+            raise
+        return DenseToeplitzFactor(column, y)
+    if small and factor.variances.min() <= _SINGULAR * column[0]:
+        return DenseToeplitzFactor(column, y)
+    return factor
 
 
 def factor_toeplitz(column, Y=None, *, refine=True):

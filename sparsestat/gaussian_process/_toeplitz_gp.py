@@ -3,9 +3,10 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     check_consistent_length,
@@ -14,6 +15,7 @@ from sklearn.utils.validation import (
 )
 
 from sparsestat._utils.compat import fit_context
+from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.validation import refuse_complex
 from sparsestat.gaussian_process._covariances import (
     cross,
@@ -27,15 +29,17 @@ from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
 from sparsestat.gaussian_process._toeplitz import (
     autocorrelation,
     even_grid,
-    factor_toeplitz,
-    inverse_diagonal_sums,
+    grid_tolerance,
     sample_toeplitz,
+    stable_factor,
 )
 
 __all__ = ["ToeplitzGPRegressor"]
 
 _LOG_2PI = np.log(2.0 * np.pi)
 _NUGGET = 1e-10
+_PRECISE = 1e-9  # of the prior variance: smaller ones lose their sixth digit
+_MOST_DRAWN = 1e8  # steps from the data to where values are drawn on the grid
 _BLOCK = 1 << 20  # covariances of new points and data that are held at once
 
 
@@ -58,7 +62,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     kernel : sklearn.gaussian_process.kernels.Kernel, default=None
         Any stationary kernel. Its WhiteKernel is the noise; one is added where there is
         none. None takes a constant times a Gaussian kernel, plus noise, started at the
-        scale of the data and at that of six lengths which has most evidence.
+        length that has most evidence on a part of the data.
     optimizer : {"fmin_l_bfgs_b"} or None, default="fmin_l_bfgs_b"
         None keeps the kernel's parameters.
     n_restarts_optimizer : int, default=0
@@ -68,9 +72,10 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     tol : float, default=1e-4
         Stop when no entry of the projected gradient of the log marginal likelihood
         divided by n_samples exceeds `tol`, with respect to logarithms of parameters.
-    normalize_y : bool, default=False
-        Whether targets are centred and scaled to unit variance; otherwise the process
-        has mean zero.
+    normalize_y : bool, default=True
+        Whether targets are centered and scaled to unit variance, unlike scikit-learn's
+        default; otherwise the process has mean zero. The parameters of `kernel` are in
+        the units of what is fitted.
     random_state : int, RandomState instance or None, default=None
         For restarts.
     verbose : int, default=0
@@ -192,9 +197,10 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         if order is None:
             raise ValueError(
                 "ToeplitzGPRegressor needs time stamps on an even grid (distances "
-                "equal to 1e-8), each once. Hint: put missing time stamps in, with NaN "
-                "in y; interpolate to a grid; or use CompactGPRegressor, "
-                "GridSpectralMixtureRegressor or SparseGPRegressor, which take uneven "
+                "equal to 1e-8 or to rounding), each once. Hint: put missing time "
+                "stamps in, with NaN in y; interpolate to a grid; or use "
+                "CompactGPRegressor, GridSpectralMixtureRegressor or "
+                "SparseGPRegressor, which take uneven "
                 "ones."
             )
         self.step_, self.grid_ = step, X[order, 0]
@@ -210,23 +216,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         self._targets[self._observed] = y
         if self.kernel is not None:
             return self.kernel
-        return self._promising(default_kernel(X, y))
-
-    def _promising(self, kernel):
-        """Start from the length of most evidence of a few: optima are many in time."""
-        best, value = kernel, -np.inf
-        for factor in 0.5 ** np.arange(0, 12, 2):
-            length = kernel.k1.k2.length_scale * factor
-            if length < 2.0 * self.step_ and best is not kernel:
-                break
-            trial = clone(kernel).set_params(k1__k2__length_scale=length)
-            try:
-                found = self._evidence(trial, self._factorize(trial), False)[0]
-            except np.linalg.LinAlgError:
-                continue
-            if found > value:
-                best, value = trial, found
-        return best
+        return default_kernel(X - self.grid_[0], y)
 
     def _factorize(self, kernel):
         n = len(self._targets)
@@ -234,7 +224,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         scale, K, saved = scaled_cross(kernel, lags, np.zeros((1, 1)))
         column = scale * K[:, 0]
         column[0] += noise_variance(kernel, 1)[0]
-        factor = factor_toeplitz(column, self._targets)
+        factor = stable_factor(column, self._targets)
         rest = _Missing(factor, self._missing) if len(self._missing) else None
         a = factor.solution
         if rest is not None:
@@ -249,7 +239,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         value = -0.5 * float(self._targets @ a + log_det + n * _LOG_2PI)
         if not want_gradient:
             return value, None
-        sums = autocorrelation(a) - inverse_diagonal_sums(factor.generator)
+        sums = autocorrelation(a) - factor.inverse_sums()
         if rest is not None:
             sums += autocorrelation(rest.half)
         bar = sums.copy()  # every lag but 0 stands for two diagonals, halved
@@ -273,7 +263,19 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         size = max(1, _BLOCK // len(self.grid_))
         for start in range(0, len(X), size):
             rows = slice(start, start + size)
-            yield rows, cross(self.kernel_, X[rows], self.grid_[:, None])
+            yield rows, cross(self.kernel_, X[rows], self._stamps())
+
+    def _stamps(self):
+        """Return the time stamps as the covariance sees them, from the first on."""
+        return self.step_ * np.arange(len(self.grid_))[:, None]
+
+    def _check_points(self, X):
+        # From the first time stamp on; where a point is on the grid, exactly.
+        X = super()._check_points(X) - self.grid_[0]
+        places = np.rint(X / self.step_)
+        room = grid_tolerance(self.grid_, self.step_) * self.step_
+        stamps = places * self.step_
+        return np.where(np.abs(X - stamps) <= room, stamps, X)
 
     def _marginals(self, X, with_variance):
         mean = np.empty(len(X))
@@ -282,11 +284,27 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
             mean[rows] = K @ self.alpha_
             if with_variance:
                 variance[rows] -= np.einsum("ij,ij->i", self._solve(K), K)
+        if with_variance:
+            self._warn_of_precision(variance, float(diagonal(self.kernel_, X[:1])[0]))
         return mean, variance
+
+    def _warn_of_precision(self, variance, prior):
+        """Warn where a variance is a difference that rounding may have changed."""
+        noise = self.noise_variance_ / self._y_scale**2
+        least = max(float(variance.min()), 0.0) + noise
+        if least < _PRECISE * prior:
+            warnings.warn(
+                "ToeplitzGPRegressor: precision does not suffice for the spreads: the "
+                f"smallest variance is {least / prior:.1e} of the prior's, so that "
+                "rounding may change it by more than one part in a million. Give "
+                "`kernel` a WhiteKernel with a larger lower bound of noise_level.",
+                UserWarning,
+                stacklevel=users_stacklevel(),
+            )
 
     def _joint(self, X):
         cov = np.array(cross(self.kernel_, X, X))
-        K = cross(self.kernel_, X, self.grid_[:, None])
+        K = cross(self.kernel_, X, self._stamps())
         for start in range(0, len(X), max(1, _BLOCK // len(self.grid_))):
             rows = slice(start, start + max(1, _BLOCK // len(self.grid_)))
             cov[rows] -= self._solve(K[rows]) @ K.T
@@ -320,10 +338,12 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         """
         X = self._check_points(X)
         rng = check_random_state(random_state)
-        places = (X[:, 0] - self.grid_[0]) / self.step_
+        places = X[:, 0] / self.step_
+        if np.abs(places).max() > _MOST_DRAWN:
+            return super().sample_y(X + self.grid_[0], n_samples, rng)
         whole = np.rint(places).astype(np.int64)
         if np.abs(places - whole).max() > 1e-6:
-            return super().sample_y(X, n_samples, rng)
+            return super().sample_y(X + self.grid_[0], n_samples, rng)
         n = len(self.grid_)
         first = min(0, int(whole.min()))
         length = max(n - 1, int(whole.max())) - first + 1

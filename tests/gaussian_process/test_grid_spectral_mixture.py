@@ -22,7 +22,7 @@ from sparsestat.gaussian_process._spectral_engines import (
     Samples,
     ToeplitzEngine,
 )
-from sparsestat.gaussian_process._spectral_fit import gcv_noise
+from sparsestat.gaussian_process._spectral_fit import Trend, gcv_noise
 from sparsestat.gaussian_process._spectral_solvers import Problem, solve
 from sparsestat.gaussian_process._spectrum import Spectrum, make_grid
 from tests.gaussian_process.spectral_oracles import component_grams, two_tones
@@ -107,7 +107,9 @@ def test_every_solver_descends_to_a_stationary_point(solver, even):
     X, y = two_tones()
     if not even:
         X, y = np.delete(X, [7, 30], axis=0), np.delete(y, [7, 30])
-    model = GridSpectralMixtureRegressor(16, solver=solver, max_iter=3000).fit(X, y)
+    model = GridSpectralMixtureRegressor(
+        16, solver=solver, max_iter=3000, detrend="mean"
+    ).fit(X, y)
     path = model.objective_path_
     assert (np.diff(path) <= 1e-9 * np.abs(path[1:])).all()
     assert model.certificate_.satisfied
@@ -332,7 +334,8 @@ def test_cross_validated_noise_is_the_published_one():
     x = np.arange(400)
     y = np.sin(2 * np.pi * x / 100) + 0.3 * rng.standard_normal(400)
     assert gcv_noise(y[:, None]) == pytest.approx(0.09, rel=0.15)
-    model = GridSpectralMixtureRegressor(50, noise="gcv").fit(x[:, None], y)
+    model = GridSpectralMixtureRegressor(50, noise="gcv", detrend="mean")
+    model.fit(x[:, None], y)
     assert model.noise_variance_ == pytest.approx(gcv_noise(y[:, None] - y.mean()))
 
 
@@ -411,7 +414,7 @@ def test_too_few_iterations_warn_once():
 
 def test_noise_never_falls_below_its_floor():
     X, y = two_tones(noise=0.0)
-    model = GridSpectralMixtureRegressor(40, noise_floor=1e-3).fit(X, y)
+    model = GridSpectralMixtureRegressor(40, noise_floor=1e-3, detrend="mean").fit(X, y)
     assert model.noise_variance_ >= 1e-3 * np.var(y) * (1 - 1e-12)
 
 
@@ -425,3 +428,21 @@ def test_maximum_likelihood_is_not_beaten_by_a_general_optimizer():
     start = np.log(model.weights_ + 1e-6)
     better = minimize(minus_likelihood, start, method="Nelder-Mead").fun
     assert better >= -model.log_marginal_likelihood_value_ - 1e-3
+
+
+def test_a_drift_is_forecast_by_default():
+    x = np.arange(140.0)
+    seasons = np.sin(2 * np.pi * x / 12)
+    y = 1e5 + 3.0 * x + seasons + 0.05 * np.random.default_rng(0).normal(size=140)
+    model = GridSpectralMixtureRegressor().fit(x[:116, None], y[:116])
+    error = model.predict(x[116:, None]) - y[116:]
+    assert np.sqrt(np.mean(error**2)) < 0.5
+    assert model.trend_coef_[1, 0] == pytest.approx(3.0, abs=0.01)
+
+
+def test_trends_of_features_in_any_unit():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 3)) * [1e-12, 1.0, 1e12]
+    Y = X @ [[1e12], [2.0], [3e-12]] + 5.0
+    trend = Trend.fit(X, Y, np.ones(50), "linear")
+    np.testing.assert_allclose(trend(X), Y, rtol=1e-9)

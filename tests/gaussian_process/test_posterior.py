@@ -22,11 +22,16 @@ Y = np.sin(X[:, 0] / 3) + 0.3 * np.random.default_rng(0).standard_normal(40)
 NEW = np.array([[3.5], [20.0], [38.2], [39.9], [47.0], [400.0]])
 KERNEL = 1.3 * RBF(3.0) + WhiteKernel(0.08)
 MODELS = {
-    "sparse": SparseGPRegressor(KERNEL, inducing=X, optimizer=None, jitter=0.0),
-    "compact": CompactGPRegressor(
-        1.3 * WendlandKernel(9.0) + WhiteKernel(0.08), support=None, optimizer=None
+    "sparse": SparseGPRegressor(
+        KERNEL, inducing=X, optimizer=None, jitter=0.0, normalize_y=False
     ),
-    "toeplitz": ToeplitzGPRegressor(KERNEL, optimizer=None),
+    "compact": CompactGPRegressor(
+        1.3 * WendlandKernel(9.0) + WhiteKernel(0.08),
+        support=None,
+        optimizer=None,
+        normalize_y=False,
+    ),
+    "toeplitz": ToeplitzGPRegressor(KERNEL, optimizer=None, normalize_y=False),
     "spectral": GridSpectralMixtureRegressor(20, detrend=None),
     "agents": DistributedGridSpectralMixtureRegressor(
         8, n_agents=2, detrend=None, random_state=0

@@ -253,7 +253,7 @@ def test_hitting_the_limit_of_iterations_warns_once():
 @pytest.mark.parametrize("missing", [(), (3, 50, 51)])
 def test_dual_coefficients_and_history(missing):
     t, y = series(100, missing=missing)
-    model = ToeplitzGPRegressor(tol=1e-3).fit(t, y)
+    model = ToeplitzGPRegressor(tol=1e-3, normalize_y=False).fit(t, y)
     seen = ~np.isnan(y)
     assert not model.alpha_[~seen].any()
     C = model.kernel_(t[seen])
