@@ -48,7 +48,11 @@ _MEASURES = ["linear_model/test_measures.py"]
 _CERTIFIED = ["test_certificates.py"]
 _FITS = ["linear_model/test_datafits.py"]
 _GLM = ["linear_model/test_glm.py"]
-_KMEANS = ["cluster/test_kmeans_proofs.py", "cluster/test_sdp_kmeans.py"]
+_KMEANS = [
+    "cluster/test_kmeans_proofs.py",
+    "cluster/test_contract.py",
+    "cluster/test_sdp_kmeans.py",
+]
 # Module: the functions and classes that prove ("" is all of it), and its tests, the
 # quickest first.
 MODULES = {

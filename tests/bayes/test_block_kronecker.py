@@ -48,6 +48,25 @@ def test_no_coupling_equals_kronecker_sbl(complex_values):
     )
 
 
+def test_couplings_are_those_of_neighbors():
+    model = BlockKroneckerSBL(beta=0.25, circular=True)
+    line = [[1, 0.25, 0, 0], [0.25, 1, 0.25, 0], [0, 0.25, 1, 0.25], [0, 0, 0.25, 1]]
+    ring = np.array(line)
+    ring[0, 3] = ring[3, 0] = 0.25
+    np.testing.assert_array_equal(model._neighbours(4), ring)
+    # Two are neighbors already, and one has none.
+    np.testing.assert_array_equal(model._neighbours(2), [[1, 0.25], [0.25, 1]])
+    np.testing.assert_array_equal(model._neighbours(1), [[1]])
+    np.testing.assert_array_equal(model.set_params(circular=False)._neighbours(4), line)
+    free, held, given = model.set_params(
+        coupled=[False, True, [[2, 1], [0, 3]]]
+    )._couplings([3, 4, 2])
+    assert free is None
+    np.testing.assert_array_equal(held, line)
+    np.testing.assert_array_equal(given, [[2, 1], [0, 3]])
+    assert model.set_params(beta=0.0)._couplings([3, 4, 2])[1] is None
+
+
 @pytest.mark.parametrize("learn", [False, True])
 @pytest.mark.parametrize("circular", [False, True])
 def test_cost_never_rises(blocks, learn, circular):

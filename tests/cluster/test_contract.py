@@ -19,6 +19,7 @@ from sparsestat.cluster import (
     ProbabilisticPartitivePartitioning,
     SDPKMeans,
 )
+from sparsestat.cluster._certify import check_weights
 from sparsestat.exceptions import ConvergenceWarning
 
 # Each with the number of clusters as its only free parameter.
@@ -146,3 +147,11 @@ def test_partitive_partitioning_keeps_to_the_same_rules():
         wrong[0, 0] = bad
         with pytest.raises(ValueError, match=message):
             moved.fit(wrong)
+
+
+def test_weights_that_vanish_beside_others_are_zeros():
+    X = np.zeros((3, 1))
+    found = check_weights(np.array([1e-210, 1.0, 2.0]), X)
+    assert_array_equal(found, [0.0, 1.0, 2.0])
+    kept = np.array([2e-200, 1.0, 2.0])
+    assert_array_equal(check_weights(kept, X), kept)

@@ -185,3 +185,11 @@ def test_a_constant_target_is_centered_exactly():
     assert not t[:, 0].any()
     assert_allclose(t[:, 1], np.arange(17.0) - 8.0, atol=1e-3)
     assert_allclose(mean[1], 2.0**40 + 8.0, rtol=1e-15)
+
+
+def test_one_zero_among_equal_entries_makes_no_constant():
+    X = np.full((300, 2), 5.0)
+    X[7, 0] = 0.0
+    design = make_design(sparse.csc_array(X))
+    assert_allclose(design.squares, [25.0 * 299 / 300, 0.0], rtol=1e-12)
+    assert design.is_sparse and not make_design(X).is_sparse

@@ -180,3 +180,6 @@ def test_what_columns_of_a_triangle_leave(s):
     left, largest = kernels._unexplained(T, v, s, 1e-9 * (1 - 1e-6), *garbage)
     assert_allclose(left, 0.0, atol=1e-20)
     assert largest == 0.0
+    if s == 3:  # no rotation touches it: the limit itself counts as dependent
+        _, largest = kernels._unexplained(T, v, s, 1e-9, *garbage)
+        assert largest == 1e-9
