@@ -6,12 +6,10 @@
 import numpy as np
 
 from sparsestat.gaussian_process import (
-    CompactGPRegressor,
     DistributedGridSpectralMixtureRegressor,
     GridSpectralMixtureRegressor,
-    SparseGPRegressor,
-    ToeplitzGPRegressor,
 )
+from tests.invariances import gaussian_process_untuned
 from tests.invariances.engine import GRID, Out, Subject, satisfied, table
 
 
@@ -55,27 +53,9 @@ SUBJECTS = [
         )
         for mode in ("full", "rbcm")
     ),
-    _process("CompactGPRegressor", lambda: CompactGPRegressor(random_state=0)),
-    _process(
-        "SparseGPRegressor",
-        lambda: SparseGPRegressor(n_inducing=10, random_state=0),
-        rtol=1e-3,
-    ),
-    _process("ToeplitzGPRegressor", lambda: ToeplitzGPRegressor(random_state=0)),
+    *gaussian_process_untuned.SUBJECTS,
 ]
 
 _COUNTS = "weights are repetitions: the likelihood counts rows"
-_PRIOR = "the prior mean is 0: y is not centered by the model"
-_BOUNDS = "bounds of the noise are absolute until they come from the data"
 
-EXEMPT = {
-    **{(s.name, "scale sample_weight"): _COUNTS for s in SUBJECTS if s.weights},
-    **{
-        (name, "shift y"): _PRIOR
-        for name in ("CompactGPRegressor", "SparseGPRegressor", "ToeplitzGPRegressor")
-    },
-    **{
-        (name, "scale y"): _BOUNDS
-        for name in ("CompactGPRegressor", "SparseGPRegressor", "ToeplitzGPRegressor")
-    },
-}
+EXEMPT = {(s.name, "scale sample_weight"): _COUNTS for s in SUBJECTS if s.weights}
