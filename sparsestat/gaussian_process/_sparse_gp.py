@@ -33,7 +33,7 @@ _POWERS = {"vfe": 0.0, "fitc": 1.0}
 _ROWS = 2048
 _EXACT, _DENSE = 1000, 2000  # rows that may all be points; for dense algebra
 _SIZES = (100, 200, 400)
-_LITTLE = 1e-6  # noise beside the function's variance
+_LITTLE = 1e-3  # noise beside the function's variance
 
 
 class SparseGPRegressor(KernelGPRegressor):
@@ -100,8 +100,8 @@ class SparseGPRegressor(KernelGPRegressor):
     jitter : {"auto"} or float, default="auto"
         Added to the diagonal of :math:`K_{mm}`, relative to its mean; more is tried
         where a factorization fails. ``"auto"`` is 1e-10, but a hundredth of the noise
-        where that is below 1e-6 of the function's variance at the start and points are
-        moved: their gradients keep more digits with more of it.
+        (at most 1e-8) where that is below 1e-3 of the function's variance at the start
+        and points are moved: their gradients keep more digits with more of it.
     random_state : int, RandomState instance or None, default=None
         For k-means and restarts.
     verbose : int, default=0
@@ -317,7 +317,7 @@ class SparseGPRegressor(KernelGPRegressor):
             noise = noise_variance(kernel, X.shape[1])[0]
             share = noise / float(diagonal(kernel, X).mean())
             if share < _LITTLE:
-                self._jitter = max(1e-2 * share, 1e-10)
+                self._jitter = float(np.clip(1e-2 * share, 1e-10, 1e-8))
 
         def function(theta, points):
             moved = kernel.clone_with_theta(theta)
