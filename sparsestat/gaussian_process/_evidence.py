@@ -347,11 +347,12 @@ def _climb(function, start, bounds, kernel, n, estimator, progress):
 def evidence_certificate(estimator, kind, slope, details, rounding=0.0):
     """Return the certificate of an optimisation, after warning where it fell short.
 
-    `rounding` says how far rounding may have moved the slope.
+    `rounding` is a rough estimate of how far rounding may have moved the slope: it
+    says what to change where the slope is too large, and proves nothing.
     """
     tol = float(estimator.tol)
-    certificate = Certificate.measured(
-        kind, slope, tol, SCALE, rounding=rounding, details=details
+    certificate = Certificate(
+        kind, float(slope), tol, bool(slope <= tol), SCALE, details
     )
     if not certificate.satisfied and slope <= _HIDDEN * rounding:
         warn_if_unsatisfied(

@@ -45,7 +45,14 @@ from sparsestat.gaussian_process._covariances import (
     scaled_cross,
 )
 
-__all__ = ["InducingState", "evaluate", "greedy_points", "kmeans_points"]
+__all__ = [
+    "InducingState",
+    "evaluate",
+    "exact_evidence",
+    "greedy_points",
+    "kmeans_points",
+    "missed",
+]
 
 _BLOCK = 100_000  # entries of a block of covariances: 0.8 MB, which stays in the cache
 _KEEP = 1 << 25  # covariances that are kept for the way back rather than made again
@@ -300,6 +307,47 @@ def _bounds(M, v, y, deficit, s2):
     lower = -0.5 * (shared + first + deficit / s2)
     upper = -0.5 * (shared + quadratic(s2 + deficit)[0])
     return float(lower), float(upper)
+
+
+def exact_evidence(kernel, X, y):
+    """Return the exact log marginal likelihood and its gradient, by dense algebra.
+
+    Parameters
+    ----------
+    kernel : sklearn.gaussian_process.kernels.Kernel
+        With white noise.
+    X : ndarray of shape (n, n_features)
+        Data.
+    y : ndarray of shape (n,)
+        Targets.
+
+    Returns
+    -------
+    value : float
+        The log marginal likelihood.
+    gradient : ndarray
+        With respect to ``kernel.theta``.
+    """
+    n = len(X)
+    s2, s2_slope = noise_variance(kernel, X.shape[1])
+    scale, K, saved = scaled_cross(kernel, X, X)
+    C = scale * K
+    C.flat[:: n + 1] = diagonal(kernel, X) + s2
+    L = np.linalg.cholesky(C)
+    half = solve_triangular(L, np.eye(n), lower=True, check_finite=False)
+    inverse = half.T @ half
+    a = half.T @ (half @ y)
+    value = -0.5 * float(y @ a) - np.log(L.diagonal()).sum() - 0.5 * n * _LOG_2PI
+    bar = 0.5 * (np.outer(a, a) - inverse)
+    gradient, _ = cross_backward(kernel, saved, bar)
+    return float(value), gradient + np.trace(bar) * s2_slope
+
+
+def missed(kernel, Z, X):
+    """Return the mean variance at X that the inducing points Z leave unexplained."""
+    L, _ = jittered_cholesky(cross(kernel, Z, Z), 1e-10)
+    half = solve_triangular(L, cross(kernel, Z, X), lower=True, check_finite=False)
+    return float(np.mean(diagonal(kernel, X) - np.einsum("ij,ij->j", half, half)))
 
 
 def kmeans_points(X, m, random_state):

@@ -10,12 +10,19 @@ from scipy.linalg import solve_triangular
 from sklearn.utils.validation import check_array
 
 from sparsestat._utils.compat import Interval, StrOptions
-from sparsestat.gaussian_process._covariances import cross, diagonal
+from sparsestat.gaussian_process._covariances import (
+    cross,
+    diagonal,
+    has_noise,
+    noise_variance,
+)
 from sparsestat.gaussian_process._evidence import default_kernel
 from sparsestat.gaussian_process._inducing import (
     evaluate,
+    exact_evidence,
     greedy_points,
     kmeans_points,
+    missed,
 )
 from sparsestat.gaussian_process._kernel_gp import KernelGPRegressor
 from sparsestat.gaussian_process._starts import feature_units
@@ -24,6 +31,9 @@ __all__ = ["SparseGPRegressor"]
 
 _POWERS = {"vfe": 0.0, "fitc": 1.0}
 _ROWS = 2048
+_EXACT, _DENSE = 1000, 2000  # rows that may all be points; for dense algebra
+_SIZES = (100, 200, 400)
+_LITTLE = 1e-3  # noise beside the function's variance
 
 
 class SparseGPRegressor(KernelGPRegressor):
@@ -57,8 +67,12 @@ class SparseGPRegressor(KernelGPRegressor):
         Any kernel. Its WhiteKernel is the noise; one is added where there is none. None
         takes a constant times a Gaussian kernel with one length a feature, plus noise,
         started at the scales of the data.
-    n_inducing : int, default=100
-        Number of inducing points; no more than there are distinct rows.
+    n_inducing : {"auto"} or int, default="auto"
+        Number of inducing points; no more than there are distinct rows. ``"auto"``
+        takes all rows up to 1000, and 100 points beyond, or 200 or 400 where at the
+        start fewer leave more variance unexplained than there is noise. Where all rows
+        are points and `method` is ``"vfe"``, the process is exact: its parameters are
+        found by dense algebra, and the points stay.
     inducing : {"kmeans", "greedy"} or array-like (m, n_features), default="kmeans"
         Start of the inducing points: centres of a short k-means run, rows of X chosen
         one by one where the variance given the others is largest, or points.
@@ -83,9 +97,11 @@ class SparseGPRegressor(KernelGPRegressor):
         Whether targets are centered and scaled to unit variance, unlike scikit-learn's
         default; otherwise the process has mean zero. The parameters of `kernel` are in
         the units of what is fitted.
-    jitter : float, default=1e-10
+    jitter : {"auto"} or float, default="auto"
         Added to the diagonal of :math:`K_{mm}`, relative to its mean; more is tried
-        where a factorization fails.
+        where a factorization fails. ``"auto"`` is 1e-10, but a hundredth of the noise
+        (at most 1e-8) where that is below 1e-3 of the function's variance at the start
+        and points are moved: their gradients keep more digits with more of it.
     random_state : int, RandomState instance or None, default=None
         For k-means and restarts.
     verbose : int, default=0
@@ -182,12 +198,15 @@ class SparseGPRegressor(KernelGPRegressor):
 
     _parameter_constraints = {
         **KernelGPRegressor._parameter_constraints,
-        "n_inducing": [Interval(Integral, 1, None, closed="left")],
+        "n_inducing": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "inducing": [StrOptions({"kmeans", "greedy"}), "array-like"],
         "method": [StrOptions({"vfe", "fitc", "pep"})],
         "alpha_pep": [Interval(Real, 0, 1, closed="both")],
         "optimize_inducing": ["boolean"],
-        "jitter": [Interval(Real, 0, None, closed="left")],
+        "jitter": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
     }
     _certificate_kind = "lower_bound"
     _remedy = (
@@ -199,7 +218,7 @@ class SparseGPRegressor(KernelGPRegressor):
         self,
         kernel=None,
         *,
-        n_inducing=100,
+        n_inducing="auto",
         inducing="kmeans",
         method="vfe",
         alpha_pep=0.5,
@@ -209,7 +228,7 @@ class SparseGPRegressor(KernelGPRegressor):
         max_iter=200,
         tol=1e-4,
         normalize_y=True,
-        jitter=1e-10,
+        jitter="auto",
         random_state=None,
         verbose=0,
     ):
@@ -253,18 +272,38 @@ class SparseGPRegressor(KernelGPRegressor):
                 )
             return Z.copy()
         rows = np.unique(X, axis=0)
-        if len(rows) <= self.n_inducing:
+        if self.n_inducing != "auto":
+            return self._chosen(kernel, rows, self.n_inducing, rng)
+        if len(rows) <= _EXACT:
+            return rows
+        noise = noise_variance(kernel, X.shape[1])[0] if has_noise(kernel) else 0.0
+        probes = rows[:: max(1, len(rows) // _ROWS)]
+        for m in _SIZES:
+            Z = self._chosen(kernel, rows, m, rng)
+            if noise <= 0 or missed(kernel, Z, probes) <= noise:
+                break
+        return Z
+
+    def _chosen(self, kernel, rows, m, rng):
+        if len(rows) <= m:
             return rows
         if self.inducing == "greedy":
-            return rows[greedy_points(kernel, rows, self.n_inducing)]
-        return kmeans_points(rows, self.n_inducing, rng)
+            return rows[greedy_points(kernel, rows, m)]
+        return kmeans_points(rows, m, rng)
 
     def _evaluate(self, kernel, Z, X, y, **wanted):
         power = _POWERS.get(self.method, float(self.alpha_pep))
-        return evaluate(kernel, Z, X, y, alpha=power, jitter=self.jitter, **wanted)
+        return evaluate(kernel, Z, X, y, alpha=power, jitter=self._jitter, **wanted)
 
     def _objective(self, kernel, X, y):
+        self._jitter = 1e-10 if self.jitter == "auto" else self.jitter
         Z, scale, center = self.inducing_points_, feature_units(X), X.mean(axis=0)
+        # The free energy is the evidence where no row is missing among the points.
+        exact = isinstance(self.inducing, str) and self.method == "vfe"
+        if exact and len(X) <= _DENSE and len(Z) == len(np.unique(X, axis=0)):
+            return (
+                lambda theta, _: exact_evidence(kernel.clone_with_theta(theta), X, y)
+            ), np.zeros(0)
         if self.optimizer is None or not self.optimize_inducing:
 
             def with_fixed_points(theta, _):
@@ -273,6 +312,12 @@ class SparseGPRegressor(KernelGPRegressor):
                 return state.objective, state.gradient
 
             return with_fixed_points, np.zeros(0)
+
+        if self.jitter == "auto":
+            noise = noise_variance(kernel, X.shape[1])[0]
+            share = noise / float(diagonal(kernel, X).mean())
+            if share < _LITTLE:
+                self._jitter = float(np.clip(1e-2 * share, 1e-10, 1e-8))
 
         def function(theta, points):
             moved = kernel.clone_with_theta(theta)

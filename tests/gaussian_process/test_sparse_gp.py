@@ -21,7 +21,11 @@ from sklearn.gaussian_process.kernels import (
 
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.gaussian_process import GSMKernel, SparseGPRegressor, WendlandKernel
-from sparsestat.gaussian_process._inducing import evaluate, greedy_points
+from sparsestat.gaussian_process._inducing import (
+    evaluate,
+    exact_evidence,
+    greedy_points,
+)
 
 KERNELS = {
     "rbf": ConstantKernel(1.3) * RBF([0.7, 1.1]) + WhiteKernel(0.05),
@@ -193,10 +197,10 @@ def test_the_optimum_is_stationary_and_warm_of_the_truth():
     X = rng.uniform(0, 6, (1000, 1))
     y = np.sin(X[:, 0]) + 0.1 * rng.normal(size=1000)
     model = SparseGPRegressor(
-        n_inducing=15, random_state=0, tol=1e-5, normalize_y=False
+        n_inducing=15, random_state=0, tol=1e-5, normalize_y=False, jitter=1e-10
     ).fit(X, y)
     assert model.certificate_.satisfied
-    state = evaluate(model.kernel_, model.inducing_points_, X, y, jitter=model.jitter)
+    state = evaluate(model.kernel_, model.inducing_points_, X, y, jitter=model.jitter_)
     slopes = np.r_[state.gradient, (state.Z_gradient * X.std(0)).ravel()]
     assert np.abs(slopes).max() / 1000 == pytest.approx(
         model.certificate_.value, abs=1e-7
@@ -355,3 +359,35 @@ def test_points_stay_where_they_are_unless_they_are_optimized():
     # Parameters of the kernel are found either way.
     still = SparseGPRegressor(inducing=Z, optimizer=None).fit(X, y)
     assert fixed.objective_ > still.objective_
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if name != "unknown"])
+def test_dense_evidence_is_that_of_scikit_learn(name):
+    X, y = data(60)
+    model = GaussianProcessRegressor(KERNELS[name], optimizer=None, alpha=0).fit(X, y)
+    theta = KERNELS[name].theta
+    wanted = model.log_marginal_likelihood(theta, eval_gradient=True)
+    found = exact_evidence(KERNELS[name], X, y)
+    assert found[0] == pytest.approx(wanted[0], rel=1e-9)
+    np.testing.assert_allclose(found[1], wanted[1], rtol=1e-6, atol=1e-7)
+
+
+def test_few_rows_are_all_points_and_the_fit_is_exact():
+    X, y = data(80)
+    y = np.sin(X[:, 0]) + 1e-3 * np.random.default_rng(0).normal(size=80)
+    model = SparseGPRegressor(normalize_y=False, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.inducing_points_, np.unique(X, axis=0))
+    assert model.certificate_.satisfied
+    assert model.objective_ == pytest.approx(exact(model.kernel_, X, y), abs=0.5)
+
+
+def test_short_scales_take_more_points():
+    t = np.arange(1200.0)[:, None]
+    y = 5.0 + np.sin(t[:, 0] / 2) + 0.2 * np.random.default_rng(0).normal(size=1200)
+    model = SparseGPRegressor(random_state=0, optimize_inducing=False, tol=1e-3)
+    assert len(model.fit(t, y).inducing_points_) == 400
+    assert np.sqrt(np.mean((model.predict(t) - 5.0 - np.sin(t[:, 0] / 2)) ** 2)) < 0.2
+    slow = (
+        5.0 + np.sin(t[:, 0] / 100) + 0.2 * np.random.default_rng(0).normal(size=1200)
+    )
+    assert len(model.fit(t, slow).inducing_points_) == 100
