@@ -23,7 +23,7 @@ class PosteriorMixin:
 
     _y_mean, _y_scale = 0.0, 1.0
     _most_for_cov = np.inf
-    _far = 1e100  # larger coordinates are taken for this
+    _far = 1e140  # larger coordinates are taken for this
 
     @abstractmethod
     def _marginals(self, X, with_variance):

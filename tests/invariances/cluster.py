@@ -160,3 +160,5 @@ EXEMPT = {
     ("CodingRateSubspaceClustering", "shift X"): _LINEAR,
     ("CodingRateSubspaceClustering", "shift single X"): _LINEAR,
 }
+
+LEFT_OUT = {"KMeans1D": "points on a line: tests/cluster/test_kmeans1d.py"}

@@ -322,3 +322,15 @@ EXEMPT = {
     },
     **{(name, "scale X"): _UNITS for name in _SUPERVISED},
 }
+
+_COMPRESSED = "tests of its own: tests/decomposition"
+LEFT_OUT = {
+    "SemiStructuredFactorization": _COMPRESSED,
+    "quantize_rows": _COMPRESSED,
+    "quantized_low_rank_sparse": _COMPRESSED,
+    "feature_choice_code": _COMPRESSED,
+    "mutual_choice_code": _COMPRESSED,
+    "norm_matched_code": _COMPRESSED,
+    "quasi_orthogonality": "a statistic of atoms scaled to norm one",
+    "zipf_budgets": "a function of sizes, not of data",
+}
