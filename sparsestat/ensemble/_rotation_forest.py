@@ -245,7 +245,7 @@ class RotationForestClassifier(ClassifierMixin, _RotationForest):
     estimators_ : list of DecisionTreeClassifier
         The trees, on rotated features and class numbers.
     rotations_ : list of {ndarray, csr_array}
-        The matrices (n_features_in_, n_components), one for each group of trees.
+        The matrices ``(n_features_in_, n_components)``, one for each group of trees.
     feature_importances_ : ndarray of shape (n_features_in_,)
         Importances in the trees, shared out over features by the absolute entries of
         the rotations.
@@ -492,7 +492,7 @@ class RotationForestRegressor(RegressorMixin, _RotationForest):
     estimators_ : list of DecisionTreeRegressor
         The trees, on rotated features.
     rotations_ : list of {ndarray, csr_array}
-        The matrices (n_features_in_, n_components), one for each group of trees.
+        The matrices ``(n_features_in_, n_components)``, one for each group of trees.
     feature_importances_ : ndarray of shape (n_features_in_,)
         Importances in the trees, shared out over features by the absolute entries of
         the rotations.

@@ -101,7 +101,8 @@ class QuickSelection(SelectorMixin, CallbackSupportMixin, SparsestatEstimator):
     n_features_ : int
         Number of selected features.
     weights_ : tuple of csr_array
-        Weights of shape (n_features_in_, n_hidden) and (n_hidden, n_features_in_).
+        Weights of shape ``(n_features_in_, n_hidden)`` and
+        ``(n_hidden, n_features_in_)``.
     history_ : ndarray of shape (n_iter_,)
         Mean loss of every epoch, with noise and dropout.
     n_iter_ : int
