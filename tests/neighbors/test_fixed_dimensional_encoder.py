@@ -135,7 +135,8 @@ def test_order_and_batches_of_sets_change_nothing():
         model.transform(X[3:401]),
         model.transform(X[401:]),
     ]
-    assert_array_equal(np.concatenate(parts), whole)
+    # In single precision: products round by the number of rows in a batch.
+    assert_allclose(np.concatenate(parts), whole, atol=1e-6)
     turned = model.transform([x[::-1] for x in X[:50]])
     # Filling takes the first vector of equally near codes, which turns too.
     plain = clone(model).set_params(fill_empty=False).fit(X)
