@@ -117,7 +117,7 @@ class FitMixin(CallbackSupportMixin):
                 setattr(self, name, np.array([values[name] for values in kept]))
         self.n_iter_ = max(result.n_iter for result in results)
         self.n_epochs_ = max(result.n_sweeps for result in results)
-        self._warn(whole, whole.alpha_max_of_targets(self._setting()))
+        self._warn(whole, whole.alpha_max_of_targets)
         return self
 
     def _warn(self, problem, alpha_max=None):
@@ -128,8 +128,8 @@ class FitMixin(CallbackSupportMixin):
             problem.remedy,
         )
         if self.alpha > 0.0 and not np.any(self.coef_):
-            if alpha_max is None:
-                alpha_max = problem.alpha_max(self._setting())
+            # Costs a pass over X, hence only where nothing was selected.
+            alpha_max = (alpha_max or problem.alpha_max)(self._setting())
             if 0.0 < alpha_max <= self.alpha:
                 warnings.warn(
                     f"{type(self).__name__} selects no feature: alpha={self.alpha:g} "
