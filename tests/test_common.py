@@ -55,15 +55,20 @@ PRESETS = {
     "SlopeCV": [{"alphas": 10, "cv": 3}],
     "SparseCoxRegressor": [{"alpha": 0.01}, {"alpha": 0.01, "ties": "efron"}],
     "SparseCoxRegressorCV": [{"alphas": 8, "cv": 3}],
+    "SparseGammaRegressor": [{}, {"penalty": "scad"}],
+    "SparseGammaRegressorCV": [{"alphas": 8, "cv": 3}],
     "SparseHuberRegressorCV": [{"alphas": 8, "cv": 3}],
     "SparseLogisticRegression": [
         {},
         {"penalty": "mcp", "alpha": 0.1},
-        {"penalty": "group", "groups": 2, "tol": 1e-10},
+        {"penalty": "group", "groups": 2, "l1_ratio": 0.3, "tol": 1e-10},
         {"row_sparse": True, "warm_start": True},
     ],
     "SparseLogisticRegressionCV": [{"alphas": 8, "cv": 3}],
+    "SparsePoissonRegressor": [{}, {"positive": True}],
     "SparsePoissonRegressorCV": [{"alphas": 8, "cv": 3}],
+    "SparseTweedieRegressor": [{}, {"penalty": "group", "groups": 2}],
+    "SparseTweedieRegressorCV": [{"alphas": 8, "cv": 3}],
     **{
         name: [{"n_components": 4, "n_steps": 10, "max_iter": 20}]
         for name in (

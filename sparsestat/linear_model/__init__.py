@@ -37,6 +37,12 @@ from sparsestat.linear_model._poisson import (
 )
 from sparsestat.linear_model._random_support import RandomSupportRegressor
 from sparsestat.linear_model._slope import Slope, SlopeCV
+from sparsestat.linear_model._tweedie import (
+    SparseGammaRegressor,
+    SparseGammaRegressorCV,
+    SparseTweedieRegressor,
+    SparseTweedieRegressorCV,
+)
 
 __all__ = [
     "BestSubsetClassifier",
@@ -61,12 +67,16 @@ __all__ = [
     "SlopeCV",
     "SparseCoxRegressor",
     "SparseCoxRegressorCV",
+    "SparseGammaRegressor",
+    "SparseGammaRegressorCV",
     "SparseHuberRegressor",
     "SparseHuberRegressorCV",
     "SparseLogisticRegression",
     "SparseLogisticRegressionCV",
     "SparsePoissonRegressor",
     "SparsePoissonRegressorCV",
+    "SparseTweedieRegressor",
+    "SparseTweedieRegressorCV",
     "enet_path",
     "greedy_bcd",
     "greedy_bcd_quadratic",

@@ -160,11 +160,11 @@ class LikelihoodSubsets:
 
     def _newton_step(self, A, eta, slope, ridge):
         C, p = self.n_outputs, A.shape[1]
-        P = self.datafit.probabilities(eta)
+        P, Q = self.datafit.model(eta)
         H = np.empty((C, p, C, p))
         for a in range(C):
             for b in range(a, C):
-                h = P[:, a] * ((a == b) - P[:, b]) * self.weights
+                h = Q[:, a] * ((a == b) - P[:, b])
                 H[a, :, b] = A.T @ (h[:, None] * A)
                 H[b, :, a] = H[a, :, b]
         flat = H.reshape(C * p, C * p)
@@ -196,11 +196,11 @@ class LikelihoodSubsets:
 
     def _curvatures(self, eta):
         """Return the diagonal of the Hessian, intercept profiled out, by class."""
-        P = self.datafit.probabilities(eta)
+        P, Q = self.datafit.model(eta)
         out = np.empty((self.n_features, self.n_outputs))
         sums, squares = np.empty(self.n_features), np.empty(self.n_features)
         for c in range(self.n_outputs):
-            h = self.weights * P[:, c] * (1.0 - P[:, c])
+            h = Q[:, c] * (1.0 - P[:, c])
             if self.design.is_sparse:
                 passes.csc_moments(
                     *read_only_triple(self.design.X), read_only(h), sums, squares
@@ -284,8 +284,7 @@ class LikelihoodSubsets:
         fitted columns and the candidates gives the effect of every exchange.
         """
         eta = fit.state["eta"]
-        P = self.datafit.probabilities(eta)[:, 0]
-        h = np.maximum(self.weights * P * (1.0 - P), 1e-10 * self.weights)
+        h = self.datafit.model(eta)[1][:, 0]
         roots = np.sqrt(h)
         gradient = self.datafit.gradient(eta)[:, 0]
         features = np.concatenate([fit.columns, into]).astype(np.intp)

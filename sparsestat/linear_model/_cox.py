@@ -114,7 +114,14 @@ class _CoxPredictor(LinearPredictor):
         return X, target, sample_weight
 
     def _problem(self, X, y, sample_weight):
-        return CoxProblem(X, y, sample_weight, ties=self.ties, **solver_options(self))
+        return CoxProblem(
+            X,
+            y,
+            sample_weight,
+            ties=self.ties,
+            penalty=self._spec(X.shape[1]),
+            **solver_options(self),
+        )
 
     def predict(self, X):
         """Predict the logarithm of the hazard ratio: high means an early event.
@@ -216,8 +223,26 @@ class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
     ties : {"breslow", "efron"}, default="breslow"
         How events at the same time share their risk set. Efron's method is the better
         approximation where ties are many.
-    l1_ratio : float, default=1.0
-        Share of the absolute penalty, in (0, 1]; the rest is a ridge.
+    penalty : {"elasticnet", "mcp", "scad", "group"}, default="elasticnet"
+        "elasticnet" ("l1" is an alias) has absolute values and a ridge. "mcp" and
+        "scad" leave large coefficients unshrunk (not convex: a stationary point is
+        found, from zero or along the path). "group" selects whole `groups`.
+    l1_ratio : float, default=None
+        Share of the penalty that selects, the rest is a ridge; for groups the share of
+        absolute values inside them (sparse groups). None is 1, for groups 0.
+    gamma : float, default=None
+        Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
+        penalty becomes constant. None is 3.0 and 3.7.
+    groups : int, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, one integer label for
+        each feature, or lists of indices that partition the features.
+    group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
+        Multipliers of the norms of groups: the roots of their sizes, those given, or
+        ones. 0 leaves a group without its norm, infinity drops it.
+    feature_weights : array-like of shape (n_features,), default=None
+        Multipliers of alpha: 0 leaves a feature unpenalized, infinity drops it.
+    positive : bool, default=False
+        Allow no negative coefficient.
     tol : float, default=1e-4
         Stop when the largest violation of stationarity is at most `tol` times the
         largest gradient at zero coefficients.
@@ -309,7 +334,13 @@ class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
         alpha=1.0,
         *,
         ties="breslow",
-        l1_ratio=1.0,
+        penalty="elasticnet",
+        l1_ratio=None,
+        gamma=None,
+        groups=None,
+        group_weights="sqrt",
+        feature_weights=None,
+        positive=False,
         tol=1e-4,
         max_iter=100,
         max_epochs=10_000,
@@ -318,7 +349,13 @@ class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
     ):
         self.alpha = alpha
         self.ties = ties
+        self.penalty = penalty
         self.l1_ratio = l1_ratio
+        self.gamma = gamma
+        self.groups = groups
+        self.group_weights = group_weights
+        self.feature_weights = feature_weights
+        self.positive = positive
         self.tol = tol
         self.max_iter = max_iter
         self.max_epochs = max_epochs
@@ -339,8 +376,26 @@ class SparseCoxRegressorCV(GLMCVMixin, _CoxPredictor):
     ties : {"breslow", "efron"}, default="breslow"
         How events at the same time share their risk set. Efron's method is the better
         approximation where ties are many.
-    l1_ratio : float or array-like of float, default=1.0
-        Shares of the absolute penalty to try, each in (0, 1].
+    penalty : {"elasticnet", "mcp", "scad", "group"}, default="elasticnet"
+        "elasticnet" ("l1" is an alias) has absolute values and a ridge. "mcp" and
+        "scad" leave large coefficients unshrunk (not convex: a stationary point is
+        found, from zero or along the path). "group" selects whole `groups`.
+    l1_ratio : float or array-like of float, default=None
+        Shares of the penalty that select, to be tried, the rest is a ridge; for groups
+        shares of absolute values inside them (sparse groups). None is 1, for groups 0.
+    gamma : float, default=None
+        Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
+        penalty becomes constant. None is 3.0 and 3.7.
+    groups : int, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, one integer label for
+        each feature, or lists of indices that partition the features.
+    group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
+        Multipliers of the norms of groups: the roots of their sizes, those given, or
+        ones. 0 leaves a group without its norm, infinity drops it.
+    feature_weights : array-like of shape (n_features,), default=None
+        Multipliers of alpha: 0 leaves a feature unpenalized, infinity drops it.
+    positive : bool, default=False
+        Allow no negative coefficient.
     eps : float, default=1e-3
         Smallest alpha divided by the largest, when `alphas` is an int.
     alphas : int or array-like, default=100
@@ -442,7 +497,13 @@ class SparseCoxRegressorCV(GLMCVMixin, _CoxPredictor):
         self,
         *,
         ties="breslow",
-        l1_ratio=1.0,
+        penalty="elasticnet",
+        l1_ratio=None,
+        gamma=None,
+        groups=None,
+        group_weights="sqrt",
+        feature_weights=None,
+        positive=False,
         eps=1e-3,
         alphas=100,
         one_se=False,
@@ -454,7 +515,13 @@ class SparseCoxRegressorCV(GLMCVMixin, _CoxPredictor):
         verbose=0,
     ):
         self.ties = ties
+        self.penalty = penalty
         self.l1_ratio = l1_ratio
+        self.gamma = gamma
+        self.groups = groups
+        self.group_weights = group_weights
+        self.feature_weights = feature_weights
+        self.positive = positive
         self.eps = eps
         self.alphas = alphas
         self.one_se = one_se

@@ -170,7 +170,10 @@ class PathCVMixin:
         name = self._setting_name
         if name is None:
             return [self._setting()]
-        values = np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64))
+        value = getattr(self, name)
+        if value is None:
+            value = self._default_setting()
+        values = np.atleast_1d(np.asarray(value, dtype=np.float64))
         if values.ndim > 1 or values.size == 0:
             raise ValueError(
                 f"`{name}` must be a number or a list of numbers, got "

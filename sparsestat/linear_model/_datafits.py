@@ -10,7 +10,10 @@ A datafit holds a target and sample weights and measures a linear predictor eta
 - ``curvature_bound``: an upper bound of that diagonal for every eta, or None;
 - ``smoothness``: per sample, an upper bound of the Hessian as a matrix, or None;
 - ``conjugate(v)``: the convex conjugate at v (of the shape of eta), or None;
-- ``gram(A, eta, h)``: ``A' H(eta) A`` for columns A, h the diagonal curvature;
+- ``null_curvature``: that bound, or what is expected of a constant predictor, beside
+  the weight of a sample;
+- ``gram(A, eta, h)``: ``A' H(eta) A`` for columns A, h the diagonal curvature; where H
+  is not diagonal also ``hessian_product(eta, v)``;
 - ``null_intercept()`` and ``settle_intercept(eta)``: the best constant predictor,
   and the shift of eta that makes the gradient sum to zero, to rounding;
 - ``saturated``: the least value that any eta could have.
@@ -23,19 +26,23 @@ The dual point of a penalised problem is a multiple c of the gradient with
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal
 from scipy.special import expit, xlogy
 
-from sparsestat._utils.samples import check_counts
-
-__all__ = ["Cox", "Huber", "LeastSquares", "Logistic", "Poisson", "Softmax"]
+__all__ = [
+    "Datafit",
+    "Gamma",
+    "Huber",
+    "LeastSquares",
+    "Logistic",
+    "Offset",
+    "Poisson",
+    "Softmax",
+    "Tweedie",
+]
 
 _EPS = np.finfo(np.float64).eps
 _MAX_INTERCEPT_STEPS = 100
 _TOUCHING = 0.3  # share of the curvature of a quadratic that touches Huber's loss
-_SINGLE_TERMS, _RULE_SIZE = 32, 12  # of Efron's sums: one by one, nodes of a rule
-# Range of eta within which plain sums of exponentials keep all their terms.
-_PLAIN_RANGE = 500.0
 
 
 class Datafit:
@@ -46,6 +53,7 @@ class Datafit:
     curvature_bound = None
     smoothness = None
     saturated = 0.0
+    null_curvature = 1.0
     floor = 1e-6  # least curvature of a model, relative to the weight of a sample
 
     def __init__(self, y, sample_weight=None):
@@ -155,6 +163,7 @@ class Logistic(Datafit):
     """Binary log loss ``log(1 + exp(eta)) - y eta`` with y in {0, 1}."""
 
     _steep = True
+    null_curvature = 0.25
 
     def __init__(self, y, sample_weight=None):
         super().__init__(y, sample_weight)
@@ -194,6 +203,11 @@ class Poisson(Datafit):
         super().__init__(y, sample_weight)
         self.saturated = float(self.weights @ (self.y - xlogy(self.y, self.y)))
 
+    @property
+    def null_curvature(self):
+        """Curvature of a sample beside its weight: the mean count."""
+        return float(self.weights @ self.y) / self.total
+
     def value(self, eta):
         """Return the weighted sum of the losses."""
         with np.errstate(over="ignore"):
@@ -224,6 +238,158 @@ class Poisson(Datafit):
         top = float(eta.max())
         mass = float(self.weights @ np.exp(eta - top))
         return float(np.log(self.weights @ self.y / mass)) - top
+
+
+class Tweedie(Datafit):
+    """Half the Tweedie deviance with the logarithmic link, less what eta leaves alone.
+
+    ``y exp((1 - p) eta) / (p - 1) + exp((2 - p) eta) / (2 - p)`` for a power p of the
+    variance between 1 and 2: counts of events, each of a random positive size.
+    """
+
+    _steep = True
+
+    def __init__(self, y, sample_weight=None, *, power=1.5):
+        super().__init__(y, sample_weight)
+        self.power = float(power)
+        p, seen = self.power, self.y > 0
+        least = np.zeros(self.n_samples)
+        least[seen] = self.y[seen] ** (2.0 - p) / ((p - 1.0) * (2.0 - p))
+        self.saturated = float(self.weights @ least)
+
+    @property
+    def null_curvature(self):
+        """Curvature of a sample beside its weight, expected of a constant."""
+        mean = float(self.weights @ self.y) / self.total
+        return mean ** (2.0 - self.power)
+
+    def _terms(self, eta):
+        p = self.power
+        with np.errstate(over="ignore", invalid="ignore"):
+            low = np.where(self.y > 0, self.y * np.exp((1.0 - p) * eta), 0.0)
+            return low, np.exp((2.0 - p) * eta)
+
+    def value(self, eta):
+        """Return the weighted sum of the losses."""
+        low, high = self._terms(eta)
+        p = self.power
+        return float(self.weights @ (low / (p - 1.0) + high / (2.0 - p)))
+
+    def magnitude(self, eta):
+        """Return the sum of the absolute terms of the loss, for bounds of rounding."""
+        return self.value(eta) + abs(self.saturated)
+
+    def gradient(self, eta):
+        """Return the derivative in eta."""
+        low, high = self._terms(eta)
+        return self.weights * (high - low)
+
+    def curvature(self, eta):
+        """Return the second derivative in eta."""
+        low, high = self._terms(eta)
+        p = self.power
+        return self.weights * ((p - 1.0) * low + (2.0 - p) * high)
+
+    def conjugate(self, v):
+        """Return the convex conjugate at v."""
+        # The supremum is where the derivative of the loss is v; with t = exp(eta)
+        # that is t^(1 - p) (t - y) = u, which has one root.
+        used = self.weights > 0
+        y, s = self.y[used], self.weights[used]
+        u, p = v[used] / s, self.power
+        eta = np.full(len(y), -np.inf)
+        free = (y == 0) & (u > 0)
+        eta[free] = np.log(u[free]) / (2.0 - p)
+        seen = y > 0
+        eta[seen] = _tweedie_root(u[seen], y[seen], p)
+        held = np.isfinite(eta)
+        y, s, u, eta = y[held], s[held], u[held], eta[held]
+        loss = y * np.exp((1.0 - p) * eta) / (p - 1.0)
+        loss = loss + np.exp((2.0 - p) * eta) / (2.0 - p)
+        return float(s @ (u * eta - loss))
+
+    def settle_intercept(self, eta):
+        """Return the shift of eta at which the gradient sums to zero."""
+        p = self.power
+        seen = self.y > 0
+        low = np.log(self.y[seen]) + (1.0 - p) * eta[seen]
+        high = (2.0 - p) * eta
+        return _log_mass(self.weights[seen], low) - _log_mass(self.weights, high)
+
+
+def _log_mass(weights, logs):
+    """Return ``log(sum(weights * exp(logs)))``."""
+    top = float(logs.max())
+    return float(np.log(weights @ np.exp(logs - top))) + top
+
+
+def _tweedie_root(u, y, p):
+    """Solve ``exp((2 - p) eta) - y exp((1 - p) eta) = u`` for eta, each y positive.
+
+    Relative to y: with x = eta - log(y) and k = u y^(p - 2) the equation is
+    ``exp((2 - p) x) - exp((1 - p) x) = k``, and the left side rises.
+    """
+    k = u * y ** (p - 2.0)
+    # One term alone is too small on either side, so that the root is below it.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        high = np.log1p(np.maximum(k, 0.0)) / (2.0 - p)
+        low = -np.log1p(np.maximum(-k, 0.0)) / (p - 1.0)
+    x = np.where(k >= 0, high, low)
+    for _ in range(100):
+        a, b = np.exp((2.0 - p) * x), np.exp((1.0 - p) * x)
+        over = (a - b) - k
+        low, high = np.where(over < 0, x, low), np.where(over > 0, x, high)
+        new = x - over / ((2.0 - p) * a + (p - 1.0) * b)
+        new = np.where((new < low) | (new > high), 0.5 * (low + high), new)
+        if np.all(np.abs(new - x) <= 4.0 * _EPS * np.maximum(np.abs(x), 1.0)):
+            x = new
+            break
+        x = new
+    return x + np.log(y)
+
+
+class Gamma(Datafit):
+    """Gamma loss with the logarithmic link, ``y exp(-eta) + eta``, y positive."""
+
+    _steep = True
+
+    def __init__(self, y, sample_weight=None):
+        super().__init__(y, sample_weight)
+        self._log_y = np.log(self.y)
+        self.saturated = float(self.weights @ (1.0 + self._log_y))
+
+    def _ratio(self, eta):
+        """Return ``y exp(-eta)``, infinite where it overflows."""
+        with np.errstate(over="ignore"):
+            return np.exp(self._log_y - eta)
+
+    def value(self, eta):
+        """Return the weighted sum of the losses."""
+        return float(self.weights @ (self._ratio(eta) + eta))
+
+    def magnitude(self, eta):
+        """Return the sum of the absolute terms of the loss, for bounds of rounding."""
+        terms = self._ratio(eta) + np.abs(eta) + 1.0 + np.abs(self._log_y)
+        return float(self.weights @ terms)
+
+    def gradient(self, eta):
+        """Return the derivative in eta."""
+        return self.weights * (1.0 - self._ratio(eta))
+
+    def curvature(self, eta):
+        """Return the second derivative in eta."""
+        return self.weights * self._ratio(eta)
+
+    def conjugate(self, v):
+        """Return the convex conjugate at v, given that ``v <= s``."""
+        used = self.weights > 0
+        s, log_y = self.weights[used], self._log_y[used]
+        t = np.maximum(1.0 - v[used] / s, 0.0)
+        return float(s @ (xlogy(t, t) - t * log_y - t))
+
+    def settle_intercept(self, eta):
+        """Return the shift of eta at which the gradient sums to zero."""
+        return _log_mass(self.weights, self._log_y - eta) - float(np.log(self.total))
 
 
 class Huber(Datafit):
@@ -312,7 +478,9 @@ class Softmax:
     """
 
     has_intercept = True
+    is_separable = True
     saturated = 0.0
+    null_curvature = 0.25
     steepest = Datafit.steepest
     magnitude = Datafit.magnitude
 
@@ -339,6 +507,47 @@ class Softmax:
         P = np.exp(eta - eta.max(axis=1, keepdims=True))
         P /= P.sum(axis=1, keepdims=True)
         return P
+
+    def model(self, eta):
+        """Return coupling and weights of the second-order model at eta."""
+        P = self.probabilities(eta)
+        return P, self.weights[:, None] * P
+
+    def settle_block(self, block, eta, *, with_shift):
+        """Return the step of free coefficients and intercepts to their minimum."""
+        n, m = block.shape
+        A = np.column_stack([block, np.ones(n)]) if with_shift else block
+        size, C = A.shape[1], self.n_classes
+        coef, start = np.zeros((size, C)), eta
+        value, before = self.value(eta), np.inf
+        for _ in range(_MAX_INTERCEPT_STEPS):
+            slope = A.T @ self.gradient(eta)
+            largest = float(np.abs(slope).max())
+            if largest >= 0.5 * before and largest <= 1e-10 * np.abs(A).max() * (
+                self.total
+            ):
+                break
+            before = min(before, largest)
+            P, Q = self.model(eta)
+            H = np.zeros((C, size, C, size))
+            for c in range(C):
+                for d in range(C):
+                    h = Q[:, c] * ((c == d) - P[:, d])
+                    H[c, :, d, :] = A.T @ (h[:, None] * A)
+            # A constant in all classes changes nothing: the least step of all.
+            step = np.linalg.lstsq(
+                H.reshape(C * size, C * size), -slope.T.ravel(), rcond=1e-13
+            )[0]
+            step = step.reshape(C, size).T
+            gain, length = float(np.vdot(slope, step)), 1.0
+            while length > 1e-6:
+                new = self.value(start + A @ (coef + length * step))
+                if new <= value + 1e-4 * length * gain + 1e-14 * abs(value):
+                    break
+                length *= 0.5
+            coef = coef + length * step
+            eta, value = start + A @ coef, new
+        return coef[:m], coef[m] if with_shift else np.zeros(C)
 
     def gradient(self, eta):
         """Return the derivative in eta, shape (n_samples, n_classes)."""
@@ -406,228 +615,53 @@ class Softmax:
         return shift
 
 
-def _efron_terms(mass):
-    """Return the steps l of Efron's sum over tied events, and their counts.
-
-    The terms are smooth functions of l with a singularity at l = mass or beyond. The
-    last ones are taken one by one; before them come runs that double in length, each
-    as far from the singularity as it is long, so that a Gauss rule for the sum over a
-    run is exact to rounding.
-    """
-    last = max(int(np.ceil(mass - 1e-12)), 1)
-    steps = [np.arange(max(last - _SINGLE_TERMS, 0), last, dtype=np.float64)]
-    counts = [np.minimum(1.0, mass - steps[0])]
-    start = int(steps[0][0])
-    while start > 0:
-        length = min(last - start, start)
-        start -= length
-        nodes, sizes = _sum_rule(length)
-        steps.append(start + nodes)
-        counts.append(sizes)
-    return np.concatenate(steps), np.concatenate(counts)
-
-
-def _sum_rule(length):
-    """Gauss rule for the sum over 0, ..., length - 1 of a smooth function.
-
-    The nodes are the zeros of a discrete Chebyshev polynomial, found from its
-    three-term recurrence (Golub and Welsch 1969).
-    """
-    if length <= _RULE_SIZE:
-        return np.arange(length, dtype=np.float64), np.ones(length)
-    k = np.arange(1.0, _RULE_SIZE)
-    beside = 0.5 * np.sqrt(k * k * (1.0 - (k / length) ** 2) / (4.0 * k * k - 1.0))
-    nodes, vectors = eigh_tridiagonal(np.zeros(_RULE_SIZE), beside)
-    return 0.5 * (length - 1.0) + length * nodes, length * vectors[0] ** 2
-
-
-class Cox(Datafit):
-    """Negative log partial likelihood of right-censored survival times.
+class Offset:
+    """A datafit of ``eta + offset``: what is known of the predictor beforehand.
 
     Parameters
     ----------
-    time : array-like of shape (n_samples,)
-    event : array-like of bool of shape (n_samples,)
-        True where the event was seen, False where the time is censored.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Counts: an integer weight equals repetition, also for ties.
-    ties : {"breslow", "efron"}, default="breslow"
-
-    Notes
-    -----
-    The predictor has no intercept. Samples are sorted by time once; every risk set
-    is then a tail, and its sums are reverse cumulative sums. Efron's method with
-    tied events of total weight D takes the terms l = 0, 1, ... of weight 1 below D
-    (the last one of weight D - l when D is not whole). Long runs of terms are summed
-    by Gauss rules for sums, so that memory does not grow with the weights.
+    datafit : datafit
+    offset : ndarray of the shape of eta
     """
 
-    has_intercept = False
-    is_separable = False
+    _SHIFTED = frozenset(
+        "value gradient curvature model_curvature steepest magnitude model "
+        "probabilities settle_intercept".split()
+    )
 
-    def __init__(self, time, event, sample_weight=None, *, ties="breslow"):
-        super().__init__(time, sample_weight)
-        self.event = np.asarray(event, dtype=bool)
-        self.ties = ties
-        order = np.argsort(self.y, kind="stable")
-        self.order = order
-        times, w = self.y[order], self.weights[order]
-        self._w = w
-        with np.errstate(divide="ignore"):
-            self._log_w = np.log(w)
-        self._hit = w * self.event[order]
-        _, first, group = np.unique(times, return_index=True, return_inverse=True)
-        mass = np.bincount(group, self._hit)
-        # Only times with events matter: the others belong to no term.
-        used = mass > 0
-        self.event_times = times[first[used]]
-        self._first = first[used]  # start of the risk set of each event time
-        self._last = np.append(first[1:], self.n_samples)[used]  # end of its ties
-        self._mass = mass[used]
-        # Number of event times not later than each sample.
-        self._reached = np.cumsum(used)[group]
-        # Position among event times of each sample, and of those whose event it is.
-        self._at = np.where(used[group], self._reached - 1, -1)
-        self._tied = np.where(self._hit > 0, self._at, -1)
-        if ties == "efron":
-            check_counts(sample_weight, self.n_samples, "ties='efron'")
-            terms = [_efron_terms(float(mass)) for mass in self._mass]
-            sizes = [len(steps) for steps, _ in terms]
-            self._term = np.repeat(np.arange(len(terms)), sizes)
-            steps = np.concatenate([steps for steps, _ in terms])
-            self._part = steps / self._mass[self._term]
-            self._left = (self._mass[self._term] - steps) / self._mass[self._term]
-            self._term_weight = np.concatenate([counts for _, counts in terms])
-        else:
-            self._term = np.arange(len(self._mass))
-            self._part = np.zeros(len(self._mass))
-            self._term_weight = self._mass
-        # Ties that Efron's method tells from Breslow's.
-        self._has_parts = bool(self._part.any())
+    def __init__(self, datafit, offset):
+        self.datafit, self.offset = datafit, offset
 
-    def _sums(self, eta):
-        """Return the pieces of all sums at eta: sorted, in units of exp(top)."""
-        z = eta[self.order]
-        top = float(z.max())
-        e = self._w * np.exp(z - top)
-        tails = np.append(np.cumsum(e[::-1])[::-1], 0.0)
-        if not self._has_parts:
-            return z, top, e, tails[self._first], None
-        # The risk set less its tied events: no difference of sums that may be equal.
-        held = self._tied >= 0
-        tied = np.bincount(self._tied[held], e[held], len(self._mass))
-        beside = (self._at >= 0) & ~held
-        rest = tails[self._last]
-        rest = rest + np.bincount(self._at[beside], e[beside], len(self._mass))
-        return z, top, e, rest, tied
+    def __getattr__(self, name):
+        if name in ("datafit", "offset"):  # not there yet
+            raise AttributeError(name)
+        value = getattr(self.datafit, name)
+        if name not in Offset._SHIFTED:
+            return value
+        offset = self.offset
+        return lambda eta: value(eta + offset)
 
-    def _phi(self, risk, tied):
-        phi = risk[self._term]
-        if tied is not None:
-            phi = phi + self._left * tied[self._term]
-        return phi
-
-    def _is_plain(self, eta):
-        return float(eta.max() - eta.min()) < _PLAIN_RANGE
-
-    def _log_phi(self, z):
-        """Logarithm of the risk sums, whatever the range of eta."""
-        logs = z + self._log_w
-        log_risk = np.logaddexp.accumulate(logs[::-1])[::-1][self._first]
-        log_phi = log_risk[self._term]
-        if self._has_parts:
-            log_tied = np.full(len(self._mass), -np.inf)
-            held = self._tied >= 0
-            np.logaddexp.at(log_tied, self._tied[held], logs[held])
-            share = np.exp(log_tied - log_risk)[self._term]
-            log_phi = log_phi + np.log1p(-self._part * share)
-        return log_phi
-
-    def value(self, eta):
-        """Return the negative log partial likelihood."""
-        if not np.isfinite(eta).all():
-            return np.inf
-        if self._is_plain(eta):
-            z, top, _, risk, tied = self._sums(eta)
-            log_phi = np.log(self._phi(risk, tied)) + top
-        else:
-            z = eta[self.order]
-            log_phi = self._log_phi(z)
-        return float(self._term_weight @ log_phi - self._hit @ z)
-
-    def _expected(self, eta):
-        """Return the expected events of each sample, sorted by time."""
-        n_times = len(self._mass)
-        if self._is_plain(eta):
-            z, _, e, risk, tied = self._sums(eta)
-            inverse = self._term_weight / self._phi(risk, tied)
-            rate = np.bincount(self._term, inverse, n_times)
-            hazard = np.concatenate([[0.0], np.cumsum(rate)])[self._reached]
-            if tied is not None:
-                relief = np.bincount(self._term, inverse * self._part, n_times)
-                held = self._tied >= 0
-                hazard[held] -= relief[self._tied[held]]
-            return e * hazard
-        z = eta[self.order]
-        log_inverse = np.log(self._term_weight) - self._log_phi(z)
-        # Cumulative hazards in the logarithmic domain, then one product each.
-        log_rate = np.full(n_times, -np.inf)
-        np.logaddexp.at(log_rate, self._term, log_inverse)
-        log_hazard = np.concatenate([[-np.inf], np.logaddexp.accumulate(log_rate)])
-        expected = np.exp(log_hazard[self._reached] + z + self._log_w)
-        if self._has_parts:
-            with np.errstate(divide="ignore"):
-                parts = np.log(self._part) + log_inverse
-            log_relief = np.full(n_times, -np.inf)
-            np.logaddexp.at(log_relief, self._term, parts)
-            held = self._tied >= 0
-            expected[held] -= np.exp(
-                log_relief[self._tied[held]] + z[held] + self._log_w[held]
-            )
-        return expected
-
-    def gradient(self, eta):
-        """Return the derivative in eta: expected minus observed events."""
-        out = np.empty(self.n_samples)
-        out[self.order] = self._expected(eta) - self._hit
-        return out
-
-    def curvature(self, eta):
-        """Return a diagonal that lies above the Hessian: expected events."""
-        out = np.empty(self.n_samples)
-        out[self.order] = np.maximum(self._expected(eta), 0.0)
-        return out
+    def conjugate(self, v):
+        """Return the convex conjugate at v."""
+        return self.datafit.conjugate(v) - float(np.vdot(self.offset, v))
 
     def gram(self, A, eta, h):
-        """Return ``A' H(eta) A`` with the full Hessian, h minus a part of low rank."""
-        G = super().gram(A, eta, h)
-        _, _, e, risk, tied = self._sums(eta)
-        weighted = e[:, None] * A[self.order]
-        # Means of the columns over each risk set.
-        sums = np.cumsum(weighted[::-1], axis=0)[::-1][self._first]
-        M = sums[self._term]
-        if tied is not None:
-            held = self._tied >= 0
-            at_ties = np.zeros((len(self._mass), A.shape[1]))
-            np.add.at(at_ties, self._tied[held], weighted[held])
-            M = M - self._part[:, None] * at_ties[self._term]
-        phi = self._phi(risk, tied)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            M *= np.where(phi > 0, np.sqrt(self._term_weight) / phi, 0.0)[:, None]
-        G -= M.T @ M
-        return G
+        """Return ``A' H(eta) A``, of which `h` is the diagonal."""
+        return self.datafit.gram(A, eta + self.offset, h)
+
+    def hessian_product(self, eta, v):
+        """Return the Hessian at eta times v."""
+        return self.datafit.hessian_product(eta + self.offset, v)
+
+    def settle_block(self, block, eta, *, with_shift):
+        """Return the step of free coefficients and intercepts to their minimum."""
+        eta = eta + self.offset
+        return self.datafit.settle_block(block, eta, with_shift=with_shift)
+
+    def null_intercept(self):
+        """Return the best constant predictor beside the offset."""
+        return self.datafit.settle_intercept(self.offset)
 
     def baseline(self, eta):
         """Return the cumulative baseline hazard after each event time."""
-        _, top, _, risk, tied = self._sums(eta)
-        inverse = self._term_weight / self._phi(risk, tied)
-        rate = np.bincount(self._term, inverse, len(self._mass))
-        return np.cumsum(rate) * np.exp(-top)
-
-    def null_intercept(self):
-        """Return 0: the partial likelihood does not see a constant."""
-        return 0.0
-
-    def settle_intercept(self, eta):
-        """Return 0: the partial likelihood does not see a constant."""
-        return 0.0
+        return self.datafit.baseline(eta + self.offset)

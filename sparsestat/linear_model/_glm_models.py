@@ -3,7 +3,8 @@
 A model is ``-q'd + d'Hd / 2 + sum_j lam_j |w_j + d_j| + l2_j (w_j + d_j)^2 / 2``.
 Dense columns keep H explicitly, so that any Hessian will do; sparse ones keep a
 diagonal weighting and never form H. Coordinate descent finds the signs, Newton
-steps projected on the signs finish.
+steps projected on the signs finish. The penalty is an elastic net with a strength for
+each coefficient; a concave one comes as its tangent.
 """
 
 # Authors: The sparsestat developers
@@ -17,7 +18,7 @@ from sparsestat.linear_model import _kernels_cd as cd
 from sparsestat.linear_model import _kernels_design as passes
 from sparsestat.linear_model._design import make_design
 
-__all__ = ["ColumnModel", "GramModel", "l1_violations"]
+__all__ = ["ColumnModel", "GramModel"]
 
 _SWEEPS = 15  # coordinate descent between two looks at the violation
 _SETTLE = 0.02  # signs have settled when at most this share changed in a sweep
@@ -25,13 +26,6 @@ _MAX_ROUNDS = 30
 _MAX_CLIPS = 4  # a Newton step that clips more signs than this has failed ...
 _MAX_FAILURES = 3  # ... and after so many failures Newton rests
 _SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
-_NO_PARAMS = np.empty(0)
-
-
-def l1_violations(w, q, lam, l2):
-    """Distance of q, the descent direction, to the subdifferential at w."""
-    active = np.abs(q - l2 * w - lam * np.sign(w))
-    return np.where(w != 0, active, np.maximum(np.abs(q) - lam, 0.0))
 
 
 class _Model:
@@ -49,7 +43,7 @@ class _Model:
             )
             sweeps += done
             q = self.slope()
-            worst = l1_violations(self.w, q, self.lam, self.l2).max(initial=0.0)
+            worst = self.penalty.violations(self.w, q).max(initial=0.0)
             if worst <= goal or sweeps >= max_sweeps:
                 break
             stalled = stalled + 1 if worst > 0.99 * best else 0
@@ -104,13 +98,15 @@ class GramModel(_Model):
         Symmetric positive semidefinite.
     q : ndarray of shape (m,)
         Negative gradient of the smooth part at w.
-    w, lam, l2 : ndarray of shape (m,)
-        Start, strengths; w is overwritten by the minimum.
+    w : ndarray of shape (m,)
+        Start, overwritten by the minimum.
+    penalty : ElasticNetPenalty
     """
 
-    def __init__(self, H, q, w, lam, l2):
+    def __init__(self, H, q, w, penalty):
         self.H = np.ascontiguousarray(H)
-        self.q, self.w, self.lam, self.l2 = q, w, lam, l2
+        self.q, self.w, self.penalty = q, w, penalty
+        self.lam, self.l2 = penalty.lam, penalty.l2
 
     def slope(self):
         """Return the negative gradient of the smooth part at w."""
@@ -118,8 +114,8 @@ class GramModel(_Model):
 
     def _sweep(self, max_sweeps, target, settle):
         done, _, changes = cd.gram_cd(
-            self.H, self.q, self.w, self.lam, self.l2, cd.L1, _NO_PARAMS,
-            max_sweeps, target, settle,
+            self.H, self.q, self.w, self.lam, self.l2, self.penalty.code,
+            self.penalty.params, max_sweeps, target, settle,
         )  # fmt: skip
         return done, changes
 
@@ -161,15 +157,17 @@ class ColumnModel(_Model):
     response : ndarray of shape (n_samples,)
         Working response: what the linear predictor would be at the minimum of the
         loss without restrictions, ``eta - gradient / h``.
-    w, lam, l2 : ndarray of shape (m,)
-        Start, strengths; w is overwritten by the minimum.
+    w : ndarray of shape (m,)
+        Start, overwritten by the minimum.
+    penalty : ElasticNetPenalty
     fit_intercept : bool
     """
 
-    def __init__(self, columns, h, response, w, lam, l2, *, fit_intercept):
+    def __init__(self, columns, h, response, w, penalty, *, fit_intercept):
         design = make_design(columns, h, fit_intercept=fit_intercept)
         self.design = design
-        self.w, self.lam, self.l2 = w, lam, l2
+        self.w, self.penalty = w, penalty
+        self.lam, self.l2 = penalty.lam, penalty.l2
         target, self.mean = design.target(response)
         held = np.flatnonzero(w)
         self.u = np.ascontiguousarray(target - design.product(held, w[held]))
@@ -191,8 +189,8 @@ class ColumnModel(_Model):
     def _sweep(self, max_sweeps, target, settle):
         done, _, changes = cd.csc_cd(
             *self._matrix, self.design.total, self.design.squares, self._all, self.u,
-            self.beta, self.w, self.lam, self.l2, cd.L1, _NO_PARAMS, max_sweeps,
-            target, settle,
+            self.beta, self.w, self.lam, self.l2, self.penalty.code,
+            self.penalty.params, max_sweeps, target, settle,
         )  # fmt: skip
         return done, changes
 

@@ -17,28 +17,37 @@ from sparsestat._utils.arithmetic import moderate
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
-from sparsestat.linear_model._datafits import Cox, Huber, Logistic, Poisson, Softmax
-from sparsestat.linear_model._design import make_design
-from sparsestat.linear_model._glm_penalties import (
-    GLMPenalty,
-    GroupGLMPenalty,
-    MCPenalty,
+from sparsestat.linear_model._datafits import (
+    Gamma,
+    Huber,
+    Logistic,
+    Poisson,
+    Softmax,
+    Tweedie,
 )
+from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._glm_solver import GLMSolver
+from sparsestat.linear_model._group_penalty import GroupPenalty
 from sparsestat.linear_model._path_problems import (
     PathProblem,
+    refuse_ridge_grid,
     stack_coefs,
     weighted_mean,
 )
+from sparsestat.linear_model._penalties import ConcavePenalty, ElasticNetPenalty
+from sparsestat.linear_model._penalty_spec import PenaltySpec
 from sparsestat.linear_model._softmax_solver import OneColumn, SoftmaxSolver
+from sparsestat.linear_model._survival import Cox
 
 __all__ = [
     "CoxProblem",
     "GLMProblem",
+    "GammaProblem",
     "HuberProblem",
     "LogisticProblem",
     "MultinomialProblem",
     "PoissonProblem",
+    "TweedieProblem",
 ]
 
 GAP_SCALE = "duality gap / (loss of the intercept alone - least possible loss)"
@@ -57,11 +66,8 @@ class GLMProblem(PathProblem):
     X, y, sample_weight : validated arrays
     fit_intercept : bool
     tol, max_iter, max_epochs : see the solver
-    penalty : {"l1", "mcp", "group"}
-    gamma : float
-        Shape of the MCP.
-    groups : Groups, default=None
-        For ``penalty="group"``.
+    penalty : PenaltySpec, default=None
+        None is the elastic net.
     """
 
     has_gap = True
@@ -81,10 +87,9 @@ class GLMProblem(PathProblem):
         tol=1e-4,
         max_iter=100,
         max_epochs=10_000,
-        penalty="l1",
-        gamma=3.0,
-        groups=None,
+        penalty=None,
     ):
+        self.spec = PenaltySpec() if penalty is None else penalty
         self.dtype, self.fit_intercept = X.dtype, fit_intercept
         X, y, sample_weight = effective_rows(X, y, sample_weight)
         self.weight_unit = 1.0
@@ -100,11 +105,6 @@ class GLMProblem(PathProblem):
         self.n_features = self.design.n_features
         self.tol = tol
         self.limits = {"tol": tol, "max_iter": max_iter, "max_epochs": max_epochs}
-        self.penalty_kind, self.gamma = penalty, gamma
-        self.groups = None
-        if groups is not None:
-            sizes = groups.sizes.astype(np.float64)
-            self.groups = (np.asarray(groups.order), np.asarray(groups.ptr), sizes**0.5)
         self._squares = None
 
     @property
@@ -135,19 +135,35 @@ class GLMProblem(PathProblem):
 
     def penalty(self, alpha, setting):
         """Return the penalty object of one strength."""
-        arguments = alpha, setting, self.total, self.coef_unit
-        if self.penalty_kind == "mcp":
-            return MCPenalty(
-                *arguments, curvatures=0.25 * self.weighted_squares, gamma=self.gamma
+        spec, total, unit = self.spec, self.total, self.coef_unit
+        if spec.is_grouped:
+            if spec.has_ridge:
+                l2 = total * alpha * (1.0 - setting) * unit
+                strength, share = alpha * setting, 0.0
+            else:
+                l2, strength, share = 0.0, alpha, setting
+            return GroupPenalty(
+                spec.groups, spec.group_weights, strength, share, total, l2=l2
             )
-        if self.penalty_kind == "group":
-            return GroupGLMPenalty(*arguments, groups=self.groups)
-        return GLMPenalty(*arguments)
+        options = {
+            "l2_unit": unit,
+            "positive": spec.positive,
+            "feature_weights": spec.feature_weights,
+        }
+        if spec.is_convex:
+            return ElasticNetPenalty(alpha, setting, self.n_features, total, **options)
+        curvatures = self.datafit.null_curvature * self.weighted_squares
+        return ConcavePenalty(
+            spec.kind, alpha, spec.shape, curvatures, total, l1_ratio=setting, **options
+        )
 
     def make_solver(self, coef_init=None):
         """Return a solver that can be used for all strengths in turn."""
         norms = None
         coef_init = self.start_of(coef_init)
+        if self.spec.is_grouped:
+            start = None if coef_init is None else coef_init.reshape(-1, 1)
+            return SoftmaxSolver(self.design, OneColumn(self.datafit), start)
         if self.datafit.smoothness is not None and self._gap_is_measured(1.0):
             # The smoothness is a constant times the weights.
             share = self.datafit.smoothness[0] / self.datafit.weights[0]
@@ -155,12 +171,19 @@ class GLMProblem(PathProblem):
         return GLMSolver(self.design, self.datafit, coef_init, norms=norms)
 
     def _gap_is_measured(self, alpha):
-        return self.has_gap and self.penalty_kind != "mcp" and alpha > 0
+        return self.has_gap and self.spec.has_gap and alpha > 0
+
+    def grid(self, alphas, eps, setting=None):
+        """Return strengths in decreasing order: those given, or so many of them."""
+        if self.spec.has_ridge or not self.spec.is_grouped:
+            refuse_ridge_grid(alphas, setting)
+        return super().grid(alphas, eps, setting)
 
     def alpha_max(self, setting=None):
         """Return the smallest alpha at which every coefficient is zero."""
-        solver = self.make_solver()
-        return self.penalty(1.0, setting).largest_ratio(solver.q) * self.alpha_unit
+        solver, penalty = self.make_solver(), self.penalty(1.0, setting)
+        solver.settle_free(penalty)
+        return penalty.gauge(solver.q) * self.alpha_unit
 
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve for one strength."""
@@ -177,16 +200,19 @@ class GLMProblem(PathProblem):
         result.n_sweeps += swept
         result.scale = GAP_SCALE if kind == "duality_gap" else KKT_SCALE
         result.null_value = solver.null_value
+        if result.coef.ndim > len(self.coef_shape):  # groups: a matrix of one column
+            result.coef, result.shift = result.coef[:, 0], float(result.shift[0])
         return self.given(result)
 
     def _warn_of_separation(self, result):
-        if self.penalty_kind != "mcp" or self.datafit.saturated != 0.0:
+        if self.spec.is_convex or self.datafit.saturated != 0.0:
             return
         if result.objective <= _SEPARATED * result.null_value:
             warnings.warn(
-                "The fitted model separates the classes almost perfectly. The MCP is "
-                "bounded, so that then no finite coefficients are best, and those "
-                "returned depend on max_iter. Raise alpha, or use penalty='l1'.",
+                "The fitted model separates the classes almost perfectly. The penalty "
+                f"{self.spec.kind!r} is bounded, so that then no finite coefficients "
+                "are best, and those returned depend on max_iter. Raise alpha, or use "
+                "penalty='elasticnet'.",
                 UserWarning,
                 stacklevel=users_stacklevel(),
             )
@@ -267,6 +293,58 @@ class PoissonProblem(GLMProblem):
         """Return the unit deviances."""
         mean = np.exp(np.minimum(eta, 700.0))
         return 2.0 * (xlogy(y, y) - y * eta - y + mean)
+
+
+class TweedieProblem(GLMProblem):
+    """Targets that are zero or positive, the variance a power of the mean."""
+
+    def __init__(self, *arguments, power, **options):
+        self.power = power
+        super().__init__(*arguments, **options)
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        if not y.any():
+            raise ValueError(
+                "All targets in y (of positive weight) are zero: the likelihood has no "
+                "maximum. At least one positive target is required."
+            )
+        return Tweedie(y, sample_weight, power=self.power)
+
+    def row_losses(self, y, eta):
+        """Return the unit deviances."""
+        mean = np.exp(np.clip(eta, -700.0, 700.0))
+        p = self.power
+        fitted = y * mean ** (1.0 - p) / (p - 1.0) + mean ** (2.0 - p) / (2.0 - p)
+        return 2.0 * (fitted - y ** (2.0 - p) / ((p - 1.0) * (2.0 - p)))
+
+
+class GammaProblem(GLMProblem):
+    """Positive targets with a spread in proportion to their mean."""
+
+    def moderate_target(self, y):
+        """Return y divided by its unit, which the intercept takes up."""
+        if not self.fit_intercept:
+            return y, 1.0
+        y, unit = moderate(y, "y")
+        self.y_offset = float(np.log(unit))
+        return y, 1.0
+
+    def given(self, result):
+        """Return a result in the units of the given data."""
+        result = super().given(result)
+        moved = self.total * self.y_offset
+        result.objective, result.dual = result.objective + moved, result.dual + moved
+        return result
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        return Gamma(y, sample_weight)
+
+    def row_losses(self, y, eta):
+        """Return the unit deviances."""
+        ratio = np.log(y) - eta
+        return 2.0 * (np.expm1(np.minimum(ratio, 700.0)) - ratio)
 
 
 class HuberProblem(GLMProblem):
@@ -377,21 +455,6 @@ class LogisticProblem(GLMProblem):
             )
         return Logistic(y, sample_weight)
 
-    def make_solver(self, coef_init=None):
-        """Return a solver that can be used for all strengths in turn."""
-        if self.penalty_kind != "group":
-            return super().make_solver(coef_init)
-        start = None if coef_init is None else self.start_of(coef_init).reshape(-1, 1)
-        return SoftmaxSolver(self.design, OneColumn(self.datafit), start)
-
-    def solve_one(self, alpha, setting=None, **options):
-        """Solve for one strength."""
-        result = super().solve_one(alpha, setting, **options)
-        if result.coef.ndim == 2:  # groups are solved with a matrix of one column
-            result.coef = result.coef[:, 0]
-            result.shift = float(result.shift[0])
-        return result
-
     def row_losses(self, y, eta):
         """Return the log losses."""
         return np.logaddexp(0.0, np.where(y > 0, -eta, eta))
@@ -433,6 +496,16 @@ class MultinomialProblem(GLMProblem):
     def make_solver(self, coef_init=None):
         """Return a solver that can be used for all strengths in turn."""
         return SoftmaxSolver(self.design, self.datafit, self.start_of(coef_init))
+
+    def given(self, result):
+        """Return a result in the units of the given data."""
+        # A constant added to a feature's coefficients of all classes changes nothing
+        # but the penalty: where that is none, they sum to zero, as the intercepts do.
+        weights = self.spec.feature_weights
+        if weights is not None and not self.spec.positive:
+            free = weights[result.columns] == 0.0
+            result.coef[free] -= result.coef[free].mean(axis=1, keepdims=True)
+        return super().given(result)
 
     def losses(self, results, X, y, sample_weight=None):
         """Mean held-out log loss of each result on other rows."""

@@ -25,13 +25,14 @@ import numpy as np
 from scipy import sparse
 
 from sparsestat.linear_model._design import make_design
-from sparsestat.linear_model._glm_models import ColumnModel, GramModel, l1_violations
+from sparsestat.linear_model._gaps import likelihood_dual
+from sparsestat.linear_model._glm_models import ColumnModel, GramModel
 from sparsestat.linear_model._penalties import ElasticNetPenalty
 from sparsestat.linear_model._rounding import likelihood_rounding
 from sparsestat.linear_model._solver import WorkingSetSolver
 from sparsestat.linear_model._solver_result import Patience, SolverResult, is_met
 
-__all__ = ["GLMSolver", "line_search"]
+__all__ = ["SETTLED", "GLMSolver", "line_search", "settle_block"]
 
 _FIRST_SET = 100  # columns in the first working set ...
 _FIRST_SPARSE = 0.6, 1000  # ... or, of sparse ones, a share of the samples, at most
@@ -44,6 +45,58 @@ _FEW_SWEEPS = 200  # of coordinate descent on a wide model
 _MAX_SET = 3000  # columns in a working set, so that its Hessian fits in memory
 _ARMIJO = 1e-4
 _ROUNDING = 1e-14
+SETTLED = 1e-7  # gradient of free features, relative to the largest at zero
+_MAX_SETTLE = 50  # Newton steps on them
+
+
+def settle_block(datafit, block, eta, *, with_shift):
+    """Minimise a loss over the coefficients of a few columns, and an intercept.
+
+    Parameters
+    ----------
+    datafit : Datafit
+    block : ndarray of shape (n_samples, n_columns)
+    eta : ndarray of shape (n_samples,)
+        The linear predictor to start from.
+    with_shift : bool
+        Whether there is an intercept.
+
+    Returns
+    -------
+    step : ndarray of shape (n_columns,)
+    shift : float
+    """
+    m = block.shape[1]
+    A = np.column_stack([block, np.ones(len(block))]) if with_shift else block
+    A = np.asfortranarray(A)
+    coef, best = np.zeros(A.shape[1]), np.inf
+    present = datafit.value(eta)
+    for _ in range(_MAX_SETTLE):
+        gradient = datafit.gradient(eta)
+        slope = A.T @ gradient
+        worst = float(np.abs(slope).max())
+        if worst >= 0.5 * best and worst <= 1e-9 * float(np.abs(gradient).sum()):
+            break  # rounding
+        best = min(best, worst)
+        H = datafit.gram(A, eta, datafit.model_curvature(eta))
+        step = np.linalg.lstsq(H, -slope, rcond=1e-14)[0]
+        image = A @ step
+        change = float(slope @ step)
+
+        def objective(t, eta=eta, image=image):
+            return datafit.value(eta + t * image)
+
+        length = line_search(objective, present, change)
+        if length == 0.0:
+            # The value has no digits left; the gradient may have some.
+            near = np.abs(A.T @ datafit.gradient(eta + image)).max()
+            if not near < worst:
+                break
+            length = 1.0
+        coef += length * step
+        eta = eta + length * image
+        present = datafit.value(eta)
+    return coef[:m], float(coef[m]) if with_shift else 0.0
 
 
 def line_search(objective, present, change):
@@ -107,6 +160,8 @@ class GLMSolver:
             self.gap_scale = 0.0
         self.gradient = datafit.gradient(eta)
         self.q = design.correlations(-self.gradient)
+        self._null_q = self.q.copy()
+        self._free = self._held = np.empty(0, dtype=np.intp)
         self.kkt_scale = float(np.abs(self.q).max(initial=0.0))
         # Constant columns are dropped by their squares, not by rounding.
         self.usable = design.squares > 0.0
@@ -139,7 +194,8 @@ class GLMSolver:
 
         Parameters
         ----------
-        penalty : GLMPenalty
+        penalty : Penalty
+            With coefficients as units.
         kind : {"duality_gap", "kkt"}
             What is measured and compared with `tol`: the gap relative to the
             deviance of the null model, or the largest violation relative to the
@@ -153,7 +209,8 @@ class GLMSolver:
         """
         counter = {"sweeps": 0, "newton": 0}
         history = []
-        alive = None
+        alive = penalty.kept
+        self._adopt(penalty, kind)
         if self._partial:
             self._correlate()
         patience = Patience(4)
@@ -197,6 +254,39 @@ class GLMSolver:
             bend=self.datafit.steepest(self.eta),
         )
 
+    def settle_free(self, penalty):
+        """Minimise over the features that nothing penalises, and the intercept."""
+        self._adopt(penalty, "duality_gap")
+
+    def _adopt(self, penalty, kind):
+        """Take out what a penalty forbids, and settle what it leaves free.
+
+        Without a gap the free features are left to the working sets, which hold them.
+        """
+        if penalty.kept is not None:
+            top = np.abs(self._null_q[penalty.kept])
+            self.kkt_scale = float(top.max(initial=0.0))
+        forbidden = self.w < 0.0 if penalty.positive else np.zeros(1, dtype=bool)
+        if penalty.kept is not None:
+            forbidden = forbidden | ~penalty.kept
+        moved = bool(forbidden.any() and self.w[forbidden].any())
+        if moved:
+            self.w[forbidden] = 0.0
+        free = penalty.free[self.usable[penalty.free]]
+        self._held = np.empty(0, dtype=np.intp) if penalty.is_nothing else free
+        self._free, self._block = self._held, None
+        if kind != "duality_gap" or free.size == 0:
+            self._free = self._free[:0]
+        else:
+            one = np.ones(1)
+            columns = [
+                self.design.product(free[k : k + 1], one) for k in range(len(free))
+            ]
+            self._block = np.column_stack(columns)
+        if moved or self._free.size:
+            self._refresh()
+            self._correlate()
+
     def _unit(self, kind):
         """What the gap, or the violation, is relative to."""
         return self.kkt_scale if kind == "kkt" else self.gap_scale
@@ -233,6 +323,13 @@ class GLMSolver:
             change = self.datafit.settle_intercept(self.eta)
             self.shift += change
             self.eta = self.eta + change
+        if self._free.size:
+            step, shift = settle_block(
+                self.datafit, self._block, self.eta, with_shift=self.fits_shift
+            )
+            self.w[self._free] += step
+            self.shift += shift
+            self.eta = self.eta + self._block @ step + shift
         self.gradient = self.datafit.gradient(self.eta)
 
     def _correlate(self, alive=None):
@@ -255,32 +352,28 @@ class GLMSolver:
             worst = float(penalty.violations(w, q).max(initial=0.0))
             scale = self.kkt_scale
             return value, np.nan, worst / scale if scale > 0 else 0.0
-        dual = self._dual(penalty, q)
+        dual, self._multiple = likelihood_dual(self.datafit, penalty, self.gradient, q)
+        if self._is_unsettled(q):
+            dual = -np.inf
         if self.gap_scale == 0.0:
             return value, dual, 0.0 if not w.any() else max(value - dual, 0.0)
         return value, dual, max(value - dual, 0.0) / self.gap_scale
 
-    def _dual(self, penalty, q):
-        """Largest dual value of a multiple of the gradient that is feasible."""
-        ratio = penalty.largest_ratio(q)
-        c = min(1.0, 1.0 / ratio) if ratio > 0 else 1.0
-        self._multiple = c
-        dual = -self.datafit.conjugate(c * self.gradient) if c > 0 else -np.inf
-        if penalty.l2 > 0.0 and c < 1.0:
-            # The constraint is soft, so the gradient itself is feasible too.
-            soft = -self.datafit.conjugate(self.gradient) - penalty.conjugate(q)
-            if soft > dual:
-                self._multiple, dual = 1.0, soft
-        return dual
+    def _is_unsettled(self, q):
+        """Whether free features still have a gradient, so that no dual point exists."""
+        if not self._free.size:
+            return False
+        slope = self._block.T @ self.gradient
+        return float(np.abs(slope).max()) > SETTLED * self.kkt_scale
 
     def _screen(self, penalty, gap, alive):
         """Leave out features that are certainly zero, once that can be shown."""
-        if self.norms is None or not np.isfinite(gap) or penalty.lam == 0.0:
+        if self.norms is None or not np.isfinite(gap) or penalty.is_nothing:
             return alive
         radius = np.sqrt(2.0 * max(gap, 0.0))
-        if self._multiple < 1.0 and penalty.l2 > 0.0:
+        if self._multiple < 1.0 and penalty.has_l2:
             return alive
-        gone = penalty.screened(self._multiple * self.q, radius, self.norms)
+        gone = penalty.screened(self._multiple * self.q, radius * self.norms)
         gone &= self.w == 0.0
         if not gone.any():
             return alive
@@ -292,6 +385,7 @@ class GLMSolver:
         """Return the working set, and whether it holds every violator."""
         excess = penalty.excess(self.q)
         held = self.w != 0.0
+        held[self._held] = True
         excess[held] = -np.inf
         excess[~self.usable] = -np.inf
         if alive is not None:
@@ -307,7 +401,9 @@ class GLMSolver:
         complete = len(candidates) <= room
         if self._previous_lam is not None:
             # Sequential strong rule: these will probably enter on the way down.
-            likely = np.abs(self.q) >= 2.0 * penalty.lam - self._previous_lam
+            with np.errstate(invalid="ignore"):
+                least = 2.0 * penalty.lam - self._previous_lam
+            likely = penalty.magnitude(self.q) >= least
             candidates = np.flatnonzero(likely & np.isfinite(excess))
             self._previous_lam = None
         if len(candidates) > room:
@@ -335,22 +431,23 @@ class GLMSolver:
             A = matrix[:, columns]
         centre = design.means[columns]
         q = self.q[columns]
-        l2 = np.full(len(columns), penalty.l2)
         w = self.w[columns]
         sub = penalty.restricted(columns)
+        l2 = sub.l2
         for _ in range(_MAX_NEWTON):
             lam = sub.slopes(w)
-            worst = float(l1_violations(w, q, lam, l2).max(initial=0.0))
+            tangent = ElasticNetPenalty.of(lam, l2, positive=sub.positive)
+            worst = float(tangent.violations(w, q).max(initial=0.0))
             # Superlinear: the model is solved the better the closer it fits.
             share = min(0.1, max(worst / self.kkt_scale, 1e-3))
             limit = max(max_epochs - counter["sweeps"], 1)
             if dense:
                 new, d_shift = self._dense_model(
-                    A, q, w, lam, l2, share * worst, limit, counter
+                    A, q, w, tangent, share * worst, limit, counter
                 )
             else:
                 new, d_shift = self._sparse_model(
-                    A, centre, w, lam, l2, share * worst, limit, counter
+                    A, centre, w, tangent, share * worst, limit, counter
                 )
             counter["newton"] += 1
             d = new - w
@@ -374,6 +471,7 @@ class GLMSolver:
             self.eta = self.eta + length * image
             self.shift += length * d_shift
             self._settle()
+            w = self.w[columns]
             r = -self.gradient
             q = A.T @ r
             if not dense:
@@ -382,24 +480,24 @@ class GLMSolver:
             if measure <= goal or counter["sweeps"] >= max_epochs:
                 return
 
-    def _dense_model(self, A, q, w, lam, l2, goal, limit, counter):
+    def _dense_model(self, A, q, w, penalty, goal, limit, counter):
         h = self.datafit.model_curvature(self.eta)
         H = self.datafit.gram(A, self.eta, h)
         if self.fits_shift:
             total = float(h.sum())
             means = A.T @ h / total if total > 0 else np.zeros(len(w))
             H -= total * np.outer(means, means)
-        model = GramModel(H, q.copy(), w.copy(), lam, l2)
+        model = GramModel(H, q.copy(), w.copy(), penalty)
         wide = self.datafit.is_separable and len(w) > len(h)
         sweeps, done = model.minimise(goal, min(limit, _FEW_SWEEPS) if wide else limit)
         counter["sweeps"] += sweeps
         if wide and not done and sweeps < limit:
             left = limit - sweeps
-            return self._squared_model(A, h, model.w, lam, l2, goal, left, counter)
+            return self._squared_model(A, h, model.w, penalty, goal, left, counter)
         shift = -float(means @ (model.w - w)) if self.fits_shift else 0.0
         return model.w, shift
 
-    def _squared_model(self, A, h, w, lam, l2, goal, limit, counter):
+    def _squared_model(self, A, h, w, penalty, goal, limit, counter):
         """Minimise the model as a weighted squared loss, by all its solver has.
 
         More columns than samples make a singular Hessian, on which sweeps and Newton
@@ -412,7 +510,7 @@ class GLMSolver:
         scale = float(target @ target)
         reach = goal * max(float(np.abs(w).sum()), 1e-300)
         result = solver.solve(
-            ElasticNetPenalty.of(lam, l2),
+            penalty,
             tol=min(max(reach / scale, 1e-15), 1e-2) if scale > 0 else 1e-2,
             max_iter=20,
             max_epochs=limit,
@@ -425,7 +523,7 @@ class GLMSolver:
             self.shift
         )
 
-    def _sparse_model(self, A, centre, w, lam, l2, goal, limit, counter):
+    def _sparse_model(self, A, centre, w, penalty, goal, limit, counter):
         h = self.datafit.model_curvature(self.eta)
         response = self.eta - self.shift - self.gradient / h
         model = ColumnModel(
@@ -433,8 +531,7 @@ class GLMSolver:
             h,
             response,
             w.copy(),
-            lam,
-            l2,
+            penalty,
             # A loss that does not see a constant may take the best one.
             fit_intercept=self.design.fit_intercept,
         )

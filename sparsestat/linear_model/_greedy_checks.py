@@ -11,6 +11,7 @@ from sparsestat._utils.samples import given_weights
 from sparsestat._utils.validation import as_compressed, check_magnitude
 from sparsestat.linear_model import _datafits as datafits
 from sparsestat.linear_model import _greedy_rules as rules
+from sparsestat.linear_model._survival import Cox
 
 __all__ = [
     "checked_blocks",
@@ -128,7 +129,7 @@ def checked_data(X, y, loss, sample_weight):
             )
         if not y[:, 1].any():
             raise ValueError("All samples are censored: no event is in y[:, 1].")
-        return X, datafits.Cox(y[:, 0], y[:, 1] != 0, weights), None
+        return X, Cox(y[:, 0], y[:, 1] != 0, weights), None
     if loss in ("logistic", "softmax"):
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:

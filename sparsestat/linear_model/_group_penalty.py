@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_group as kernels
-from sparsestat.linear_model._penalties import GapParts, multiplier_array
+from sparsestat.linear_model._penalties import Penalty, multiplier_array
 
 __all__ = ["GroupPenalty", "Groups", "group_weight_array", "make_groups"]
 
@@ -45,6 +45,11 @@ class Groups:
     def sums(self, values):
         """Sum feature values over each group."""
         return np.bincount(self.labels, weights=values, minlength=len(self))
+
+    def entries(self, n_columns):
+        """Return `order` and `ptr` for matrices, whose entries lie row after row."""
+        order = self.order[:, None] * n_columns + np.arange(n_columns)
+        return read_only(order.ravel()), read_only(self.ptr * n_columns)
 
     def restricted(self, units):
         """Return the groups in `units` as a partition of their columns."""
@@ -137,13 +142,12 @@ def group_weight_array(weights, groups):
     return multiplier_array(weights, "weights", len(groups), "group")
 
 
-class GroupPenalty:
-    r"""The sparse-group penalty, ``sum_g lam_g ||w_g|| + l1 ||w||_1``.
+class GroupPenalty(Penalty):
+    r"""The sparse-group penalty, ``sum_g lam_g ||W_g|| + l1 ||W||_1``, and a ridge.
 
     Here ``lam_g = total * alpha * (1 - l1_ratio) * omega_g`` and ``l1 = total *
     alpha * l1_ratio``. Its units are groups where those of the other penalties are
-    features: `lam`, `kept` and what :meth:`magnitude` returns have one entry for
-    each group.
+    features; a group holds all entries of its rows where W is a matrix.
 
     Parameters
     ----------
@@ -151,84 +155,111 @@ class GroupPenalty:
     weights : ndarray of shape (n_groups,)
         Multipliers omega: 0 leaves the group without its norm, infinity drops it.
     alpha, l1_ratio, total : float
+    l2 : float, default=0.0
+        Strength of the ridge, times `total`; it has the same multipliers.
     """
 
-    is_convex = True
-    positive = False
-    has_l2 = False
+    is_grouped = True
     uniform = None
 
-    def __init__(self, groups, weights, alpha, l1_ratio, total):
+    def __init__(self, groups, weights, alpha, l1_ratio, total, *, l2=0.0):
         self.groups = groups
         dropped = np.isinf(weights)
         strength = total * alpha * (1.0 - l1_ratio)
         lam = np.where(dropped, np.inf, strength * np.where(dropped, 0.0, weights))
         self.kept = ~dropped if dropped.any() else None
-        self._set(lam, float(total * alpha * l1_ratio))
+        ridge = l2 * np.where(dropped, 0.0, weights)
+        self._set(lam, float(total * alpha * l1_ratio), ridge)
 
-    def _set(self, lam, l1):
-        self.lam, self.l1 = lam, l1
-        self.free_units = np.flatnonzero((self.lam == 0.0) & (self.l1 == 0.0))
+    def _set(self, lam, l1, ridge):
+        self.lam, self.l1, self.ridge = lam, l1, ridge
+        self.has_l2 = bool(ridge.any())
+        free = (self.lam == 0.0) & (self.l1 == 0.0) & (ridge == 0.0)
+        self.free_units = np.flatnonzero(free)
         self.free = self.groups.columns_of(self.free_units)
 
     @property
     def is_nothing(self):
         """Whether no feature is penalised."""
-        return self.l1 == 0.0 and not np.any(self.lam[np.isfinite(self.lam)])
+        return self.l1 == 0.0 and super().is_nothing
+
+    @property
+    def l2(self):
+        """Ridge of each feature."""
+        return self.ridge[self.groups.labels]
+
+    @property
+    def _unit_l2(self):
+        return self.ridge
+
+    def _unit_reach(self, reach):
+        return np.sqrt(self.groups.sums(reach * reach))
+
+    def _wide(self, values, w):
+        return values
 
     def columns_of(self, mask):
         """Return the features of the groups in a mask."""
         return np.flatnonzero(mask[self.groups.labels])
 
-    def least_factor(self, correlations):
+    def norms(self, w):
+        """Euclidean norm of each group of (rows of) w."""
+        return np.sqrt(self.groups.sums(w * w if w.ndim == 1 else (w * w).sum(axis=1)))
+
+    def gauge(self, q):
         """Return the smallest multiple of the strengths that keeps w = 0."""
-        out = np.empty(len(self.groups))
+        if self.has_l2 and self.l1 == 0.0:
+            ridge_alone = (self.lam == 0.0) & (self.ridge > 0.0)
+            if np.any(self.norms(q)[ridge_alone] > 0.0):
+                return np.inf
+        return self.ratio(q)
+
+    def ratio(self, q):
+        """Return the same for the groups that have a strength."""
+        groups = self.groups
+        order, ptr = groups.order, groups.ptr
+        if q.ndim == 2:
+            order, ptr = groups.entries(q.shape[1])
+        out = np.empty(len(groups))
         kernels.group_factors(
-            read_only(correlations),
-            self.groups.order,
-            self.groups.ptr,
-            read_only(self.lam),
-            self.l1,
-            out,
+            read_only(q.ravel()), order, ptr, read_only(self.lam), self.l1, out
         )
         return float(np.max(out, initial=0.0))
 
-    def magnitude(self, correlations):
+    def magnitude(self, q):
         """What is compared with lam to tell whether a group rests at zero."""
+        if q.ndim == 2:
+            shrunk = np.maximum(np.abs(q) - self.l1, 0.0) if self.l1 > 0.0 else q
+            return self.norms(shrunk)
         out = np.empty(len(self.groups))
         kernels.shrunk_norms(
-            read_only(correlations), self.groups.order, self.groups.ptr, self.l1, out
+            read_only(q), self.groups.order, self.groups.ptr, self.l1, out
         )
         return out
+
+    def violations(self, w, q):
+        """Distance of q to the subdifferential at w, one number a group."""
+        norms = self.norms(w)
+        safe = np.where(norms > 0, norms, 1.0)
+        pull = (np.where(norms > 0, self.lam, 0.0) / safe)[self.groups.labels]
+        pull = pull + self.l2
+        rest = q - (pull if w.ndim == 1 else pull[:, None]) * w
+        if self.l1 > 0.0:
+            shrunk = np.sign(rest) * np.maximum(np.abs(rest) - self.l1, 0.0)
+            rest = np.where(w != 0, rest - self.l1 * np.sign(w), shrunk)
+        resting = np.maximum(self.excess(q), 0.0)
+        return np.where(norms > 0, self.norms(rest), resting)
 
     def restricted(self, units):
         """Return the penalty on some groups, as one on their columns alone."""
         local = object.__new__(GroupPenalty)
         local.groups = self.groups.restricted(units)
-        local._set(self.lam[units], self.l1)
+        local._set(self.lam[units], self.l1, self.ridge[units])
         return local
 
-    def value(self, columns, w):
-        """Penalty of the coefficients w of all features; `columns` is all of them."""
-        norms = np.sqrt(self.groups.sums(w * w))
+    def value(self, w):
+        """Penalty of the coefficients w."""
+        norms = self.norms(w)
         used = norms > 0  # a dropped group has an infinite strength
-        absolute = self.l1 * float(np.abs(w).sum())
-        return float(self.lam[used] @ norms[used]) + absolute
-
-    def gap_parts(self, columns, w, correlations, residual_square, target_dot):
-        """Duality gap at w, as in the elastic net but for all features."""
-        primal = 0.5 * residual_square + self.value(columns, w)
-        ratio = self.least_factor(correlations)
-        best = target_dot / residual_square if residual_square > 0 else 0.0
-        scale = max(min(best, 1.0 / ratio if ratio > 0 else np.inf), 0.0)
-        dual = scale * target_dot - 0.5 * scale * scale * residual_square
-        return GapParts(primal, dual, scale, dual, target_dot)
-
-    def screened(self, parts, w, correlations, squares):
-        """Gap-safe rule: True for groups that are zero in every solution.
-
-        `squares` are the squared Frobenius norms of the groups' columns, which bound
-        their spectral norms.
-        """
-        magnitude = self.magnitude(parts.scale * correlations)
-        return magnitude + parts.radius * np.sqrt(squares) < self.lam
+        value = float(self.lam[used] @ norms[used]) + self.l1 * float(np.abs(w).sum())
+        return value + 0.5 * float(self.ridge @ (norms * norms))

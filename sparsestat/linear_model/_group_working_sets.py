@@ -38,7 +38,6 @@ class _GroupMoves:
     is_curved = True
     has_dual_step = False
     newton_waits = True
-    where = slice(None)  # the penalty is restricted to the set
     patience = np.inf
 
     def __init__(self, design, target, groups):
@@ -96,10 +95,14 @@ class _GroupMoves:
         square = self.penalty.groups.sums(products * products)[free]
         return float((square / np.maximum(self.curvature[free], 1e-300)).sum())
 
-    def _value_with(self, support, values):
+    def _value_on(self, support):
         full = self.w.copy()
-        full[support] = values
-        return self.penalty.value(self.where, full)
+
+        def value(values):
+            full[support] = values
+            return self.penalty.value(full)
+
+        return value
 
     def newton(self, rtol=1e-3):
         """Take a Newton step on the active groups, halved until it descends.

@@ -24,7 +24,12 @@ class _HuberPredictor(LinearPredictor):
 
     def _problem(self, X, y, sample_weight):
         return HuberProblem(
-            X, y, sample_weight, delta=self.delta, **solver_options(self)
+            X,
+            y,
+            sample_weight,
+            delta=self.delta,
+            penalty=self._spec(X.shape[1]),
+            **solver_options(self),
         )
 
 
@@ -53,8 +58,26 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
     delta : float, default=1.35
         Residuals beyond it, in units of y, count linearly. Choose it from the scale of
         the noise: 1.35 standard deviations lose 5 % of efficiency on Gaussian noise.
-    l1_ratio : float, default=1.0
-        Share of the absolute penalty, in (0, 1]; the rest is a ridge.
+    penalty : {"elasticnet", "mcp", "scad", "group"}, default="elasticnet"
+        "elasticnet" ("l1" is an alias) has absolute values and a ridge. "mcp" and
+        "scad" leave large coefficients unshrunk (not convex: a stationary point is
+        found, from zero or along the path). "group" selects whole `groups`.
+    l1_ratio : float, default=None
+        Share of the penalty that selects, the rest is a ridge; for groups the share of
+        absolute values inside them (sparse groups). None is 1, for groups 0.
+    gamma : float, default=None
+        Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
+        penalty becomes constant. None is 3.0 and 3.7.
+    groups : int, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, one integer label for
+        each feature, or lists of indices that partition the features.
+    group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
+        Multipliers of the norms of groups: the roots of their sizes, those given, or
+        ones. 0 leaves a group without its norm, infinity drops it.
+    feature_weights : array-like of shape (n_features,), default=None
+        Multipliers of alpha: 0 leaves a feature unpenalized, infinity drops it.
+    positive : bool, default=False
+        Allow no negative coefficient.
     fit_intercept : bool, default=True
         Fit an unpenalized intercept. X is centered implicitly, so sparse X stays
         sparse.
@@ -137,7 +160,13 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
         alpha=1.0,
         *,
         delta=1.35,
-        l1_ratio=1.0,
+        penalty="elasticnet",
+        l1_ratio=None,
+        gamma=None,
+        groups=None,
+        group_weights="sqrt",
+        feature_weights=None,
+        positive=False,
         fit_intercept=True,
         tol=1e-4,
         max_iter=100,
@@ -147,7 +176,13 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
     ):
         self.alpha = alpha
         self.delta = delta
+        self.penalty = penalty
         self.l1_ratio = l1_ratio
+        self.gamma = gamma
+        self.groups = groups
+        self.group_weights = group_weights
+        self.feature_weights = feature_weights
+        self.positive = positive
         self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
@@ -167,8 +202,26 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
     delta : float, default=1.35
         Residuals beyond it, in units of y, count linearly. Choose it from the scale of
         the noise: 1.35 standard deviations lose 5 % of efficiency on Gaussian noise.
-    l1_ratio : float or array-like of float, default=1.0
-        Shares of the absolute penalty to try, each in (0, 1].
+    penalty : {"elasticnet", "mcp", "scad", "group"}, default="elasticnet"
+        "elasticnet" ("l1" is an alias) has absolute values and a ridge. "mcp" and
+        "scad" leave large coefficients unshrunk (not convex: a stationary point is
+        found, from zero or along the path). "group" selects whole `groups`.
+    l1_ratio : float or array-like of float, default=None
+        Shares of the penalty that select, to be tried, the rest is a ridge; for groups
+        shares of absolute values inside them (sparse groups). None is 1, for groups 0.
+    gamma : float, default=None
+        Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
+        penalty becomes constant. None is 3.0 and 3.7.
+    groups : int, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, one integer label for
+        each feature, or lists of indices that partition the features.
+    group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
+        Multipliers of the norms of groups: the roots of their sizes, those given, or
+        ones. 0 leaves a group without its norm, infinity drops it.
+    feature_weights : array-like of shape (n_features,), default=None
+        Multipliers of alpha: 0 leaves a feature unpenalized, infinity drops it.
+    positive : bool, default=False
+        Allow no negative coefficient.
     eps : float, default=1e-3
         Smallest alpha divided by the largest, when `alphas` is an int.
     alphas : int or array-like, default=100
@@ -264,7 +317,13 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
         self,
         *,
         delta=1.35,
-        l1_ratio=1.0,
+        penalty="elasticnet",
+        l1_ratio=None,
+        gamma=None,
+        groups=None,
+        group_weights="sqrt",
+        feature_weights=None,
+        positive=False,
         eps=1e-3,
         alphas=100,
         fit_intercept=True,
@@ -277,7 +336,13 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
         verbose=0,
     ):
         self.delta = delta
+        self.penalty = penalty
         self.l1_ratio = l1_ratio
+        self.gamma = gamma
+        self.groups = groups
+        self.group_weights = group_weights
+        self.feature_weights = feature_weights
+        self.positive = positive
         self.eps = eps
         self.alphas = alphas
         self.fit_intercept = fit_intercept

@@ -18,18 +18,19 @@ _DOT = {"reassoc", "contract", "arcp", "nsz"}
 
 
 @njit(cache=True, nogil=True)
-def _soft(z, lam):
+def _soft(z, lam, positive):
     if z > lam:
         return z - lam
-    if z < -lam:
+    if z < -lam and not positive:
         return z + lam
     return 0.0
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
 def softmax_cd(
-    A, P, Q, rows, classes, q, curvature, w, lam, l2, D, s, max_sweeps, target
-):
+    A, P, Q, rows, classes, q, curvature, w, lam, l2, positive, D, s, max_sweeps,
+    target,
+):  # fmt: skip
     """Cyclic descent over pairs of a dense column and a class, absolute penalty.
 
     Sweeps over all pairs alternate with up to five over the non-zero ones. Stops
@@ -58,7 +59,7 @@ def softmax_cd(
             for i in range(n):
                 dot += A[i, j] * Q[i, c] * (D[i, c] - s[i])
             z = q[k] - dot + curvature[k] * old
-            new = _soft(z, lam[k]) / (curvature[k] + l2[k])
+            new = _soft(z, lam[k], positive) / (curvature[k] + l2[k])
             if new == old:
                 continue
             step = new - old
@@ -76,8 +77,8 @@ def softmax_cd(
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
 def softmax_cd_csc(
-    data, indices, indptr, P, Q, rows, classes, q, curvature, w, lam, l2, D, s,
-    max_sweeps, target,
+    data, indices, indptr, P, Q, rows, classes, q, curvature, w, lam, l2, positive,
+    D, s, max_sweeps, target,
 ):  # fmt: skip
     """The same descent on CSC columns."""
     m = rows.shape[0]
@@ -99,7 +100,7 @@ def softmax_cd_csc(
                 i = indices[p]
                 dot += data[p] * Q[i, c] * (D[i, c] - s[i])
             z = q[k] - dot + curvature[k] * old
-            new = _soft(z, lam[k]) / (curvature[k] + l2[k])
+            new = _soft(z, lam[k], positive) / (curvature[k] + l2[k])
             if new == old:
                 continue
             step = new - old
@@ -117,11 +118,12 @@ def softmax_cd_csc(
 
 
 @njit(cache=True, nogil=True)
-def _shrink_block(Z, lam, bound, l2):
-    """Multiplier that takes Z (bound W + q) to the minimum of its block."""
+def _shrink_block(Z, lam, l1, bound, l2):
+    """Multiplier that takes Z (bound W + q, thresholded here) to its minimum."""
     square = 0.0
     for a in range(Z.shape[0]):
         for c in range(Z.shape[1]):
+            Z[a, c] = _soft(Z[a, c], l1, False)
             square += Z[a, c] * Z[a, c]
     norm = np.sqrt(square)
     if norm <= lam:
@@ -130,11 +132,12 @@ def _shrink_block(Z, lam, bound, l2):
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
-def group_cd(A, P, Q, members, starts, q, bounds, W, lam, l2, D, s, max_sweeps, target):
+def group_cd(A, P, Q, starts, q, bounds, W, lam, l1, l2, D, s, max_sweeps, target):
     """Cyclic descent over groups of dense columns, Frobenius norms as penalties.
 
     `bounds` holds an upper bound of the curvature of each group; the columns of
-    group g are ``members[starts[g] : starts[g + 1]]``, also as rows of q and W.
+    group g are those from ``starts[g]`` to ``starts[g + 1]``, also as rows of q and W.
+    `l1` is the strength of an absolute penalty inside each.
 
     Returns
     -------
@@ -152,16 +155,16 @@ def group_cd(A, P, Q, members, starts, q, bounds, W, lam, l2, D, s, max_sweeps, 
             size = starts[g + 1] - starts[g]
             Z = np.empty((size, n_classes))
             for a in range(size):
-                j = members[starts[g] + a]
+                j = starts[g] + a
                 for c in range(n_classes):
                     dot = 0.0
                     for i in range(n):
                         dot += A[i, j] * Q[i, c] * (D[i, c] - s[i])
                     Z[a, c] = q[j, c] - dot + bound * W[j, c]
-            shrink = _shrink_block(Z, lam[g], bound, l2[g])
+            shrink = _shrink_block(Z, lam[g], l1[g], bound, l2[g])
             square = 0.0
             for a in range(size):
-                j = members[starts[g] + a]
+                j = starts[g] + a
                 for c in range(n_classes):
                     new = shrink * Z[a, c]
                     step = new - W[j, c]
@@ -181,7 +184,7 @@ def group_cd(A, P, Q, members, starts, q, bounds, W, lam, l2, D, s, max_sweeps, 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
 def group_cd_csc(
-    data, indices, indptr, P, Q, members, starts, q, bounds, W, lam, l2, D, s,
+    data, indices, indptr, P, Q, starts, q, bounds, W, lam, l1, l2, D, s,
     max_sweeps, target,
 ):  # fmt: skip
     """The same descent on groups of CSC columns."""
@@ -196,17 +199,17 @@ def group_cd_csc(
             size = starts[g + 1] - starts[g]
             Z = np.empty((size, n_classes))
             for a in range(size):
-                j = members[starts[g] + a]
+                j = starts[g] + a
                 for c in range(n_classes):
                     dot = 0.0
                     for p in range(indptr[j], indptr[j + 1]):
                         i = indices[p]
                         dot += data[p] * Q[i, c] * (D[i, c] - s[i])
                     Z[a, c] = q[j, c] - dot + bound * W[j, c]
-            shrink = _shrink_block(Z, lam[g], bound, l2[g])
+            shrink = _shrink_block(Z, lam[g], l1[g], bound, l2[g])
             square = 0.0
             for a in range(size):
-                j = members[starts[g] + a]
+                j = starts[g] + a
                 for c in range(n_classes):
                     new = shrink * Z[a, c]
                     step = new - W[j, c]

@@ -3,11 +3,9 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numbers import Real
-
 import numpy as np
 
-from sparsestat._utils.compat import Interval, StrOptions
+from sparsestat._utils.compat import StrOptions
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
@@ -16,16 +14,12 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
 )
 from sparsestat.linear_model._glm_problems import LogisticProblem, MultinomialProblem
-from sparsestat.linear_model._group_penalty import make_groups
 from sparsestat.linear_model._predictors import LinearClassifier
 
 __all__ = ["SparseLogisticRegression", "SparseLogisticRegressionCV"]
 
-_PENALTY_CONSTRAINTS = {
-    "penalty": [StrOptions({"l1", "mcp", "group"})],
+_LOGISTIC_CONSTRAINTS = {
     "row_sparse": ["boolean"],
-    "gamma": [Interval(Real, 1, None, closed="neither")],
-    "groups": ["array-like", int, None],
     "class_weight": [StrOptions({"balanced"}), dict, None],
 }
 
@@ -36,23 +30,11 @@ class _LogisticModel(LinearClassifier):
     def _problem(self, X, y, sample_weight):
         options = solver_options(self)
         n_classes = len(self.classes_)
-        options["penalty"] = self.penalty
-        options["gamma"] = self.gamma
-        if self.penalty == "group":
-            if self.groups is None:
-                raise ValueError(
-                    "penalty='group' needs `groups`: a size, a list of index arrays "
-                    "that partition the features, or one integer label per feature."
-                )
-            options["groups"] = make_groups(self.groups, X.shape[1])
-        elif self.row_sparse:
-            if self.penalty == "mcp":
-                raise ValueError(
-                    "row_sparse=True goes with penalty='l1' or 'group', not with 'mcp'."
-                )
-            if n_classes > 2:  # with two there is one row, and nothing to join
-                options["penalty"] = "group"
-                options["groups"] = make_groups(1, X.shape[1])
+        # With two classes there is one row of coefficients, and nothing to join.
+        spec = self._spec(X.shape[1], row_sparse=self.row_sparse)
+        if self.row_sparse and n_classes == 2 and self.penalty != "group":
+            spec = self._spec(X.shape[1])
+        options["penalty"] = spec
         if n_classes == 2:
             return LogisticProblem(X, y.astype(np.float64), sample_weight, **options)
         return MultinomialProblem(X, y, sample_weight, n_classes=n_classes, **options)
@@ -82,22 +64,29 @@ class SparseLogisticRegression(GLMFitMixin, _LogisticModel):
         Penalty strength; the loss is a (weighted) mean over samples, so that
         scikit-learn's ``C`` is ``1 / (alpha * n_samples)``. Zero warns and looks for
         the maximum of the likelihood.
-    l1_ratio : float, default=1.0
-        Share of the penalty that selects, in (0, 1]; the rest is a ridge.
-    penalty : {"l1", "mcp", "group"}, default="l1"
-        "l1" is the elastic net on every coefficient. "mcp" leaves large coefficients
-        unshrunk (not convex: a stationary point is found, from the l1 solution).
-        "group" selects whole `groups` of features, over all classes.
+    penalty : {"elasticnet", "mcp", "scad", "group"}, default="elasticnet"
+        "elasticnet" ("l1" is an alias) has absolute values and a ridge. "mcp" and
+        "scad" leave large coefficients unshrunk (not convex: a stationary point is
+        found, from zero or along the path). "group" selects whole `groups`.
+    l1_ratio : float, default=None
+        Share of the penalty that selects, the rest is a ridge; for groups the share of
+        absolute values inside them (sparse groups). None is 1, for groups 0.
     row_sparse : bool, default=False
         With several classes, penalize the norm of all coefficients of a feature, so
         that it is used for all classes or for none.
-    gamma : float, default=3.0
-        Shape of the MCP, above 1: the penalty is flat from
-        ``4 gamma alpha / variance of the feature`` on.
+    gamma : float, default=None
+        Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
+        penalty becomes constant. None is 3.0 and 3.7.
     groups : int, array-like or list of array-like, default=None
         For ``penalty="group"``: the size of consecutive groups, one integer label for
-        each feature, or lists of indices that partition the features. A group of m
-        features has the weight ``sqrt(m)``.
+        each feature, or lists of indices that partition the features.
+    group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
+        Multipliers of the norms of groups: the roots of their sizes, those given, or
+        ones. 0 leaves a group without its norm, infinity drops it.
+    feature_weights : array-like of shape (n_features,), default=None
+        Multipliers of alpha: 0 leaves a feature unpenalized, infinity drops it.
+    positive : bool, default=False
+        Allow no negative coefficient.
     class_weight : dict or "balanced", default=None
         Factors of the sample weights by class; "balanced" makes all classes count the
         same.
@@ -185,17 +174,20 @@ class SparseLogisticRegression(GLMFitMixin, _LogisticModel):
     True
     """
 
-    _parameter_constraints = {**FIT_CONSTRAINTS, **_PENALTY_CONSTRAINTS}
+    _parameter_constraints = {**FIT_CONSTRAINTS, **_LOGISTIC_CONSTRAINTS}
 
     def __init__(
         self,
         alpha=0.01,
         *,
-        l1_ratio=1.0,
-        penalty="l1",
+        penalty="elasticnet",
+        l1_ratio=None,
         row_sparse=False,
-        gamma=3.0,
+        gamma=None,
         groups=None,
+        group_weights="sqrt",
+        feature_weights=None,
+        positive=False,
         class_weight=None,
         fit_intercept=True,
         tol=1e-4,
@@ -205,11 +197,14 @@ class SparseLogisticRegression(GLMFitMixin, _LogisticModel):
         verbose=0,
     ):
         self.alpha = alpha
-        self.l1_ratio = l1_ratio
         self.penalty = penalty
+        self.l1_ratio = l1_ratio
         self.row_sparse = row_sparse
         self.gamma = gamma
         self.groups = groups
+        self.group_weights = group_weights
+        self.feature_weights = feature_weights
+        self.positive = positive
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.tol = tol
@@ -228,22 +223,29 @@ class SparseLogisticRegressionCV(GLMCVMixin, _LogisticModel):
 
     Parameters
     ----------
-    l1_ratio : float or array-like of float, default=1.0
-        Shares of the penalty that selects to try, each in (0, 1].
-    penalty : {"l1", "mcp", "group"}, default="l1"
-        "l1" is the elastic net on every coefficient. "mcp" leaves large coefficients
-        unshrunk (not convex: a stationary point is found, from the l1 solution).
-        "group" selects whole `groups` of features, over all classes.
+    penalty : {"elasticnet", "mcp", "scad", "group"}, default="elasticnet"
+        "elasticnet" ("l1" is an alias) has absolute values and a ridge. "mcp" and
+        "scad" leave large coefficients unshrunk (not convex: a stationary point is
+        found, from zero or along the path). "group" selects whole `groups`.
+    l1_ratio : float or array-like of float, default=None
+        Shares of the penalty that select, to be tried, the rest is a ridge; for groups
+        shares of absolute values inside them (sparse groups). None is 1, for groups 0.
     row_sparse : bool, default=False
         With several classes, penalize the norm of all coefficients of a feature, so
         that it is used for all classes or for none.
-    gamma : float, default=3.0
-        Shape of the MCP, above 1: the penalty is flat from
-        ``4 gamma alpha / variance of the feature`` on.
+    gamma : float, default=None
+        Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
+        penalty becomes constant. None is 3.0 and 3.7.
     groups : int, array-like or list of array-like, default=None
         For ``penalty="group"``: the size of consecutive groups, one integer label for
-        each feature, or lists of indices that partition the features. A group of m
-        features has the weight ``sqrt(m)``.
+        each feature, or lists of indices that partition the features.
+    group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
+        Multipliers of the norms of groups: the roots of their sizes, those given, or
+        ones. 0 leaves a group without its norm, infinity drops it.
+    feature_weights : array-like of shape (n_features,), default=None
+        Multipliers of alpha: 0 leaves a feature unpenalized, infinity drops it.
+    positive : bool, default=False
+        Allow no negative coefficient.
     class_weight : dict or "balanced", default=None
         Factors of the sample weights by class; "balanced" makes all classes count the
         same.
@@ -340,16 +342,19 @@ class SparseLogisticRegressionCV(GLMCVMixin, _LogisticModel):
     True
     """
 
-    _parameter_constraints = {**CV_CONSTRAINTS, **_PENALTY_CONSTRAINTS}
+    _parameter_constraints = {**CV_CONSTRAINTS, **_LOGISTIC_CONSTRAINTS}
 
     def __init__(
         self,
         *,
-        l1_ratio=1.0,
-        penalty="l1",
+        penalty="elasticnet",
+        l1_ratio=None,
         row_sparse=False,
-        gamma=3.0,
+        gamma=None,
         groups=None,
+        group_weights="sqrt",
+        feature_weights=None,
+        positive=False,
         class_weight=None,
         eps=1e-3,
         alphas=100,
@@ -362,11 +367,14 @@ class SparseLogisticRegressionCV(GLMCVMixin, _LogisticModel):
         n_jobs=None,
         verbose=0,
     ):
-        self.l1_ratio = l1_ratio
         self.penalty = penalty
+        self.l1_ratio = l1_ratio
         self.row_sparse = row_sparse
         self.gamma = gamma
         self.groups = groups
+        self.group_weights = group_weights
+        self.feature_weights = feature_weights
+        self.positive = positive
         self.class_weight = class_weight
         self.eps = eps
         self.alphas = alphas

@@ -37,6 +37,7 @@ __all__ = [
     "PathProblem",
     "feature_weight_array",
     "information_criterion",
+    "refuse_ridge_grid",
     "stack_coefs",
     "weighted_mean",
 ]
@@ -269,7 +270,7 @@ class LeastSquaresProblem(PathProblem):
         penalty = self.penalty(1.0, setting)
         solver = self.make_solver()
         solver.settle_free(penalty)
-        return penalty.least_factor(solver.correlations) * self.alpha_unit
+        return penalty.gauge(solver.correlations) * self.alpha_unit
 
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve one problem; least squares when nothing is penalised."""
@@ -404,15 +405,12 @@ class ElasticNetProblem(LeastSquaresProblem):
             l2_unit=self.coef_unit,
             positive=self.positive,
             feature_weights=self.feature_weights,
+            joint=self.target.ndim == 2,
         )
 
     def grid(self, alphas, eps, setting=None):
         """Return strengths in decreasing order: those given, or so many of them."""
-        if isinstance(alphas, Integral) and setting == 0.0:
-            raise ValueError(
-                "No alpha makes the ridge solution (l1_ratio=0) exactly zero, so there "
-                "is no automatic grid. Pass `alphas` as an array."
-            )
+        refuse_ridge_grid(alphas, setting)
         return super().grid(alphas, eps, setting)
 
     def degrees_of_freedom(self, result, alpha, setting):
@@ -432,6 +430,15 @@ class ElasticNetProblem(LeastSquaresProblem):
         gram = block.T @ block
         shifted = gram + np.diag(np.broadcast_to(ridge, len(columns)))
         return float(np.trace(cho_solve(cho_factor(shifted), gram)))
+
+
+def refuse_ridge_grid(alphas, l1_ratio):
+    """Refuse an automatic grid where no strength makes all coefficients zero."""
+    if isinstance(alphas, Integral) and l1_ratio == 0.0:
+        raise ValueError(
+            "No alpha makes the ridge solution (l1_ratio=0) exactly zero, so there "
+            "is no automatic grid. Pass `alphas` as an array."
+        )
 
 
 def weighted_mean(losses, sample_weight=None):

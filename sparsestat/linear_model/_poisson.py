@@ -17,27 +17,44 @@ from sparsestat.linear_model._glm import (
 from sparsestat.linear_model._glm_problems import PoissonProblem
 from sparsestat.linear_model._predictors import LinearPredictor
 
-__all__ = ["SparsePoissonRegressor", "SparsePoissonRegressorCV"]
+__all__ = ["LogLinkPredictor", "SparsePoissonRegressor", "SparsePoissonRegressorCV"]
 
 
-class _PoissonPredictor(LinearPredictor):
-    """Means of counts, and the share of the deviance that they explain."""
+class LogLinkPredictor(LinearPredictor):
+    """Means with the logarithmic link, and the share of the deviance they explain.
+
+    Classes have ``_power``, that of the variance as a power of the mean, and
+    ``_problem_class`` with ``_problem_options()``.
+    """
+
+    def _problem_options(self):
+        return {}
+
+    def _problem(self, X, y, sample_weight):
+        return self._problem_class(
+            X,
+            y,
+            sample_weight,
+            penalty=self._spec(X.shape[1]),
+            **self._problem_options(),
+            **solver_options(self),
+        )
 
     def _validated(self, X, y, sample_weight):
         X, y, sample_weight = super()._validated(X, y, sample_weight)
-        if y.min() < 0.0:
+        lowest = y.min()
+        if lowest < 0.0 or (lowest == 0.0 and self._power >= 2):
             at = int(np.argmin(y))
+            what = "negative" if self._power < 2 else "negative or zero"
             raise ValueError(
-                f"Counts in y must not be negative, got {y[at]:g} at position {at}. "
-                "Use SparseHuberRegressor or Lasso for targets of any sign."
+                f"{self._target_name} in y must not be {what}, got {y[at]:g} at "
+                f"position {at}. Use SparseHuberRegressor or Lasso for targets of any "
+                "sign."
             )
         return X, y, sample_weight
 
-    def _problem(self, X, y, sample_weight):
-        return PoissonProblem(X, y, sample_weight, **solver_options(self))
-
     def predict(self, X):
-        """Predict the mean counts.
+        """Predict the means.
 
         Parameters
         ----------
@@ -60,7 +77,7 @@ class _PoissonPredictor(LinearPredictor):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
         y : array-like of shape (n_samples,)
-            Counts.
+            Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
 
@@ -71,12 +88,19 @@ class _PoissonPredictor(LinearPredictor):
         """
         check_is_fitted(self)
         mean = np.maximum(self.predict(X), np.finfo(np.float64).tiny)
-        return float(d2_tweedie_score(y, mean, sample_weight=sample_weight, power=1))
+        return float(
+            d2_tweedie_score(y, mean, sample_weight=sample_weight, power=self._power)
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = True
         return tags
+
+
+class _PoissonPredictor(LogLinkPredictor):
+    _power, _target_name = 1, "Counts"
+    _problem_class = PoissonProblem
 
 
 class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
@@ -100,8 +124,26 @@ class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
     alpha : float, default=1.0
         Penalty strength; the loss is a (weighted) mean over samples. Zero warns and
         looks for the maximum of the likelihood.
-    l1_ratio : float, default=1.0
-        Share of the absolute penalty, in (0, 1]; the rest is a ridge.
+    penalty : {"elasticnet", "mcp", "scad", "group"}, default="elasticnet"
+        "elasticnet" ("l1" is an alias) has absolute values and a ridge. "mcp" and
+        "scad" leave large coefficients unshrunk (not convex: a stationary point is
+        found, from zero or along the path). "group" selects whole `groups`.
+    l1_ratio : float, default=None
+        Share of the penalty that selects, the rest is a ridge; for groups the share of
+        absolute values inside them (sparse groups). None is 1, for groups 0.
+    gamma : float, default=None
+        Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
+        penalty becomes constant. None is 3.0 and 3.7.
+    groups : int, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, one integer label for
+        each feature, or lists of indices that partition the features.
+    group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
+        Multipliers of the norms of groups: the roots of their sizes, those given, or
+        ones. 0 leaves a group without its norm, infinity drops it.
+    feature_weights : array-like of shape (n_features,), default=None
+        Multipliers of alpha: 0 leaves a feature unpenalized, infinity drops it.
+    positive : bool, default=False
+        Allow no negative coefficient.
     fit_intercept : bool, default=True
         Fit an unpenalized intercept. X is centered implicitly, so sparse X stays
         sparse.
@@ -182,7 +224,13 @@ class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
         self,
         alpha=1.0,
         *,
-        l1_ratio=1.0,
+        penalty="elasticnet",
+        l1_ratio=None,
+        gamma=None,
+        groups=None,
+        group_weights="sqrt",
+        feature_weights=None,
+        positive=False,
         fit_intercept=True,
         tol=1e-4,
         max_iter=100,
@@ -191,7 +239,13 @@ class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
         verbose=0,
     ):
         self.alpha = alpha
+        self.penalty = penalty
         self.l1_ratio = l1_ratio
+        self.gamma = gamma
+        self.groups = groups
+        self.group_weights = group_weights
+        self.feature_weights = feature_weights
+        self.positive = positive
         self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
@@ -208,8 +262,26 @@ class SparsePoissonRegressorCV(GLMCVMixin, _PoissonPredictor):
 
     Parameters
     ----------
-    l1_ratio : float or array-like of float, default=1.0
-        Shares of the absolute penalty to try, each in (0, 1].
+    penalty : {"elasticnet", "mcp", "scad", "group"}, default="elasticnet"
+        "elasticnet" ("l1" is an alias) has absolute values and a ridge. "mcp" and
+        "scad" leave large coefficients unshrunk (not convex: a stationary point is
+        found, from zero or along the path). "group" selects whole `groups`.
+    l1_ratio : float or array-like of float, default=None
+        Shares of the penalty that select, to be tried, the rest is a ridge; for groups
+        shares of absolute values inside them (sparse groups). None is 1, for groups 0.
+    gamma : float, default=None
+        Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
+        penalty becomes constant. None is 3.0 and 3.7.
+    groups : int, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, one integer label for
+        each feature, or lists of indices that partition the features.
+    group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
+        Multipliers of the norms of groups: the roots of their sizes, those given, or
+        ones. 0 leaves a group without its norm, infinity drops it.
+    feature_weights : array-like of shape (n_features,), default=None
+        Multipliers of alpha: 0 leaves a feature unpenalized, infinity drops it.
+    positive : bool, default=False
+        Allow no negative coefficient.
     eps : float, default=1e-3
         Smallest alpha divided by the largest, when `alphas` is an int.
     alphas : int or array-like, default=100
@@ -302,7 +374,13 @@ class SparsePoissonRegressorCV(GLMCVMixin, _PoissonPredictor):
     def __init__(
         self,
         *,
-        l1_ratio=1.0,
+        penalty="elasticnet",
+        l1_ratio=None,
+        gamma=None,
+        groups=None,
+        group_weights="sqrt",
+        feature_weights=None,
+        positive=False,
         eps=1e-3,
         alphas=100,
         fit_intercept=True,
@@ -314,7 +392,13 @@ class SparsePoissonRegressorCV(GLMCVMixin, _PoissonPredictor):
         n_jobs=None,
         verbose=0,
     ):
+        self.penalty = penalty
         self.l1_ratio = l1_ratio
+        self.gamma = gamma
+        self.groups = groups
+        self.group_weights = group_weights
+        self.feature_weights = feature_weights
+        self.positive = positive
         self.eps = eps
         self.alphas = alphas
         self.fit_intercept = fit_intercept

@@ -40,6 +40,16 @@ def _correlation_errors(design, size):
     return np.sqrt(design.squares) * rounding(design.chain + 4, size)
 
 
+def _free_slack(free, columns, w, correlations, reach):
+    """Bound what free features could gain that are orthogonal only to rounding."""
+    if free.size == 0:
+        return 0.0
+    held = np.zeros((len(reach), *w.shape[1:]))
+    held[columns] = w
+    slack = np.abs(correlations[free]).T + reach[free]
+    return float((slack * np.abs(held[free]).T).sum())
+
+
 def squared_loss_rounding(design, penalty, columns, w, residual, correlations, parts):
     """Bound the error of a gap, or a violation, of a squared loss.
 
@@ -67,12 +77,8 @@ def squared_loss_rounding(design, penalty, columns, w, residual, correlations, p
     summed = rounding(design.chain)
     error = slip * (size + 0.5 * slip)
     error += summed * (parts.primal + parts.scale * abs(parts.target_dot))
-    error += penalty.least_factor(reach) * parts.scale * abs(parts.target_dot)
-    if penalty.free.size:
-        held = np.zeros((len(reach), *w.shape[1:]))
-        held[columns] = w
-        slack = np.abs(correlations[penalty.free]).T + reach[penalty.free]
-        error += float((slack * np.abs(held[penalty.free]).T).sum())
+    error += penalty.ratio(reach) * parts.scale * abs(parts.target_dot)
+    error += _free_slack(penalty.free, columns, w, correlations, reach)
     if parts.dual > parts.scaled_dual:
         error += penalty.conjugate_error(correlations, reach)
     return error
@@ -111,11 +117,13 @@ def likelihood_rounding(
     error = slip * (size + 0.5 * bend * slip)
     error += 2.0 * rounding(design.n_samples // 8 + 16, datafit.magnitude(eta))
     error += float(np.sum(np.abs(shift * gradient.sum(axis=0))))
-    if multiple > 0.0 and penalty.lam > 0.0:
-        fall = abs(float(np.vdot(gradient, eta - shift)))
-        error += penalty.largest_ratio(reach) * multiple * fall
-    if multiple == 1.0 and penalty.l2 > 0.0:
-        error += penalty.conjugate_error(design.correlations(-gradient), reach)
+    fall = abs(float(np.vdot(gradient, eta - shift)))
+    error += penalty.ratio(reach) * multiple * fall
+    is_soft = multiple == 1.0 and penalty.has_l2
+    if is_soft or penalty.free.size:
+        q = design.correlations(-gradient)
+        error += penalty.conjugate_error(q, reach) if is_soft else 0.0
+        error += _free_slack(penalty.free, columns, w, q, reach)
     return error
 
 

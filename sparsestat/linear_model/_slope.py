@@ -86,7 +86,7 @@ class SlopeProblem(LeastSquaresProblem):
     def alpha_max(self, setting=None):
         """Return the smallest alpha at which every coefficient is zero."""
         correlations = self.design.correlations(self.target)
-        return self.penalty(1.0).least_factor(correlations) * self.alpha_unit
+        return self.penalty(1.0).gauge(correlations) * self.alpha_unit
 
     def keep_one(self, estimator, result):
         """Store one solution on an estimator, and the strengths."""

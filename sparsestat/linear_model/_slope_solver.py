@@ -23,7 +23,8 @@ from scipy.linalg import lapack
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_slope as kernels
-from sparsestat.linear_model._penalties import GapParts
+from sparsestat.linear_model._gaps import squared_parts
+from sparsestat.linear_model._penalties import Penalty
 from sparsestat.linear_model._rounding import squared_loss_rounding
 from sparsestat.linear_model._solver_result import Patience, SolverResult, is_met
 from sparsestat.linear_model._working_sets import make_working_set
@@ -38,32 +39,27 @@ _TINY = 1e-15
 _SINGULAR = 1e-12
 
 
-class SlopePenalty:
+class SlopePenalty(Penalty):
     """Sorted absolute penalty with the strengths ``total * alpha * lambdas``."""
 
-    is_convex = True
-    positive = False
-    kept = None
+    has_l2 = False
     free = np.empty(0, dtype=np.intp)
 
     def __init__(self, lambdas, alpha, total):
         self.lam = total * alpha * lambdas
         self.sums = np.cumsum(self.lam)
 
-    @property
-    def is_nothing(self):
-        """Whether no feature is penalised."""
-        return not self.lam.any()
-
     def value(self, w):
         """Penalty of coefficients w, zeros elsewhere."""
         sizes = np.sort(np.abs(w))[::-1]
         return float(sizes @ self.lam[: len(w)])
 
-    def least_factor(self, correlations):
+    def gauge(self, q):
         """Dual norm: the smallest multiple of the strengths that keeps w = 0."""
-        sizes = np.cumsum(np.sort(np.abs(correlations))[::-1])
+        sizes = np.cumsum(np.sort(np.abs(q))[::-1])
         return float(np.max(sizes / self.sums[: len(sizes)], initial=0.0))
+
+    ratio = gauge
 
     def prox(self, z, curvature):
         """Minimise curvature ||w||^2 / 2 - z'w + penalty(w)."""
@@ -74,15 +70,6 @@ class SlopePenalty:
         out = np.empty(len(z))
         out[order] = pooled / curvature
         return np.sign(z) * out
-
-    def gap_parts(self, w, correlations, residual_square, target_dot):
-        """Duality gap at w, on all features or on a working set."""
-        primal = 0.5 * residual_square + self.value(w)
-        ratio = self.least_factor(correlations)
-        best = target_dot / residual_square if residual_square > 0 else 0.0
-        scale = max(min(best, 1.0 / ratio if ratio > 0 else np.inf), 0.0)
-        dual = scale * target_dot - 0.5 * scale * scale * residual_square
-        return GapParts(primal, dual, scale, dual, target_dot)
 
 
 class SlopeSolver:
@@ -130,7 +117,8 @@ class SlopeSolver:
             correlations = self.design.correlations(residual)
             w = np.zeros(self.design.n_features)
             w[working.columns] = working.w
-            parts = penalty.gap_parts(
+            parts = squared_parts(
+                penalty,
                 w,
                 correlations,
                 float(residual @ residual),
@@ -283,7 +271,7 @@ class SlopeSolver:
     def _gap(self, penalty, w, image, b):
         target_dot = self.scale - float(w @ b)
         square = max(target_dot - float(w @ (b - image)), 0.0)
-        return penalty.gap_parts(w, b - image, square, target_dot).gap
+        return squared_parts(penalty, w, b - image, square, target_dot).gap
 
     def _newton(self, penalty, w, b):
         """Minimise exactly on the pattern of w, merging pools that meet.

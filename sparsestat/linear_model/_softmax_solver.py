@@ -1,23 +1,24 @@
 r"""Proximal Newton for multinomial and grouped likelihoods.
 
-Minimises :math:`f(X W + 1 b') + g(W)` for the softmax likelihood (or a binary one
-as a single column) and a penalty on single coefficients, rows or groups of rows.
-The second-order model keeps the coupling of the classes, so that the steps are those
-of Newton's method: coordinate (block) descent on the model settles which
-coefficients are zero, then conjugate gradients solve for the others. No Hessian is
-ever formed.
+Minimises :math:`f(X W + 1 b') + g(W)` for the softmax likelihood (or any other, as a
+single column) and a penalty on single coefficients, rows or groups of rows. The
+second-order model keeps the coupling of the classes, so that the steps are those of
+Newton's method: coordinate (block) descent on the model settles which coefficients
+are zero, then conjugate gradients solve for the others. No Hessian is ever formed.
 """
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from functools import partial
+
 import numpy as np
 from scipy import sparse
-from scipy.special import expit
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_glm as kernels
-from sparsestat.linear_model._glm_solver import line_search
+from sparsestat.linear_model._gaps import likelihood_dual
+from sparsestat.linear_model._glm_solver import SETTLED, line_search, settle_block
 from sparsestat.linear_model._rounding import likelihood_rounding
 from sparsestat.linear_model._solver_result import Patience, SolverResult, is_met
 
@@ -34,13 +35,15 @@ _ROUNDING = 1e-14
 
 
 class OneColumn:
-    """A binary datafit with its predictor as a matrix of one column."""
+    """A datafit of one predictor, which is a matrix of one column here."""
 
     def __init__(self, datafit):
         self.datafit = datafit
         self.weights, self.total = datafit.weights, datafit.total
         self.n_samples, self.n_classes = datafit.n_samples, 1
         self.saturated = datafit.saturated
+        self.has_intercept = datafit.has_intercept
+        self.is_separable = datafit.is_separable
 
     def value(self, eta):
         """Return the weighted sum of the losses."""
@@ -54,9 +57,14 @@ class OneColumn:
         """Return the convex conjugate at v."""
         return self.datafit.conjugate(v[:, 0])
 
-    def probabilities(self, eta):
-        """Return the probability of the second class, shape (n_samples, 1)."""
-        return expit(eta)
+    def model(self, eta):
+        """Return coupling and weights of the second-order model at eta."""
+        h = self.datafit.model_curvature(eta[:, 0])[:, None]
+        return np.zeros_like(h), h
+
+    def hessian_product(self, eta, E):
+        """Return the Hessian of a loss that is not a sum over samples, times E."""
+        return self.datafit.hessian_product(eta[:, 0], E[:, 0])[:, None]
 
     def steepest(self, eta):
         """Return the largest curvature of a sample."""
@@ -74,6 +82,13 @@ class OneColumn:
         """Return the shift of eta at which the gradient sums to zero."""
         return np.array([self.datafit.settle_intercept(eta[:, 0])])
 
+    def settle_block(self, block, eta, *, with_shift):
+        """Return the step of free coefficients and intercepts to their minimum."""
+        step, shift = settle_block(
+            self.datafit, block, eta[:, 0], with_shift=with_shift
+        )
+        return step[:, None], np.array([shift])
+
 
 class SoftmaxSolver:
     """Solve a sequence of penalised likelihoods on one design and one datafit.
@@ -89,7 +104,7 @@ class SoftmaxSolver:
 
     def __init__(self, design, datafit, coef=None):
         self.design, self.datafit = design, datafit
-        self.fits_shift = design.fit_intercept
+        self.fits_shift = design.fit_intercept and datafit.has_intercept
         n_classes = datafit.n_classes
         self.W = np.zeros((design.n_features, n_classes))
         self.shift = (
@@ -109,6 +124,7 @@ class SoftmaxSolver:
         self._null_q = self.q.copy()
         self._previous_lam = None
         self._multiple = 0.0  # of the gradient that is the dual point
+        self._free = self._held = np.empty(0, dtype=np.intp)
         if coef is not None and np.any(coef):
             self.W = np.where(self.usable[:, None], coef, 0.0)
             rows = np.flatnonzero(self.W.any(axis=1))
@@ -120,10 +136,7 @@ class SoftmaxSolver:
         self, penalty, *, kind, tol=1e-4, max_iter=100, max_epochs=10_000, step=None
     ):
         """Solve for one penalty; the parameters are those of ``GLMSolver.solve``."""
-        # The least strength that keeps all coefficients at zero.
-        self.kkt_scale = float(np.abs(self._null_q).max(initial=0.0))
-        if penalty.lam > 0.0:
-            self.kkt_scale = penalty.largest_ratio(self._null_q) * penalty.lam
+        self._adopt(penalty, kind)
         counter = {"sweeps": 0.0, "newton": 0}
         history = []
         patience = Patience(4)
@@ -162,6 +175,39 @@ class SoftmaxSolver:
             bend=self.datafit.steepest(self.eta),
         )
 
+    def settle_free(self, penalty):
+        """Minimise over the features that nothing penalises, and the intercepts."""
+        self._adopt(penalty, "duality_gap")
+
+    def _adopt(self, penalty, kind):
+        """Take out what a penalty forbids, and settle what it leaves free."""
+        # The largest magnitude of a unit at zero coefficients.
+        magnitude = penalty.magnitude(self._null_q)
+        if penalty.kept is not None:
+            magnitude = magnitude[penalty.kept]
+        self.kkt_scale = float(np.max(magnitude, initial=0.0))
+        forbidden = np.zeros(self.W.shape, dtype=bool)
+        if penalty.kept is not None:
+            forbidden[penalty.columns_of(~penalty.kept)] = True
+        if penalty.positive:
+            forbidden |= self.W < 0.0
+        moved = bool(self.W[forbidden].any())
+        if moved:
+            self.W[forbidden] = 0.0
+        free = penalty.free[self.usable[penalty.free]]
+        self._held = np.empty(0, dtype=np.intp) if penalty.is_nothing else free
+        self._free = self._held
+        if kind != "duality_gap" or self._free.size == 0:
+            self._free = self._free[:0]
+        else:
+            one = np.ones(1)
+            self._block = np.column_stack(
+                [self.design.product(free[k : k + 1], one) for k in range(len(free))]
+            )
+        if moved or self._free.size:
+            self._refresh()
+            self._correlate()
+
     def _rounding(self, penalty, kind):
         """Bound the rounding error of the relative gap or violation."""
         unit = self.kkt_scale if kind == "kkt" else self.gap_scale
@@ -194,6 +240,13 @@ class SoftmaxSolver:
             change = self.datafit.settle_intercept(self.eta)
             self.shift = self.shift + change
             self.eta = self.eta + change
+        if self._free.size:
+            step, shift = self.datafit.settle_block(
+                self._block, self.eta, with_shift=self.fits_shift
+            )
+            self.W[self._free] += step
+            self.shift = self.shift + shift
+            self.eta = self.eta + self._block @ step + shift
         self.gradient = self.datafit.gradient(self.eta)
 
     def _correlate(self):
@@ -212,14 +265,11 @@ class SoftmaxSolver:
         if kind == "kkt":
             worst = float(penalty.violations(W, q).max(initial=0.0))
             return value, np.nan, worst / self.kkt_scale if self.kkt_scale else 0.0
-        ratio = penalty.largest_ratio(q)
-        c = min(1.0, 1.0 / ratio) if ratio > 0 else 1.0
-        self._multiple = c
-        dual = -self.datafit.conjugate(c * self.gradient) if c > 0 else -np.inf
-        if penalty.l2 > 0.0 and c < 1.0:
-            soft = -self.datafit.conjugate(self.gradient) - penalty.conjugate(q)
-            if soft > dual:
-                self._multiple, dual = 1.0, soft
+        dual, self._multiple = likelihood_dual(self.datafit, penalty, self.gradient, q)
+        if self._free.size:
+            slope = np.abs(self._block.T @ self.gradient).max()
+            if slope > SETTLED * self.kkt_scale:
+                dual = -np.inf
         gap = max(value - dual, 0.0)
         return value, dual, gap / self.gap_scale if self.gap_scale > 0 else gap
 
@@ -231,9 +281,11 @@ class SoftmaxSolver:
         excess = penalty.excess(self.q)
         if penalty.is_grouped:
             held = penalty.norms(self.W) > 0.0
+            held[np.unique(penalty.groups.labels[self._held])] = True
             room_first = max(_FIRST_SET // (self.W.size // len(held)), 20)
         else:
             held = self.W != 0.0
+            held[self._held] = True
             excess[~self.usable] = -np.inf
             room_first = _FIRST_SET
         excess[held] = -np.inf
@@ -243,7 +295,9 @@ class SoftmaxSolver:
         complete = n_wanted <= room
         if self._previous_lam is not None:
             # Sequential strong rule: these will probably enter on the way down.
-            wanted = excess > np.minimum(penalty.lam - self._previous_lam, 0.0)
+            with np.errstate(invalid="ignore"):
+                below = np.minimum(penalty.lam - self._previous_lam, 0.0)
+            wanted = excess > (below if excess.ndim == 1 else below[:, None])
             n_wanted = int(np.count_nonzero(wanted))
             self._previous_lam = None
         if n_wanted > room:
@@ -276,8 +330,7 @@ class SoftmaxSolver:
             moved = self._step(part, block, model, W, new)
             if not moved:
                 return
-            W = block.W
-            self.W[columns] = W[: len(columns)]
+            W = np.vstack([self.W[columns], np.zeros((block.extra, W.shape[1]))])
             q = block.products(-self.gradient)
             measure = self._measure(part.penalty, kind, *part.view(W, q))[2]
             if measure <= goal or counter["sweeps"] >= max_epochs:
@@ -296,11 +349,11 @@ class SoftmaxSolver:
         length = line_search(objective, present, change)
         if length == 0.0:
             return False
-        block.W = new if length == 1.0 else W + length * d
+        W = new if length == 1.0 else W + length * d
+        self.W[block.columns] = W[: block.m]
         self.eta = self.eta + length * image
         if block.extra:
             self.shift = self.shift + length * block.shift(d)
-            block.W[-1] = 0.0
         self._settle()
         return True
 
@@ -329,6 +382,7 @@ class _Block:
         n = design.n_samples
         self.extra = int(solver.fits_shift)
         m = len(columns)
+        self.columns = columns
         self.is_sparse = solver._matrix is not None
         if self.is_sparse:
             A = solver._matrix[:, columns]
@@ -366,9 +420,11 @@ class _Model:
 
     def __init__(self, block, datafit, eta, q):
         self.block, self.q = block, q
-        self.P = np.asfortranarray(datafit.probabilities(eta))
-        self.Q = np.asfortranarray(datafit.weights[:, None] * self.P)
-        self.weights = datafit.weights
+        P, Q = datafit.model(eta)
+        self.P, self.Q = np.asfortranarray(P), np.asfortranarray(Q)
+        self.exact = None
+        if not datafit.is_separable:  # beside the diagonal there is more
+            self.exact = partial(datafit.hessian_product, eta)
 
     def curvatures(self):
         """Return the diagonal of the Hessian, one number a column and class."""
@@ -383,12 +439,14 @@ class _Model:
     def bound(self):
         """Return a bound of the largest eigenvalue of each sample's Hessian."""
         if self.P.shape[1] == 1:
-            return self.weights * (self.P * (1.0 - self.P))[:, 0]
-        return 2.0 * self.weights * (self.P * (1.0 - self.P)).max(axis=1)
+            return self.Q[:, 0]
+        return 2.0 * (self.Q * (1.0 - self.P)).max(axis=1)
 
     def hessian_product(self, V):
         """Return the Hessian times V, both of shape (m, n_classes)."""
         E = self.block.image(V)
+        if self.exact is not None:
+            return self.block.products(self.exact(E))
         E -= (self.P * E).sum(axis=1, keepdims=True)
         E *= self.Q
         return self.without_flat(self.block.products(E))
@@ -466,9 +524,8 @@ class _PairPart(_Part):
         m = len(self.mask)
         old, new = W[:m], new[:m]
         change = self.penalty.slopes(old) * (np.abs(new) - np.abs(old))
-        return float(change.sum()) + 0.5 * self.penalty.l2 * float(
-            np.vdot(new, new) - np.vdot(old, old)
-        )
+        ridge = self.penalty.l2[:, None] * (new * new - old * old)
+        return float(change.sum()) + 0.5 * float(ridge.sum())
 
     def descend(self, model, W, target, limit):
         """Coordinate descent on the model; return W, sweeps, share of changes."""
@@ -476,7 +533,7 @@ class _PairPart(_Part):
         extra = len(W) - m
         rows, classes = self.rows, self.classes
         lam = self.penalty.slopes(W[:m])[rows, classes]
-        l2 = np.full(len(rows), self.penalty.l2)
+        l2 = self.penalty.l2[rows]
         if extra:
             rows = np.concatenate([rows, np.full(n_classes, m)])
             classes = np.concatenate([classes, np.arange(n_classes)])
@@ -491,7 +548,7 @@ class _PairPart(_Part):
             read_only(model.P), read_only(model.Q), read_only(rows),
             read_only(classes), read_only(q),
             read_only(self.curvatures[rows, classes]), w, read_only(lam),
-            read_only(l2), D, s, min(_SWEEPS, limit), target,
+            read_only(l2), self.penalty.positive, D, s, min(_SWEEPS, limit), target,
         )  # fmt: skip
         A = model.block.A
         if model.block.is_sparse:
@@ -508,12 +565,12 @@ class _PairPart(_Part):
     def finish(self, model, W, new, rtol):
         """Newton step on the support of `new`, projected on its signs."""
         m = len(self.mask)
-        free = new != 0.0
-        free[m:] = True
         lam = np.zeros_like(W)
         lam[:m] = self.penalty.slopes(W[:m])
         l2 = np.zeros_like(W)
-        l2[:m] = self.penalty.l2
+        l2[:m] = self.penalty.l2[:, None]
+        free = new != 0.0
+        free[m:] = True
         signs = np.sign(new)
         slope = model.q - model.hessian_product(new - W) - lam * signs - l2 * new
         slope = model.without_flat(slope * free)
@@ -535,8 +592,9 @@ class _GroupPart(_Part):
     """Groups of rows as a working set."""
 
     def __init__(self, penalty, chosen, usable):
-        self.penalty = penalty.subset(np.flatnonzero(chosen))
-        self.columns = self.penalty.columns
+        units = np.flatnonzero(chosen)
+        self.penalty = penalty.restricted(units)
+        self.columns = penalty.groups.columns_of(units)
         self.usable = usable[self.columns]
 
     def view(self, W, q):
@@ -556,23 +614,21 @@ class _GroupPart(_Part):
         """Block descent on the model; return W, sweeps, share of changes."""
         part, block = self.penalty, model.block
         m = len(self.columns)
-        members, starts = part.members, part.starts
-        lam = part.lam * part.omega
-        l2 = np.full(part.n_groups, part.l2)
+        starts = part.groups.ptr
+        lam = part.lam
+        l1, l2 = np.full(len(lam), part.l1), part.ridge
         weights = model.bound()
-        bounds = _group_bounds(block, members, starts, weights)
+        bounds = _group_bounds(block, starts, weights)
         if len(W) > m:
-            members = np.append(members, m)
             starts = np.append(starts, m + 1)
-            lam, l2 = np.append(lam, 0.0), np.append(l2, 0.0)
+            lam, l1, l2 = np.append(lam, 0.0), np.append(l1, 0.0), np.append(l2, 0.0)
             bounds = np.append(bounds, weights.sum())
         new = W.copy()
         D, s = model.start(W, W)
         tail = (
-            read_only(model.P), read_only(model.Q), read_only(members),
-            read_only(starts), read_only(model.q), read_only(bounds), new,
-            read_only(lam), read_only(l2), D, s,
-            min(2 * _SWEEPS, limit), target,
+            read_only(model.P), read_only(model.Q), read_only(starts),
+            read_only(model.q), read_only(bounds), new, read_only(lam), read_only(l1),
+            read_only(l2), D, s, min(2 * _SWEEPS, limit), target,
         )  # fmt: skip
         A = block.A
         if block.is_sparse:
@@ -583,51 +639,58 @@ class _GroupPart(_Part):
             sweeps, _ = kernels.group_cd(read_only(A), *tail)
         before, after = part.norms(W[:m]) > 0, part.norms(new[:m]) > 0
         changed = np.count_nonzero(before != after)
+        if part.l1 > 0.0:
+            changed = np.count_nonzero(np.sign(W[:m]) != np.sign(new[:m]))
+            return new, sweeps, changed / max(np.count_nonzero(new[:m]), 1)
         return new, sweeps, changed / max(np.count_nonzero(after), 1)
 
     def finish(self, model, W, new, rtol):
-        """Newton step on the groups that are not zero, where all is smooth."""
+        """Newton step on the groups that are not zero, where all is smooth.
+
+        With an absolute penalty inside them on the coefficients that are not zero.
+        """
         part, m = self.penalty, len(self.columns)
+        label = part.groups.labels
         norms = part.norms(new[:m])
-        live = np.flatnonzero(norms > 0)
-        free = np.zeros(len(W), dtype=bool)
-        free[:m] = (norms > 0)[part.group_of] & self.usable
-        free[m:] = True
+        free = np.ones(new.shape, dtype=bool)
+        free[:m] = ((norms > 0)[label] & self.usable)[:, None]
+        signs = np.zeros_like(new)
+        if part.l1 > 0.0:
+            free[:m] &= new[:m] != 0.0
+            signs[:m] = np.sign(new[:m])
         with np.errstate(divide="ignore", invalid="ignore"):
-            pull = np.where(norms > 0, part.lam * part.omega / norms, 0.0)
-            unit = new[:m] / norms[part.group_of][:, None]
-        unit = np.where(free[:m, None], unit, 0.0)
+            pull = np.where(norms > 0, part.lam / norms, 0.0)
+            unit = new[:m] / norms[label][:, None]
+        unit = np.where(free[:m], unit, 0.0)
         wide = np.zeros((len(W), 1))
-        wide[:m, 0] = pull[part.group_of]
-        l2 = np.zeros((len(W), 1))
-        l2[:m] = part.l2
-        slope = model.q - model.hessian_product(new - W) - (wide + l2) * new
-        slope = model.without_flat(slope * free[:, None])
-        diagonal = model.curvatures() + l2 + wide
-        diagonal = np.where(free[:, None] & (diagonal > 0), diagonal, 1.0)
+        wide[:m, 0] = (pull + part.ridge)[label]
+        slope = model.q - model.hessian_product(new - W) - wide * new - part.l1 * signs
+        slope = model.without_flat(slope * free)
+        diagonal = model.curvatures() + wide
+        diagonal = np.where(free & (diagonal > 0), diagonal, 1.0)
 
         def product(V):
-            out = model.hessian_product(V) + (l2 + wide) * V
+            out = model.hessian_product(V) + wide * V
             # The norm does not bend along its own direction.
-            along = np.bincount(
-                part.group_of, (unit * V[:m]).sum(axis=1), part.n_groups
-            )
-            out[:m] -= ((pull * along)[part.group_of])[:, None] * unit
-            return free[:, None] * out
+            along = np.bincount(label, (unit * V[:m]).sum(axis=1), len(norms))
+            out[:m] -= ((pull * along)[label])[:, None] * unit
+            return free * out
 
         step = conjugate_gradients(product, slope, diagonal, rtol)
-        if not np.isfinite(step).all() or len(live) == 0:
+        if not np.isfinite(step).all() or not norms.any():
             return new
-        return new + step
+        out = new + step
+        if part.l1 > 0.0:
+            out[:m] = np.where(np.sign(out[:m]) == signs[:m], out[:m], 0.0)
+        return out
 
 
-def _group_bounds(block, members, starts, weights):
+def _group_bounds(block, starts, weights):
     """Largest eigenvalue of the weighted Gram matrix of each group."""
     bounds = np.empty(len(starts) - 1)
     for g in range(len(bounds)):
-        at = members[starts[g] : starts[g + 1]]
-        A = block.A[:, at]
-        if len(at) == 1:
+        A = block.A[:, starts[g] : starts[g + 1]]
+        if A.shape[1] == 1:
             column = A.toarray() if block.is_sparse else A
             bounds[g] = weights @ (column[:, 0] ** 2)
             continue

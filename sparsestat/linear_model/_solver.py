@@ -27,6 +27,7 @@ References
 import numpy as np
 from scipy.optimize import nnls
 
+from sparsestat.linear_model._gaps import squared_parts, squared_screen
 from sparsestat.linear_model._group_working_sets import make_group_working_set
 from sparsestat.linear_model._rounding import squared_loss_rounding
 from sparsestat.linear_model._solver_result import Patience, SolverResult, is_met
@@ -110,7 +111,9 @@ class WorkingSetSolver:
 
         Parameters
         ----------
-        penalty : ElasticNetPenalty, ConcavePenalty or GroupPenalty
+        penalty : Penalty
+            Several targets ask for one with rows as units; a group penalty or a
+            concave one has no ridge here.
         tol : float, default=1e-4
             Stop when the duality gap is at most ``tol * ||target||^2``, or the
             largest violation at most tol times the largest gradient at zero.
@@ -301,8 +304,8 @@ class WorkingSetSolver:
 
     def _parts(self, penalty):
         r = self.residual
-        return penalty.gap_parts(
-            slice(None),
+        return squared_parts(
+            penalty,
             self._full_coef(),
             self.correlations,
             float(np.vdot(r, r)),
@@ -313,8 +316,8 @@ class WorkingSetSolver:
         """Leave out features that are certainly zero, once that can be shown."""
         if parts.radius * self._least_norm >= np.max(penalty.lam):
             return alive
-        gone = penalty.screened(
-            parts, self._full_coef(), self.correlations, self._unit_squares
+        gone = squared_screen(
+            penalty, parts, self._full_coef(), self.correlations, self._unit_squares
         )
         gone[self.set.units] = False
         if not gone.any():

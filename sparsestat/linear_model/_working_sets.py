@@ -15,6 +15,7 @@ from scipy.linalg import lapack
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_cd as cd
 from sparsestat.linear_model import _kernels_design as passes
+from sparsestat.linear_model._gaps import squared_parts
 
 __all__ = ["CSCWorkingSet", "GramWorkingSet", "make_working_set"]
 
@@ -78,11 +79,6 @@ class _WorkingSet:
         return self.columns
 
     @property
-    def where(self):
-        """Where the penalty finds the strengths of `w`."""
-        return self.columns
-
-    @property
     def active(self):
         return self.support
 
@@ -107,10 +103,17 @@ class _WorkingSet:
 
     def use(self, penalty, residual, correlations):
         """Adopt a penalty and the residual and correlations at the present w."""
-        self.penalty = penalty
-        self.lam = penalty.lam[self.columns]
-        self.l2 = penalty.l2[self.columns]
+        self._prepare()
+        self._take(penalty.restricted(self.columns))
         self._adopt(residual, correlations)
+
+    def _prepare(self):
+        """Bring the columns in the order that suits the moves."""
+
+    def _take(self, penalty):
+        """Adopt the penalty of the columns held."""
+        self.penalty = penalty
+        self.lam, self.l2 = penalty.lam, penalty.kernel_l2
 
     def _enter(self, columns):
         zeros = np.zeros((len(columns), *self.w.shape[1:]))
@@ -128,9 +131,9 @@ class _WorkingSet:
 
     def _free_slack(self, products):
         """What free columns could still gain; they are no part of the dual bound."""
-        if self.penalty.free.size == 0 or not self.penalty.is_convex:
+        free = self.penalty.free
+        if free.size == 0 or not self.penalty.is_convex:
             return 0.0
-        free = (self.lam == 0.0) & (self.l2 == 0.0)
         squares = self.design.squares[self.columns[free]]
         gain = products[free] ** 2
         if gain.ndim == 2:
@@ -150,7 +153,7 @@ class _WorkingSet:
             return self._newton_on_rows(rtol)
         support = self.support
         old = self.w[support]
-        first, second = self.penalty.derivatives(self.columns[support], old)
+        first, second = self.penalty.restricted(support).derivatives(old)
         slope = self._support_q(support) - first
         step = self._solve_normal(support, second, slope, rtol)
         if step is None and not self.penalty.is_convex:
@@ -247,18 +250,19 @@ class _WorkingSet:
         ridge = float((self.l2[support] * step) @ step)
         return self._squared_image(support, step, image) + ridge
 
-    def _value_with(self, support, values):
-        # Penalty when the coefficients at `support` have these values.
-        return self.penalty.value(self.columns[support], values)
+    def _value_on(self, support):
+        """Return the penalty as a function of the coefficients at `support`."""
+        return self.penalty.restricted(support).value
 
     def _falling_length(self, support, old, step, image):
         """Largest of 1, 1/2, ... at which the objective has fallen, or 0."""
         products = float(np.vdot(self._support_q(support), step))
         square = self._squared_image(support, step, image)
-        before = self._value_with(support, old)
+        value = self._value_on(support)
+        before = value(old)
         for halvings in range(6):
             length = 0.5**halvings
-            after = self._value_with(support, old + length * step)
+            after = value(old + length * step)
             loss = length * (0.5 * length * square - products)
             if after - before + loss <= 1e-14 * abs(before):
                 return length
@@ -453,13 +457,13 @@ class GramWorkingSet(_WorkingSet):
 
     def gap(self):
         """Duality gap of the problem restricted to the working set."""
-        parts = self.penalty.gap_parts(self.where, self.w, self.q, *self._moments())
+        parts = squared_parts(self.penalty, self.w, self.q, *self._moments())
         return parts.gap + self._free_slack(self.q)
 
     def objective(self):
         """Objective at w."""
         square, _ = self._moments()
-        return 0.5 * square + self.penalty.value(self.where, self.w)
+        return 0.5 * square + self.penalty.value(self.w)
 
     def residual(self):
         """Return y - A w, computed afresh."""
@@ -542,11 +546,12 @@ class CSCWorkingSet(_WorkingSet):
         """Drop every column but those at `positions`."""
         self._leave(positions)
 
-    def _adopt(self, residual, correlations):
+    def _prepare(self):
         # Sorted columns are read in memory order.
         order = np.argsort(self.columns)
         self.columns, self.w = self.columns[order], self.w[order]
-        self.lam, self.l2 = self.lam[order], self.l2[order]
+
+    def _adopt(self, residual, correlations):
         self.u = np.ascontiguousarray(residual).copy()
         self.beta = np.zeros(1 if residual.ndim == 1 else residual.shape[1])
 
@@ -584,13 +589,13 @@ class CSCWorkingSet(_WorkingSet):
         r = self._present()
         square, target_dot = float(np.vdot(r, r)), float(np.vdot(self.target, r))
         products = self._products(r)
-        parts = self.penalty.gap_parts(self.where, self.w, products, square, target_dot)
+        parts = squared_parts(self.penalty, self.w, products, square, target_dot)
         return parts.gap + self._free_slack(products)
 
     def objective(self):
         """Objective at w."""
         r = self._present()
-        return 0.5 * float(np.vdot(r, r)) + self.penalty.value(self.where, self.w)
+        return 0.5 * float(np.vdot(r, r)) + self.penalty.value(self.w)
 
     def residual(self):
         """Return y - A w, computed afresh."""

@@ -55,6 +55,13 @@ def _counts(seed):
     return {"X": data["X"], "y": np.random.RandomState(seed).poisson(rate)}
 
 
+def _claims(seed):
+    # Of an integer type, as counts: the power of a mean has units.
+    data = _counts(seed)
+    rng = np.random.RandomState(seed + 1)
+    return {"X": data["X"], "y": data["y"] * rng.randint(1, 9, len(data["y"]))}
+
+
 def _times(seed):
     X = table(seed, 40, 6)
     rng = np.random.RandomState(seed)
@@ -166,6 +173,35 @@ SUBJECTS = [
         "SparsePoissonRegressorCV", lambda: lm.SparsePoissonRegressorCV(**_CV),
         _counts, units=False, rtol=1e-4,
     ),
+    *(
+        _model(
+            f"SparsePoissonRegressor {name}",
+            lambda options=options: lm.SparsePoissonRegressor(tol=1e-9, **options),
+            _counts, share=0.1, units=False, rtol=1e-5,
+        )
+        for name, options in {
+            "group": {"penalty": "group", "groups": 2, "l1_ratio": 0.2},
+            "positive": {"positive": True},
+        }.items()
+    ),
+    _model(
+        "SparseGammaRegressor", lambda: lm.SparseGammaRegressor(tol=1e-9),
+        lambda seed: {**_counts(seed), "y": _counts(seed)["y"] + 1},
+        share=0.1, units=False, rtol=1e-5,
+    ),
+    _model(
+        "SparseGammaRegressorCV", lambda: lm.SparseGammaRegressorCV(**_CV),
+        lambda seed: {**_counts(seed), "y": _counts(seed)["y"] + 1},
+        units=False, rtol=1e-4,
+    ),
+    _model(
+        "SparseTweedieRegressor", lambda: lm.SparseTweedieRegressor(tol=1e-9),
+        _claims, share=0.1, units=False, rtol=1e-5,
+    ),
+    _model(
+        "SparseTweedieRegressorCV", lambda: lm.SparseTweedieRegressorCV(**_CV),
+        _claims, units=False, rtol=1e-4,
+    ),
     _model(
         "SparseHuberRegressor", lambda: _RelativeHuber(tol=1e-8), _numbers, share=0.1
     ),
@@ -231,6 +267,7 @@ EXEMPT = {
             "GroupLasso",
             "GroupLassoCV",
             "SparseLogisticRegression group",
+            "SparsePoissonRegressor group",
         )
     },
 }

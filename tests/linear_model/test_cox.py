@@ -11,7 +11,7 @@ from sparsestat.linear_model import (
     _design,
 )
 from sparsestat.linear_model._cox import concordance_index
-from sparsestat.linear_model._datafits import _efron_terms
+from sparsestat.linear_model._survival import _efron_terms
 from tests.linear_model.glm_oracles import cox_loss, violation
 
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsestat.linear_model import _datafits as datafits
+from sparsestat.linear_model import _survival as survival
 from tests.linear_model.glm_oracles import cox_loss
 
 N = 14
@@ -29,7 +30,7 @@ def make(name, seed=0, weighted=True):
         return datafits.Huber(3 * rng.normal(size=N), weights, delta=1.2), eta
     time = rng.integers(1, 6, N).astype(float)
     event = rng.random(N) < 0.7
-    return datafits.Cox(time, event, weights, ties=name), eta
+    return survival.Cox(time, event, weights, ties=name), eta
 
 
 NAMES = ["squares", "logistic", "poisson", "huber", "breslow", "efron", "softmax"]
@@ -114,7 +115,7 @@ def test_cox_loss_agrees_with_risk_sets_one_by_one(ties):
 def test_cox_weights_are_repetitions(ties):
     fit, eta = make(ties)
     rows = np.repeat(np.arange(N), fit.weights.astype(int))
-    long = datafits.Cox(fit.y[rows], fit.event[rows], ties=ties)
+    long = survival.Cox(fit.y[rows], fit.event[rows], ties=ties)
     assert_allclose(fit.value(eta), long.value(eta[rows]), rtol=1e-12)
     folded = np.zeros(N)
     np.add.at(folded, rows, long.gradient(eta[rows]))
@@ -125,7 +126,7 @@ def test_cox_weights_are_repetitions(ties):
 def test_cox_in_the_logarithmic_domain_is_the_same(ties, monkeypatch):
     fit, eta = make(ties)
     value, gradient = fit.value(eta), fit.gradient(eta)
-    monkeypatch.setattr(datafits, "_PLAIN_RANGE", -1.0)
+    monkeypatch.setattr(survival, "_PLAIN_RANGE", -1.0)
     assert_allclose(fit.value(eta), value, rtol=1e-12)
     assert_allclose(fit.gradient(eta), gradient, atol=1e-12)
     assert np.isfinite(fit.value(1e4 * eta))
@@ -282,7 +283,7 @@ def test_models_of_curvature():
 @pytest.mark.parametrize("mass", [1.0, 2.0, 2.5, 31.0, 33.0, 60.5, 100.0, 5000.0])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_efron_sums_of_few_nodes_are_the_sums_term_by_term(mass, share):
-    steps, counts = datafits._efron_terms(mass)
+    steps, counts = survival._efron_terms(mass)
     assert_allclose(counts.sum(), mass, rtol=1e-13)
     assert len(steps) <= 32 + 12 * 9
     long = np.arange(math.ceil(mass))
@@ -296,12 +297,12 @@ def test_efron_sums_of_few_nodes_are_the_sums_term_by_term(mass, share):
 
 
 def test_the_last_terms_of_efron_are_taken_one_by_one():
-    steps, counts = datafits._efron_terms(100.0)
+    steps, counts = survival._efron_terms(100.0)
     assert_array_equal(steps[:32], np.arange(68.0, 100.0))
     assert_array_equal(counts[:32], np.ones(32))
     assert len(steps) == 32 + 12 + 12  # and runs of 32 and 36
-    assert_array_equal(datafits._efron_terms(1e-3)[1], [1e-3])
-    assert_array_equal(datafits._efron_terms(3.0 + 1e-14)[0], [0.0, 1.0, 2.0])
+    assert_array_equal(survival._efron_terms(1e-3)[1], [1e-3])
+    assert_array_equal(survival._efron_terms(3.0 + 1e-14)[0], [0.0, 1.0, 2.0])
 
 
 @pytest.mark.parametrize("ties", ["breslow", "efron"])
@@ -309,7 +310,7 @@ def test_the_pieces_of_cox_one_risk_set_after_the_other(ties):
     fit, eta = make(ties, weighted=False)
     time, event = fit.y.copy(), fit.event.copy()
     time[4], event[4] = 0.5, False  # left before anything happened
-    fit = datafits.Cox(time, event, ties=ties)
+    fit = survival.Cox(time, event, ties=ties)
     events = np.unique(fit.y[fit.event])
     assert_array_equal(fit.event_times, events)
     hazard, expected = 0.0, np.zeros(N)
@@ -367,7 +368,7 @@ def test_intercepts_are_found_from_where_nothing_bends(start):
 @pytest.mark.parametrize("ties", ["breslow", "efron"])
 def test_risk_sets_that_vanish_take_nothing_off_the_hessian(ties):
     time, event = np.array([1.0, 2.0, 3.0, 4.0]), np.ones(4, dtype=bool)
-    fit = datafits.Cox(time, event, ties=ties)
+    fit = survival.Cox(time, event, ties=ties)
     eta = np.array([0.3, -0.2, 0.1, -2000.0])
     A = np.array([[1.0, 0.5], [-1.0, 2.0], [0.0, 1.0], [3.0, -1.0]])
     h = fit.curvature(eta)

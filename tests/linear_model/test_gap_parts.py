@@ -11,22 +11,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sparsestat._utils.arithmetic import EPS
 from sparsestat.linear_model import _rounding
 from sparsestat.linear_model._design import make_design
-from sparsestat.linear_model._glm_penalties import (
-    GLMPenalty,
-    GroupGLMPenalty,
-    MCPenalty,
+from sparsestat.linear_model._gaps import (
+    GapParts,
+    StationarityParts,
+    squared_parts,
+    squared_screen,
 )
 from sparsestat.linear_model._group_penalty import GroupPenalty, make_groups
 from sparsestat.linear_model._penalties import (
     ConcavePenalty,
     ElasticNetPenalty,
-    GapParts,
-    StationarityParts,
     multiplier_array,
 )
 from sparsestat.linear_model._slope_solver import SlopePenalty
-
-ALL = slice(None)
 
 
 def gamma(n, size=1.0):
@@ -36,6 +33,7 @@ def gamma(n, size=1.0):
 
 def elastic_net(total=4.0, **options):
     omega = np.array([1.0, 0.5, 0.0, np.inf, 2.0])
+    options = {"joint": True, **options}
     return ElasticNetPenalty(0.3, 0.25, 5, total, feature_weights=omega, **options)
 
 
@@ -66,32 +64,30 @@ def test_values_and_derivatives_of_the_elastic_net():
     by_hand = sum(
         a * abs(v) + b * v * v / 2 for a, b, v in zip(lam, l2, w, strict=True)
     )
-    assert_allclose(penalty.value(ALL, w), by_hand, rtol=1e-14)
+    assert_allclose(penalty.value(w), by_hand, rtol=1e-14)
     columns = np.array([0, 1, 4])
-    first, second = penalty.derivatives(columns, w[columns])
+    first, second = penalty.restricted(columns).derivatives(w[columns])
     assert_allclose(first, [-0.3 - 1.8, 0.15 + 1.35, 0.6 + 0.9], rtol=1e-14)
     assert_allclose(second, [0.9, 0.45, 1.8], rtol=1e-14)
     rows = np.array([[3.0, 4.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, -2.0]])
-    assert_allclose(
-        penalty.value(ALL, rows), 1.5 + 0.45 * 25 + 1.2 + 0.9 * 4, rtol=1e-14
-    )
+    assert_allclose(penalty.value(rows), 1.5 + 0.45 * 25 + 1.2 + 0.9 * 4, rtol=1e-14)
     plain = ElasticNetPenalty(0.3, 1.0, 3, 2.0)
-    assert_allclose(plain.value(ALL, np.array([1.0, -2.0, 0.0])), 1.8, rtol=1e-14)
+    assert_allclose(plain.value(np.array([1.0, -2.0, 0.0])), 1.8, rtol=1e-14)
 
 
-def test_the_least_factor_and_the_violations_of_the_elastic_net():
+def test_the_gauge_and_the_violations_of_the_elastic_net():
     q = np.array([-0.9, 0.15, 0.0, 7.0, 0.3])
-    assert_allclose(elastic_net().least_factor(q), 3.0, rtol=1e-14)
+    assert_allclose(elastic_net().gauge(q), 3.0, rtol=1e-14)
     free = ElasticNetPenalty.of(np.zeros(2), np.zeros(2))
-    assert free.least_factor(np.ones(2)) == 0.0
+    assert free.gauge(np.ones(2)) == 0.0
     one_sided = elastic_net(positive=True)
-    assert_allclose(one_sided.least_factor(q), 1.0, rtol=1e-14)
+    assert_allclose(one_sided.gauge(q), 1.0, rtol=1e-14)
     w = np.array([-2.0, 0.0, 0.5, 0.0, 0.1])
     expected = [0.9 * 2 - 0.9 + 0.3, 0.0, 0.0, 0.0, abs(0.3 - 0.18 - 0.6)]
-    assert_allclose(elastic_net().violations(ALL, w, q), expected, rtol=1e-12)
+    assert_allclose(elastic_net().violations(w, q), expected, rtol=1e-12)
     q[1] = -0.4
-    assert_allclose(elastic_net().violations(ALL, w, q)[1], 0.25, rtol=1e-12)
-    assert elastic_net(positive=True).violations(ALL, w, q)[1] == 0.0
+    assert_allclose(elastic_net().violations(w, q)[1], 0.25, rtol=1e-12)
+    assert elastic_net(positive=True).violations(w, q)[1] == 0.0
     W = np.array([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, -1.0]])
     Q = np.array([[1.0, 0.0], [0.3, 0.4], [0.0, 2.0], [9.0, 9.0], [0.0, -3.0]])
     expected = [
@@ -101,7 +97,7 @@ def test_the_least_factor_and_the_violations_of_the_elastic_net():
         0.0,
         3.0 - 1.8 - 0.6,
     ]
-    assert_allclose(elastic_net().violations(ALL, W, Q), expected, rtol=1e-12)
+    assert_allclose(elastic_net().violations(W, Q), expected, rtol=1e-12)
     assert_allclose(elastic_net().magnitude(Q)[[0, 1]], [1.0, 0.5], rtol=1e-14)
 
 
@@ -126,7 +122,7 @@ def test_the_gap_of_the_elastic_net_is_the_best_of_its_two_dual_points():
         penalty = ElasticNetPenalty.of(lam, l2)
         r = y - A @ w
         q = A.T @ r
-        parts = penalty.gap_parts(ALL, w, q, float(r @ r), float(y @ r))
+        parts = squared_parts(penalty, w, q, float(r @ r), float(y @ r))
         primal = r @ r / 2 + (lam * np.abs(w) + l2 * w * w / 2).sum()
         assert_allclose(parts.primal, primal, rtol=1e-13)
         top = np.abs(q - l2 * w)
@@ -151,29 +147,29 @@ def test_the_gap_of_the_elastic_net_is_the_best_of_its_two_dual_points():
 
 def test_a_ridge_without_threshold_leaves_the_soft_dual_point_alone():
     penalty = ElasticNetPenalty.of(np.array([0.0, 1.0]), np.array([2.0, 0.0]))
-    parts = penalty.gap_parts(ALL, np.zeros(2), np.array([0.5, 0.5]), 3.0, 3.0)
+    parts = squared_parts(penalty, np.zeros(2), np.array([0.5, 0.5]), 3.0, 3.0)
     assert parts.scale == 0.0 and parts.scaled_dual == 0.0
     assert_allclose(parts.dual, 3.0 - 1.5 - 0.25 / 4, rtol=1e-14)
     # Unless its gradient is zero, the shrinkage of the ridge included.
-    parts = penalty.gap_parts(ALL, np.array([0.25, 0.0]), np.full(2, 0.5), 3.0, 3.0)
+    parts = squared_parts(penalty, np.array([0.25, 0.0]), np.full(2, 0.5), 3.0, 3.0)
     assert_allclose(parts.scale, 3.0 / 3.125, rtol=1e-14)
     # A feature that nothing penalizes does not bound the scale.
     free = ElasticNetPenalty.of(np.array([0.0, 1.0]), np.array([0.0, 0.0]))
-    parts = free.gap_parts(ALL, np.zeros(2), np.array([0.5, 0.5]), 3.0, 3.0)
+    parts = squared_parts(free, np.zeros(2), np.array([0.5, 0.5]), 3.0, 3.0)
     assert parts.scale == 1.0
-    parts = free.gap_parts(ALL, np.zeros(2), np.array([0.5, 4.0]), 3.0, 3.0)
+    parts = squared_parts(free, np.zeros(2), np.array([0.5, 4.0]), 3.0, 3.0)
     assert parts.scale == 0.25
     # All of the strength at zero: the uniform penalty is nothing.
-    parts = ElasticNetPenalty(0.0, 1.0, 2, 1.0).gap_parts(
-        ALL, np.zeros(2), np.ones(2), 3.0, 1.5
+    parts = squared_parts(
+        ElasticNetPenalty(0.0, 1.0, 2, 1.0), np.zeros(2), np.ones(2), 3.0, 1.5
     )
     assert parts.scale == 0.5
-    parts = ElasticNetPenalty(1.0, 1.0, 2, 1.0).gap_parts(
-        ALL, np.zeros(2), np.ones(2), 0.0, 0.0
+    parts = squared_parts(
+        ElasticNetPenalty(1.0, 1.0, 2, 1.0), np.zeros(2), np.ones(2), 0.0, 0.0
     )
     assert parts.scale == 0.0 and parts.dual == 0.0
-    opposed = ElasticNetPenalty(1.0, 1.0, 2, 1.0).gap_parts(
-        ALL, np.ones(2), np.ones(2), 2.0, -1.0
+    opposed = squared_parts(
+        ElasticNetPenalty(1.0, 1.0, 2, 1.0), np.ones(2), np.ones(2), 2.0, -1.0
     )
     assert opposed.scale == 0.0
 
@@ -188,13 +184,16 @@ def test_screening_is_the_sphere_test():
         for b, v, a, c in zip(l2, w, squares, (1.7, -1.7, 1.0), strict=True)
     ]
     q = np.array([1.7, -1.7, 1.0])
-    assert_array_equal(penalty.screened(parts, w, q, squares), np.array(bound) < 1.0)
+    assert_array_equal(
+        squared_screen(penalty, parts, w, q, squares), np.array(bound) < 1.0
+    )
     for j, b in enumerate(bound):  # right at the edge
         edge = ElasticNetPenalty.of(np.full(3, b * (1 + 1e-12)), l2)
-        assert edge.screened(parts, w, q, squares)[j]
+        assert squared_screen(edge, parts, w, q, squares)[j]
         edge = ElasticNetPenalty.of(np.full(3, b * (1 - 1e-12)), l2)
-        assert not edge.screened(parts, w, q, squares)[j]
-    two = penalty.screened(parts, np.c_[w, w], np.c_[q, q], squares)
+        assert not squared_screen(edge, parts, w, q, squares)[j]
+    penalty.joint = True
+    two = squared_screen(penalty, parts, np.c_[w, w], np.c_[q, q], squares)
     rows = [
         0.5 * math.sqrt(2) * abs(c - b * v) + 0.1 * math.sqrt(a + b) < 1.0
         for b, v, a, c in zip(l2, w, squares, q, strict=True)
@@ -233,7 +232,8 @@ def test_concave_penalties_piece_by_piece(kind):
     penalty = ConcavePenalty(kind, 0.5, shape, squares, 2.0, feature_weights=omega)
     kappa = 2.0 / (shape if kind == "mcp" else shape - 1.0)
     assert_allclose(penalty.lam, [1.0, 0.0, np.inf, 1.0])
-    assert_allclose(penalty.l2, [kappa, 0.0, 0.0, 0.0], rtol=1e-14)
+    assert_allclose(penalty.kappa, [kappa, 0.0, 0.0, 0.0], rtol=1e-14)
+    assert penalty.kernel_l2 is penalty.kappa and not penalty.has_l2
     assert_array_equal(penalty.free, [1])
     knees = (1.0 / kappa,) if kind == "mcp" else (1 / kappa / 2, 3 / kappa / 2)
 
@@ -250,24 +250,24 @@ def test_concave_penalties_piece_by_piece(kind):
         area = sum(map(slope, mids)) * t / 20000
         for sign in (1.0, -1.0):
             w = np.array([sign * t])
-            assert_allclose(penalty.value(column, w), area, rtol=1e-7)
-            first, second = penalty.derivatives(column, w)
+            assert_allclose(penalty.restricted(column).value(w), area, rtol=1e-7)
+            first, second = penalty.restricted(column).derivatives(w)
             assert_allclose(first, sign * slope(t), rtol=1e-12, atol=1e-15)
             bend = (slope(t + 1e-6) - slope(t - 1e-6)) / 2e-6
             assert_allclose(second, bend, atol=1e-6)
     w, q = np.array([0.2, 0.3, 0.0, 0.0]), np.array([0.4, -0.2, 8.0, -1.75])
     expected = [abs(0.4 - slope(0.2)), 0.2, 0.0, 0.75]
-    assert_allclose(penalty.violations(ALL, w, q), expected, rtol=1e-12)
-    assert_allclose(penalty.least_factor(q), 1.75)
-    parts = penalty.gap_parts(ALL, w, q, 3.0, 1.0)
+    assert_allclose(penalty.violations(w, q), expected, rtol=1e-12)
+    assert_allclose(penalty.gauge(q), 1.75)
+    parts = squared_parts(penalty, w, q, 3.0, 1.0)
     assert_allclose(parts.gap, max(expected), rtol=1e-12)
-    assert_allclose(parts.primal, 1.5 + penalty.value(ALL, w), rtol=1e-14)
-    assert penalty.value(ALL, np.array([0.0, 5.0, 0.0, 0.0])) == 0.0
+    assert_allclose(parts.primal, 1.5 + penalty.value(w), rtol=1e-14)
+    assert penalty.value(np.array([0.0, 5.0, 0.0, 0.0])) == 0.0
     assert not penalty.is_nothing
     assert ConcavePenalty(kind, 0.0, 3.0, squares, 2.0).is_nothing
     flat = ConcavePenalty(kind, 0.5, np.inf, squares, 2.0)
-    assert not flat.l2.any()
-    assert_allclose(flat.value(ALL, np.array([9.0, -1.0, 0.0, 0.0])), 10.0)
+    assert not flat.kappa.any()
+    assert_allclose(flat.value(np.array([9.0, -1.0, 0.0, 0.0])), 10.0)
 
 
 def test_groups_and_their_penalty_by_hand():
@@ -280,7 +280,7 @@ def test_groups_and_their_penalty_by_hand():
     assert_array_equal(penalty.kept, [True, True, False])
     assert not penalty.free.size and not penalty.is_nothing
     w = np.array([3.0, -2.0, 0.0, 4.0, 0.0])
-    assert_allclose(penalty.value(ALL, w), 1.2 * 5 + 0.3 * 9, rtol=1e-14)
+    assert_allclose(penalty.value(w), 1.2 * 5 + 0.3 * 9, rtol=1e-14)
     q = np.array([1.3, -0.7, 5.0, 0.2, 5.0])
     assert_allclose(penalty.magnitude(q)[:2], [1.0, 0.4], rtol=1e-14)
     whole = GroupPenalty(groups, np.array([1.0, 0.0, 1.0]), 0.5, 0.0, 2.0)
@@ -289,16 +289,16 @@ def test_groups_and_their_penalty_by_hand():
     assert whole.kept is None and not whole.is_nothing
     assert GroupPenalty(groups, np.ones(3), 0.0, 0.0, 2.0).is_nothing
     assert not GroupPenalty(groups, np.zeros(3), 0.5, 1.0, 2.0).is_nothing
-    assert_allclose(whole.least_factor(np.array([3.0, 0, 0, 4.0, 0])), 5.0)
-    parts = whole.gap_parts(ALL, w, np.array([3.0, 0.0, 0.0, 4.0, 0.0]), 4.0, 2.0)
+    assert_allclose(whole.gauge(np.array([3.0, 0, 0, 4.0, 0])), 5.0)
+    parts = squared_parts(whole, w, np.array([3.0, 0.0, 0.0, 4.0, 0.0]), 4.0, 2.0)
     assert_allclose(parts.primal, 2.0 + 5.0, rtol=1e-14)
     assert_allclose(parts.scale, 0.2, rtol=1e-14)
     assert_allclose(parts.dual, 0.2 * 2 - 0.5 * 0.04 * 4, rtol=1e-14)
-    wide = whole.gap_parts(ALL, w, np.zeros(5), 4.0, 2.0)
+    wide = squared_parts(whole, w, np.zeros(5), 4.0, 2.0)
     assert wide.scale == 0.5
-    assert whole.gap_parts(ALL, w, np.zeros(5), 0.0, 2.0).scale == 0.0
-    assert whole.gap_parts(ALL, w, np.zeros(5), 4.0, -2.0).scale == 0.0
-    assert whole.gap_parts(ALL, w, np.zeros(5), 0.5, 2.0).scale == 4.0
+    assert squared_parts(whole, w, np.zeros(5), 0.0, 2.0).scale == 0.0
+    assert squared_parts(whole, w, np.zeros(5), 4.0, -2.0).scale == 0.0
+    assert squared_parts(whole, w, np.zeros(5), 0.5, 2.0).scale == 4.0
     part = penalty.restricted(np.array([1, 0]))
     assert_array_equal(part.groups.labels, [0, 1, 1])
     assert_allclose(part.lam, [0.0, 1.2], rtol=1e-14)
@@ -309,7 +309,7 @@ def test_groups_and_their_penalty_by_hand():
     bound = math.hypot(2 * 1.3 - 0.3, 2 * 0.2 - 0.3) + 0.1 * 3.0
     for factor, gone in ((1 + 1e-12, True), (1 - 1e-12, False)):
         penalty.lam = np.array([bound * factor, 0.0, np.inf])
-        screened = penalty.screened(parts, w, q, np.array([9.0, 1.0, 1.0]))
+        screened = squared_screen(penalty, parts, w, q, np.array([9.0, 1.0, 1.0]))
         assert_array_equal(screened, [gone, False, True])
 
 
@@ -320,16 +320,16 @@ def test_the_sorted_penalty_by_hand():
     assert penalty.value(np.array([-1.0, 0.5])) == 6.0 + 2.0
     assert not penalty.is_nothing and SlopePenalty(np.zeros(2), 1.0, 1.0).is_nothing
     q = np.array([-3.0, 6.0, 6.0])
-    assert_allclose(penalty.least_factor(q), max(6 / 6, 12 / 10, 15 / 12), rtol=1e-14)
-    assert penalty.least_factor(np.empty(0)) == 0.0
+    assert_allclose(penalty.gauge(q), max(6 / 6, 12 / 10, 15 / 12), rtol=1e-14)
+    assert penalty.gauge(np.empty(0)) == 0.0
     w = np.array([0.0, 1.0, 0.5])
-    parts = penalty.gap_parts(w, q, 8.0, 4.0)
+    parts = squared_parts(penalty, w, q, 8.0, 4.0)
     assert_allclose([parts.primal, parts.scale], [4.0 + 8.0, 0.5], rtol=1e-14)
     assert_allclose(parts.dual, 0.5 * 4 - 0.125 * 8, rtol=1e-14)
-    assert_allclose(penalty.gap_parts(w, 4 * q, 8.0, 4.0).scale, 0.2, rtol=1e-14)
-    assert penalty.gap_parts(w, 0 * q, 0.0, 4.0).scale == 0.0
-    assert penalty.gap_parts(w, q, 8.0, -4.0).scale == 0.0
-    assert penalty.gap_parts(w, 0 * q, 0.5, 4.0).scale == 8.0
+    assert_allclose(squared_parts(penalty, w, 4 * q, 8.0, 4.0).scale, 0.2, rtol=1e-14)
+    assert squared_parts(penalty, w, 0 * q, 0.0, 4.0).scale == 0.0
+    assert squared_parts(penalty, w, q, 8.0, -4.0).scale == 0.0
+    assert squared_parts(penalty, w, 0 * q, 0.5, 4.0).scale == 8.0
     # The prox minimizes: no neighbor of it has a lower objective.
     z = np.array([9.0, -8.5, 1.0])
     x = penalty.prox(z, 2.0)
@@ -341,70 +341,102 @@ def test_the_sorted_penalty_by_hand():
         assert objective(x) <= objective(x + np.array(move)) + 1e-12
 
 
-def test_penalties_of_likelihoods_by_hand():
-    penalty = GLMPenalty(0.5, 0.25, 4.0, l2_unit=2.0)
-    assert (penalty.lam, penalty.l2) == (0.5, 3.0)
+def test_entries_as_units_by_hand():
+    penalty = ElasticNetPenalty(0.5, 0.25, 3, 4.0, l2_unit=2.0)
+    assert_array_equal(penalty.lam, [0.5] * 3)
+    assert_array_equal(penalty.l2, [3.0] * 3)
     w, q = np.array([2.0, -1.0, 0.0]), np.array([6.5, -3.0, 0.75])
     assert penalty.value(w) == 0.5 * 3 + 1.5 * 5
+    assert penalty.value(np.c_[w, -w]) == 2 * penalty.value(w)
     assert_array_equal(penalty.slopes(w), [0.5] * 3)
     assert_allclose(penalty.violations(w, q), [0.0, 0.5, 0.25])
     assert penalty.violations(w, np.array([0.0, 0.0, -0.25]))[2] == 0.0
+    both = penalty.violations(np.c_[w, -w], np.c_[q, -q])
+    assert_allclose(both, np.c_[penalty.violations(w, q), penalty.violations(w, q)])
     assert_array_equal(penalty.excess(q), [6.0, 2.5, 0.25])
-    assert penalty.largest_ratio(q) == 13.0
+    assert penalty.gauge(q) == penalty.gauge(np.c_[q / 2, -q]) == 13.0
     assert_allclose(penalty.conjugate(q), (36 + 6.25 + 0.0625) / 6.0, rtol=1e-14)
-    hard = GLMPenalty(0.5, 1.0, 4.0)
+    hard = ElasticNetPenalty(0.5, 1.0, 2, 4.0)
     assert hard.conjugate(np.array([2.0, -1.0])) == 0.0
     assert hard.conjugate(np.array([2.0, -2.01])) == np.inf
-    assert GLMPenalty(0.5, 0.0, 4.0).largest_ratio(q) == np.inf
+    free = ElasticNetPenalty.of(np.array([2.0, 0.0]), np.zeros(2))
+    assert free.conjugate(np.array([2.0, -1e-9])) == 0.0
+    mixed = ElasticNetPenalty.of(np.array([2.0, 1.0]), np.array([0.0, 1.0]))
+    assert mixed.conjugate(np.array([2.0, 3.0])) == 2.0
+    assert mixed.conjugate(np.array([2.5, 3.0])) == np.inf
+    assert ElasticNetPenalty(0.5, 0.0, 3, 4.0).gauge(q) == np.inf
+    assert ElasticNetPenalty(0.5, 0.0, 3, 4.0).gauge(0 * q) == 0.0
     reach = np.array([0.1, 0.2, 0.2])
-    over = math.sqrt(36 + 6.25 + 0.0625)
-    assert_allclose(penalty.conjugate_error(q, reach), (over + 0.15) * 0.3 / 3)
+    error = penalty.conjugate_error(q, reach)
+    expected = (6.1 * 0.1 + 2.7 * 0.2 + 0.45 * 0.2) / 3
+    assert_allclose(error, expected, rtol=1e-13)
     two = penalty.conjugate_error(np.c_[q, np.zeros(3)], reach)
-    wide = math.sqrt(2) * 0.3
-    assert_allclose(two, (over + 0.5 * wide) * wide / 3, rtol=1e-13)
+    assert_allclose(two, expected, rtol=1e-13)
     norms = np.array([1.0, 2.0, 3.0])
     low = np.array([0.39, -0.31, 0.1])
-    assert_array_equal(penalty.screened(low, 0.1, norms), [True, False, True])
-    rows = penalty.screened(np.c_[low, -low], 0.1, norms)
+    assert_array_equal(penalty.screened(low, 0.1 * norms), [True, False, True])
+    rows = penalty.screened(np.c_[low, -low], 0.1 * norms)
     assert_array_equal(rows[:, 0], rows[:, 1])
     assert_array_equal(rows[:, 0], [True, False, True])
+    one_sided = ElasticNetPenalty(0.5, 1.0, 2, 1.0, positive=True)
+    assert_array_equal(one_sided.excess(np.array([-3.0, 1.0])), [-3.5, 0.5])
+    assert one_sided.screened(np.array([-3.0, 0.4]), np.array([3.0, 0.1])).tolist() == [
+        True,
+        False,
+    ]
 
 
-def test_the_concave_penalty_of_likelihoods_by_hand():
-    penalty = MCPenalty(
-        0.5, 0.5, 4.0, curvatures=np.array([2.0, 1.0, 0.0]), gamma=4.0
+def test_a_concave_penalty_with_a_ridge_by_hand():
+    penalty = ConcavePenalty(
+        "mcp", 0.5, 4.0, np.array([2.0, 1.0, 0.0]), 4.0, l1_ratio=0.5
     )  # lam 1, l2 1, kappa 1/2, 1/4, 0
     w = np.array([1.0, -6.0, 0.0])
+    assert penalty.has_l2
     assert_allclose(penalty.slopes(w), [0.5, 0.0, 1.0])
     assert_allclose(penalty.value(w), (1 - 0.25) + 2.0 + 0.5 * 37, rtol=1e-14)
     assert_allclose(penalty.value(np.c_[w, w]), 2 * penalty.value(w), rtol=1e-14)
     assert_allclose(penalty.slopes(np.c_[w, w])[:, 1], penalty.slopes(w))
     q = np.array([2.0, -5.0, 1.5])
     assert_allclose(penalty.violations(w, q), [0.5, 1.0, 0.5])
+    assert_allclose(penalty.derivatives(w)[1], [0.5, 1.0, 1.0])
     part = penalty.restricted(np.array([1]))
     assert_allclose(part.slopes(np.array([2.0])), [0.5])
 
 
-def test_the_group_penalty_of_likelihoods_by_hand():
-    groups = (np.array([2, 0, 1]), np.array([0, 2, 3]), np.array([1.0, 3.0]))
-    penalty = GroupGLMPenalty(0.5, 0.5, 4.0, groups=groups)  # lam 1, l2 1
+def test_the_group_penalty_of_matrices_by_hand():
+    groups = make_groups([[2, 0], [1]], 3)
+    weights = np.array([1.0, 3.0])
+    penalty = GroupPenalty(groups, weights, 0.25, 0.0, 4.0, l2=1.0)  # lam 1, 3
     w, q = np.array([3.0, 0.0, 4.0]), np.array([3.0, -3.5, 4.0])
     assert_allclose(penalty.norms(w), [5.0, 0.0])
     assert_allclose(penalty.value(w), 5.0 + 12.5, rtol=1e-14)
     assert_allclose(penalty.excess(q), [4.0, 0.5])
     assert_allclose(penalty.violations(w, q), [1.0, 0.5], rtol=1e-13)
-    assert_allclose(penalty.largest_ratio(q), 5.0)
-    assert_allclose(penalty.conjugate(q), (16 + 0.25) / 2, rtol=1e-14)
-    assert GroupGLMPenalty(0.5, 0.0, 4.0, groups=groups).largest_ratio(q) == np.inf
-    small = np.array([0.0, 0.5, 0.0])  # the pull of the weight: 3 / .5 + 1
-    assert_allclose(penalty.violations(small, q), [4.0, 3.5 + 3.5], rtol=1e-13)
+    assert_allclose(penalty.gauge(q), 5.0)
+    assert_allclose(penalty.conjugate(q), (16 + 0.25 / 3) / 2, rtol=1e-14)
+    ridge = GroupPenalty(groups, weights, 0.0, 0.0, 4.0, l2=1.0)
+    assert ridge.gauge(q) == np.inf and not ridge.is_nothing and not ridge.free.size
+    small = np.array([0.0, 0.5, 0.0])  # the pull of the weight: 3 / .5 + 3
+    assert_allclose(penalty.violations(small, q), [4.0, 3.5 + 4.5], rtol=1e-13)
     W = np.array([[3.0, 0.0], [0.0, 0.0], [0.0, 4.0]])
     assert_allclose(penalty.norms(W), [5.0, 0.0])
     assert_allclose(penalty.violations(W, W), [1.0, 0.0], rtol=1e-13)
-    part = penalty.subset(np.array([1, 0]))
-    assert_array_equal(part.columns, [1, 2, 0])
+    assert_allclose(penalty.gauge(W), 5.0)
+    part = penalty.restricted(np.array([1, 0]))
     assert_allclose(part.norms(np.array([7.0, 3.0, 4.0])), [7.0, 5.0])
-    assert_array_equal(part.omega, [3.0, 1.0])
+    assert_array_equal(part.lam, [3.0, 1.0])
+    error = penalty.conjugate_error(q, np.array([0.3, 0.2, 0.4]))
+    assert_allclose(error, 4.5 * 0.5 + 0.7 * 0.2 / 3, rtol=1e-13)
+    # An absolute penalty inside the groups takes its share of every entry.
+    inner = GroupPenalty(groups, weights, 0.5, 0.5, 4.0)  # lam 1, 3; l1 1
+    assert_allclose(inner.value(W), 5.0 + 7.0, rtol=1e-14)
+    Q = np.array([[4.0, -0.5], [2.0, -3.0], [1.0, 5.0]])
+    assert_allclose(inner.magnitude(Q), [math.hypot(3, 4), math.hypot(1, 2)])
+    rest = [4.0 - 3 / 5 - 1.0, 0.0, 0.0, 5.0 - 4 / 5 - 1.0]
+    assert_allclose(inner.violations(W, Q), [math.hypot(*rest), 0.0], rtol=1e-13)
+    s = inner.gauge(Q)
+    scaled = GroupPenalty(groups, weights, 0.5 * s, 0.5, 4.0)
+    assert abs(scaled.excess(Q).max()) <= 1e-13
 
 
 def test_what_solvers_ask_of_penalties():
@@ -417,10 +449,7 @@ def test_what_solvers_ask_of_penalties():
     assert not (elastic.positive or grouped.positive or sorted_.positive)
     assert not concave.positive and elastic_net(positive=True).positive
     assert sorted_.kept is None and not sorted_.free.size
-    options = {"curvatures": np.ones(3), "gamma": 3.0}
-    assert GLMPenalty(1.0, 1.0, 1.0).is_convex
-    assert not MCPenalty(1.0, 1.0, 1.0, **options).is_convex
-    assert not GLMPenalty(1.0, 1.0, 1.0).is_grouped and GroupGLMPenalty.is_grouped
+    assert grouped.is_grouped and not elastic.is_grouped
 
 
 @pytest.fixture
@@ -480,6 +509,7 @@ def test_rounding_of_squared_losses_is_the_sum_of_its_parts(design):
     better = GapParts(5.0, 2.5, 0.5, 2.0, -3.0)
     found = _rounding.squared_loss_rounding(design, soft, *arguments, better)
     assert_allclose(found, common + (0.5 + reach[1]) * reach[1] / 4.0, rtol=1e-12)
+    penalty.joint = True
     # Several targets: the lengths of rows stand for absolute values.
     found = _rounding.squared_loss_rounding(
         design,
@@ -501,7 +531,7 @@ def test_rounding_of_likelihoods_is_the_sum_of_its_parts(design):
     lengths = [math.sqrt(s) for s in design.squares]
     slip = gamma(6, 2 * lengths[0] + lengths[2] + math.sqrt(40) * 0.5)
     reach = np.array([length * gamma(25, size) for length in lengths])
-    penalty = GLMPenalty(0.25, 0.5, 4.0)  # lam = l2 = 1/2
+    penalty = ElasticNetPenalty(0.25, 0.5, 3, 4.0)  # lam = l2 = 1/2
 
     def found(kind, multiple, penalty=penalty):
         return _rounding.likelihood_rounding(
@@ -517,7 +547,7 @@ def test_rounding_of_likelihoods_is_the_sum_of_its_parts(design):
     scaled = plain + reach.max() / 0.5 * 0.25 * fall
     assert_allclose(found("duality_gap", 0.25), scaled, rtol=1e-12)
     whole = plain + reach.max() / 0.5 * fall
-    lasso = GLMPenalty(0.125, 1.0, 4.0)
+    lasso = ElasticNetPenalty(0.125, 1.0, 3, 4.0)
     assert_allclose(found("duality_gap", 1.0, lasso), whole, rtol=1e-12)
     soft = penalty.conjugate_error(design.correlations(-gradient), reach)
     assert_allclose(found("duality_gap", 1.0) - whole, soft, rtol=1e-3)
@@ -529,7 +559,7 @@ def test_rounding_of_likelihoods_is_the_sum_of_its_parts(design):
     # Without the intercept's share the rest is tiny: look at it alone.
     gradient = gradient - gradient.mean()
     gradient -= gradient.mean()
-    ridge = GLMPenalty(0.125, 0.0, 4.0)
+    ridge = ElasticNetPenalty(0.125, 0.0, 3, 4.0)
     with_soft, without = (
         found("duality_gap", 1.0, ridge),
         found("duality_gap", 0.5, ridge),

@@ -273,8 +273,8 @@ def test_columns_may_be_permuted():
 def test_screening_never_discards_a_feature_of_the_optimal_support():
     from sparsestat.linear_model._datafits import Logistic
     from sparsestat.linear_model._design import make_design
-    from sparsestat.linear_model._glm_penalties import GLMPenalty
     from sparsestat.linear_model._glm_solver import GLMSolver
+    from sparsestat.linear_model._penalties import ElasticNetPenalty
 
     screened = 0
     for seed in range(200):
@@ -288,7 +288,7 @@ def test_screening_never_discards_a_feature_of_the_optimal_support():
         optimum = GLMSolver(design, Logistic(y))
         top = optimum.kkt_scale
         alpha = rng.uniform(0.2, 0.9) * top
-        penalty = GLMPenalty(alpha / 25, 1.0, 25)
+        penalty = ElasticNetPenalty(alpha / 25, 1.0, 30, 25)
         support = optimum.solve(penalty, kind="duality_gap", tol=1e-13).columns
         rough = GLMSolver(design, Logistic(y), norms=norms)
         rough.solve(penalty, kind="duality_gap", tol=10.0 ** -rng.integers(1, 4))

@@ -8,6 +8,7 @@ from scipy import sparse
 import sparsestat.linear_model as ssl
 from sparsestat.linear_model import _kernels_group as kernels
 from sparsestat.linear_model._design import make_design
+from sparsestat.linear_model._gaps import squared_parts, squared_screen
 from sparsestat.linear_model._group_penalty import GroupPenalty, make_groups
 from sparsestat.linear_model._solver import WorkingSetSolver
 from tests.linear_model.lasso_oracles import centred
@@ -105,7 +106,7 @@ def test_dual_norm_against_bisection():
         omega = rng.random(8) * 2
         penalty = GroupPenalty(groups, omega, 0.3, l1_ratio, 10.0)
         c = rng.standard_normal(40) * rng.integers(0, 2, 40)
-        found = penalty.least_factor(c)
+        found = penalty.gauge(c)
         slack = penalty.magnitude(c / 1.0)
         assert slack.shape == (8,)
         for factor, inside in ((found * (1 + 1e-9), True), (found * (1 - 1e-9), False)):
@@ -207,18 +208,18 @@ def test_gap_safe_screening_never_discards_an_active_group():
         def penalty(alpha, groups=groups, l1_ratio=l1_ratio):
             return GroupPenalty(groups, np.full(6, 2.0), alpha, l1_ratio, 15.0)
 
-        alpha = penalty(1.0).least_factor(X.T @ y) * rng.uniform(0.1, 0.9)
+        alpha = penalty(1.0).gauge(X.T @ y) * rng.uniform(0.1, 0.9)
         exact = WorkingSetSolver(design, y, None, groups).solve(
             penalty(alpha), tol=1e-14
         )
         w = exact.dense_coef(24)
         start = w + rng.choice([0, 1e-3, 1e-1]) * rng.standard_normal(24)
         r = y - X @ start
-        parts = penalty(alpha).gap_parts(
-            slice(None), start, X.T @ r, float(r @ r), float(y @ r)
+        parts = squared_parts(
+            penalty(alpha), start, X.T @ r, float(r @ r), float(y @ r)
         )
-        gone = penalty(alpha).screened(
-            parts, start, X.T @ r, groups.sums((X**2).sum(axis=0))
+        gone = squared_screen(
+            penalty(alpha), parts, start, X.T @ r, groups.sums((X**2).sum(axis=0))
         )
         assert not np.any(gone & (groups.sums(w != 0) > 0))
         screened_ever += gone.sum()

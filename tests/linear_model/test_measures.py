@@ -11,7 +11,6 @@ from scipy.special import xlogy
 
 from sparsestat.linear_model._datafits import Logistic, Poisson, Softmax
 from sparsestat.linear_model._design import make_design
-from sparsestat.linear_model._glm_penalties import GLMPenalty
 from sparsestat.linear_model._glm_solver import GLMSolver
 from sparsestat.linear_model._path_problems import (
     GAP_SCALE,
@@ -47,7 +46,7 @@ def test_the_dual_of_a_likelihood_is_the_best_feasible_point(matrix, l1_ratio):
     for trial in range(30):
         w = rng.standard_normal(4) * rng.choice([0.0, 0.3, 2.0])
         alpha = 10.0 ** rng.uniform(-3, -0.5) if trial else 10.0
-        penalty = GLMPenalty(alpha, l1_ratio, 30.0)
+        penalty = ElasticNetPenalty(alpha, l1_ratio, 4, 30.0)
         if matrix:
             solver = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])
             solver.kkt_scale = 3.0
@@ -61,16 +60,17 @@ def test_the_dual_of_a_likelihood_is_the_best_feasible_point(matrix, l1_ratio):
         shift = Logistic(y).settle_intercept(eta)
         eta = eta + shift
         primal = np.logaddexp(0, eta).sum() - y @ eta
-        primal += penalty.lam * np.abs(w).sum() + penalty.l2 / 2 * w @ w
+        lam, l2 = 30 * alpha * l1_ratio, 30 * alpha * (1 - l1_ratio)
+        primal += lam * np.abs(w).sum() + l2 / 2 * w @ w
         assert_allclose(value, primal, rtol=1e-12)
         g = 1 / (1 + np.exp(-eta)) - y
         q = np.abs(A.T @ g)
-        c = min(1.0, penalty.lam / q.max())
+        c = min(1.0, lam / q.max())
         plain = -entropy(y + c * g)
         best, multiple = plain, c
-        if penalty.l2 > 0 and c < 1:
-            over = np.maximum(q - penalty.lam, 0)
-            soft = -entropy(y + g) - over @ over / (2 * penalty.l2)
+        if l2 > 0 and c < 1:
+            over = np.maximum(q - lam, 0)
+            soft = -entropy(y + g) - over @ over / (2 * l2)
             if soft > plain:
                 best, multiple = soft, 1.0
         seen.add(multiple)
@@ -96,7 +96,7 @@ def test_the_violation_of_a_likelihood_is_relative_to_that_at_zero(matrix):
     X, y, _ = binary(1)
     design = make_design(X)
     A, w = X - X.mean(axis=0), np.array([0.5, 0.0, -0.2, 0.0])
-    penalty = GLMPenalty(0.05, 1.0, 30.0)
+    penalty = ElasticNetPenalty(0.05, 1.0, 4, 30.0)
     top = np.abs(A.T @ (y - y.mean())).max()
     eta = A @ w
     eta = eta + Logistic(y).settle_intercept(eta)
@@ -151,7 +151,10 @@ def test_one_column_is_the_binary_loss():
     assert_array_equal(one.gradient(eta), fit.gradient(eta[:, 0])[:, None])
     v = one.gradient(eta)
     assert one.conjugate(v) == fit.conjugate(v[:, 0])
-    assert_allclose(one.probabilities(eta), 1 / (1 + np.exp(-eta)), rtol=1e-13)
+    coupling, weights = one.model(eta)
+    p = 1 / (1 + np.exp(-eta))
+    assert_allclose(weights[:, 0], fit.weights * (p * (1 - p))[:, 0], rtol=1e-13)
+    assert not coupling.any()
     assert one.steepest(eta) == fit.steepest(eta[:, 0])
     assert one.magnitude(eta) == fit.magnitude(eta[:, 0])
     assert_array_equal(one.null_intercept(), [fit.null_intercept()])
@@ -165,7 +168,7 @@ def test_the_gap_of_softmax_is_relative_to_its_null_loss():
     shares = np.bincount(codes) / 30
     null = -30 * float(xlogy(shares, shares).sum())
     assert_allclose(solver.gap_scale, null, rtol=1e-12)
-    penalty = GLMPenalty(1e3, 1.0, 30.0)
+    penalty = ElasticNetPenalty(1e3, 1.0, 4, 30.0)
     value, dual, gap = solver._measure(penalty, "duality_gap", solver.W, solver.q)
     assert_allclose([value, dual], [null, null], rtol=1e-12)
     assert gap <= 1e-14 and solver._multiple == 1.0
@@ -312,7 +315,7 @@ def test_a_violation_of_least_squares_is_seen(monkeypatch):
 @pytest.mark.parametrize("above", [0.25, -0.25])
 def test_measures_are_relative_and_not_negative(above, monkeypatch):
     X, y, _ = binary(7)
-    design, penalty = make_design(X), GLMPenalty(0.05, 1.0, 30.0)
+    design, penalty = make_design(X), ElasticNetPenalty(0.05, 1.0, 4, 30.0)
     w = np.array([0.5, 0.0, -0.2, 0.0])
     solver = GLMSolver(design, Logistic(y), w)
     value = solver._measure(penalty, "kkt")[0]
@@ -321,7 +324,7 @@ def test_measures_are_relative_and_not_negative(above, monkeypatch):
     assert solver._measure(penalty, "kkt")[2] == 2.0 * worst
     solver.kkt_scale = 4.0
     assert solver._measure(penalty, "kkt")[2] == worst / 4.0
-    monkeypatch.setattr(solver, "_dual", lambda *arguments: value - above)
+    monkeypatch.setattr(solver.datafit, "conjugate", lambda v: above - value)
     expected = max(value - (value - above), 0.0)
     for scale, unit in ((0.0, 1.0), (0.5, 0.5), (8.0, 8.0)):
         solver.gap_scale = scale
@@ -339,7 +342,7 @@ def test_measures_are_relative_and_not_negative(above, monkeypatch):
 
 def test_without_correlations_the_gradient_is_the_dual_point():
     y = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
-    design, penalty = make_design(np.zeros((5, 1))), GLMPenalty(0.1, 1.0, 5.0)
+    design, penalty = make_design(np.zeros((5, 1))), ElasticNetPenalty(0.1, 1.0, 1, 5.0)
     null = -(3 * math.log(0.6) + 2 * math.log(0.4))
     one = GLMSolver(design, Logistic(y))
     many = SoftmaxSolver(design, OneColumn(Logistic(y)))
@@ -352,7 +355,7 @@ def test_without_correlations_the_gradient_is_the_dual_point():
 
 def test_zeros_that_are_stationary_violate_nothing():
     X, y, _ = binary(8)
-    design, penalty = make_design(X), GLMPenalty(10.0, 1.0, 30.0)
+    design, penalty = make_design(X), ElasticNetPenalty(10.0, 1.0, 4, 30.0)
     one = GLMSolver(design, Logistic(y))
     many = SoftmaxSolver(design, OneColumn(Logistic(y)))
     many.kkt_scale = one.kkt_scale
@@ -362,7 +365,7 @@ def test_zeros_that_are_stationary_violate_nothing():
 
 def test_a_ridge_alone_has_the_soft_dual_point():
     X, y, _ = binary(9)
-    design, penalty = make_design(X), GLMPenalty(1e-3, 0.0, 30.0)
+    design, penalty = make_design(X), ElasticNetPenalty(1e-3, 0.0, 4, 30.0)
     w = np.array([2.0, -1.0, 0.5, 0.0])
     one = GLMSolver(design, Logistic(y), w)
     many = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])

@@ -63,12 +63,12 @@ def test_value_and_derivatives_against_the_definition(kind):
     shape, total = KINDS[kind][2], 40.0
     w = np.linspace(-8, 8, 33)
     penalty = ConcavePenalty(kind, 0.6, shape, np.full(33, total), total)
-    one = [penalty.value(np.array([j]), w[j : j + 1]) for j in range(33)]
+    one = [penalty.restricted([j]).value(w[j : j + 1]) for j in range(33)]
     assert_allclose(one, total * concave_value(kind, w, 0.6, shape), rtol=1e-12)
-    assert_allclose(penalty.value(slice(None), w), np.sum(one), rtol=1e-12)
+    assert_allclose(penalty.value(w), np.sum(one), rtol=1e-12)
     h = 1e-6
-    first, _ = penalty.derivatives(slice(None), w + h)
-    below, second = penalty.derivatives(slice(None), w - h)
+    first, _ = penalty.derivatives(w + h)
+    below, second = penalty.derivatives(w - h)
     numeric = concave_value(kind, w + h, 0.6, shape)
     numeric = (numeric - concave_value(kind, w - h, 0.6, shape)) * total / (2 * h)
     smooth = w != 0

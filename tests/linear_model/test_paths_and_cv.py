@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 import sparsestat.linear_model as ssl
 from sparsestat.linear_model._cv import one_se_index
 from sparsestat.linear_model._design import make_design
+from sparsestat.linear_model._gaps import squared_parts, squared_screen
 from sparsestat.linear_model._path_problems import information_criterion
 from sparsestat.linear_model._penalties import ElasticNetPenalty
 from sparsestat.linear_model._solver import WorkingSetSolver
@@ -104,8 +105,8 @@ def test_gap_safe_screening_never_drops_a_feature_of_the_solution(l1_ratio):
         w = exact.dense_coef(p) * rng.uniform(0.9, 1.0)
         r = y - X @ w
         correlations = X.T @ r
-        parts = penalty.gap_parts(slice(None), w, correlations, r @ r, y @ r)
-        gone = penalty.screened(parts, w, correlations, design.squares)
+        parts = squared_parts(penalty, w, correlations, r @ r, y @ r)
+        gone = squared_screen(penalty, parts, w, correlations, design.squares)
         assert not (gone & support).any()
         dropped += gone.sum()
     assert dropped > 200  # the rule is not vacuous
