@@ -4,9 +4,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
 
-from sparsestat._utils.compat import StrOptions
+from sparsestat._utils.compat import StrOptions, fit_context
 from sparsestat._utils.validation import read_only, refuse_complex
 from sparsestat.linear_model import _kernels_glm as kernels
 from sparsestat.linear_model._fit import solver_options
@@ -15,6 +19,7 @@ from sparsestat.linear_model._glm import (
     FIT_CONSTRAINTS,
     GLMCVMixin,
     GLMFitMixin,
+    OffsetMixin,
 )
 from sparsestat.linear_model._glm_problems import CoxProblem
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
@@ -23,26 +28,30 @@ __all__ = ["SparseCoxRegressor", "SparseCoxRegressorCV", "concordance_index"]
 
 
 def survival_target(y):
-    """Return y as an array of times, or of the two columns time and event.
+    """Return y as an array of times, or of the columns [entry,] time and event.
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,) or (n_samples, 2), or structured array
-        A structured array has two fields; the Boolean one says whether the event
-        was seen.
+    y : array-like of shape (n_samples,), (n_samples, 2) or (n_samples, 3), or \
+            structured array
+        A structured array of two fields has a Boolean one, whether the event was seen,
+        and a time; one of three has the fields `entry`, `time` and `event`.
 
     Returns
     -------
-    y : ndarray of shape (n_samples,) or (n_samples, 2)
+    y : ndarray of shape (n_samples,), (n_samples, 2) or (n_samples, 3)
     """
     refuse_complex(y, name="y")
     names = getattr(getattr(y, "dtype", None), "names", None)
     if names is not None:
         kinds = [y.dtype[name].kind for name in names]
+        if set(names) == {"entry", "time", "event"}:
+            columns = [y[name] for name in ("entry", "time", "event")]
+            return survival_target(np.column_stack(columns).astype(np.float64))
         if len(names) != 2 or kinds.count("b") != 1:
             raise ValueError(
                 "A structured y must have two fields, a Boolean one (event seen) and a "
-                f"time, got {y.dtype}."
+                f"time, or the fields entry, time and event, got {y.dtype}."
             )
         event = names[kinds.index("b")]
         time = names[1 - kinds.index("b")]
@@ -50,20 +59,28 @@ def survival_target(y):
     if y is None:
         return y
     array = np.asarray(y)
-    if array.ndim == 2 and array.shape[1] == 2:
+    if array.ndim == 2 and array.shape[1] in (2, 3):
         array = array.astype(np.float64)
-        event = array[:, 1]
+        event = array[:, -1]
         if np.isfinite(event).all() and not np.isin(event, (0.0, 1.0)).all():
             raise ValueError(
-                "The second column of y says whether the event was seen and must be 0 "
+                "The last column of y says whether the event was seen and must be 0 "
                 f"or 1, got values from {event.min():g} to {event.max():g}. The "
-                "columns of y are time and event."
+                "columns of y are [entry,] time and event."
+            )
+        if array.shape[1] == 3 and (array[:, 0] >= array[:, 1]).any():
+            at = int(np.argmax(array[:, 0] >= array[:, 1]))
+            raise ValueError(
+                f"Sample {at} has the entry {array[at, 0]:g} and the time "
+                f"{array[at, 1]:g}: it would never be at risk. Entries must be before "
+                "times."
             )
         return array
-    if array.ndim == 2 and array.shape[1] > 2:
+    if array.ndim == 2 and array.shape[1] > 3:
         raise ValueError(
-            f"y has {array.shape[1]} columns, but two are expected: time and event "
-            "(1 seen, 0 censored). A one-dimensional y means that all were seen."
+            f"y has {array.shape[1]} columns, but two or three are expected: [entry,] "
+            "time and event (1 seen, 0 censored). A one-dimensional y means that all "
+            "were seen."
         )
     return array
 
@@ -100,45 +117,57 @@ def concordance_index(time, event, risk, sample_weight=None):
     return (concordant + 0.5 * tied) / comparable if comparable > 0 else 0.5
 
 
-class _CoxPredictor(LinearPredictor):
+class _CoxPredictor(OffsetMixin, LinearPredictor):
     """Log hazard ratios, survival functions and the concordance index."""
 
     def _validated(self, X, y, sample_weight):
         target = survival_target(y)
-        two = target is not None and target.ndim == 2 and target.shape[1] == 2
+        many = target is not None and target.ndim == 2 and target.shape[1] > 1
         X, target, sample_weight = validate_fit_data(
-            self, X, target, sample_weight, multi_output=two
+            self, X, target, sample_weight, multi_output=many
         )
-        if not two:
+        if not many:
             target = np.column_stack([target, np.ones(len(target))])
         return X, target, sample_weight
 
-    def _problem(self, X, y, sample_weight):
+    def _checked_rows(self, rows, y):
+        rows = super()._checked_rows(rows, y)
+        self.strata_ = None
+        if "strata" in rows:
+            strata = column_or_1d(rows["strata"])
+            check_consistent_length(strata, y)
+            self.strata_, rows["strata"] = np.unique(strata, return_inverse=True)
+        return rows
+
+    def _problem(self, X, y, sample_weight, **rows):
         return CoxProblem(
             X,
             y,
             sample_weight,
             ties=self.ties,
             penalty=self._spec(X.shape[1]),
+            **rows,
             **solver_options(self),
         )
 
-    def predict(self, X):
+    def predict(self, X, offset=None):
         """Predict the logarithm of the hazard ratio: high means an early event.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`.
 
         Returns
         -------
         risk : ndarray of shape (n_samples,)
-            ``X @ coef_``.
+            ``X @ coef_ + offset``.
         """
-        return super().predict(X)
+        return self._shifted(self._scores(X), offset)
 
-    def predict_survival(self, X, times=None):
+    def predict_survival(self, X, times=None, offset=None, strata=None):
         """Predict the probabilities of no event up to given times.
 
         Parameters
@@ -147,25 +176,55 @@ class _CoxPredictor(LinearPredictor):
             Samples.
         times : array-like of shape (n_times,), default=None
             Times; None means `event_times_`.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`.
+        strata : array-like of shape (n_samples,), default=None
+            Strata of the samples, needed if there were some in `fit`.
 
         Returns
         -------
         survival : ndarray of shape (n_samples, n_times)
             ``exp(-baseline_hazard_ * exp(risk))``.
         """
-        risk = self.predict(X)
+        risk = self.predict(X, offset)
         times = self.event_times_ if times is None else np.asarray(times, dtype=float)
         # From the center of the features: `baseline_hazard_` itself, of a sample of
         # zeros, overflows where the features are far from zero.
-        hazard = np.concatenate([[0.0], self._center_hazard])
+        hazard = np.atleast_2d(self._center_hazard)
+        hazard = np.column_stack([np.zeros(len(hazard)), hazard])
         at = np.searchsorted(self.event_times_, times, side="right")
+        stratum = np.zeros(len(risk), dtype=np.intp)
+        if self.strata_ is not None:
+            stratum = self._stratum_of(strata, len(risk))
         with np.errstate(divide="ignore"):
             relative = risk[:, None] - self._center_predictor
-            exponent = np.log(hazard[at])[None, :] + relative
+            exponent = np.log(hazard[:, at])[stratum] + relative
         return np.exp(-np.exp(np.minimum(exponent, 700.0)))
 
-    def score(self, X, y, sample_weight=None):
+    def _stratum_of(self, strata, n_samples):
+        """Return the position of the strata of new samples among those fitted."""
+        if strata is None:
+            raise ValueError(
+                f"This {type(self).__name__} was fitted with `strata`, each with a "
+                "baseline hazard of its own: pass those of the samples."
+            )
+        strata = column_or_1d(strata)
+        if len(strata) != n_samples:
+            raise ValueError(
+                f"`strata` has {len(strata)} entries, but X has {n_samples} samples."
+            )
+        unknown = np.setdiff1d(strata, self.strata_)
+        if len(unknown):
+            raise ValueError(
+                f"`strata` holds {unknown.tolist()[0]!r}, which was not there in `fit`: its "
+                "baseline hazard is not known."
+            )
+        return np.searchsorted(self.strata_, strata)
+
+    def score(self, X, y, sample_weight=None, offset=None):
         """Return the concordance index of the predicted risks.
+
+        Entry times and strata are left out of account.
 
         Parameters
         ----------
@@ -175,6 +234,8 @@ class _CoxPredictor(LinearPredictor):
             Times, or times and events, as in `fit`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; a pair counts the product of its weights.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`.
 
         Returns
         -------
@@ -182,7 +243,7 @@ class _CoxPredictor(LinearPredictor):
             1 is perfect, 0.5 as good as chance.
         """
         check_is_fitted(self)
-        risk = self.predict(X)
+        risk = self.predict(X, offset)
         target = np.asarray(survival_target(y), dtype=np.float64)
         if target.ndim == 1:
             target = np.column_stack([target, np.ones(len(target))])
@@ -191,7 +252,7 @@ class _CoxPredictor(LinearPredictor):
                 f"X has {len(risk)} samples, but y has {len(target)}: one time for "
                 "each sample is required."
             )
-        return concordance_index(target[:, 0], target[:, 1] > 0, risk, sample_weight)
+        return concordance_index(target[:, -2], target[:, -1] > 0, risk, sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -211,7 +272,9 @@ class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
     over coefficients w (`coef_`), where rho is `l1_ratio`. The target has
     the columns time and event (1 seen, 0 censored), or is a structured array with a
     Boolean field; a one-dimensional target means that every event was seen. Only the
-    order of the times matters. Use it to select features that change the hazard by a
+    order of the times matters. A first column `entry` says since when a sample was
+    observed (left truncation), and `strata` in :meth:`fit` have baseline hazards of
+    their own. Use it to select features that change the hazard by a
     factor that is constant in time; do not use it where hazards cross. Read more in the
     :ref:`User Guide <glm>`.
 
@@ -263,8 +326,10 @@ class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
         Always 0.0; the baseline hazard takes its place.
     event_times_ : ndarray of shape (n_event_times,)
         The distinct times of events, in increasing order.
-    baseline_hazard_ : ndarray of shape (n_event_times,)
+    baseline_hazard_ : ndarray of shape (n_event_times,) or (n_strata, n_event_times)
         Cumulative hazard of a sample of zeros, after each of these times.
+    strata_ : ndarray of shape (n_strata,) or None
+        The labels of the strata.
     sparse_coef_ : csr_array of shape (1, n_features)
         The coefficients in sparse form.
     certificate_ : Certificate
@@ -362,6 +427,33 @@ class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
         self.warm_start = warm_start
         self.verbose = verbose
 
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, offset=None, strata=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; F-ordered dense or CSC avoids a copy. Never modified.
+        y : array-like of shape (n_samples,), (n_samples, 2) or (n_samples, 3)
+            Times, or the columns [entry,] time and event; or a structured array.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; an integer weight equals repetition.
+        offset : array-like of shape (n_samples,), default=None
+            What is known of the linear predictor, added to it with the coefficient 1.
+        strata : array-like of shape (n_samples,), default=None
+            Labels of strata: samples are compared only with those of their stratum,
+            which has a baseline hazard of its own.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        X, y, sample_weight = self._validated(X, y, sample_weight)
+        rows = self._checked_rows({"offset": offset, "strata": strata}, y)
+        return self._fit_validated(X, y, sample_weight, **rows)
+
 
 class SparseCoxRegressorCV(GLMCVMixin, _CoxPredictor):
     r"""Sparse Cox regression with alpha chosen by cross-validation.
@@ -439,8 +531,10 @@ class SparseCoxRegressorCV(GLMCVMixin, _CoxPredictor):
         Always 0.0; the baseline hazard takes its place.
     event_times_ : ndarray of shape (n_event_times,)
         The distinct times of events, in increasing order.
-    baseline_hazard_ : ndarray of shape (n_event_times,)
+    baseline_hazard_ : ndarray of shape (n_event_times,) or (n_strata, n_event_times)
         Cumulative hazard of a sample of zeros, after each of these times.
+    strata_ : ndarray of shape (n_strata,) or None
+        The labels of the strata.
     sparse_coef_ : csr_array of shape (1, n_features)
         The coefficients in sparse form.
     certificate_ : Certificate
@@ -531,3 +625,30 @@ class SparseCoxRegressorCV(GLMCVMixin, _CoxPredictor):
         self.max_epochs = max_epochs
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, groups=None, offset=None, strata=None):
+        """Fit the paths and choose a point.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; F-ordered dense or CSC avoids a copy. Never modified.
+        y : array-like of shape (n_samples,), (n_samples, 2) or (n_samples, 3)
+            Times, or the columns [entry,] time and event; or a structured array.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; an integer weight equals repetition.
+        groups : array-like of shape (n_samples,), default=None
+            Group labels handed to the splitter.
+        offset : array-like of shape (n_samples,), default=None
+            What is known of the linear predictor, added to it with the coefficient 1.
+        strata : array-like of shape (n_samples,), default=None
+            Labels of strata: samples are compared only with those of their stratum,
+            which has a baseline hazard of its own.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        return self._fit_cv(X, y, sample_weight, groups, offset=offset, strata=strata)

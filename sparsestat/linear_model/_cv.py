@@ -106,14 +106,16 @@ def fold_weights(folds, sample_weight):
     return np.array([weights[test].sum() for _, test in folds])
 
 
-def _fold_losses(estimator, X, y, sample_weight, train, test, setting, alphas):
+def _fold_losses(estimator, X, y, sample_weight, rows, train, test, setting, alphas):
     """Held-out losses on the rows `test` of a path fitted on `train`."""
     weights = None if sample_weight is None else sample_weight[train]
     test, held = held_out(test, sample_weight)
     X_train = X[train] if issparse(X) else np.asfortranarray(X[train])
-    problem = estimator._problem(X_train, y[train], weights)
+    fitted = {name: values[train] for name, values in rows.items()}
+    problem = estimator._problem(X_train, y[train], weights, **fitted)
     results = problem.solve(alphas, setting)
-    return problem.losses(results, X[test], y[test], held)
+    others = {name: values[test] for name, values in rows.items()}
+    return problem.losses(results, X[test], y[test], held, **others)
 
 
 def _criterion_path(problem, setting, alphas, criterion, verbose):
@@ -128,7 +130,8 @@ class PathCVMixin:
     A class that mixes this in has the parameters `alphas`, `eps`, `cv`, `one_se`,
     `n_jobs`, `verbose` and, if it offers information criteria, `criterion`; and
 
-    - ``_problem(X, y, sample_weight)``: the PathProblem of validated rows;
+    - ``_problem(X, y, sample_weight, **rows)``: the PathProblem of validated rows,
+      with further arrays that have an entry for each of them;
     - ``_validated(X, y, sample_weight)``: what `fit` was given, checked (targets of
       classifiers encoded);
     - ``_setting_name``: the parameter of which several values may be tried beside
@@ -189,14 +192,17 @@ class PathCVMixin:
             and np.ndim(getattr(self, self._setting_name)) > 0
         )
 
-    def _fit_cv(self, X, y, sample_weight, groups=None):
+    def _fit_cv(self, X, y, sample_weight, groups=None, **rows):
         X, y, sample_weight = self._validated(X, y, sample_weight)
-        problem = self._problem(X, y, sample_weight)
+        rows = self._checked_rows(rows, y) if rows else rows
+        problem = self._problem(X, y, sample_weight, **rows)
         settings = self._settings()
         grids = [problem.grid(self.alphas, self.eps, s) for s in settings]
         criterion = getattr(self, "criterion", "cv")
         if criterion == "cv":
-            picks = self._cross_validate(X, y, sample_weight, groups, settings, grids)
+            picks = self._cross_validate(
+                X, y, sample_weight, rows, groups, settings, grids
+            )
             best = min(range(len(settings)), key=lambda k: picks[k][1])
             results = problem.solve(grids[best], settings[best], verbose=self.verbose)
         else:
@@ -227,7 +233,7 @@ class PathCVMixin:
         )
         return self
 
-    def _cross_validate(self, X, y, sample_weight, groups, settings, grids):
+    def _cross_validate(self, X, y, sample_weight, rows, groups, settings, grids):
         """Losses of every fold and setting; return (index, loss) for each setting."""
         if issparse(X):
             X = X.tocsr()
@@ -236,7 +242,7 @@ class PathCVMixin:
         if is_classifier(self):
             _warn_of_missing_classes(y, folds, self.classes_)
         tasks = [
-            (self, X, y, sample_weight, train, test, setting, grid)
+            (self, X, y, sample_weight, rows, train, test, setting, grid)
             for setting, grid in zip(settings, grids, strict=True)
             for train, test in folds
         ]

@@ -37,7 +37,8 @@ class FitMixin(CallbackSupportMixin):
     """Fit at one strength, for linear models of any kind.
 
     Classes have ``_validated(X, y, sample_weight)``; they say which problem they solve
-    by ``_problem(X, y, sample_weight)`` and ``_setting()``, see ``_path_problems``.
+    by ``_problem(X, y, sample_weight, **rows)`` and ``_setting()``, see
+    ``_path_problems``; `rows` are further arrays with an entry for each sample.
     """
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -68,8 +69,8 @@ class FitMixin(CallbackSupportMixin):
     def _path_settings(self):
         return [self._setting()]
 
-    def _fit_validated(self, X, y, sample_weight):
-        problem = self._problem(X, y, sample_weight)
+    def _fit_validated(self, X, y, sample_weight, **rows):
+        problem = self._problem(X, y, sample_weight, **rows)
         if self.alpha == 0:
             warnings.warn(
                 problem.no_penalty, UserWarning, stacklevel=users_stacklevel()

@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 from scipy.sparse import issparse
-from scipy.special import xlogy
+from scipy.special import softmax, xlogy
 
 from sparsestat._utils.arithmetic import moderate
 from sparsestat._utils.results import users_stacklevel
@@ -21,6 +21,7 @@ from sparsestat.linear_model._datafits import (
     Gamma,
     Huber,
     Logistic,
+    Offset,
     Poisson,
     Softmax,
     Tweedie,
@@ -37,7 +38,7 @@ from sparsestat.linear_model._path_problems import (
 from sparsestat.linear_model._penalties import ConcavePenalty, ElasticNetPenalty
 from sparsestat.linear_model._penalty_spec import PenaltySpec
 from sparsestat.linear_model._softmax_solver import OneColumn, SoftmaxSolver
-from sparsestat.linear_model._survival import Cox
+from sparsestat.linear_model._survival import partial_likelihood
 
 __all__ = [
     "CoxProblem",
@@ -88,9 +89,12 @@ class GLMProblem(PathProblem):
         max_iter=100,
         max_epochs=10_000,
         penalty=None,
+        offset=None,
     ):
         self.spec = PenaltySpec() if penalty is None else penalty
         self.dtype, self.fit_intercept = X.dtype, fit_intercept
+        if offset is not None and sample_weight is not None:
+            offset = offset[sample_weight > 0]
         X, y, sample_weight = effective_rows(X, y, sample_weight)
         self.weight_unit = 1.0
         if not self.counts_rows:
@@ -101,6 +105,8 @@ class GLMProblem(PathProblem):
         self.y, self.sample_weight = y, sample_weight
         self.design = make_design(X, None, fit_intercept=fit_intercept)
         self.datafit = self.make_datafit(y, sample_weight)
+        if offset is not None:
+            self.datafit = Offset(self.datafit, self._inner_offset(offset))
         self.total = self.datafit.total
         self.n_features = self.design.n_features
         self.tol = tol
@@ -119,6 +125,10 @@ class GLMProblem(PathProblem):
     def moderate_target(self, y):
         """Return y and its unit: 1 where the likelihood fixes the units of y."""
         return y, 1.0
+
+    def _inner_offset(self, offset):
+        """Return the offset as the datafit takes it."""
+        return offset / self.y_unit
 
     @property
     def weighted_squares(self):
@@ -228,9 +238,11 @@ class GLMProblem(PathProblem):
             shifts - self.design.center_dot(used, coefs)
         )
 
-    def losses(self, results, X, y, sample_weight=None):
+    def losses(self, results, X, y, sample_weight=None, offset=None):
         """Mean held-out loss of each result on other rows."""
         eta = self.predictors(results, X)
+        if offset is not None:
+            eta = eta + offset[:, None]
         return weighted_mean(self.row_losses(y[:, None], eta), sample_weight)
 
     def row_losses(self, y, eta):
@@ -380,24 +392,25 @@ class CoxProblem(GLMProblem):
 
     has_gap = False
 
-    def __init__(self, *arguments, ties, **options):
-        self.ties = ties
+    def __init__(self, X, y, sample_weight=None, *, ties, strata=None, **options):
+        self.ties, self.strata = ties, strata
+        if strata is not None and sample_weight is not None:
+            self.strata = strata[sample_weight > 0]
         self.counts_rows = ties == "efron"
         # The likelihood does not see a constant; centred columns are better to work
         # with.
-        super().__init__(*arguments, fit_intercept=True, **options)
+        super().__init__(X, y, sample_weight, fit_intercept=True, **options)
 
     def make_datafit(self, y, sample_weight):
         """Return the loss."""
-        event = y[:, 1] > 0
-        if not event.any():
+        if not (y[:, -1] > 0).any():
             raise ValueError(
                 "All samples (of positive weight) are censored: the partial likelihood "
                 "is constant. At least one observed event is required."
             )
-        return Cox(y[:, 0], event, sample_weight, ties=self.ties)
+        return partial_likelihood(y, sample_weight, ties=self.ties, strata=self.strata)
 
-    def losses(self, results, X, y, sample_weight=None):
+    def losses(self, results, X, y, sample_weight=None, offset=None, strata=None):
         """Partial likelihood of all rows less that of the rows fitted, per event.
 
         Held-out rows alone would often have tiny risk sets.
@@ -405,24 +418,26 @@ class CoxProblem(GLMProblem):
         held = np.ones(len(y)) if sample_weight is None else sample_weight
         fitted = self.datafit.weights
         held = held / self.weight_unit
-        whole_y = np.vstack([self.y, y])
-        whole = Cox(
-            whole_y[:, 0],
-            whole_y[:, 1] > 0,
+        whole = partial_likelihood(
+            np.vstack([self.y, y]),
             np.concatenate([fitted, held]),
             ties=self.ties,
+            strata=None if strata is None else np.concatenate([self.strata, strata]),
         )
         here = np.column_stack(
             [self.design.product(r.columns, r.coef / self.coef_unit) for r in results]
         )
         there = self.predictors(results, X)
+        if offset is not None:
+            there = there + offset[:, None]
+        known = getattr(self.datafit, "offset", 0.0)
         losses = np.array(
             [
-                whole.value(np.concatenate([a, b])) - self.datafit.value(a)
+                whole.value(np.concatenate([a + known, b])) - self.datafit.value(a)
                 for a, b in zip(here.T, there.T, strict=True)
             ]
         )
-        events = float(held @ (y[:, 1] > 0))
+        events = float(held @ (y[:, -1] > 0))
         return losses / events if events > 0 else np.zeros(len(results))
 
     def intercept_of(self, result):
@@ -507,15 +522,20 @@ class MultinomialProblem(GLMProblem):
             result.coef[free] -= result.coef[free].mean(axis=1, keepdims=True)
         return super().given(result)
 
-    def losses(self, results, X, y, sample_weight=None):
+    def _inner_offset(self, offset):
+        return offset[:, self.present]
+
+    def losses(self, results, X, y, sample_weight=None, offset=None):
         """Mean held-out log loss of each result on other rows."""
         columns = []
         rows = np.arange(len(y))
         for result in results:
             eta = np.asarray(X[:, result.columns] @ result.coef)
             eta = eta + self.intercept_of(result)
+            if offset is not None:
+                eta = eta + offset[:, self.present]
             P = np.zeros((len(y), self.n_classes))
-            P[:, self.present] = self.datafit.probabilities(eta)
+            P[:, self.present] = softmax(eta, axis=1)
             columns.append(-np.log(np.maximum(P[rows, y], _LEAST_PROBABILITY)))
         return weighted_mean(np.column_stack(columns), sample_weight)
 

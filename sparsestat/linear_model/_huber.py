@@ -5,6 +5,8 @@
 
 from numbers import Real
 
+from sklearn.metrics import r2_score
+
 from sparsestat._utils.compat import Interval
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
@@ -12,6 +14,7 @@ from sparsestat.linear_model._glm import (
     FIT_CONSTRAINTS,
     GLMCVMixin,
     GLMFitMixin,
+    OffsetMixin,
 )
 from sparsestat.linear_model._glm_problems import HuberProblem
 from sparsestat.linear_model._predictors import LinearPredictor
@@ -19,14 +22,52 @@ from sparsestat.linear_model._predictors import LinearPredictor
 __all__ = ["SparseHuberRegressor", "SparseHuberRegressorCV"]
 
 
-class _HuberPredictor(LinearPredictor):
+class _HuberPredictor(OffsetMixin, LinearPredictor):
     """The problem of both Huber regressors."""
 
-    def _problem(self, X, y, sample_weight):
+    def predict(self, X, offset=None):
+        """Predict with the linear model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            ``X @ coef_ + intercept_ + offset``.
+        """
+        return self._shifted(self._scores(X), offset)
+
+    def score(self, X, y, sample_weight=None, offset=None):
+        """Return the share of the variance explained, R squared.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`.
+
+        Returns
+        -------
+        score : float
+        """
+        return r2_score(y, self.predict(X, offset), sample_weight=sample_weight)
+
+    def _problem(self, X, y, sample_weight, **rows):
         return HuberProblem(
             X,
             y,
             sample_weight,
+            **rows,
             delta=self.delta,
             penalty=self._spec(X.shape[1]),
             **solver_options(self),

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
+from sklearn.metrics import accuracy_score
 
 from sparsestat._utils.compat import StrOptions
 from sparsestat.linear_model._fit import solver_options
@@ -12,6 +13,7 @@ from sparsestat.linear_model._glm import (
     FIT_CONSTRAINTS,
     GLMCVMixin,
     GLMFitMixin,
+    OffsetMixin,
 )
 from sparsestat.linear_model._glm_problems import LogisticProblem, MultinomialProblem
 from sparsestat.linear_model._predictors import LinearClassifier
@@ -24,11 +26,103 @@ _LOGISTIC_CONSTRAINTS = {
 }
 
 
-class _LogisticModel(LinearClassifier):
+class _LogisticModel(OffsetMixin, LinearClassifier):
     """The problem of both classifiers."""
 
-    def _problem(self, X, y, sample_weight):
-        options = solver_options(self)
+    def decision_function(self, X, offset=None):
+        """Return the linear predictors.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`; of several classes as there.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            With two classes the log odds of the second.
+        """
+        return self._shifted(super().decision_function(X), offset)
+
+    def predict(self, X, offset=None):
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`; of several classes as there.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            Labels, from `classes_`.
+        """
+        return self._classes_of(self.decision_function(X, offset))
+
+    def predict_log_proba(self, X, offset=None):
+        """Predict the logarithms of the class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`; of several classes as there.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return self._log_proba_of(self.decision_function(X, offset))
+
+    def predict_proba(self, X, offset=None):
+        """Predict the class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`; of several classes as there.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return np.exp(self.predict_log_proba(X, offset))
+
+    def score(self, X, y, sample_weight=None, offset=None):
+        """Return the share of samples that are classified rightly.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`; of several classes as there.
+
+        Returns
+        -------
+        score : float
+        """
+        return accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight)
+
+    def _offset_shape(self, n_samples):
+        n_classes = len(self.classes_)
+        return (n_samples,) if n_classes == 2 else (n_samples, n_classes)
+
+    def _problem(self, X, y, sample_weight, **rows):
+        options = {**solver_options(self), **rows}
         n_classes = len(self.classes_)
         # With two classes there is one row of coefficients, and nothing to join.
         spec = self._spec(X.shape[1], row_sparse=self.row_sparse)

@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import inspect
 import warnings
 from types import MethodType
 from typing import NamedTuple
@@ -89,6 +90,8 @@ def _class_path(owner):
         X, y, *, alphas=100, eps=1e-3, sample_weight=None, coef_init=None, **settings
     ):
         options = {"sample_weight": sample_weight, "coef_init": coef_init}
+        names = set(settings) - set(owner._get_param_names())
+        options |= {name: settings.pop(name) for name in names}
         return owner(**settings).path(X, y, alphas=alphas, eps=eps, **options)
 
     path.__doc__ = _instance_path.__doc__.replace(
@@ -101,7 +104,7 @@ def _class_path(owner):
 
 
 def _instance_path(
-    self, X, y, *, alphas=100, eps=1e-3, sample_weight=None, coef_init=None
+    self, X, y, *, alphas=100, eps=1e-3, sample_weight=None, coef_init=None, **rows
 ):
     """Compute solutions for decreasing strengths, with the settings of this instance.
 
@@ -121,6 +124,8 @@ def _instance_path(
         Non-negative weights; an integer weight equals repetition.
     coef_init : array-like of the shape of `coef_`, default=None
         Where the first problem starts.
+    **rows : array-like of shape (n_samples,)
+        What else `fit` takes for each sample, such as `offset`.
 
     Returns
     -------
@@ -136,7 +141,15 @@ def _instance_path(
             f"A path is one of a single target, but y has shape {y.shape}. Use "
             "MultiTaskLasso.path for several, or one path for each column."
         )
-    problem = scratch._problem(X, y, sample_weight)
+    if rows:
+        known = inspect.signature(scratch.fit).parameters
+        for name in rows:
+            if name not in known:
+                raise TypeError(
+                    f"{type(self).__name__}.path takes no argument {name!r}."
+                )
+        rows = scratch._checked_rows(rows, y)
+    problem = scratch._problem(X, y, sample_weight, **rows)
     settings = scratch._path_settings()
     if len(settings) > 1:
         raise ValueError(

@@ -13,6 +13,7 @@ from sparsestat.linear_model._glm import (
     FIT_CONSTRAINTS,
     GLMCVMixin,
     GLMFitMixin,
+    OffsetMixin,
 )
 from sparsestat.linear_model._glm_problems import PoissonProblem
 from sparsestat.linear_model._predictors import LinearPredictor
@@ -20,7 +21,7 @@ from sparsestat.linear_model._predictors import LinearPredictor
 __all__ = ["LogLinkPredictor", "SparsePoissonRegressor", "SparsePoissonRegressorCV"]
 
 
-class LogLinkPredictor(LinearPredictor):
+class LogLinkPredictor(OffsetMixin, LinearPredictor):
     """Means with the logarithmic link, and the share of the deviance they explain.
 
     Classes have ``_power``, that of the variance as a power of the mean, and
@@ -30,11 +31,12 @@ class LogLinkPredictor(LinearPredictor):
     def _problem_options(self):
         return {}
 
-    def _problem(self, X, y, sample_weight):
+    def _problem(self, X, y, sample_weight, **rows):
         return self._problem_class(
             X,
             y,
             sample_weight,
+            **rows,
             penalty=self._spec(X.shape[1]),
             **self._problem_options(),
             **solver_options(self),
@@ -53,23 +55,25 @@ class LogLinkPredictor(LinearPredictor):
             )
         return X, y, sample_weight
 
-    def predict(self, X):
+    def predict(self, X, offset=None):
         """Predict the means.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`.
 
         Returns
         -------
         y_pred : ndarray of shape (n_samples,)
-            ``exp(X @ coef_ + intercept_)``.
+            ``exp(X @ coef_ + intercept_ + offset)``.
         """
         # Beyond this the exponential overflows.
-        return np.exp(np.minimum(super().predict(X), 700.0))
+        return np.exp(np.minimum(self._shifted(self._scores(X), offset), 700.0))
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X, y, sample_weight=None, offset=None):
         """Return the share of the deviance explained, D squared.
 
         Parameters
@@ -80,6 +84,8 @@ class LogLinkPredictor(LinearPredictor):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`.
 
         Returns
         -------
@@ -87,7 +93,7 @@ class LogLinkPredictor(LinearPredictor):
             1 is perfect, 0 as good as the mean.
         """
         check_is_fitted(self)
-        mean = np.maximum(self.predict(X), np.finfo(np.float64).tiny)
+        mean = np.maximum(self.predict(X, offset), np.finfo(np.float64).tiny)
         return float(
             d2_tweedie_score(y, mean, sample_weight=sample_weight, power=self._power)
         )
@@ -114,8 +120,8 @@ class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
 
     over coefficients w (`coef_`) and intercept b (`intercept_`), where rho is
     `l1_ratio`. With sample weights the loss is their weighted mean. Use it to
-    select features that explain counts or rates (with the exposure as sample weight
-    and ``count / exposure`` as y); do not use it where the variance is far from the
+    select features that explain counts or rates (with ``log(exposure)`` as `offset` in
+    :meth:`fit`); do not use it where the variance is far from the
     mean and standard errors matter. :class:`sklearn.linear_model.PoissonRegressor`
     has only the ridge. Read more in the :ref:`User Guide <glm>`.
 

@@ -142,7 +142,9 @@ class LinearClassifier(ClassifierMixin, _LinearScores):
         y_pred : ndarray of shape (n_samples,)
             Labels, from `classes_`.
         """
-        scores = self.decision_function(X)
+        return self._classes_of(self.decision_function(X))
+
+    def _classes_of(self, scores):
         if scores.ndim == 1:
             return self.classes_[(scores > 0).astype(np.intp)]
         return self.classes_[scores.argmax(axis=1)]
@@ -160,7 +162,10 @@ class LinearClassifier(ClassifierMixin, _LinearScores):
         log_proba : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        scores = self.decision_function(X)
+        return self._log_proba_of(self.decision_function(X))
+
+    @staticmethod
+    def _log_proba_of(scores):
         if scores.ndim == 1:
             return np.column_stack([log_expit(-scores), log_expit(scores)])
         return log_softmax(scores, axis=1)

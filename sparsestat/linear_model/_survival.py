@@ -9,7 +9,7 @@ from scipy.linalg import eigh_tridiagonal
 from sparsestat._utils.samples import check_counts
 from sparsestat.linear_model._datafits import Datafit
 
-__all__ = ["Cox"]
+__all__ = ["Cox", "StratifiedCox", "partial_likelihood"]
 
 _SINGLE_TERMS, _RULE_SIZE = 32, 12  # of Efron's sums: one by one, nodes of a rule
 # Range of eta within which plain sums of exponentials keep all their terms.
@@ -62,6 +62,9 @@ class Cox(Datafit):
     sample_weight : array-like of shape (n_samples,), default=None
         Counts: an integer weight equals repetition, also for ties.
     ties : {"breslow", "efron"}, default="breslow"
+    entry : array-like of shape (n_samples,), default=None
+        When each sample came under observation: it is at risk of events after that
+        (left truncation).
 
     Notes
     -----
@@ -75,7 +78,7 @@ class Cox(Datafit):
     has_intercept = False
     is_separable = False
 
-    def __init__(self, time, event, sample_weight=None, *, ties="breslow"):
+    def __init__(self, time, event, sample_weight=None, *, ties="breslow", entry=None):
         super().__init__(time, sample_weight)
         self.event = np.asarray(event, dtype=bool)
         self.ties = ties
@@ -112,6 +115,14 @@ class Cox(Datafit):
             self._term = np.arange(len(self._mass))
             self._part = np.zeros(len(self._mass))
             self._term_weight = self._mass
+        self._entered = None
+        if entry is not None:
+            # Entries in increasing order, and the first one that is too late for each
+            # event time; the event times that are too early for each sample.
+            entry = np.asarray(entry, dtype=np.float64)[order]
+            self._entered = np.argsort(entry, kind="stable")
+            self._late = np.searchsorted(entry[self._entered], self.event_times)
+            self._early = np.searchsorted(self.event_times, entry, side="right")
         # Ties that Efron's method tells from Breslow's.
         self._has_parts = bool(self._part.any())
 
@@ -122,14 +133,29 @@ class Cox(Datafit):
         e = self._w * np.exp(z - top)
         tails = np.append(np.cumsum(e[::-1])[::-1], 0.0)
         if not self._has_parts:
-            return z, top, e, tails[self._first], None
+            return z, top, e, tails[self._first] - self._not_yet(e), None
         # The risk set less its tied events: no difference of sums that may be equal.
         held = self._tied >= 0
         tied = np.bincount(self._tied[held], e[held], len(self._mass))
         beside = (self._at >= 0) & ~held
-        rest = tails[self._last]
+        rest = tails[self._last] - self._not_yet(e)
         rest = rest + np.bincount(self._at[beside], e[beside], len(self._mass))
         return z, top, e, rest, tied
+
+    def _not_yet(self, values):
+        """Sum values of samples over those that enter too late for each event."""
+        if self._entered is None:
+            return 0.0
+        late = np.cumsum(values[self._entered][::-1], axis=0)[::-1]
+        zero = np.zeros((1, *values.shape[1:]))
+        return np.concatenate([late, zero])[self._late]
+
+    def _at_risk(self, rates):
+        """Sum rates of the event times over those that each sample is at risk of."""
+        total = np.concatenate([[0.0], np.cumsum(rates)])
+        if self._entered is None:
+            return total[self._reached]
+        return total[self._reached] - total[self._early]
 
     def _phi(self, risk, tied):
         phi = risk[self._term]
@@ -143,7 +169,13 @@ class Cox(Datafit):
     def _log_phi(self, z):
         """Logarithm of the risk sums, whatever the range of eta."""
         logs = z + self._log_w
-        log_risk = np.logaddexp.accumulate(logs[::-1])[::-1][self._first]
+        if self._entered is None:
+            log_risk = np.logaddexp.accumulate(logs[::-1])[::-1][self._first]
+        else:
+            log_risk = np.empty(len(self._mass))
+            for k, first in enumerate(self._first):
+                held = first + np.flatnonzero(self._early[first:] <= k)
+                log_risk[k] = np.logaddexp.reduce(logs[held])
         log_phi = log_risk[self._term]
         if self._has_parts:
             log_tied = np.full(len(self._mass), -np.inf)
@@ -172,7 +204,7 @@ class Cox(Datafit):
             z, _, e, risk, tied = self._sums(eta)
             inverse = self._term_weight / self._phi(risk, tied)
             rate = np.bincount(self._term, inverse, n_times)
-            hazard = np.concatenate([[0.0], np.cumsum(rate)])[self._reached]
+            hazard = self._at_risk(rate)
             if tied is not None:
                 relief = np.bincount(self._term, inverse * self._part, n_times)
                 held = self._tied >= 0
@@ -183,8 +215,17 @@ class Cox(Datafit):
         # Cumulative hazards in the logarithmic domain, then one product each.
         log_rate = np.full(n_times, -np.inf)
         np.logaddexp.at(log_rate, self._term, log_inverse)
-        log_hazard = np.concatenate([[-np.inf], np.logaddexp.accumulate(log_rate)])
-        expected = np.exp(log_hazard[self._reached] + z + self._log_w)
+        if self._entered is None:
+            sums = np.concatenate([[-np.inf], np.logaddexp.accumulate(log_rate)])
+            log_hazard = sums[self._reached]
+        else:
+            log_hazard = np.full(len(z), -np.inf)
+            for i, (early, reached) in enumerate(
+                zip(self._early, self._reached, strict=True)
+            ):
+                if early < reached:
+                    log_hazard[i] = np.logaddexp.reduce(log_rate[early:reached])
+        expected = np.exp(log_hazard + z + self._log_w)
         if self._has_parts:
             with np.errstate(divide="ignore"):
                 parts = np.log(self._part) + log_inverse
@@ -215,7 +256,7 @@ class Cox(Datafit):
         weighted = e[:, None] * A[self.order]
         # Means of the columns over each risk set.
         sums = np.cumsum(weighted[::-1], axis=0)[::-1][self._first]
-        M = sums[self._term]
+        M = (sums - self._not_yet(weighted))[self._term]
         if tied is not None:
             held = self._tied >= 0
             at_ties = np.zeros((len(self._mass), A.shape[1]))
@@ -234,7 +275,8 @@ class Cox(Datafit):
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(phi > 0, 1.0 / phi, 0.0)
         weighted = e * v[self.order]
-        means = np.cumsum(weighted[::-1])[::-1][self._first][self._term]
+        means = np.cumsum(weighted[::-1])[::-1][self._first] - self._not_yet(weighted)
+        means = means[self._term]
         n_times = len(self._mass)
         held = self._tied >= 0
         if tied is not None:
@@ -242,7 +284,7 @@ class Cox(Datafit):
             means = means - self._part * at_ties[self._term]
         pull = self._term_weight * share * share * means
         rate = np.bincount(self._term, pull, n_times)
-        back = np.concatenate([[0.0], np.cumsum(rate)])[self._reached]
+        back = self._at_risk(rate)
         if tied is not None:
             relief = np.bincount(self._term, pull * self._part, n_times)
             back[held] -= relief[self._tied[held]]
@@ -269,3 +311,100 @@ class Cox(Datafit):
     def settle_intercept(self, eta):
         """Return 0: the partial likelihood does not see a constant."""
         return 0.0
+
+
+class StratifiedCox(Datafit):
+    """Partial likelihoods of several strata, which share the coefficients.
+
+    Parameters
+    ----------
+    strata : ndarray of shape (n_samples,)
+        Codes of the strata, each with a baseline hazard of its own.
+    time, event, sample_weight, ties, entry
+        As in :class:`Cox`.
+    """
+
+    has_intercept = False
+    is_separable = False
+
+    def __init__(self, strata, time, event, sample_weight=None, *, ties, entry=None):
+        super().__init__(time, sample_weight)
+        self.codes = np.unique(strata)
+        self.rows, self.parts, self.held = [], [], []
+        for k, code in enumerate(self.codes):
+            at = np.flatnonzero(strata == code)
+            if not np.any(event[at] & (self.weights[at] > 0)):
+                continue  # without events a stratum adds nothing
+            late = None if entry is None else entry[at]
+            part = Cox(time[at], event[at], self.weights[at], ties=ties, entry=late)
+            self.rows.append(at)
+            self.parts.append(part)
+            self.held.append(k)
+
+    def _together(self, pieces):
+        out = np.zeros(self.n_samples)
+        for at, piece in zip(self.rows, pieces, strict=True):
+            out[at] = piece
+        return out
+
+    def _pairs(self):
+        return zip(self.rows, self.parts, strict=True)
+
+    def value(self, eta):
+        """Return the negative log partial likelihood."""
+        return sum(part.value(eta[at]) for at, part in self._pairs())
+
+    def gradient(self, eta):
+        """Return the derivative in eta: expected minus observed events."""
+        return self._together([part.gradient(eta[at]) for at, part in self._pairs()])
+
+    def curvature(self, eta):
+        """Return a diagonal that lies above the Hessian: expected events."""
+        return self._together([part.curvature(eta[at]) for at, part in self._pairs()])
+
+    def gram(self, A, eta, h):
+        """Return ``A' H(eta) A``, of which `h` lies above the diagonal."""
+        return sum(part.gram(A[at], eta[at], h[at]) for at, part in self._pairs())
+
+    def hessian_product(self, eta, v):
+        """Return the Hessian at eta times v."""
+        return self._together(
+            [part.hessian_product(eta[at], v[at]) for at, part in self._pairs()]
+        )
+
+    @property
+    def null_curvature(self):
+        """Curvature of a sample beside its weight: events, on average."""
+        seen = sum(part.null_curvature * part.total for part in self.parts)
+        return seen / self.total
+
+    def null_intercept(self):
+        """Return 0: the partial likelihood does not see a constant."""
+        return 0.0
+
+    def settle_intercept(self, eta):
+        """Return 0: the partial likelihood does not see a constant."""
+        return 0.0
+
+    @property
+    def event_times(self):
+        """The distinct times of events in any stratum."""
+        return np.unique(np.concatenate([part.event_times for part in self.parts]))
+
+    def baseline(self, eta):
+        """Return the cumulative baseline hazards, shape (n_strata, n_event_times)."""
+        times = self.event_times
+        out = np.zeros((len(self.codes), len(times)))
+        for k, (at, part) in zip(self.held, self._pairs(), strict=True):
+            steps = np.concatenate([[0.0], part.baseline(eta[at])])
+            out[k] = steps[np.searchsorted(part.event_times, times, side="right")]
+        return out
+
+
+def partial_likelihood(y, sample_weight=None, *, ties, strata=None):
+    """Return the datafit of a target with the columns [entry,] time and event."""
+    entry = y[:, 0] if y.shape[1] == 3 else None
+    time, event = y[:, -2], y[:, -1] > 0
+    if strata is None:
+        return Cox(time, event, sample_weight, ties=ties, entry=entry)
+    return StratifiedCox(strata, time, event, sample_weight, ties=ties, entry=entry)

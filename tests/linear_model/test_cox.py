@@ -127,8 +127,8 @@ def test_bad_targets_are_refused_kindly():
         SparseCoxRegressor().fit(X, censored)
     with pytest.raises(ValueError, match="must be 0 or 1"):
         SparseCoxRegressor().fit(X, y[:, ::-1])
-    with pytest.raises(ValueError, match="two are expected: time and event"):
-        SparseCoxRegressor().fit(X, np.ones((60, 3)))
+    with pytest.raises(ValueError, match="two or three are expected"):
+        SparseCoxRegressor().fit(X, np.ones((60, 4)))
     with pytest.raises(ValueError, match="two fields"):
         SparseCoxRegressor().fit(X, np.zeros(60, dtype=[("a", float), ("b", float)]))
     with pytest.raises(ValueError, match="NaN"):
