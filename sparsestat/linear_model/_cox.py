@@ -216,8 +216,8 @@ class _CoxPredictor(OffsetMixin, LinearPredictor):
         unknown = np.setdiff1d(strata, self.strata_)
         if len(unknown):
             raise ValueError(
-                f"`strata` holds {unknown.tolist()[0]!r}, which was not there in `fit`: its "
-                "baseline hazard is not known."
+                f"`strata` holds {unknown.tolist()[0]!r}, which was not there in "
+                "`fit`: its baseline hazard is not known."
             )
         return np.searchsorted(self.strata_, strata)
 
