@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
-from scipy.special import softmax
+from scipy.special import softmax, xlogy
 from sklearn import set_config
 from sklearn.linear_model import GammaRegressor, TweedieRegressor
 from sklearn.model_selection import GridSearchCV, KFold
