@@ -3,16 +3,13 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sparsestat.linear_model._adaptive import AdaptiveLassoCV
 from sparsestat.linear_model._bandit import sparse_misspecified_bandit
 from sparsestat.linear_model._best_subset import (
     BestSubsetClassifier,
     BestSubsetRegressor,
 )
-from sparsestat.linear_model._coordinate_descent import (
-    ElasticNet,
-    Lasso,
-    MultiTaskLasso,
-)
+from sparsestat.linear_model._coordinate_descent import ElasticNet, Lasso
 from sparsestat.linear_model._coordinate_descent_cv import ElasticNetCV, LassoCV
 from sparsestat.linear_model._cox import SparseCoxRegressor, SparseCoxRegressorCV
 from sparsestat.linear_model._elementary import ElementaryEstimator
@@ -28,9 +25,21 @@ from sparsestat.linear_model._logistic import (
     SparseLogisticRegression,
     SparseLogisticRegressionCV,
 )
+from sparsestat.linear_model._multi_task import (
+    MultiTaskElasticNet,
+    MultiTaskElasticNetCV,
+    MultiTaskLasso,
+    MultiTaskLassoCV,
+    multi_task_enet_path,
+    multi_task_lasso_path,
+)
 from sparsestat.linear_model._nonconvex import MCPRegressor, SCADRegressor
 from sparsestat.linear_model._nonconvex_cv import MCPRegressorCV, SCADRegressorCV
 from sparsestat.linear_model._paths import enet_path, lasso_path
+from sparsestat.linear_model._penalized_regressor import (
+    PenalizedRegressor,
+    PenalizedRegressorCV,
+)
 from sparsestat.linear_model._poisson import (
     SparsePoissonRegressor,
     SparsePoissonRegressorCV,
@@ -45,6 +54,7 @@ from sparsestat.linear_model._tweedie import (
 )
 
 __all__ = [
+    "AdaptiveLassoCV",
     "BestSubsetClassifier",
     "BestSubsetRegressor",
     "ElasticNet",
@@ -59,7 +69,12 @@ __all__ = [
     "LassoCV",
     "MCPRegressor",
     "MCPRegressorCV",
+    "MultiTaskElasticNet",
+    "MultiTaskElasticNetCV",
     "MultiTaskLasso",
+    "MultiTaskLassoCV",
+    "PenalizedRegressor",
+    "PenalizedRegressorCV",
     "RandomSupportRegressor",
     "SCADRegressor",
     "SCADRegressorCV",
@@ -81,5 +96,7 @@ __all__ = [
     "greedy_bcd",
     "greedy_bcd_quadratic",
     "lasso_path",
+    "multi_task_enet_path",
+    "multi_task_lasso_path",
     "sparse_misspecified_bandit",
 ]

@@ -1,13 +1,11 @@
-"""Lasso, elastic net and multi-task Lasso as scikit-learn regressors."""
+"""Lasso and elastic net as scikit-learn regressors."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
 from numbers import Real
 
-from sklearn.base import MultiOutputMixin
-
-from sparsestat._utils.compat import Interval, fit_context
+from sparsestat._utils.compat import Interval
 from sparsestat.linear_model import _paths as paths
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
 from sparsestat.linear_model._path_problems import (
@@ -17,7 +15,7 @@ from sparsestat.linear_model._path_problems import (
 from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
-__all__ = ["ElasticNet", "Lasso", "MultiTaskLasso"]
+__all__ = ["ElasticNet", "Lasso"]
 
 
 class ElasticNet(FitMixin, LinearPredictor):
@@ -327,153 +325,3 @@ class Lasso(ElasticNet):
 
     def _setting(self):
         return 1.0
-
-
-class MultiTaskLasso(MultiOutputMixin, Lasso):
-    r"""Multi-task Lasso: several targets that share their features.
-
-    Minimizes
-
-    .. math:: \frac{1}{2 n}\|Y - 1 b' - X W\|_F^2 + \alpha \sum_j \omega_j
-        \|W_{j\cdot}\|_2
-
-    over W (`coef_` is its transpose) and the intercepts b, so that a feature is
-    used for all targets or for none. Use it when the targets depend on the same
-    features, for example sensors that see the same sources. It solves the
-    problem of :class:`sklearn.linear_model.MultiTaskLasso`, also for sparse X and
-    with sample weights. Read more in the :ref:`User Guide <sparse_regression>`.
-
-    Parameters
-    ----------
-    alpha : float, default=1.0
-        Penalty strength, in units of y times a feature. Zero warns and gives
-        least squares.
-    fit_intercept : bool, default=True
-        Fit an intercept per target. X is centered implicitly.
-    feature_weights : array-like of shape (n_features,), default=None
-        Penalty multipliers: 0 leaves a feature unpenalized, infinity drops it.
-    tol : float, default=1e-4
-        Stop when the duality gap is at most ``tol * ||Y||_F^2 / n_samples`` with Y
-        centered if there is an intercept.
-    max_iter : int, default=100
-        Largest number of outer iterations (passes over all features).
-    max_epochs : int, default=10000
-        Largest number of block coordinate descent sweeps over the working sets.
-    warm_start : bool, default=False
-        Start from the previous `coef_`.
-    verbose : int, default=0
-        At 1 and above, log a line per outer iteration.
-
-    Attributes
-    ----------
-    coef_ : ndarray of shape (n_targets, n_features)
-        Coefficients.
-    intercept_ : ndarray of shape (n_targets,)
-        Intercepts, zeros without.
-    sparse_coef_ : csr_array of shape (n_targets, n_features)
-        The coefficients in sparse form.
-    certificate_ : Certificate
-        Duality gap relative to ``||Y||_F^2 / n_samples``.
-    dual_gap_ : float
-        Duality gap of the objective, in units of y squared.
-    objective_ : float
-        The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
-        Relative duality gap at each outer iteration.
-    n_iter_ : int
-        Number of outer iterations.
-    n_epochs_ : int
-        Number of coordinate descent sweeps.
-    n_features_in_ : int
-        Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, when X has string column names.
-
-    See Also
-    --------
-    Lasso : One target.
-    sklearn.linear_model.MultiTaskLasso : Plain block coordinate descent.
-
-    References
-    ----------
-    .. [1] G. Obozinski, B. Taskar, M. Jordan, "Joint covariate selection and joint
-       subspace selection for multiple classification problems", Statistics and
-       Computing 20, 2010.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sparsestat.linear_model import MultiTaskLasso
-    >>> rng = np.random.default_rng(0)
-    >>> X = rng.standard_normal((50, 8))
-    >>> Y = X[:, :2] @ rng.standard_normal((2, 3))
-    >>> model = MultiTaskLasso(alpha=0.1).fit(X, Y)
-    >>> np.flatnonzero(model.coef_.any(axis=0))
-    array([0, 1])
-    """
-
-    _parameter_constraints = {
-        name: rule
-        for name, rule in Lasso._parameter_constraints.items()
-        if name != "positive"
-    }
-
-    path = PathMethod()
-
-    def __init__(
-        self,
-        alpha=1.0,
-        *,
-        fit_intercept=True,
-        feature_weights=None,
-        tol=1e-4,
-        max_iter=100,
-        max_epochs=10_000,
-        warm_start=False,
-        verbose=0,
-    ):
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
-        self.feature_weights = feature_weights
-        self.tol = tol
-        self.max_iter = max_iter
-        self.max_epochs = max_epochs
-        self.warm_start = warm_start
-        self.verbose = verbose
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data; F-ordered dense or CSC avoids a copy. Never modified.
-        y : array-like of shape (n_samples, n_targets)
-            Targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; an integer weight equals repetition.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-        """
-        X, y, sample_weight = self._validated(X, y, sample_weight)
-        return self._fit_validated(X, y, sample_weight)
-
-    _is_joint = True
-
-    def _validated(self, X, y, sample_weight):
-        X, y, sample_weight = super()._validated(X, y, sample_weight)
-        if y.ndim == 1:
-            raise ValueError(
-                f"For one-dimensional targets use Lasso: y has shape {y.shape}, but "
-                "(n_samples, n_targets) is expected."
-            )
-        return X, y, sample_weight
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.single_output = False
-        return tags

@@ -5,12 +5,14 @@
 
 from numbers import Real
 
+import numpy as np
+
 from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat.linear_model import _paths as paths
 from sparsestat.linear_model._coordinate_descent import ElasticNet
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._path_result import PathMethod
-from sparsestat.linear_model._predictors import LinearPredictor
+from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
 __all__ = ["ElasticNetCV", "LassoCV"]
 
@@ -19,10 +21,49 @@ _CONSTRAINTS = {
     "positive": ["boolean"],
     "feature_weights": ["array-like", None],
     "criterion": [StrOptions({"cv", "aic", "bic", "ebic"})],
+    "relaxed": ["boolean", "array-like"],
 }
 
+# What every target has by itself where there are several.
+_BY_TARGET = frozenset(
+    "alpha_ alpha_min_ alpha_1se_ phi_ l1_ratio_ alphas_ mse_path_ cv_mean_ "
+    "cv_standard_error_ criterion_path_ coef_path_ intercept_path_ dual_gaps_ coef_ "
+    "intercept_ dual_gap_ objective_ n_iter_ certificate_".split()
+)
 
-class ElasticNetCV(PathCVMixin, LinearPredictor):
+
+class _SeparateTargets(PathCVMixin):
+    """Several targets, each with a strength of its own."""
+
+    def _validated(self, X, y, sample_weight):
+        X, y, sample_weight = validate_fit_data(
+            self, X, y, sample_weight, multi_output=True
+        )
+        return X, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, sample_weight
+
+    def _choose(self, X, y, sample_weight, rows, groups):
+        if y.ndim == 1:
+            return super()._choose(X, y, sample_weight, rows, groups)
+        fits = []
+        for target in y.T:
+            super()._choose(
+                X, np.ascontiguousarray(target), sample_weight, rows, groups
+            )
+            fits.append({k: v for k, v in vars(self).items() if k in _BY_TARGET})
+        for name in fits[0]:
+            setattr(self, name, np.array([values[name] for values in fits]))
+        certificates = list(self.certificate_)
+        self.certificate_ = max(certificates, key=lambda certificate: certificate.value)
+        self.n_iter_ = int(self.n_iter_.max())
+        return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+class ElasticNetCV(_SeparateTargets, LinearPredictor):
     r"""Elastic net with alpha and l1_ratio chosen from the data.
 
     Fits the path of :class:`ElasticNet` and chooses the point with the least
@@ -54,6 +95,11 @@ class ElasticNetCV(PathCVMixin, LinearPredictor):
     one_se : bool, default=False
         With ``criterion="cv"``, take the largest alpha whose error is within one
         standard error of the least: a sparser, more stable model.
+    relaxed : bool or array-like of float, default=False
+        Shares phi of the penalized fit to try: the coefficients are phi times those of
+        the path plus (1 - phi) times least squares on their support, which undoes the
+        shrinkage. True tries 1, .75, .5, .25 and 0. Worth it where signals are strong;
+        alpha and phi are chosen together by held-out errors.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4
@@ -72,6 +118,14 @@ class ElasticNetCV(PathCVMixin, LinearPredictor):
     ----------
     alpha_ : float
         The chosen strength.
+    alpha_min_, alpha_1se_ : float
+        Where the mean error is least, and the largest within one standard error of it
+        (``criterion="cv"`` only).
+    phi_ : float
+        The chosen share (``relaxed`` only); the certificate is that of the path.
+    cv_mean_, cv_standard_error_ : ndarray of the shape of `alphas_`
+        Means of the errors over folds, and their standard errors; with `relaxed` a row
+        for each share before the strengths.
     l1_ratio_ : float
         The chosen share.
     alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
@@ -155,6 +209,7 @@ class ElasticNetCV(PathCVMixin, LinearPredictor):
         feature_weights=None,
         criterion="cv",
         one_se=False,
+        relaxed=False,
         cv=None,
         tol=1e-4,
         max_iter=100,
@@ -170,6 +225,7 @@ class ElasticNetCV(PathCVMixin, LinearPredictor):
         self.feature_weights = feature_weights
         self.criterion = criterion
         self.one_se = one_se
+        self.relaxed = relaxed
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter
@@ -181,7 +237,7 @@ class ElasticNetCV(PathCVMixin, LinearPredictor):
     _checked_setting = staticmethod(paths.check_l1_ratio)
 
 
-class LassoCV(PathCVMixin, LinearPredictor):
+class LassoCV(_SeparateTargets, LinearPredictor):
     r"""Lasso with alpha chosen from the data.
 
     Fits the path of :class:`Lasso` and chooses the point with the least
@@ -211,6 +267,11 @@ class LassoCV(PathCVMixin, LinearPredictor):
     one_se : bool, default=False
         With ``criterion="cv"``, take the largest alpha whose error is within one
         standard error of the least: a sparser, more stable model.
+    relaxed : bool or array-like of float, default=False
+        Shares phi of the penalized fit to try: the coefficients are phi times those of
+        the path plus (1 - phi) times least squares on their support, which undoes the
+        shrinkage. True tries 1, .75, .5, .25 and 0. Worth it where signals are strong;
+        alpha and phi are chosen together by held-out errors.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4
@@ -229,6 +290,14 @@ class LassoCV(PathCVMixin, LinearPredictor):
     ----------
     alpha_ : float
         The chosen strength.
+    alpha_min_, alpha_1se_ : float
+        Where the mean error is least, and the largest within one standard error of it
+        (``criterion="cv"`` only).
+    phi_ : float
+        The chosen share (``relaxed`` only); the certificate is that of the path.
+    cv_mean_, cv_standard_error_ : ndarray of the shape of `alphas_`
+        Means of the errors over folds, and their standard errors; with `relaxed` a row
+        for each share before the strengths.
     alphas_ : ndarray of shape (n_alphas,)
         The strengths tried, in decreasing order.
     mse_path_ : ndarray of shape (n_alphas, n_folds)
@@ -299,6 +368,7 @@ class LassoCV(PathCVMixin, LinearPredictor):
         feature_weights=None,
         criterion="cv",
         one_se=False,
+        relaxed=False,
         cv=None,
         tol=1e-4,
         max_iter=100,
@@ -313,6 +383,7 @@ class LassoCV(PathCVMixin, LinearPredictor):
         self.feature_weights = feature_weights
         self.criterion = criterion
         self.one_se = one_se
+        self.relaxed = relaxed
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter

@@ -8,6 +8,7 @@ path on some rows, and for the losses of that path on others.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from copy import copy
 from numbers import Integral, Real
 
 import numpy as np
@@ -27,7 +28,7 @@ __all__ = [
     "checked_folds",
     "fold_weights",
     "held_out",
-    "one_se_index",
+    "mean_and_error",
 ]
 
 
@@ -45,21 +46,21 @@ CV_CONSTRAINTS = {
 }
 
 
-def one_se_index(errors, fold_weights=None):
-    """Index of the largest alpha within one standard error of the best.
+def mean_and_error(losses, fold_weights=None):
+    """Return means over folds, the last axis, and standard errors of these.
 
     Parameters
     ----------
-    errors : ndarray of shape (n_alphas, n_folds)
-        Rows in order of decreasing alpha.
+    losses : ndarray of shape (..., n_folds)
     fold_weights : ndarray of shape (n_folds,), default=None
         Weights of the mean over folds.
     """
-    mean = np.average(errors, axis=1, weights=fold_weights)
-    best = int(np.argmin(mean))
-    n_folds = errors.shape[1]
-    spread = errors[best].std(ddof=1) / np.sqrt(n_folds) if n_folds > 1 else 0.0
-    return int(np.flatnonzero(mean <= mean[best] + spread)[0])
+    n_folds = losses.shape[-1]
+    mean = np.average(losses, axis=-1, weights=fold_weights)
+    if n_folds < 2:
+        return mean, np.zeros_like(mean)
+    with np.errstate(invalid="ignore", over="ignore"):  # losses may have overflowed
+        return mean, losses.std(axis=-1, ddof=1) / np.sqrt(n_folds)
 
 
 def checked_folds(splits, sample_weight):
@@ -106,8 +107,13 @@ def fold_weights(folds, sample_weight):
     return np.array([weights[test].sum() for _, test in folds])
 
 
-def _fold_losses(estimator, X, y, sample_weight, rows, train, test, setting, alphas):
-    """Held-out losses on the rows `test` of a path fitted on `train`."""
+def _fold_losses(
+    estimator, X, y, sample_weight, rows, train, test, setting, alphas, phis
+):
+    """Held-out losses on the rows `test` of a path fitted on `train`.
+
+    An array of shape (n_phis, n_alphas).
+    """
     weights = None if sample_weight is None else sample_weight[train]
     test, held = held_out(test, sample_weight)
     X_train = X[train] if issparse(X) else np.asfortranarray(X[train])
@@ -115,7 +121,41 @@ def _fold_losses(estimator, X, y, sample_weight, rows, train, test, setting, alp
     problem = estimator._problem(X_train, y[train], weights, **fitted)
     results = problem.solve(alphas, setting)
     others = {name: values[test] for name, values in rows.items()}
-    return problem.losses(results, X[test], y[test], held, **others)
+    refits = None if phis is None else [problem.refit(result) for result in results]
+    losses = []
+    for phi in (1.0,) if phis is None else phis:
+        mixed = results if refits is None else blends(results, refits, phi)
+        losses.append(problem.losses(mixed, X[test], y[test], held, **others))
+    return np.array(losses)
+
+
+def blends(results, refits, phi):
+    """Return points between a path and the fits without penalty on its supports.
+
+    Where there is no such fit (more coefficients than rows determine) the path stays.
+    """
+    out = []
+    for result, refit in zip(results, refits, strict=True):
+        if refit is not None and phi < 1.0:
+            result = copy(result)
+            result.coef = phi * result.coef + (1.0 - phi) * refit
+        out.append(result)
+    return out
+
+
+def checked_phis(relaxed):
+    """Return the shares of the penalized fit to try, decreasing from 1; or None."""
+    if relaxed is False or relaxed is None:
+        return None
+    if relaxed is True:
+        return np.array([1.0, 0.75, 0.5, 0.25, 0.0])
+    phis = np.unique(np.asarray(relaxed, dtype=np.float64).ravel())[::-1]
+    if phis.size == 0 or not ((phis >= 0) & (phis <= 1)).all():
+        raise ValueError(
+            f"`relaxed` must be False, True or numbers in [0, 1], got {relaxed!r}: 1 "
+            "is the penalized fit, 0 the fit without penalty on its support."
+        )
+    return phis if phis[0] == 1.0 else np.concatenate([[1.0], phis])
 
 
 def _criterion_path(problem, setting, alphas, criterion, verbose):
@@ -128,7 +168,7 @@ class PathCVMixin:
     """Fit a path for each setting, choose a point on it, store what was found.
 
     A class that mixes this in has the parameters `alphas`, `eps`, `cv`, `one_se`,
-    `n_jobs`, `verbose` and, if it offers information criteria, `criterion`; and
+    `n_jobs`, `verbose` and, if it offers them, `criterion` and `relaxed`; and
 
     - ``_problem(X, y, sample_weight, **rows)``: the PathProblem of validated rows,
       with further arrays that have an entry for each of them;
@@ -195,36 +235,56 @@ class PathCVMixin:
     def _fit_cv(self, X, y, sample_weight, groups=None, **rows):
         X, y, sample_weight = self._validated(X, y, sample_weight)
         rows = self._checked_rows(rows, y) if rows else rows
+        return self._choose(X, y, sample_weight, rows, groups)
+
+    def _choose(self, X, y, sample_weight, rows, groups):
+        """Fit the paths on validated data, choose a point and store it."""
         problem = self._problem(X, y, sample_weight, **rows)
         settings = self._settings()
+        phis = checked_phis(getattr(self, "relaxed", False))
         grids = [problem.grid(self.alphas, self.eps, s) for s in settings]
         criterion = getattr(self, "criterion", "cv")
         if criterion == "cv":
             picks = self._cross_validate(
-                X, y, sample_weight, rows, groups, settings, grids
+                X, y, sample_weight, rows, groups, settings, grids, phis
             )
-            best = min(range(len(settings)), key=lambda k: picks[k][1])
+            best = min(range(len(settings)), key=lambda k: picks[k].loss)
             results = problem.solve(grids[best], settings[best], verbose=self.verbose)
         else:
+            if phis is not None:
+                raise ValueError(
+                    f"relaxed={self.relaxed!r} is chosen by held-out errors and does "
+                    f"not go with criterion={criterion!r}. Use criterion='cv'."
+                )
             tasks = [
                 (problem, setting, grid, criterion, self.verbose)
                 for setting, grid in zip(settings, grids, strict=True)
             ]
             found = run_parallel(_criterion_path, tasks, n_jobs=self.n_jobs)
             picks = [
-                (int(np.argmin(values)), float(values.min())) for _, values in found
+                _Pick(float(values.min()), int(np.argmin(values)))
+                for _, values in found
             ]
-            best = min(range(len(settings)), key=lambda k: picks[k][1])
+            best = min(range(len(settings)), key=lambda k: picks[k].loss)
             results = found[best][0]
             values = np.array([values for _, values in found])
             self.criterion_path_ = values if self._many_settings() else values[0]
-        index = picks[best][0]
-        problem.keep(self, results, index)
-        self.alphas_ = np.array(grids) if self._many_settings() else grids[0]
-        self.alpha_ = float(grids[best][index])
+        pick, grid = picks[best], grids[best]
+        worst = problem.certificate(max(results, key=lambda result: result.gap))
+        if phis is not None:
+            self.phi_ = float(phis[pick.phi])
+            chosen = results[pick.index]
+            results[pick.index] = blends([chosen], [problem.refit(chosen)], self.phi_)[
+                0
+            ]
+        problem.keep(self, results, pick.index)
+        self.alphas_ = np.array(grids) if self._many_settings() else grid
+        self.alpha_ = float(grid[pick.index])
+        self.alpha_min_ = float(grid[pick.least])
+        if pick.sparse is not None:
+            self.alpha_1se_ = float(grid[pick.sparse])
         if self._setting_name is not None:
             setattr(self, f"{self._setting_name}_", settings[best])
-        worst = problem.certificate(max(results, key=lambda result: result.gap))
         what = "gap" if worst.kind == "duality_gap" else "violation"
         warn_if_unsatisfied(
             worst,
@@ -233,8 +293,8 @@ class PathCVMixin:
         )
         return self
 
-    def _cross_validate(self, X, y, sample_weight, rows, groups, settings, grids):
-        """Losses of every fold and setting; return (index, loss) for each setting."""
+    def _cross_validate(self, X, y, sample_weight, rows, groups, settings, grids, phis):
+        """Held-out losses of every fold and setting; return a pick for each setting."""
         if issparse(X):
             X = X.tocsr()
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
@@ -242,30 +302,49 @@ class PathCVMixin:
         if is_classifier(self):
             _warn_of_missing_classes(y, folds, self.classes_)
         tasks = [
-            (self, X, y, sample_weight, rows, train, test, setting, grid)
+            (self, X, y, sample_weight, rows, train, test, setting, grid, phis)
             for setting, grid in zip(settings, grids, strict=True)
             for train, test in folds
         ]
         losses = np.array(run_parallel(_fold_losses, tasks, n_jobs=self.n_jobs))
-        losses = losses.reshape(len(settings), len(folds), -1).transpose(0, 2, 1)
-        setattr(self, self._losses_name, losses if self._many_settings() else losses[0])
+        # (settings, phis, alphas, folds)
+        losses = losses.reshape(len(settings), len(folds), *losses.shape[1:])
+        losses = losses.transpose(0, 2, 3, 1)
+        kept = losses[:, 0] if phis is None else losses
+        setattr(self, self._losses_name, kept if self._many_settings() else kept[0])
         weights = fold_weights(folds, sample_weight)
+        mean, error = mean_and_error(losses, weights)
+        self.cv_mean_, self.cv_standard_error_ = (
+            table if self._many_settings() else table[0]
+            for table in (
+                (mean, error) if phis is not None else (mean[:, 0], error[:, 0])
+            )
+        )
         picks = []
-        for table in losses:
+        for means, errors in zip(mean, error, strict=True):
             # A loss that overflowed is no candidate.
-            mean = np.average(table, axis=1, weights=weights)
-            mean = np.where(np.isfinite(mean), mean, np.inf)
-            index = int(np.argmin(mean))
-            smallest = float(mean[index])
+            means = np.where(np.isfinite(means), means, np.inf)
+            phi, least = np.unravel_index(np.argmin(means), means.shape)
+            smallest = float(means[phi, least])
             if not np.isfinite(smallest):
                 raise NumericalError(
                     "The held-out losses overflow at every strength. Rescale y and X, "
                     "or remove extreme samples."
                 )
-            if self.one_se:
-                index = one_se_index(table, weights)
-            picks.append((index, smallest))
+            near = means[phi] <= smallest + errors[phi, least]
+            sparse = int(np.flatnonzero(near)[0])
+            index = sparse if self.one_se else int(least)
+            picks.append(_Pick(smallest, index, int(least), sparse, int(phi)))
         return picks
+
+
+class _Pick:
+    """A point of a path: where the loss is least, and the sparsest one near it."""
+
+    def __init__(self, loss, index, least=None, sparse=None, phi=0):
+        self.loss, self.index, self.phi = loss, index, phi
+        self.least = index if least is None else least
+        self.sparse = sparse
 
 
 def _warn_of_missing_classes(y, folds, classes):

@@ -8,7 +8,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_array
 
-from sparsestat._utils.compat import Interval, fit_context
+from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat.linear_model import _cv as cv
 from sparsestat.linear_model import _fit as one_fit
 from sparsestat.linear_model._path_result import PathMethod
@@ -33,6 +33,7 @@ CV_CONSTRAINTS = {
     **cv.CV_CONSTRAINTS,
     **PENALTY_CONSTRAINTS,
     "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like", None],
+    "criterion": [StrOptions({"cv", "aic", "bic", "ebic"})],
 }
 
 

@@ -17,6 +17,10 @@ from sparsestat._utils.arithmetic import moderate
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
+from sparsestat.linear_model._criteria import (
+    deviance_criterion,
+    information_criterion,
+)
 from sparsestat.linear_model._datafits import (
     Gamma,
     Huber,
@@ -249,6 +253,48 @@ class GLMProblem(PathProblem):
         """Return the loss of each prediction; a column for each result."""
         raise NotImplementedError
 
+    has_dispersion = False  # whether the likelihood leaves a scale to be estimated
+
+    @property
+    def n_observed(self):
+        """Number of observations; here weights count rows."""
+        return self.total * self.weight_unit
+
+    def criteria(self, name, results, alphas, setting=None):
+        """Information criterion of each result."""
+        deviance, df = np.empty(len(results)), np.empty(len(results))
+        for k, (result, alpha) in enumerate(zip(results, alphas, strict=True)):
+            coef = result.coef / self.coef_unit
+            eta = self.design.product(result.columns, coef)
+            eta = eta + (result.shift - self.y_offset) / self.y_unit
+            deviance[k] = 2.0 * (self.datafit.value(eta) - self.datafit.saturated)
+            df[k] = self.degrees_of_freedom(result, eta, alpha, setting)
+        deviance = np.maximum(deviance, 0.0) * self.weight_unit
+        n, p = self.n_observed, self.n_features
+        if not self.has_dispersion:
+            return deviance_criterion(name, deviance, df, n, p)
+        return information_criterion(name, deviance, float(deviance.max()), df, n, p)
+
+    def degrees_of_freedom(self, result, eta, alpha, setting):
+        """Return the effective number of parameters of one result.
+
+        With a ridge the trace of the map from working responses to the fit.
+        """
+        plain = float(np.count_nonzero(result.coef))
+        ridge = self.penalty(alpha / self.alpha_unit, setting).l2
+        columns = result.columns
+        if self.spec.is_grouped or result.coef.ndim == 2 or not ridge[columns].any():
+            return plain
+        A = np.empty((self.design.n_samples, len(columns)), order="F")
+        self.design.gather(columns, A, 0)
+        h = self.datafit.model_curvature(eta)
+        H = self.datafit.gram(A, eta, h)
+        if self.datafit.has_intercept and self.design.fit_intercept:
+            means = A.T @ h / h.sum()
+            H -= h.sum() * np.outer(means, means)
+        shifted = H + np.diag(ridge[columns])
+        return float(np.trace(np.linalg.solve(shifted, H)))
+
     def intercept_of(self, result):
         """Return the intercept that belongs to uncentred features."""
         return result.shift - self.design.center_dot(result.columns, result.coef)
@@ -310,6 +356,8 @@ class PoissonProblem(GLMProblem):
 class TweedieProblem(GLMProblem):
     """Targets that are zero or positive, the variance a power of the mean."""
 
+    has_dispersion = True
+
     def __init__(self, *arguments, power, **options):
         self.power = power
         super().__init__(*arguments, **options)
@@ -333,6 +381,8 @@ class TweedieProblem(GLMProblem):
 
 class GammaProblem(GLMProblem):
     """Positive targets with a spread in proportion to their mean."""
+
+    has_dispersion = True
 
     def moderate_target(self, y):
         """Return y divided by its unit, which the intercept takes up."""
@@ -363,6 +413,7 @@ class HuberProblem(GLMProblem):
     """Huber's loss of the residuals."""
 
     has_gap = False
+    has_dispersion = True
 
     def __init__(self, *arguments, delta, **options):
         self.delta = delta
@@ -439,6 +490,17 @@ class CoxProblem(GLMProblem):
         )
         events = float(held @ (y[:, -1] > 0))
         return losses / events if events > 0 else np.zeros(len(results))
+
+    @property
+    def n_observed(self):
+        """Number of events: censored samples tell less."""
+        return float(self.datafit.weights @ (self.y[:, -1] > 0)) * self.weight_unit
+
+    def criteria(self, name, results, alphas, setting=None):
+        """Information criterion of each result."""
+        values = super().criteria(name, results, alphas, setting)
+        # Sums over risk sets are of relative weights.
+        return values + 2.0 * self.n_observed * np.log(self.weight_unit)
 
     def intercept_of(self, result):
         """Return 0: the likelihood has no intercept."""

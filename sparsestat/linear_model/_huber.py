@@ -270,6 +270,11 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
     fit_intercept : bool, default=True
         Fit an unpenalized intercept. X is centered implicitly, so sparse X stays
         sparse.
+    criterion : {"cv", "aic", "bic", "ebic"}, default="cv"
+        How to choose: by held-out losses, or by the deviance plus 2 (AIC) or log n
+        (BIC) for each degree of freedom; the extended BIC adds twice the logarithm of
+        the number of models of that size. Where the likelihood has a free scale, n
+        times the logarithm of the deviance stands for it.
     one_se : bool, default=False
         Take the largest alpha whose loss is within one standard error of the least:
         a sparser, more stable model.
@@ -291,6 +296,13 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
     ----------
     alpha_ : float
         The chosen strength.
+    alpha_min_, alpha_1se_ : float
+        Where the mean loss is least, and the largest within one standard error of it
+        (``criterion="cv"`` only).
+    cv_mean_, cv_standard_error_ : ndarray of the shape of `alphas_`
+        Means of the losses over folds, and their standard errors.
+    criterion_path_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
+        Values of the information criterion (the other choices only).
     l1_ratio_ : float
         The chosen share.
     alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
@@ -368,6 +380,7 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
         eps=1e-3,
         alphas=100,
         fit_intercept=True,
+        criterion="cv",
         one_se=False,
         cv=None,
         tol=1e-4,
@@ -387,6 +400,7 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
         self.eps = eps
         self.alphas = alphas
         self.fit_intercept = fit_intercept
+        self.criterion = criterion
         self.one_se = one_se
         self.cv = cv
         self.tol = tol

@@ -12,10 +12,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import nnls
 from scipy.sparse import issparse
-from scipy.sparse.linalg import LinearOperator, lsmr
-from scipy.special import gammaln
 from sklearn.utils import check_array
 
 from sparsestat._utils.arithmetic import moderate
@@ -23,20 +20,19 @@ from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
+from sparsestat.linear_model._criteria import information_criterion
 from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._path_result import PathResult
 from sparsestat.linear_model._penalties import ElasticNetPenalty, multiplier_array
 from sparsestat.linear_model._rounding import storage_error
 from sparsestat.linear_model._solver import VIOLATION_SCALE, WorkingSetSolver
-from sparsestat.linear_model._solver_result import SolverResult
-from sparsestat.linear_model._working_sets import make_working_set
+from sparsestat.linear_model._unpenalized import unpenalized_least_squares
 
 __all__ = [
     "ElasticNetProblem",
     "LeastSquaresProblem",
     "PathProblem",
     "feature_weight_array",
-    "information_criterion",
     "refuse_ridge_grid",
     "stack_coefs",
     "weighted_mean",
@@ -48,7 +44,6 @@ GAP_REMEDY = (
     "Increase max_iter or max_epochs, scale the features, or raise alpha or tol."
 )
 _FAR_BELOW = 1 / 30  # share of the largest strength below which one comes down to it
-_RSS_FLOOR = 1e-14  # of ||y||^2: below this a residual is rounding
 
 
 class PathProblem:
@@ -276,7 +271,9 @@ class LeastSquaresProblem(PathProblem):
         """Solve one problem; least squares when nothing is penalised."""
         penalty = self.penalty(alpha / self.alpha_unit, setting)
         if penalty.is_nothing:
-            return self.given(_least_squares(self.design, self.target, penalty))
+            return self.given(
+                unpenalized_least_squares(self.design, self.target, penalty)
+            )
         limits = dict(self.limits)
         swept = 0
         if solver is None:
@@ -295,11 +292,39 @@ class LeastSquaresProblem(PathProblem):
 
     def losses(self, results, X, y, sample_weight=None):
         """Mean squared error of each result on other rows."""
+        if self.target.ndim == 2:
+            return self._joint_losses(results, X, y, sample_weight)
         used = np.unique(np.concatenate([r.columns for r in results]))
         coefs = stack_coefs(results, self.n_features)[used]
         fitted = np.asarray(X[:, used] @ coefs)
         fitted = fitted + self.design.intercept(self.y_mean, used, coefs)
         return weighted_mean((y[:, None] - fitted) ** 2, sample_weight)
+
+    def _joint_losses(self, results, X, y, sample_weight):
+        """Mean over rows and targets of the squared errors."""
+        squares = []
+        for result in results:
+            fitted = np.asarray(X[:, result.columns] @ result.coef)
+            intercept = self.design.intercept(self.y_mean, result.columns, result.coef)
+            squares.append(((y - fitted - intercept) ** 2).mean(axis=1))
+        return weighted_mean(np.column_stack(squares), sample_weight)
+
+    def refit(self, result):
+        """Return the coefficients of least squares on the support of a result.
+
+        None if these are not determined: dependent columns, or as many as rows.
+        """
+        columns = result.columns
+        rows = self.design.n_samples - int(self.design.fit_intercept)
+        if len(columns) == 0 or len(columns) >= rows or self.target.ndim == 2:
+            return None
+        one = np.ones(1)
+        block = np.column_stack(
+            [self.design.product(columns[k : k + 1], one) for k in range(len(columns))]
+        )
+        scales = np.sqrt(self.design.squares[columns])
+        coef, _, rank, _ = np.linalg.lstsq(block / scales, self.target, rcond=1e-10)
+        return coef / scales * self.coef_unit if rank == len(columns) else None
 
     def criteria(self, name, results, alphas, setting=None):
         """Information criterion of each result."""
@@ -308,18 +333,20 @@ class LeastSquaresProblem(PathProblem):
         for k, (result, alpha) in enumerate(zip(results, alphas, strict=True)):
             fitted = self.design.product(result.columns, result.coef / self.coef_unit)
             residual = self.target - fitted
-            rss[k] = residual @ residual
+            rss[k] = float(np.vdot(residual, residual))
             df[k] = self.degrees_of_freedom(result, alpha, setting)
-        scale = float(self.target @ self.target)
+        scale = float(np.vdot(self.target, self.target))
         # Here weights count rows: their sum is the number of observations.
         n = self.total * self.weight_unit
+        if self.target.ndim == 2:
+            n *= self.target.shape[1]
         rss, scale = rss * self.weight_unit, scale * self.weight_unit
         values = information_criterion(name, rss, scale, df, n, self.n_features)
         return values + 2.0 * n * np.log(self.y_unit)
 
     def degrees_of_freedom(self, result, alpha, setting):
         """Return the effective number of parameters of one result."""
-        return float(len(result.columns))
+        return float(np.count_nonzero(result.coef))
 
     def of_target(self, t):
         """Return the problem of one of several targets, on the same design."""
@@ -419,8 +446,8 @@ class ElasticNetProblem(LeastSquaresProblem):
         if self.feature_weights is not None:
             ridge = ridge * self.feature_weights[result.columns]
         columns = result.columns
-        if len(columns) == 0 or not np.any(ridge):
-            return float(len(columns))
+        if len(columns) == 0 or not np.any(ridge) or self.target.ndim == 2:
+            return super().degrees_of_freedom(result, alpha, setting)
         block = np.column_stack(
             [
                 self.design.product(columns[k : k + 1], np.ones(1))
@@ -463,100 +490,3 @@ def stack_coefs(results, n_features, dtype=np.float64):
     for k, result in enumerate(results):
         coefs[result.columns, k] = result.coef
     return coefs
-
-
-def information_criterion(criterion, rss, scale, df, n_effective, n_features):
-    """Return AIC, BIC or EBIC of Gaussian models with unknown variance.
-
-    ``n log(RSS / n) + c df`` with c = 2 (AIC) or log n (BIC); the extended BIC adds
-    ``2 log binomial(n_features, df)``. RSS is floored at 1e-14 of `scale`, which is
-    zero for a constant response.
-    """
-    rss = np.maximum(rss, max(_RSS_FLOOR * scale, np.finfo(np.float64).tiny))
-    value = n_effective * np.log(rss / n_effective)
-    if criterion == "aic":
-        return value + 2.0 * df
-    value = value + np.log(n_effective) * df
-    if criterion == "ebic":
-        p = n_features
-        value += 2.0 * (gammaln(p + 1) - gammaln(df + 1) - gammaln(p - df + 1))
-    return value
-
-
-def _least_squares(design, target, penalty):
-    """Minimum-norm (or non-negative) least squares with a KKT residual."""
-    allowed = design.squares > 0.0
-    if penalty.kept is not None:
-        dropped = penalty.columns_of(~penalty.kept)
-        allowed[dropped] = False
-    kept = np.flatnonzero(allowed)
-    coef = np.zeros((design.n_features, *target.shape[1:]))
-    start = design.correlations(target)
-    if len(kept):
-        if not design.is_sparse:
-            A = np.empty((design.n_samples, len(kept)), order="F")
-            design.gather(kept, A, 0)
-            if penalty.positive:
-                coef[kept] = nnls(A, target)[0]
-            else:
-                coef[kept] = np.linalg.lstsq(A, target, rcond=None)[0]
-        else:
-            solve = _sparse_nnls if penalty.positive else _sparse_least_squares
-            coef[kept] = solve(design, target, kept)
-    residual = target - design.product(kept, coef[kept])
-    gradient = design.correlations(residual)
-    slack = np.abs(gradient)
-    if penalty.positive:
-        slack = np.where(coef > 0, slack, np.maximum(gradient, 0.0))
-    largest = np.abs(start[kept]).max(initial=0.0)
-    violation = slack[kept].max(initial=0.0) / largest if largest > 0 else 0.0
-    objective = 0.5 * float(np.vdot(residual, residual))
-    support = np.flatnonzero(coef if coef.ndim == 1 else coef.any(axis=1))
-    return SolverResult(
-        columns=support,
-        coef=coef[support],
-        gap=float(violation),
-        objective=objective,
-        dual=objective,
-        n_iter=1,
-        n_sweeps=0,
-        n_newton=0,
-        gap_history=[float(violation)],
-        kind="kkt",
-    )
-
-
-def _sparse_least_squares(design, target, kept):
-    operator = LinearOperator(
-        (design.n_samples, len(kept)),
-        matvec=lambda w: design.product(kept, np.ravel(w)),
-        rmatvec=lambda r: design.correlations(np.ravel(r))[kept],
-        dtype=np.float64,
-    )
-    if target.ndim == 2:
-        return np.column_stack(
-            [_sparse_least_squares(design, t, kept) for t in target.T]
-        )
-    limit = 20 * max(operator.shape) + 1000
-    return lsmr(operator, target, atol=1e-14, btol=1e-14, conlim=0, maxiter=limit)[0]
-
-
-def _sparse_nnls(design, target, kept):
-    """Non-negative least squares: coordinate descent with Newton steps."""
-    working = make_working_set(design, target)
-    working.add(kept)
-    nothing = ElasticNetPenalty(
-        0.0, 1.0, design.n_features, design.total, positive=True
-    )
-    correlations = design.correlations(target)
-    working.use(nothing, target, correlations)
-    goal = 1e-12 * np.abs(correlations[kept]).max()
-    for _ in range(200):
-        _, moved, _ = working.sweep(50, goal, 0.02)
-        if moved <= goal:
-            break
-        if len(working.support):
-            working.newton()
-    out = np.zeros(design.n_features)
-    out[working.columns] = working.w
-    return out[kept]

@@ -267,6 +267,12 @@ def check_path_input(X, y, sample_weight, coef_init):
     """Validate what a path function was given."""
     refuse_complex(X)
     refuse_complex(y, name="y")
+    if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        raise ValueError(
+            f"y has shape {np.shape(y)}, but a path is one of a single target. For "
+            "several that share their features use multi_task_lasso_path or "
+            "multi_task_enet_path, otherwise a path for each column."
+        )
     X, y = check_X_y(
         X,
         y,

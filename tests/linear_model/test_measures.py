@@ -17,12 +17,12 @@ from sparsestat.linear_model._path_problems import (
     KKT_SCALE,
     ElasticNetProblem,
     LeastSquaresProblem,
-    _least_squares,
 )
 from sparsestat.linear_model._penalties import ElasticNetPenalty
 from sparsestat.linear_model._rounding import likelihood_rounding, storage_error
 from sparsestat.linear_model._softmax_solver import OneColumn, SoftmaxSolver
 from sparsestat.linear_model._solver_result import SolverResult
+from sparsestat.linear_model._unpenalized import unpenalized_least_squares
 
 
 def binary(seed=0):
@@ -267,7 +267,7 @@ def test_least_squares_and_its_violation(layout, positive):
     design = make_design(layout(X))
     target, _ = design.target(y)
     penalty = ElasticNetPenalty(0.0, 1.0, 3, 20.0, positive=positive)
-    result = _least_squares(design, target, penalty)
+    result = unpenalized_least_squares(design, target, penalty)
     A = (X - X.mean(axis=0))[:, :2]
     best = np.linalg.lstsq(A, target, rcond=None)[0]
     if positive:
@@ -284,10 +284,10 @@ def test_least_squares_and_its_violation(layout, positive):
     dropped = ElasticNetPenalty(
         0.0, 1.0, 3, 20.0, feature_weights=np.array([1.0, np.inf, 1.0])
     )
-    alone = _least_squares(design, target, dropped)
+    alone = unpenalized_least_squares(design, target, dropped)
     assert_array_equal(alone.columns, [0])
     assert_allclose(alone.coef, [A[:, 0] @ target / (A[:, 0] @ A[:, 0])], rtol=1e-9)
-    assert _least_squares(design, np.zeros(20), penalty).gap == 0.0
+    assert unpenalized_least_squares(design, np.zeros(20), penalty).gap == 0.0
 
 
 def test_a_violation_of_least_squares_is_seen(monkeypatch):
@@ -297,15 +297,17 @@ def test_a_violation_of_least_squares_is_seen(monkeypatch):
     A = X - X.mean(axis=0)
     wrong = np.array([0.5, 0.25, -1.0])
     monkeypatch.setattr(np.linalg, "lstsq", lambda *args, **more: (wrong,))
-    result = _least_squares(design, target, ElasticNetPenalty(0.0, 1.0, 3, 20.0))
+    result = unpenalized_least_squares(
+        design, target, ElasticNetPenalty(0.0, 1.0, 3, 20.0)
+    )
     q, start = A.T @ (target - A @ wrong), np.abs(A.T @ target).max()
     assert_allclose(result.gap, np.abs(q).max() / start, rtol=1e-10)
     monkeypatch.setattr(
-        "sparsestat.linear_model._path_problems.nnls",
+        "sparsestat.linear_model._unpenalized.nnls",
         lambda *args: (np.array([0.5, 0.0, 0.0]), 0.0),
     )
     positive = ElasticNetPenalty(0.0, 1.0, 3, 20.0, positive=True)
-    result = _least_squares(design, target, positive)
+    result = unpenalized_least_squares(design, target, positive)
     q = A.T @ (target - 0.5 * A[:, 0])
     expected = max(abs(q[0]), q[1], q[2]) / start
     assert_allclose(result.gap, expected, rtol=1e-10)

@@ -16,10 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sparsestat.linear_model as ssl
-from sparsestat.linear_model._cv import one_se_index
+from sparsestat.linear_model._criteria import information_criterion
+from sparsestat.linear_model._cv import mean_and_error
 from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._gaps import squared_parts, squared_screen
-from sparsestat.linear_model._path_problems import information_criterion
 from sparsestat.linear_model._penalties import ElasticNetPenalty
 from sparsestat.linear_model._solver import WorkingSetSolver
 from tests.linear_model.lasso_oracles import objective, relative_gap
@@ -177,8 +177,16 @@ def test_one_standard_error_rule_takes_the_largest_alpha_within_reach(data):
     bar = mean[best] + plain.mse_path_[best].std(ddof=1) / np.sqrt(5)
     assert model.alpha_ == plain.alphas_[mean <= bar].max()
     assert model.alpha_ >= plain.alpha_
+    assert plain.alpha_min_ == plain.alpha_ == model.alpha_min_
+    assert plain.alpha_1se_ == model.alpha_1se_ == model.alpha_
+    assert_allclose(plain.cv_mean_, mean)
+    errors = plain.mse_path_.std(axis=1, ddof=1) / np.sqrt(5)
+    assert_allclose(plain.cv_standard_error_, errors)
     table = np.array([[3.0, 3.2], [1.1, 1.3], [1.0, 1.2], [1.2, 1.6]])
-    assert one_se_index(table) == 1
+    means, errors = mean_and_error(table, np.array([1.0, 3.0]))
+    assert_allclose(means, [3.15, 1.25, 1.15, 1.5])
+    assert_allclose(errors, [0.1, 0.1, 0.1, 0.2])
+    assert_allclose(mean_and_error(table[:, :1])[1], 0.0)
 
 
 def test_information_criteria_follow_their_formulas():

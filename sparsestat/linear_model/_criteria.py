@@ -1,0 +1,45 @@
+"""Information criteria: of squared errors, and of deviances."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from scipy.special import gammaln
+
+__all__ = ["deviance_criterion", "information_criterion"]
+
+_RSS_FLOOR = 1e-14  # of ||y||^2: below this a residual is rounding
+
+
+def _price(criterion, df, n_effective, n_features):
+    """Return what `df` parameters cost."""
+    if criterion == "aic":
+        return 2.0 * df
+    price = np.log(n_effective) * df
+    if criterion == "ebic":
+        p = n_features
+        price = price + 2.0 * (
+            gammaln(p + 1) - gammaln(df + 1) - gammaln(np.maximum(p - df, 0) + 1)
+        )
+    return price
+
+
+def information_criterion(criterion, rss, scale, df, n_effective, n_features):
+    """Return AIC, BIC or EBIC of Gaussian models with unknown variance.
+
+    ``n log(RSS / n) + c df`` with c = 2 (AIC) or log n (BIC); the extended BIC adds
+    ``2 log binomial(n_features, df)``. RSS is floored at 1e-14 of `scale`, which is
+    zero for a constant response.
+    """
+    rss = np.maximum(rss, max(_RSS_FLOOR * scale, np.finfo(np.float64).tiny))
+    value = n_effective * np.log(rss / n_effective)
+    return value + _price(criterion, df, n_effective, n_features)
+
+
+def deviance_criterion(criterion, deviance, df, n_effective, n_features):
+    """Return AIC, BIC or EBIC of likelihoods with a known dispersion.
+
+    ``deviance + c df`` with c = 2 (AIC) or log n (BIC); the extended BIC adds ``2 log
+    binomial(n_features, df)``.
+    """
+    return deviance + _price(criterion, df, n_effective, n_features)
