@@ -20,6 +20,7 @@ from sparsestat.linear_model import SparseLogisticRegression
 
 # Constructor arguments that keep the checks quick, and presets beside the default.
 PRESETS = {
+    "AdaptiveLassoCV": [{"alphas": 8, "cv": 3}],
     "BestSubsetClassifier": [{}, {"method": "htp", "groups": 2}],
     "BestSubsetRegressor": [
         {},
@@ -44,11 +45,19 @@ PRESETS = {
         },
     ],
     "Lasso": [{}, {"positive": True}, {"fit_intercept": False, "warm_start": True}],
-    "LassoCV": [{"alphas": 10, "cv": 3}, {"alphas": 10, "criterion": "ebic"}],
+    "LassoCV": [
+        {"alphas": 10, "cv": 3},
+        {"alphas": 10, "criterion": "ebic"},
+        {"alphas": 8, "cv": 3, "relaxed": True},
+    ],
     "FrechetMeanClassifier": [{"estimator": SparseLogisticRegression()}],
     "GroupLasso": [{"groups": 2}, {"groups": 3, "l1_ratio": 0.5}],
     "GroupLassoCV": [{"groups": 2, "alphas": 10, "cv": 3}],
     "MCPRegressorCV": [{"alphas": 10, "cv": 3}],
+    "MultiTaskElasticNetCV": [{"alphas": 8, "cv": 3}],
+    "MultiTaskLassoCV": [{"alphas": 8, "cv": 3}],
+    "PenalizedRegressor": [{}, {"penalty": "mcp", "positive": True}],
+    "PenalizedRegressorCV": [{"alphas": 8, "cv": 3}],
     "ProbabilisticPartitivePartitioning": [{"max_clusters": 3, "n_init": 3}],
     "SCADRegressorCV": [{"alphas": 10, "criterion": "bic"}],
     "Slope": [{"alpha": 0.1}],

@@ -343,6 +343,8 @@ CALLS = {
     "greedy_bcd_quadratic": {"A": _spd},
     "laplacian": {"W": _graph},
     "lasso_path": {"alphas": 5},
+    "multi_task_enet_path": {"alphas": 5, "y": lambda: _table(21, 14, 2)},
+    "multi_task_lasso_path": {"alphas": 5, "y": lambda: _table(21, 14, 2)},
     "masked_spgemm": {"M": lambda: _sparse(8, 5, 3)},
     "monarch_matmul": {
         "factors": lambda: sparsestat.decomposition.project_monarch(

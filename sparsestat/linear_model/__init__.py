@@ -27,11 +27,13 @@ from sparsestat.linear_model._logistic import (
 )
 from sparsestat.linear_model._multi_task import (
     MultiTaskElasticNet,
-    MultiTaskElasticNetCV,
     MultiTaskLasso,
-    MultiTaskLassoCV,
     multi_task_enet_path,
     multi_task_lasso_path,
+)
+from sparsestat.linear_model._multi_task_cv import (
+    MultiTaskElasticNetCV,
+    MultiTaskLassoCV,
 )
 from sparsestat.linear_model._nonconvex import MCPRegressor, SCADRegressor
 from sparsestat.linear_model._nonconvex_cv import MCPRegressorCV, SCADRegressorCV

@@ -10,6 +10,7 @@ from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.linear_model import RidgeCV
 
+from sparsestat._utils.arithmetic import moderate
 from sparsestat._utils.compat import HasMethods, Interval, StrOptions
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._coordinate_descent_cv import LassoCV
@@ -226,7 +227,7 @@ class AdaptiveLassoCV(PathCVMixin, LinearPredictor):
         design = make_design(X, sample_weight, fit_intercept=self.fit_intercept)
         # In the units of the fit: what a standard deviation of the feature does.
         scales = np.sqrt(design.squares / design.total) * design.unit
-        first = np.abs(self._first_estimate(X, y, sample_weight, scales))
+        first = np.abs(self._first_estimate(design, X, y, sample_weight, scales))
         size = first * scales
         seen = size > _SMALLEST * size.max(initial=0.0)
         weights = np.full(len(first), np.inf)
@@ -238,15 +239,21 @@ class AdaptiveLassoCV(PathCVMixin, LinearPredictor):
         weights[seen] = (size[seen] / typical) ** -self.gamma * scales[seen]
         return weights / np.median(scales[seen])
 
-    def _first_estimate(self, X, y, sample_weight, scales):
+    def _first_estimate(self, design, X, y, sample_weight, scales):
         if isinstance(self.initial, str) and self.initial == "ridge":
             scales = np.where(scales > 0, scales, 1.0)
-            if issparse(X):
-                scaled = X.multiply(1.0 / scales[None, :]).tocsr()
-            else:
-                scaled = X / scales
-            total = len(y) if sample_weight is None else sample_weight.sum()
-            ridge = RidgeCV(alphas=_RIDGES * total, fit_intercept=self.fit_intercept)
+            y, _ = moderate(y, "y")
+            ridge = RidgeCV(alphas=_RIDGES * design.total)
+            if design.prefers_gram or not issparse(X):
+                # Centered and weighted already, whatever the offsets of the columns.
+                columns = np.arange(design.n_features)
+                block = np.empty((design.n_samples, len(columns)), order="F")
+                design.gather(columns, block, 0)
+                block *= design.unit / scales
+                ridge.set_params(fit_intercept=False)
+                return ridge.fit(block, design.target(y)[0]).coef_ / scales
+            ridge.set_params(fit_intercept=self.fit_intercept)
+            scaled = X.multiply(1.0 / scales[None, :]).tocsr()
             return ridge.fit(scaled, y, sample_weight).coef_ / scales
         model = LassoCV(cv=self.cv) if self.initial == "lasso" else clone(self.initial)
         fitted = model.fit(X, y, sample_weight=sample_weight)

@@ -5,6 +5,7 @@
 
 import numpy as np
 
+from sparsestat._utils.arithmetic import moderate
 from sparsestat.linear_model._datafits import LeastSquares
 from sparsestat.linear_model._glm_problems import GLMProblem
 from sparsestat.linear_model._proximal import (
@@ -35,6 +36,19 @@ class GivenProblem(GLMProblem):
         # Conjugates are not asked of users.
         self.has_gap = isinstance(datafit, str) and given is None
         super().__init__(*arguments, **options)
+
+    def moderate_target(self, y):
+        """Return y divided by its unit, where loss and penalty have none of their own.
+
+        With an intercept it is moved towards zero first.
+        """
+        if not self.has_gap:
+            return y, 1.0
+        y, unit = moderate(y, "y")
+        if self.fit_intercept and len(y):
+            center = float(np.mean(y))
+            y, self.y_offset = y - center, center * unit
+        return y, unit
 
     def make_datafit(self, y, sample_weight):
         """Return the loss."""

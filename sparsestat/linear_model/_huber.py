@@ -59,6 +59,7 @@ class _HuberPredictor(OffsetMixin, LinearPredictor):
         Returns
         -------
         score : float
+            1 is perfect.
         """
         return r2_score(y, self.predict(X, offset), sample_weight=sample_weight)
 

@@ -114,6 +114,7 @@ class _LogisticModel(OffsetMixin, LinearClassifier):
         Returns
         -------
         score : float
+            1 is perfect.
         """
         return accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight)
 

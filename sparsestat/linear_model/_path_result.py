@@ -97,8 +97,8 @@ def _class_path(owner):
     path.__doc__ = _instance_path.__doc__.replace(
         "settings of this instance.", "settings of the class."
     ).replace(
-        "\n    Returns",
-        "    **settings : object\n        Parameters of the class.\n\n    Returns",
+        "    **rows : array-like of shape (n_samples,)\n        What else",
+        "    **settings : object\n        Parameters of the class, and what else",
     )
     return path
 

@@ -110,6 +110,7 @@ class _PenalizedPredictor(OffsetMixin, LinearPredictor):
         Returns
         -------
         score : float
+            1 is perfect.
         """
         return r2_score(y, self.predict(X, offset), sample_weight=sample_weight)
 

@@ -185,6 +185,31 @@ SUBJECTS = [
         }.items()
     ),
     _model(
+        "MultiTaskElasticNet",
+        lambda: lm.MultiTaskElasticNet(l1_ratio=1.0, **_TIGHT), _two_targets,
+        share=0.1, coef_axis=1,
+    ),
+    _model(
+        "MultiTaskElasticNetCV",
+        lambda: lm.MultiTaskElasticNetCV(l1_ratio=1.0, **_CV), _two_targets,
+        coef_axis=1, rtol=1e-4,
+    ),
+    _model(
+        "MultiTaskLassoCV", lambda: lm.MultiTaskLassoCV(**_CV), _two_targets,
+        coef_axis=1, rtol=1e-4,
+    ),
+    _model(
+        "AdaptiveLassoCV", lambda: lm.AdaptiveLassoCV(**_CV), _numbers, rtol=1e-4,
+    ),
+    _model(
+        "PenalizedRegressor", lambda: lm.PenalizedRegressor(tol=1e-10, penalty="scad"),
+        _numbers, share=0.1, rtol=1e-5,
+    ),
+    _model(
+        "PenalizedRegressorCV", lambda: lm.PenalizedRegressorCV(**_CV), _numbers,
+        rtol=1e-4,
+    ),
+    _model(
         "SparseGammaRegressor", lambda: lm.SparseGammaRegressor(tol=1e-9),
         lambda seed: {**_counts(seed), "y": _counts(seed)["y"] + 1},
         share=0.1, units=False, rtol=1e-5,

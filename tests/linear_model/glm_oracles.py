@@ -19,6 +19,11 @@ def loss_terms(kind, eta, y, delta=1.35):
         return np.logaddexp(0, eta) - y * eta, 1 / (1 + np.exp(-eta)) - y
     if kind == "poisson":
         return np.exp(eta) - y * eta, np.exp(eta) - y
+    if kind == "gamma":
+        return y * np.exp(-eta) + eta, 1 - y * np.exp(-eta)
+    if kind == "tweedie":
+        low, high = y * np.exp(-eta / 2), np.exp(eta / 2)
+        return 2 * low + 2 * high, high - low
     r = eta - y
     small = np.abs(r) <= delta
     value = np.where(small, r * r / 2, delta * np.abs(r) - delta**2 / 2)

@@ -29,13 +29,17 @@ from tests.linear_model.penalty_oracles import (
 DESCENTS = {
     "Lasso": (ssl.Lasso, {}, "real"),
     "ElasticNet": (ssl.ElasticNet, {}, "real"),
+    "MultiTaskElasticNet": (ssl.MultiTaskElasticNet, {}, "several"),
     "MultiTaskLasso": (ssl.MultiTaskLasso, {}, "several"),
     "MCPRegressor": (ssl.MCPRegressor, {}, "real"),
     "SCADRegressor": (ssl.SCADRegressor, {}, "real"),
     "GroupLasso": (ssl.GroupLasso, {"groups": 3}, "real"),
     "Slope": (ssl.Slope, {}, "real"),
     "SparseHuberRegressor": (ssl.SparseHuberRegressor, {}, "real"),
+    "PenalizedRegressor": (ssl.PenalizedRegressor, {"penalty": "scad"}, "real"),
     "SparsePoissonRegressor": (ssl.SparsePoissonRegressor, {}, "count"),
+    "SparseGammaRegressor": (ssl.SparseGammaRegressor, {}, "positive"),
+    "SparseTweedieRegressor": (ssl.SparseTweedieRegressor, {}, "count"),
     "SparseCoxRegressor": (ssl.SparseCoxRegressor, {}, "time"),
     "SparseLogisticRegression": (ssl.SparseLogisticRegression, {}, "two"),
     "multinomial": (ssl.SparseLogisticRegression, {}, "three"),
@@ -49,12 +53,18 @@ CVS = {
     "GroupLassoCV": (ssl.GroupLassoCV, {"groups": 3, "l1_ratio": 0.3}, "real"),
     "SlopeCV": (ssl.SlopeCV, {}, "real"),
     "SparseHuberRegressorCV": (ssl.SparseHuberRegressorCV, {}, "real"),
+    "PenalizedRegressorCV": (ssl.PenalizedRegressorCV, {"l1_ratio": 0.5}, "real"),
     "SparsePoissonRegressorCV": (ssl.SparsePoissonRegressorCV, {}, "count"),
+    "SparseGammaRegressorCV": (ssl.SparseGammaRegressorCV, {}, "positive"),
+    "SparseTweedieRegressorCV": (ssl.SparseTweedieRegressorCV, {}, "count"),
     "SparseCoxRegressorCV": (ssl.SparseCoxRegressorCV, {}, "time"),
     "SparseLogisticRegressionCV": (ssl.SparseLogisticRegressionCV, {}, "two"),
     "multinomial": (ssl.SparseLogisticRegressionCV, {}, "three"),
 }
 OTHERS = {
+    "AdaptiveLassoCV": (ssl.AdaptiveLassoCV, {"alphas": 6, "cv": 3}, "real"),
+    "MultiTaskElasticNetCV": (ssl.MultiTaskElasticNetCV, {"alphas": 6}, "several"),
+    "MultiTaskLassoCV": (ssl.MultiTaskLassoCV, {"alphas": 6}, "several"),
     "BestSubsetRegressor": (ssl.BestSubsetRegressor, {"k": 4}, "real"),
     "BestSubsetClassifier": (ssl.BestSubsetClassifier, {"k": 4}, "three"),
     "ElementaryEstimator": (ssl.ElementaryEstimator, {}, "real"),
@@ -82,6 +92,7 @@ def problem(n=60, p=30, seed=0):
     return X, {
         "real": real,
         "several": np.column_stack([real, X[:, 2] + rng.standard_normal(n)]),
+        "positive": rng.gamma(2.0, np.exp(0.4 * eta)),
         "count": rng.poisson(np.exp(0.4 * eta)).astype(float),
         "time": np.column_stack([time, rng.random(n) < 0.8]),
         "two": (eta + rng.logistic(size=n) > 0).astype(float),
@@ -113,7 +124,7 @@ def test_sparse_coefficients_are_the_coefficients(name):
     assert_array_equal(stored.toarray(), np.atleast_2d(model.coef_))
     # They predict as the model does.
     scores = (sparse.csr_array(X) @ stored.T).toarray() + model.intercept_
-    if name == "SparsePoissonRegressor":
+    if any(kind in name for kind in ("Poisson", "Gamma", "Tweedie")):
         scores = np.exp(scores)
     shown = model.decision_function(X) if is_classifier(model) else model.predict(X)
     assert_allclose(scores.reshape(shown.shape), shown, rtol=1e-10)
