@@ -198,4 +198,9 @@ def validate_fit_data(estimator, X, y, sample_weight, *, multi_output=False):
         y_numeric=True,
         multi_output=multi_output,
     )
+    if sparse.issparse(y):
+        raise ValueError(
+            f"y is sparse, of shape {y.shape}, but dense targets are expected. Pass "
+            "y.toarray()."
+        )
     return X, np.asarray(y, dtype=np.float64), given_weights(sample_weight, X)
