@@ -17,7 +17,7 @@ from sparsestat.linear_model._coordinate_descent_cv import LassoCV
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._fit import solver_options
-from sparsestat.linear_model._path_problems import ElasticNetProblem
+from sparsestat.linear_model._path_problems import ElasticNetProblem, PathProblem
 from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor
 
@@ -29,6 +29,8 @@ _SMALLEST = 1e-6  # a first estimate below this share of the largest is zero
 
 class _AdaptiveProblem(ElasticNetProblem):
     """A Lasso whose weights were learned from the same rows."""
+
+    fold_losses = PathProblem.fold_losses  # every fold has weights of its own
 
     def keep_one(self, estimator, result):
         """Store one solution on an estimator, and the weights."""

@@ -158,6 +158,32 @@ def checked_phis(relaxed):
     return phis if phis[0] == 1.0 else np.concatenate([[1.0], phis])
 
 
+def _without_fits(problem, folds, sample_weight, settings, grids):
+    """Return what a problem knows of its folds without fits, or None for each.
+
+    It does only of folds that hold every row once, to train on or to test on.
+    """
+    rows = problem.n_rows
+    inner = []
+    for train, test in folds:
+        train, _ = held_out(train, sample_weight)
+        test, _ = held_out(test, sample_weight)
+        seen = np.zeros(rows, dtype=np.intp)
+        np.add.at(seen, train, 1)
+        np.add.at(seen, test, 1)
+        used = np.ones(rows, dtype=bool) if sample_weight is None else sample_weight > 0
+        if not np.array_equal(seen > 0, used) or seen.max() > 1:
+            return [None] * (len(settings) * len(folds))
+        # Rows of weight zero are no rows of the problem.
+        position = np.cumsum(used) - 1
+        inner.append((position[train], position[test]))
+    out = []
+    for setting, grid in zip(settings, grids, strict=True):
+        found = problem.fold_losses(inner, setting, grid)
+        out += [None if table is None else table[None, :] for table in found]
+    return out
+
+
 def _criterion_path(problem, setting, alphas, criterion, verbose):
     """Solve a path and return it with the criterion at each of its points."""
     results = problem.solve(alphas, setting, verbose=verbose)
@@ -246,7 +272,7 @@ class PathCVMixin:
         criterion = getattr(self, "criterion", "cv")
         if criterion == "cv":
             picks = self._cross_validate(
-                X, y, sample_weight, rows, groups, settings, grids, phis
+                problem, X, y, sample_weight, rows, groups, settings, grids, phis
             )
             best = min(range(len(settings)), key=lambda k: picks[k].loss)
             results = problem.solve(grids[best], settings[best], verbose=self.verbose)
@@ -293,7 +319,9 @@ class PathCVMixin:
         )
         return self
 
-    def _cross_validate(self, X, y, sample_weight, rows, groups, settings, grids, phis):
+    def _cross_validate(
+        self, problem, X, y, sample_weight, rows, groups, settings, grids, phis
+    ):
         """Held-out losses of every fold and setting; return a pick for each setting."""
         if issparse(X):
             X = X.tocsr()
@@ -301,12 +329,19 @@ class PathCVMixin:
         folds = checked_folds(splitter.split(X, y, groups), sample_weight)
         if is_classifier(self):
             _warn_of_missing_classes(y, folds, self.classes_)
+        losses = [None] * (len(settings) * len(folds))
+        if phis is None:
+            losses = _without_fits(problem, folds, sample_weight, settings, grids)
         tasks = [
             (self, X, y, sample_weight, rows, train, test, setting, grid, phis)
             for setting, grid in zip(settings, grids, strict=True)
             for train, test in folds
         ]
-        losses = np.array(run_parallel(_fold_losses, tasks, n_jobs=self.n_jobs))
+        left = [k for k, found in enumerate(losses) if found is None]
+        found = run_parallel(_fold_losses, [tasks[k] for k in left], n_jobs=self.n_jobs)
+        for k, table in zip(left, found, strict=True):
+            losses[k] = table
+        losses = np.array(losses)
         # (settings, phis, alphas, folds)
         losses = losses.reshape(len(settings), len(folds), *losses.shape[1:])
         losses = losses.transpose(0, 2, 3, 1)

@@ -97,6 +97,7 @@ class GLMProblem(PathProblem):
     ):
         self.spec = PenaltySpec() if penalty is None else penalty
         self.dtype, self.fit_intercept = X.dtype, fit_intercept
+        self.n_rows = X.shape[0]
         if offset is not None and sample_weight is not None:
             offset = offset[sample_weight > 0]
         X, y, sample_weight = effective_rows(X, y, sample_weight)

@@ -22,6 +22,7 @@ from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._criteria import information_criterion
 from sparsestat.linear_model._design import make_design
+from sparsestat.linear_model._gram_path import fold_errors, gram_results, suits_gram
 from sparsestat.linear_model._path_result import PathResult
 from sparsestat.linear_model._penalties import ElasticNetPenalty, multiplier_array
 from sparsestat.linear_model._rounding import storage_error
@@ -151,6 +152,13 @@ class PathProblem:
             alphas, self.coefs_of(results), gaps, self.intercepts_of(results), kind
         )
 
+    def fold_losses(self, folds, setting, alphas):
+        """Return held-out losses of paths on folds where that needs no fits, or None.
+
+        The folds hold every row of the problem once, to train on or to test on.
+        """
+        return [None] * len(folds)
+
     gaps_are_absolute = False  # whether the gaps of a path are those of the objective
 
     def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
@@ -231,7 +239,7 @@ class LeastSquaresProblem(PathProblem):
     def __init__(
         self, X, y, sample_weight=None, *, fit_intercept, tol, max_iter, max_epochs
     ):
-        self.dtype = X.dtype
+        self.dtype, self.n_rows = X.dtype, X.shape[0]
         X, y, sample_weight = effective_rows(X, y, sample_weight)
         weights, self.weight_unit = relative_weights(sample_weight)
         if issparse(X):
@@ -439,6 +447,27 @@ class ElasticNetProblem(LeastSquaresProblem):
         """Return strengths in decreasing order: those given, or so many of them."""
         refuse_ridge_grid(alphas, setting)
         return super().grid(alphas, eps, setting)
+
+    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
+        """Solve for each alpha in turn; in one call where a Gram matrix is small."""
+        if coef_init is None and suits_gram(self, alphas):
+            results = gram_results(self, alphas, setting)
+            if results is not None:
+                if all(result.gap <= self.tol for result in results):
+                    return results
+                # Near-copies: the way down from zero may do better.
+                others = super().solve(alphas, setting, verbose=verbose)
+                return [
+                    min(pair, key=lambda result: result.gap)
+                    for pair in zip(results, others, strict=True)
+                ]
+        return super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+
+    def fold_losses(self, folds, setting, alphas):
+        """Return held-out errors of paths on folds from moments, None where not so."""
+        if not suits_gram(self, alphas):
+            return [None] * len(folds)
+        return fold_errors(self, folds, setting, alphas)
 
     def degrees_of_freedom(self, result, alpha, setting):
         """Trace of the map from y to the fit on a support: its size without ridge."""

@@ -1,0 +1,312 @@
+"""Whole paths of the elastic net on a Gram matrix, in one call.
+
+With ``G = A'A``, ``c = A'y`` and ``yy = y'y`` everything that a path needs is known:
+the products ``q = c - G w`` of the columns with the residual, its square ``yy - w'c -
+w'q`` and ``y'r = yy - w'c``. Features enter a list in the order in which they are met;
+their part of G is kept side by side, so that a coordinate step costs the length of the
+list.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from numba import njit
+
+_DOT = {"reassoc", "contract", "arcp", "nsz"}
+_LOOK = 8  # sweeps between two looks at the gap
+_FIRST_NEWTON, _NEWTON_SHARE = 4, 0.05  # sweeps before a Newton step pays
+_SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
+
+
+@njit(cache=True, nogil=True)
+def _soft(z, lam, positive):
+    if z > lam:
+        return z - lam
+    if z < -lam and not positive:
+        return z + lam
+    return 0.0
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def _gap(lam, l2, strength, ridge, w, q, c, yy, m, positive):
+    """Return the gap, the primal value and the scaling, over m features."""
+    fitted = 0.0
+    left = 0.0
+    absolute = 0.0
+    square = 0.0
+    ratio = 0.0
+    for a in range(m):
+        shrunk = q[a]
+        size = abs(w[a])
+        if size > 0.0:
+            fitted += w[a] * c[a]
+            left += w[a] * q[a]
+            absolute += lam[a] * size
+            square += l2[a] * size * size
+            shrunk -= ridge * l2[a] * w[a]
+        top = shrunk if positive else abs(shrunk)
+        if top > ratio * strength * lam[a]:
+            ratio = top / (strength * lam[a])
+    target_dot = yy - fitted
+    residual = max(target_dot - left, 0.0)
+    augmented = residual + ridge * square
+    primal = 0.5 * residual + strength * absolute + 0.5 * ridge * square
+    best = target_dot / augmented if augmented > 0.0 else 0.0
+    scale = max(min(best, 1.0 / ratio if ratio > 0.0 else np.inf), 0.0)
+    dual = scale * target_dot - 0.5 * scale * scale * augmented
+    return primal - dual, primal, scale
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def _sweep(GA, wA, qA, dA, lamA, l2A, strength, ridge, m, positive):
+    """One cycle over the list; return the sum of squared moves in the metric of G."""
+    moved = 0.0
+    for a in range(m):
+        d = dA[a]
+        old = wA[a]
+        new = _soft(qA[a] + d * old, strength * lamA[a], positive)
+        new /= d + ridge * l2A[a]
+        if new != old:
+            step = new - old
+            wA[a] = new
+            moved += d * step * step
+            row = GA[a]
+            for b in range(m):
+                qA[b] -= step * row[b]
+    return moved
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def _newton(GA, wA, qA, lamA, l2A, strength, ridge, m, L, index, step):
+    """Newton step on the support, cut at the first change of sign; whether it moved."""
+    k = 0
+    for a in range(m):
+        if wA[a] != 0.0:
+            index[k] = a
+            k += 1
+    if k == 0:
+        return False
+    for i in range(k):
+        a = index[i]
+        sign = 1.0 if wA[a] > 0.0 else -1.0
+        step[i] = qA[a] - strength * lamA[a] * sign - ridge * l2A[a] * wA[a]
+        row = GA[a]
+        for j in range(i + 1):
+            total = row[index[j]]
+            if i == j:
+                total += ridge * l2A[a]
+                pivot = total
+            Li, Lj = L[i], L[j]
+            for t in range(j):
+                total -= Li[t] * Lj[t]
+            if i == j:
+                if total <= _SINGULAR * pivot:
+                    return False
+                Li[i] = np.sqrt(total)
+            else:
+                Li[j] = total / Lj[j]
+    for i in range(k):
+        total = step[i]
+        for t in range(i):
+            total -= L[i, t] * step[t]
+        step[i] = total / L[i, i]
+    for i in range(k - 1, -1, -1):
+        total = step[i] / L[i, i]
+        step[i] = total
+        for t in range(i):
+            step[t] -= L[i, t] * total
+    length = 1.0
+    crossing = -1
+    for i in range(k):
+        a = index[i]
+        new = wA[a] + step[i]
+        if new * wA[a] <= 0.0:
+            share = -wA[a] / step[i]
+            if share < length:
+                length = share
+                crossing = a
+    for i in range(k):
+        a = index[i]
+        change = length * step[i]
+        if a == crossing:
+            change = -wA[a]
+            wA[a] = 0.0
+        else:
+            wA[a] += change
+        row = GA[a]
+        for b in range(m):
+            qA[b] -= change * row[b]
+    return True
+
+
+@njit(cache=True, nogil=True, fastmath=_DOT)
+def _products(G, c, order, wA, m, q):
+    """Write ``c - G w`` into q, afresh: steps have gathered rounding."""
+    q[:] = c
+    for a in range(m):
+        if wA[a] != 0.0:
+            row = G[order[a]]
+            for j in range(q.shape[0]):
+                q[j] -= wA[a] * row[j]
+
+
+@njit(cache=True, nogil=True)
+def gram_path(
+    G, c, yy, lam, l2, strengths, ridges, positive, goal, budget, W, gaps, info
+):
+    """Solve for each strength in turn, until the gap is at most `goal`.
+
+    Parameters
+    ----------
+    G : ndarray of shape (p, p)
+    c : ndarray of shape (p,)
+    yy : float
+    lam, l2 : ndarray of shape (p,)
+        Multipliers of the strengths and ridges; those of lam are positive, infinite for
+        features that are dropped.
+    strengths, ridges : ndarray of shape (n_strengths,)
+    positive : bool
+    goal : float
+    budget : int
+        Sweeps for each strength; when they do not suffice the path ends there.
+    W : ndarray of shape (n_strengths, p)
+        The coefficients come here.
+    gaps : ndarray of shape (n_strengths, 3)
+        Gap, primal value and scaling of the dual point, over all features.
+    info : ndarray of shape (n_strengths, 3)
+        Sweeps, Newton steps and looks at all features.
+
+    Returns
+    -------
+    n_solved : int
+    """
+    p = G.shape[0]
+    w, q = np.zeros(p), c.copy()
+    before = np.zeros(p)  # q of the strength before the last
+    order = np.empty(p, dtype=np.int64)
+    inside = np.zeros(p, dtype=np.bool_)
+    capacity = min(p, 64)
+    GA = np.empty((capacity, capacity))
+    L = np.empty((capacity, capacity))
+    wA, qA, dA = np.zeros(p), np.zeros(p), np.zeros(p)
+    lamA, l2A, cA, lastA = np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p)
+    index, step = np.empty(p, dtype=np.int64), np.empty(p)
+    m = 0
+    for k in range(strengths.shape[0]):
+        strength, ridge = strengths[k], ridges[k]
+        sweeps = newtons = looks = 0
+        solved = False
+        first = True
+        # How far this step goes, relative to the last one.
+        stride = 0.0
+        if k > 1 and strengths[k - 2] > strengths[k - 1]:
+            stride = (strengths[k - 1] - strength) / (
+                strengths[k - 2] - strengths[k - 1]
+            )
+        while True:
+            # The strong rule, and a line through the last two strengths, say what will
+            # enter; what they miss is seen by the gap over all features.
+            added = 0
+            for j in range(p):
+                if inside[j] or G[j, j] <= 0.0 or np.isinf(lam[j]):
+                    continue
+                here = q[j] if positive else abs(q[j])
+                wanted = here > strength * lam[j]
+                if first and not wanted:
+                    if k > 1:
+                        ahead = q[j] + stride * (q[j] - before[j])
+                        ahead = ahead if positive else abs(ahead)
+                        wanted = ahead > strength * lam[j]
+                    elif k == 1:
+                        wanted = here > (2.0 * strength - strengths[0]) * lam[j]
+                if wanted:
+                    if m == capacity:
+                        capacity = min(2 * capacity, p)
+                        larger = np.empty((capacity, capacity))
+                        larger[:m, :m] = GA[:m, :m]
+                        GA = larger
+                        L = np.empty((capacity, capacity))
+                    order[m] = j
+                    inside[j] = True
+                    for a in range(m):
+                        value = G[j, order[a]]
+                        GA[m, a] = value
+                        GA[a, m] = value
+                    GA[m, m] = G[j, j]
+                    dA[m], lamA[m], l2A[m], cA[m] = G[j, j], lam[j], l2[j], c[j]
+                    wA[m], qA[m], lastA[m] = 0.0, q[j], 0.0
+                    m += 1
+                    added += 1
+            for a in range(m):
+                qA[a] = q[order[a]]
+            if first and stride > 0.0:
+                for a in range(m):
+                    change = stride * (wA[a] - lastA[a])
+                    lastA[a] = wA[a]
+                    if change != 0.0 and wA[a] * (wA[a] + change) > 0.0:
+                        wA[a] += change
+                        row = GA[a]
+                        for b in range(m):
+                            qA[b] -= change * row[b]
+            elif first:
+                lastA[:m] = wA[:m]
+            inner = 0.5 * goal if added > 0 or first else 0.1 * goal
+            since = 0
+            nz = 0
+            while sweeps < budget:
+                moved = _sweep(GA, wA, qA, dA, lamA, l2A, strength, ridge, m, positive)
+                sweeps += 1
+                since += 1
+                if moved <= 2.0 * inner or since % _LOOK == 0:
+                    gap, _, _ = _gap(
+                        lamA, l2A, strength, ridge, wA, qA, cA, yy, m, positive
+                    )
+                    if gap <= inner:
+                        break
+                    nz = 0
+                    for a in range(m):
+                        if wA[a] != 0.0:
+                            nz += 1
+                    if since >= _FIRST_NEWTON + _NEWTON_SHARE * nz:
+                        newtons += 1
+                        if _newton(
+                            GA,
+                            wA,
+                            qA,
+                            lamA,
+                            l2A,
+                            strength,
+                            ridge,
+                            m,
+                            L,
+                            index,
+                            step,
+                        ):
+                            gap, _, _ = _gap(
+                                lamA, l2A, strength, ridge, wA, qA, cA, yy, m, positive
+                            )
+                            if gap <= inner:
+                                break
+                        since = 0
+            if first:
+                before[:] = q
+            _products(G, c, order, wA, m, q)
+            looks += 1
+            for a in range(m):
+                w[order[a]] = wA[a]
+            gap, primal, scale = _gap(
+                lam, l2, strength, ridge, w, q, c, yy, p, positive
+            )
+            first = False
+            if gap <= goal:
+                solved = True
+                break
+            if sweeps >= budget or looks > 50:
+                break
+        W[k] = w
+        gaps[k, 0], gaps[k, 1], gaps[k, 2] = gap, primal, scale
+        info[k, 0], info[k, 1], info[k, 2] = sweeps, newtons, looks
+        if not solved:
+            return k
+    return strengths.shape[0]

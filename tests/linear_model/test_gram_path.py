@@ -1,0 +1,190 @@
+"""Paths from moments against paths from the data, and folds without fits."""
+
+import os
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit
+
+import sparsestat.linear_model as ssl
+from sparsestat.linear_model import _gram_path
+from sparsestat.linear_model._path_problems import ElasticNetProblem, PathProblem
+from tests.linear_model.lasso_oracles import relative_gap
+
+TRIALS = int(os.environ.get("SPARSESTAT_PATH_PROBLEMS", "120"))
+
+
+def random_problem(rng):
+    n = int(rng.choice([2, 5, 20, 60]))
+    p = int(rng.choice([1, 3, 10, 40]))
+    X = rng.standard_normal((n, p))
+    kind = rng.integers(0, 6)
+    if kind == 1 and p > 2:
+        X[:, 1] = X[:, 0]  # duplicates
+    elif kind == 2:
+        X[:, -1] = 0.0 if rng.random() < 0.5 else 3.0  # nothing to fit with
+    elif kind == 3:
+        X += 10.0 ** rng.uniform(0, 6)  # far from zero
+    elif kind == 4:
+        X = X * 10.0 ** rng.uniform(-8, 8, p)
+    elif kind == 5 and p > 2:
+        X[:, 1] = X[:, 0] + 1e-5 * X[:, 1]  # near-copies
+    y = X[:, 0] / max(np.abs(X[:, 0]).max(), 1e-300) + 0.3 * rng.standard_normal(n)
+    weights = None if rng.random() < 0.5 else rng.integers(0, 3, n) * rng.random(n)
+    if weights is not None and np.count_nonzero(weights) < 2:
+        weights = None
+    omega = None
+    if rng.random() < 0.4:
+        omega = rng.uniform(0.2, 3.0, p)
+        omega[rng.random(p) < 0.2] = np.inf
+        if np.isinf(omega).all():
+            omega = None
+    options = {
+        "fit_intercept": bool(rng.random() < 0.7),
+        "positive": bool(rng.random() < 0.3),
+        "feature_weights": omega,
+        "tol": 10.0 ** -rng.integers(4, 9),
+        "max_iter": 200,
+        "max_epochs": 50_000,
+    }
+    return X, y, weights, options
+
+
+def test_moments_and_data_give_the_same_paths():
+    rng = np.random.default_rng(0)
+    used = finished = 0
+    for _ in range(TRIALS):
+        X, y, weights, options = random_problem(rng)
+        if rng.random() < 0.3:
+            X = sparse.csc_array(X)
+        ratio = float(rng.choice([1.0, 0.5]))
+        problem = ElasticNetProblem(X, y, weights, **options)
+        top = problem.alpha_max(ratio)
+        if not top > 0:
+            continue
+        alphas = np.geomspace(top, 1e-3 * top, 12)
+        assert _gram_path.suits_gram(problem, alphas)
+        fast = problem.solve(alphas, ratio)
+        slow = PathProblem.solve(problem, alphas, ratio)
+        used += 1
+        for alpha, a, b in zip(alphas, fast, slow, strict=True):
+            # Near-copies may keep both from the tolerance, never the fast one alone.
+            assert a.gap <= max(options["tol"], b.gap) and a.rounding >= 0.0
+            square = a.unit * problem.y_unit**2
+            slack = (max(a.gap, b.gap) + a.rounding + b.rounding + 1e-14) * square
+            assert abs(a.objective - b.objective) <= slack
+            # The gap holds measured from outside, too.
+            penalty = problem.penalty(alpha / problem.alpha_unit, ratio)
+            w = a.dense_coef(problem.n_features) / problem.coef_unit
+            A = _gram_path._columns(problem.design)
+            gap, _, error = _gram_path._measured(
+                problem, A, problem.target, w, alpha, ratio
+            )
+            assert gap <= (max(options["tol"], a.gap) + a.rounding) * a.unit + error
+            assert not np.any(penalty.lam[w != 0] == np.inf)
+            if options["positive"]:
+                assert (w >= 0).all()
+            finished += len(a.gap_history) == 1
+    assert used > 0.7 * TRIALS and finished > 0.8 * 12 * used
+
+
+def test_a_false_gap_of_moments_is_caught_and_mended():
+    # Near-copies far from zero: differences of moments have lost their digits.
+    rng = np.random.default_rng(3)
+    z = rng.standard_normal((40, 3))
+    X = np.column_stack([z, z + 1e-6 * rng.standard_normal((40, 3))])
+    y = z @ [1e4, -1e4, 1.0] + rng.standard_normal(40)
+    for tol in (1e-6, 1e-9):
+        path = ssl.lasso_path(X, y, alphas=20, tol=tol, max_epochs=200_000)
+        for alpha, coef in zip(path.alphas, path.coefs.T, strict=True):
+            gap = relative_gap(X, y, coef, alpha, fit_intercept=False)
+            assert gap <= tol * (1 + 1e-3) + 1e-15
+
+
+def test_a_budget_that_ends_hands_over(monkeypatch):
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((50, 20)) + 2.0 * rng.standard_normal((50, 1))
+    y = X[:, :5] @ np.ones(5) + rng.standard_normal(50)
+    whole = ssl.lasso_path(X, y, alphas=30, tol=1e-9)
+    monkeypatch.setattr(_gram_path, "_BUDGET", 3)
+    short = ssl.lasso_path(X, y, alphas=30, tol=1e-9)
+    assert_allclose(short.coefs, whole.coefs, atol=1e-3)
+    assert (short.gaps <= 1e-9 * (y @ y) / 50).all()
+    cv = ssl.LassoCV(alphas=10, cv=3).fit(X, y)
+    assert np.isfinite(cv.mse_path_).all()
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("hostile", ["", "fold", "near constant", "far", "outlier"])
+def test_errors_of_folds_are_those_of_fits(storage, hostile, monkeypatch):
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((60, 12))
+    if hostile == "fold":
+        X[20:, 3] = 0.0  # seen in one fold only
+    elif hostile == "near constant":
+        X[:, 2] = 1.0 + 1e-9 * X[:, 2]
+    elif hostile == "far":
+        X += 1e6
+    elif hostile == "outlier":
+        X[7] *= 1e4
+    y = X[:, 0] + X[:, 1] + 0.5 * rng.standard_normal(60)
+    weights = rng.integers(0, 3, 60) * 1.0
+    options = {"alphas": 12, "cv": KFold(4), "tol": 1e-9, "l1_ratio": [0.5, 1.0]}
+    model = ssl.ElasticNetCV(**options).fit(storage(X), y, sample_weight=weights)
+    monkeypatch.setattr(
+        ElasticNetProblem, "fold_losses", lambda self, folds, *more: [None] * len(folds)
+    )
+    monkeypatch.setattr(_gram_path, "_MOST_FEATURES", 0)
+    slow = ssl.ElasticNetCV(**options).fit(storage(X), y, sample_weight=weights)
+    assert_allclose(model.alphas_, slow.alphas_, rtol=1e-9)
+    assert_allclose(model.mse_path_, slow.mse_path_, rtol=2e-3, atol=1e-6 * y.var())
+    assert model.l1_ratio_ == slow.l1_ratio_
+
+
+def test_only_folds_that_hold_every_row_once_do_without_fits(monkeypatch):
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((40, 5))
+    y = X[:, 0] + rng.standard_normal(40)
+    asked = []
+    original = ElasticNetProblem.fold_losses
+
+    def spy(self, folds, *more):
+        asked.append(len(folds))
+        return original(self, folds, *more)
+
+    monkeypatch.setattr(ElasticNetProblem, "fold_losses", spy)
+    splitters = {
+        "whole": RepeatedKFold(n_splits=4, n_repeats=2, random_state=0),
+        "part": ShuffleSplit(3, train_size=0.5, test_size=0.2, random_state=0),
+        "twice": [(np.r_[0:20, 0:20], np.arange(20, 40))],
+    }
+    for name, cv in splitters.items():
+        asked.clear()
+        model = ssl.LassoCV(alphas=6, cv=cv, tol=1e-8).fit(X, y)
+        assert asked == ([8] if name == "whole" else [])
+        folds = cv if isinstance(cv, list) else cv.split(X)
+        for k, (train, test) in enumerate(folds):
+            one = ssl.Lasso(model.alphas_[3], tol=1e-10).fit(X[train], y[train])
+            error = ((y[test] - one.predict(X[test])) ** 2).mean()
+            assert_allclose(model.mse_path_[3, k], error, rtol=1e-3)
+
+
+def test_what_the_gram_matrix_does_not_suit_takes_the_other_way():
+    rng = np.random.default_rng(7)
+    X, y = rng.standard_normal((30, 5)), rng.standard_normal(30)
+    options = {"fit_intercept": True, "tol": 1e-4, "max_iter": 9, "max_epochs": 99}
+    alphas = np.geomspace(1, 0.1, 10)
+
+    def suits(X=X, y=y, alphas=alphas, **more):
+        problem = ElasticNetProblem(X, y, **{**options, **more})
+        return _gram_path.suits_gram(problem, alphas)
+
+    assert suits()
+    assert not suits(tol=1e-12)
+    assert not suits(feature_weights=np.array([0.0, 1, 1, 1, 1]))
+    assert not suits(alphas=alphas[:3])
+    assert not suits(alphas=np.append(alphas, 0.0))
+    assert not suits(y=np.column_stack([y, y]))
+    assert not suits(X=sparse.random_array((30, 100), density=0.01, format="csc"))
