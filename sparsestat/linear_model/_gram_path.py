@@ -73,7 +73,7 @@ def _solve(problem, moments, alphas, l1_ratio):
     l2 = np.where(np.isfinite(multipliers), multipliers, 0.0)
     K = len(alphas)
     W = np.zeros((K, problem.n_features))
-    gaps, info = np.zeros((K, 3)), np.zeros((K, 3), dtype=np.int64)
+    gaps, info = np.zeros((K, 4)), np.zeros((K, 3), dtype=np.int64)
     n_solved = kernels.gram_path(
         read_only(moments.G),
         read_only(moments.c),
@@ -101,7 +101,7 @@ def _gap_rounding(moments, n, W, gaps, lam):
         steepest = np.nanmax(norms / lam, axis=1, initial=0.0)
     target_dot = np.abs(moments.yy - W @ moments.c)
     scaled = unit * steepest * reach * target_dot * gaps[:, 2]
-    return unit * reach**2 + 3.0 * scaled
+    return unit * reach**2 + 3.0 * scaled + 2.0 * unit * reach * gaps[:, 3]
 
 
 def gram_results(problem, alphas, l1_ratio):
@@ -130,36 +130,34 @@ def gram_results(problem, alphas, l1_ratio):
     errors = _gap_rounding(moments, design.n_samples, W, gaps, lam)
     results, solver = [], None
     goal = problem.tol * yy
-    for k, alpha in enumerate(alphas):
-        columns = np.flatnonzero(W[k])
-        gap, primal = gaps[k, 0], gaps[k, 1]
-        error = errors[k]
+    row, column = np.nonzero(W)
+    bounds = np.searchsorted(row, np.arange(len(W) + 1)).tolist()
+    values = W[row, column]
+    points = zip(gaps[:, :2].tolist(), errors.tolist(), info.tolist(), strict=True)
+    for k, ((gap, primal), error, counts) in enumerate(points):
         if k < n_solved and error > _DOUBT * goal:
-            gap, primal, error = _measured(problem, A, y, W[k], alpha, l1_ratio)
-        if k < n_solved and gap + error <= goal:
-            relative = max(gap, 0.0) / yy
-            results.append(
-                problem.given(
-                    SolverResult(
-                        columns=columns,
-                        coef=W[k, columns],
-                        gap=relative,
-                        objective=primal,
-                        dual=primal - max(gap, 0.0),
-                        n_iter=int(info[k, 2]),
-                        n_sweeps=int(info[k, 0]),
-                        n_newton=int(info[k, 1]),
-                        gap_history=[relative],
-                        rounding=error / yy,
-                        unit=yy,
-                    )
-                )
-            )
+            gap, primal, error = _measured(problem, A, y, W[k], alphas[k], l1_ratio)
+        if k >= n_solved or gap + error > goal:
+            if solver is None:
+                solver = problem.make_solver(W[min(k, n_solved)] * problem.coef_unit)
+            results.append(problem.solve_one(alphas[k], l1_ratio, solver=solver))
             continue
-        if solver is None:
-            start = W[min(k, n_solved)] * problem.coef_unit
-            solver = problem.make_solver(start)
-        results.append(problem.solve_one(alpha, l1_ratio, solver=solver))
+        gap = max(gap, 0.0)
+        here = slice(bounds[k], bounds[k + 1])
+        result = SolverResult(
+            columns=column[here],
+            coef=values[here],
+            gap=gap / yy,
+            objective=primal,
+            dual=primal - gap,
+            n_iter=counts[2],
+            n_sweeps=counts[0],
+            n_newton=counts[1],
+            gap_history=[gap / yy],
+            rounding=error / yy,
+            unit=yy,
+        )
+        results.append(problem.given(result))
     return results
 
 

@@ -29,8 +29,12 @@ def _soft(z, lam, positive):
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
-def _gap(lam, l2, strength, ridge, w, q, c, yy, m, positive):
-    """Return the gap, the primal value and the scaling, over m features."""
+def _gap(lam, l2, strength, ridge, w, q, c, d, yy, m, positive):
+    """Return the gap, the primal value, the scaling and a slope, over m features.
+
+    The slope is that of the dual value in errors of q relative to the norms of the
+    columns; zero where the scaled residual is the better dual point.
+    """
     fitted = 0.0
     left = 0.0
     absolute = 0.0
@@ -55,7 +59,20 @@ def _gap(lam, l2, strength, ridge, w, q, c, yy, m, positive):
     best = target_dot / augmented if augmented > 0.0 else 0.0
     scale = max(min(best, 1.0 / ratio if ratio > 0.0 else np.inf), 0.0)
     dual = scale * target_dot - 0.5 * scale * scale * augmented
-    return primal - dual, primal, scale
+    if ridge == 0.0:
+        return primal - dual, primal, scale, 0.0
+    # With a ridge the residual itself has a finite dual value.
+    conjugate = 0.0
+    slope = 0.0
+    for a in range(m):
+        over = (q[a] if positive else abs(q[a])) - strength * lam[a]
+        if over > 0.0:
+            conjugate += 0.5 * over * over / (ridge * l2[a])
+            slope += over * np.sqrt(d[a]) / (ridge * l2[a])
+    soft = target_dot - 0.5 * residual - conjugate
+    if soft <= dual:
+        slope = 0.0
+    return primal - max(dual, soft), primal, scale, slope
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
@@ -172,8 +189,9 @@ def gram_path(
         Sweeps for each strength; when they do not suffice the path ends there.
     W : ndarray of shape (n_strengths, p)
         The coefficients come here.
-    gaps : ndarray of shape (n_strengths, 3)
-        Gap, primal value and scaling of the dual point, over all features.
+    gaps : ndarray of shape (n_strengths, 4)
+        Gap, primal value, scaling of the dual point and slope in the errors of the
+        products, over all features.
     info : ndarray of shape (n_strengths, 3)
         Sweeps, Newton steps and looks at all features.
 
@@ -182,7 +200,7 @@ def gram_path(
     n_solved : int
     """
     p = G.shape[0]
-    w, q = np.zeros(p), c.copy()
+    w, q, d = np.zeros(p), c.copy(), np.diag(G).copy()
     before = np.zeros(p)  # q of the strength before the last
     order = np.empty(p, dtype=np.int64)
     inside = np.zeros(p, dtype=np.bool_)
@@ -259,8 +277,8 @@ def gram_path(
                 sweeps += 1
                 since += 1
                 if moved <= 2.0 * inner or since % _LOOK == 0:
-                    gap, _, _ = _gap(
-                        lamA, l2A, strength, ridge, wA, qA, cA, yy, m, positive
+                    gap, _, _, _ = _gap(
+                        lamA, l2A, strength, ridge, wA, qA, cA, dA, yy, m, positive
                     )
                     if gap <= inner:
                         break
@@ -283,9 +301,10 @@ def gram_path(
                             index,
                             step,
                         ):
-                            gap, _, _ = _gap(
-                                lamA, l2A, strength, ridge, wA, qA, cA, yy, m, positive
-                            )
+                            gap, _, _, _ = _gap(
+                                lamA, l2A, strength, ridge, wA, qA, cA, dA, yy, m,
+                                positive,
+                            )  # fmt: skip
                             if gap <= inner:
                                 break
                         since = 0
@@ -295,8 +314,8 @@ def gram_path(
             looks += 1
             for a in range(m):
                 w[order[a]] = wA[a]
-            gap, primal, scale = _gap(
-                lam, l2, strength, ridge, w, q, c, yy, p, positive
+            gap, primal, scale, slope = _gap(
+                lam, l2, strength, ridge, w, q, c, d, yy, p, positive
             )
             first = False
             if gap <= goal:
@@ -305,7 +324,7 @@ def gram_path(
             if sweeps >= budget or looks > 50:
                 break
         W[k] = w
-        gaps[k, 0], gaps[k, 1], gaps[k, 2] = gap, primal, scale
+        gaps[k, 0], gaps[k, 1], gaps[k, 2], gaps[k, 3] = gap, primal, scale, slope
         info[k, 0], info[k, 1], info[k, 2] = sweeps, newtons, looks
         if not solved:
             return k

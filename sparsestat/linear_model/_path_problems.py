@@ -377,6 +377,10 @@ class LeastSquaresProblem(PathProblem):
 
     def intercepts_of(self, results):
         """Return intercepts, shape ([n_targets,] n_results)."""
+        if self.target.ndim == 1:
+            used = np.unique(np.concatenate([r.columns for r in results]))
+            coefs = stack_coefs(results, self.n_features)[used]
+            return self.design.intercept(self.y_mean, used, coefs).astype(self.dtype)
         return np.stack(
             [
                 np.asarray(self.design.intercept(self.y_mean, r.columns, r.coef))
