@@ -40,6 +40,14 @@ def compensated_dot(x, y):
 
 
 @njit(cache=True, nogil=True)
+def compensated_dots(x, Y, out):
+    """Write the dot products of a vector with the rows of a matrix, rounded once."""
+    for k in range(Y.shape[0]):
+        high, low = compensated_dot(x, Y[k])
+        out[k] = high + low
+
+
+@njit(cache=True, nogil=True)
 def compensated_sum(x):
     """Return the sum of a vector as a sum of two numbers."""
     total = 0.0

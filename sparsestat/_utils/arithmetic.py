@@ -22,6 +22,7 @@ __all__ = [
     "EPS",
     "Standardization",
     "dot",
+    "dots",
     "moderate",
     "power_of_two",
     "rounding",
@@ -106,6 +107,14 @@ def moderate(X, name="X"):
 def dot(x, y):
     """Return the dot product of two real vectors, rounded once."""
     return sum(kernels.compensated_dot(_vector(x), _vector(y)))
+
+
+def dots(x, Y):
+    """Return the dot products of a real vector with the rows of Y, rounded once."""
+    Y = read_only(np.ascontiguousarray(Y, dtype=np.float64))
+    out = np.empty(len(Y))
+    kernels.compensated_dots(_vector(x), Y, out)
+    return out
 
 
 def total(x):

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from sparsestat._utils.arithmetic import (
     dot,
+    dots,
     moderate,
     standardize,
 )
@@ -202,7 +203,7 @@ class Design:
         centers = np.concatenate([part[columns] for part in parts]) * self.unit
         if w.ndim == 1:
             return dot(centers, np.tile(w, len(parts)))
-        return np.array([dot(centers, np.tile(v, len(parts))) for v in w.T])
+        return dots(centers, np.tile(w.T, len(parts)))
 
     def intercept(self, y_mean, columns, w):
         """Return the intercept that belongs to coefficients w on `columns`.

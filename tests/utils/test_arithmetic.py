@@ -209,3 +209,11 @@ def test_the_first_of_two_numbers_is_the_rounded_sum():
         1.0,
         2.0**-60,
     )
+
+
+def test_products_with_the_rows_of_a_matrix_are_those_one_by_one():
+    rng = np.random.default_rng(11)
+    x, Y = 10.0 ** rng.uniform(-8, 8, 50), rng.standard_normal((7, 50))
+    np.testing.assert_array_equal(
+        arithmetic.dots(x, Y), [arithmetic.dot(x, y) for y in Y]
+    )
