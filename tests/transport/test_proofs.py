@@ -7,6 +7,7 @@ Where an allowance is far below what a result can show, one operation is taken t
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -16,12 +17,16 @@ from scipy import sparse
 
 from sparsestat._utils.arithmetic import EPS
 from sparsestat._utils.results import Certificate
+from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import (
     _entropic,
     _exact,
     _kernels,
     _kernels_simplex,
     _margins,
+    _symmetric,
+    _unbalanced,
+    doubly_stochastic,
     sinkhorn,
     sinkhorn_points,
 )
@@ -619,3 +624,124 @@ def test_margins_without_a_plan_are_those_of_the_potentials(monkeypatch):
     assert details["plan_threshold"] == 0.0
     other = sinkhorn_points(X, Y, reg=0.1)
     assert one.value == pytest.approx(other.value, rel=1e-9)
+
+
+# Unbalanced and symmetric transport
+
+
+def unbalanced(tol=1e-9, floor=0.0, dtype=np.float64, prices=(2.0, 0.5)):
+    """Return what is said of given potentials, and the data."""
+    rng = np.random.default_rng(0)
+    C, eps = rng.random((5, 4)).astype(dtype), 0.25
+    a, b = rng.random(5) + 0.5, rng.random(4) + 0.5
+    phi, psi = 0.1 * rng.standard_normal(5), 0.1 * rng.standard_normal(4)
+    count = _unbalanced._Count()
+    count.all, count.newton, count.cg = 9, 2, 5
+    cost = MatrixCost(C)
+    data = a, b, a, b, np.arange(5), np.arange(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = _unbalanced._result(
+            cost, cost, data, (phi, psi), eps, prices, (tol, floor, count), 7, True
+        )
+    return found, (C.astype(float), a, b, phi, psi, eps)
+
+
+@pytest.mark.parametrize("prices", [(2.0, 0.5), (np.inf, 0.5), (2.0, np.inf)])
+def test_values_of_unbalanced_plans_are_those_of_the_definitions(prices, monkeypatch):
+    monkeypatch.setattr(_unbalanced, "EPS", 1e-4)
+    found, (C, a, b, phi, psi, eps) = unbalanced(prices=prices)
+    P = np.outer(a, b) * np.exp((phi[:, None] + psi - C) / eps)
+    np.testing.assert_allclose(found.plan, P, rtol=1e-12)
+    assert found.value == pytest.approx((P * C).sum(), rel=1e-12)
+    r, c = P.sum(axis=1), P.sum(axis=0)
+    left, right = a * np.exp(-phi / prices[0]), b * np.exp(-psi / prices[1])
+    error = np.abs(r - left).sum() + np.abs(c - right).sum()
+    certificate = found.certificate
+    assert certificate.value == found.marginal_error
+    assert certificate.value == pytest.approx(error / P.sum(), rel=1e-12)
+    rounding = 8e-4 * (left.sum() + right.sum()) / P.sum()
+    assert certificate.details["rounding"] == pytest.approx(rounding, rel=1e-9)
+    assert certificate.details["mass"] == pytest.approx(P.sum(), rel=1e-12)
+    kl = (P * np.log(P / np.outer(a, b))).sum() - P.sum() + a.sum() * b.sum()
+    objective = (P * C).sum() + eps * kl
+    dual = -eps * (P.sum() - a.sum() * b.sum())
+    for price, sums, mass, potential in (
+        (prices[0], r, a, phi),
+        (prices[1], c, b, psi),
+    ):
+        if np.isinf(price):
+            dual += mass @ potential
+            continue
+        kl = (sums * np.log(sums / mass)).sum() - sums.sum() + mass.sum()
+        objective += price * kl
+        dual -= price * (mass @ (np.exp(-potential / price) - 1.0))
+    assert found.value_entropic == found.value_kl == certificate.details["objective"]
+    assert found.value_entropic == pytest.approx(objective, rel=1e-10)
+    assert found.dual_value == certificate.details["dual"]
+    assert found.dual_value == pytest.approx(dual, rel=1e-10)
+    assert found.gap == pytest.approx(abs(objective - dual), rel=1e-9)
+    assert found.n_iter == {"sinkhorn": 7, "newton": 2, "cg": 5, "passes": 7}
+    assert found.reg == eps and not found.converged
+    assert certificate.kind == "transport_gap" and certificate.tol == 1e-9
+
+
+def test_reasons_of_unbalanced_margins_that_are_not_met():
+    assert unbalanced()[0].certificate.details["reason"] == "iterations"
+    value = unbalanced()[0].certificate.value
+    for floor, reason in ((value, "precision"), (0.99 * value, "iterations")):
+        assert unbalanced(floor=floor)[0].certificate.details["reason"] == reason
+    assert unbalanced(tol=2.0 * value)[0].converged
+    assert "reason" not in unbalanced(tol=2.0 * value)[0].certificate.details
+    single = unbalanced(dtype=np.float32)[0]
+    assert single.plan.dtype == np.float32
+    assert single.certificate.details["reason"] == "iterations"
+
+
+def test_prices_of_margins():
+    sums, mass = np.array([0.0, 2.0, 1.0]), np.array([1.0, 1.0, 4.0])
+    potential = np.array([0.5, -0.25, 0.0])
+    primal, dual = _unbalanced._price(sums, mass, 3.0, potential, 1.0 / 3.0)
+    assert primal == pytest.approx(3.0 * (2 * np.log(2) + np.log(0.25) - 3 + 6))
+    assert dual == pytest.approx(
+        -3.0 * (np.expm1(-0.5 / 3.0) + np.expm1(0.25 / 3.0)), rel=1e-12
+    )
+    assert _unbalanced._price(sums, mass, np.inf, potential, 0.0) == (0.0, 0.25)
+    far = _unbalanced._price(sums, mass, 1e-9, np.array([-1.0, 1.0, 1.0]), 1e9)[1]
+    assert np.isfinite(far)
+
+
+def test_symmetric_certificates_are_of_the_rows_as_they_are(monkeypatch):
+    monkeypatch.setattr(_symmetric, "rounding", lossy)
+    X = np.random.default_rng(0).random((30, 2))
+    C = ((X[:, None] - X) ** 2).sum(axis=-1)
+    a = np.random.default_rng(1).random(30) + 0.5
+    G, f, certificate = doubly_stochastic(C, a, reg=0.1, tol=1e-2)
+    off = np.abs(G.sum(axis=1) / a - 1.0).max()
+    assert certificate.value == pytest.approx(off, rel=1e-9, abs=1e-15)
+    assert 0.0 < off < 1e-2 and certificate.details["reg"] == 0.1
+    assert certificate.details["rounding"] == pytest.approx(64 * LOSS)
+    assert certificate.kind == "transport_gap" and certificate.tol == 1e-2
+    np.testing.assert_allclose(np.exp((f[:, None] + f - C) / 0.1), G, rtol=1e-10)
+    for tol, met in ((1e-2, True), (64 * LOSS, False)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found = doubly_stochastic(C, reg=0.1, tol=tol)[2]
+        assert found.satisfied == met and found.tol == tol
+    monkeypatch.undo()
+    D = np.random.default_rng(0).random((30, 30))
+    with pytest.warns(ConvergenceWarning, match="Increase max_iter"):
+        found = doubly_stochastic(D + D.T, reg=1e-3, max_iter=1)[2]
+    assert found.details["reason"] == "iterations" and found.details["n_iter"] == 1
+    with pytest.warns(ConvergenceWarning, match="recision does not suffice"):
+        found = doubly_stochastic(C, reg=1e-2, tol=1e-16)[2]
+    assert found.details["reason"] == "precision"
+    # Three points are the fewest that can leave their own mass to others.
+    few, _, _ = doubly_stochastic(C[:3, :3], reg=1.0, zero_diagonal=True, tol=1e-2)
+    np.testing.assert_allclose(few.sum(axis=1), 1.0, atol=1e-2)
+    for bad in ({"reg": 1.0, "perplexity": 2.0}, {}):
+        with pytest.raises(ValueError, match="Exactly one of reg and perplexity"):
+            doubly_stochastic(C, **bad)
+    C[3] = C[:, 3] = np.inf
+    with pytest.raises(ValueError, match=r"Rows \[3\] have no positive entry"):
+        doubly_stochastic(C, reg=1.0)
