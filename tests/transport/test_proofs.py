@@ -580,6 +580,17 @@ def test_plans_are_rounded_to_feasible_ones(metric):
     )
 
 
+def test_what_rounding_of_exponents_can_explain():
+    a = np.full(4, 0.25)
+    problem = SemiDual(MatrixCost(np.ones((4, 4))), a, a)
+    state = SimpleNamespace(f=np.array([1.0, -6.0]), g=np.array([2.0, -1.0]))
+    allowed = 8.0 * EPS * (6.0 + 2.0) / 0.25
+    assert problem.floor(state, 0.25) == allowed
+    for error, explained in ((allowed, True), (1.01 * allowed, False), (0.0, True)):
+        state.error = error
+        assert problem.at_floor(state, 0.25) == explained
+
+
 def test_bounds_of_entropic_answers_hold_and_are_close():
     rng = np.random.default_rng(0)
     C = rng.random((12, 9)) + 2.0
