@@ -110,7 +110,13 @@ MODULES = {
     "cluster/_certify.py": ("", _KMEANS),
     "cluster/_certificate.py": ("", _KMEANS),
     "cluster/_data.py": ("", _KMEANS),
-    "bayes/_block_kronecker.py": ("", ["bayes/test_block_kronecker.py"]),
+    "bayes/_block_kronecker.py": (
+        "",
+        [
+            "bayes/test_block_kronecker.py",
+            "test_docs.py::test_defaults_are_the_documented_ones",
+        ],
+    ),
     "decomposition/_robust_pca.py": (
         "_store _check_params_vs_input",
         [

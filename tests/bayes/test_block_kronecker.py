@@ -67,6 +67,20 @@ def test_couplings_are_those_of_neighbors():
     assert model.set_params(beta=0.0)._couplings([3, 4, 2])[1] is None
 
 
+def test_coupled_factors_after_the_first_are_cut_at_a_tenth():
+    C = np.eye(2)
+    model = BlockKroneckerSBL(m_step="nnls")
+    assert model._pruning("nnls", [C, C, None, C]) == [0.01, 0.1, 0.01, 0.1]
+    assert model._pruning("nnls", [None, None, C]) == [0.01, 0.01, 0.1]
+    plain = KroneckerSBL("mm")
+    given = BlockKroneckerSBL(m_step="mm")._pruning("mm", [C, C])
+    assert given == plain._pruning("mm", [C, C])
+    model = BlockKroneckerSBL(m_step="nnls", prune_tol=0.25)
+    assert model._pruning("nnls", [C, C]) == KroneckerSBL(prune_tol=0.25)._pruning(
+        "nnls", [C, C]
+    )
+
+
 @pytest.mark.parametrize("learn", [False, True])
 @pytest.mark.parametrize("circular", [False, True])
 def test_cost_never_rises(blocks, learn, circular):
