@@ -30,6 +30,7 @@ from sparsestat.transport import (
     sinkhorn,
     sinkhorn_points,
 )
+from sparsestat.transport._cells import CellCost
 from sparsestat.transport._costs import MatrixCost, PointCost
 from sparsestat.transport._semidual import SemiDual
 from sparsestat.transport._simplex import _Run, _spread, integer_masses, solve_tree
@@ -541,6 +542,40 @@ def test_mass_that_entries_leave_out():
     assert _entropic._missing(state, problem) == 1.0
 
 
+def test_entries_are_stored_until_little_is_left_out(monkeypatch):
+    asked, dropped = [], []
+    raised = SimpleNamespace(by=1.0)
+
+    def evaluate(g, eps, tau, plan=False):
+        asked.append(tau)
+        return SimpleNamespace(
+            tau=raised.by * tau if plan else 7.0,
+            drop_entries=lambda: dropped.append(tau),
+        )
+
+    problem = SimpleNamespace(evaluate=evaluate, cost=None)
+    assert _entropic._last_pass(problem, None, 0.1, 1e-9, "dense").tau == 7.0
+    assert asked == [_entropic.NOTHING] and not dropped
+    # A tenth of the tolerance may be left out.
+    for left, steps in ((0.99e-10, 1), (1.01e-10, 4)):
+        asked.clear()
+        monkeypatch.setattr(_entropic, "_missing", lambda *_, left=left: left)
+        state = _entropic._last_pass(problem, None, 0.1, 1e-9, "sparse")
+        assert state.tau == asked[-1] and len(asked) == steps
+        np.testing.assert_allclose(asked, 1e-13 * 1e-2 ** np.arange(steps), rtol=1e-12)
+    assert len(dropped) == 3
+    asked.clear()
+    raised.by = 2.0  # there was no room for as many
+    assert _entropic._last_pass(problem, None, 0.1, 1e-9, "sparse").tau == 2e-13
+    assert asked == [1e-13]
+    raised.by, problem.cost = 1.0, object.__new__(CellCost)
+    for tol, first in ((1e-9, 1e-12), (1e-11, 1e-13)):
+        asked.clear()
+        monkeypatch.setattr(_entropic, "_missing", lambda *_: 0.0)
+        _entropic._last_pass(problem, None, 0.1, tol, "sparse")
+        np.testing.assert_allclose(asked, [first], rtol=1e-12)
+
+
 def rounded_by_hand(C, g, a, b, eps):
     """Return the cost of the plan of g, scaled and filled up to its marginals."""
     P = np.exp((g - C) / eps)
@@ -593,7 +628,7 @@ def test_what_rounding_of_exponents_can_explain():
 
 def test_bounds_of_entropic_answers_hold_and_are_close():
     rng = np.random.default_rng(0)
-    C = rng.random((12, 9)) + 2.0
+    C = rng.random((12, 9)) + 90.0 * rng.random((12, 1)) - 40.0 * rng.random(9)
     a, b = rng.random(12) + 0.1, rng.random(9) + 0.1
     a, b = 3.0 * a / a.sum(), 3.0 * b / b.sum()
     best = sinkhorn(C, a, b, method="exact").value
