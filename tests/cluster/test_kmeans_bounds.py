@@ -16,7 +16,13 @@ from scipy import linalg, sparse, stats
 from scipy.spatial.distance import cdist
 
 from sparsestat._utils.arithmetic import power_of_two
-from sparsestat.cluster import KMeansCertificate, _certificate, _certify, _data
+from sparsestat.cluster import (
+    KMeansCertificate,
+    _certificate,
+    _certify,
+    _data,
+    kmeans_certificate,
+)
 from sparsestat.cluster._certificate import (
     ClusterMoments,
     dense_multiplier,
@@ -448,3 +454,94 @@ def test_units_of_weights_and_points_are_powers_of_two():
             CentredRows(power * X, power**2 * weights)
     flat = CentredRows(np.full((3, 2), 5.0))
     assert flat.sum_of_squares == 0.0
+
+
+def test_as_many_points_as_said_are_taken(monkeypatch):
+    X, labels, _ = problem(n=30)
+    monkeypatch.setattr(_certify, "LARGEST_DUAL", 30)
+    assert kmeans_certificate(X, labels, method="dual").certified
+    with pytest.raises(ValueError, match="at most 30 points, got 31"):
+        kmeans_certificate(X[[*range(30), 0]], labels[[*range(30), 0]], method="dual")
+    sampled = {"method": "sampled", "n_subsets": 2, "random_state": 0}
+    found = kmeans_certificate(X, labels, subset_size=30, **sampled)
+    assert found.bound in ("rank_one", "statistical")
+    with pytest.raises(ValueError, match="must not exceed the number of points"):
+        kmeans_certificate(X, labels, subset_size=31, **sampled)
+    monkeypatch.setattr(_certify, "LARGEST_DUAL", 29)
+    with pytest.raises(ValueError, match="subset_size=30"):
+        kmeans_certificate(X, labels, subset_size=30, **sampled)
+
+
+def test_the_relaxation_starts_from_the_partition_that_is_given(monkeypatch):
+    given = {}
+
+    def solve(data, n_clusters, **options):
+        given.update(options, n_clusters=n_clusters)
+        return SimpleNamespace(lower_bound=123.0)
+
+    monkeypatch.setattr(_certify, "solve_admm", solve)
+    X, labels, weights = problem(n=12)
+    bounds = Bounds(CentredRows(X, weights), labels, 3)
+    assert bounds.add_dual(gap_tol=0.5, max_iter=7).lower_bound == 123.0
+    assert bounds.bound == "dual" and bounds.lower_bound == 123.0
+    assert given["start"] is labels and given["multiplier"].shape == (12, 12)
+    assert (given["gap_tol"], given["max_iter"], given["n_clusters"]) == (0.5, 7, 3)
+    assert given["cost"] == bounds.cost
+    # A partition into fewer clusters is no start.
+    more = Bounds(CentredRows(X, weights), labels, 3, 4)
+    more.add_dual()
+    assert given["start"] is given["multiplier"] is None and given["n_clusters"] == 4
+    for n_clusters, solved in ((1, False), (2, True), (11, True), (12, False)):
+        bounds.n_clusters = n_clusters
+        assert (bounds.add_dual() is not None) == solved
+    bounds.n_clusters, bounds.cost = 3, 0.0
+    assert bounds.add_dual() is None
+
+
+def test_bounds_of_parts_are_in_the_units_of_the_whole(monkeypatch):
+    kept = {}
+
+    def sampled(n_samples, *, solve, **options):
+        kept.update(options, n_samples=n_samples, solve=solve)
+        return 0.0
+
+    monkeypatch.setattr(_certify, "sampled_bound", sampled)
+    X, labels, weights = problem(n=60, spread=0.05)
+    X[-1] += 100.0  # the unit of the whole is larger than that of the parts
+    bounds = Bounds(CentredRows(X, weights), labels, 3)
+    bounds.replace_by_sampled(
+        X, weights, subset_size=20, n_subsets=4, max_iter=50, random_state=5
+    )
+    assert kept["n_samples"] == 60 and kept["subset_size"] == 20
+    assert kept["n_subsets"] == 4 and kept["random_state"] == 5
+    rows = np.arange(20)
+    Z = X[rows] - np.average(X[rows], axis=0, weights=weights[rows])
+    scatter = parts_of(Z, labels[rows], weights[rows])[1]
+    cost = np.trace(scatter.sum(axis=0))
+    found = kept["solve"](rows) * bounds.data.cost_unit
+    assert (1 - 2e-3) * cost <= found <= cost * (1 + 1e-9)
+    assert kept["solve"](rows[:3]) == 0.0 and kept["solve"](rows[:4]) >= 0.0
+    flat = np.repeat(X[:2], 30, axis=0)
+    two = Bounds(CentredRows(flat, weights), np.repeat([0, 1], 30), 2, 3)
+    two.replace_by_sampled(
+        flat, weights, subset_size=20, n_subsets=4, max_iter=50, random_state=5
+    )
+    assert kept["solve"](np.arange(20, 40)) == 0.0
+
+
+def test_certificates_are_the_same_whatever_the_names_of_clusters():
+    X, labels, weights = problem()
+    one = kmeans_certificate(X, labels, sample_weight=weights)
+    names = np.array(["b", "c", "a"])[labels]
+    other = kmeans_certificate(X, names, sample_weight=weights)
+    assert other.lower_bound == pytest.approx(one.lower_bound, rel=1e-12)
+    # Points of no weight are not there, nor are clusters of none but such.
+    more = np.vstack([X, [[1e6, 0.0], [0.0, 1e6]]])
+    zero = np.r_[weights, 0.0, 0.0]
+    found = kmeans_certificate(more, [*names, "z", "a"], sample_weight=zero)
+    assert found.lower_bound == other.lower_bound and found.certified
+    assert found.details["cost"] == other.details["cost"]
+    with pytest.raises(ValueError, match="zero"):
+        kmeans_certificate(X, labels, sample_weight=np.zeros(40))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        kmeans_certificate(X, labels[1:])
