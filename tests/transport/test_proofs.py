@@ -123,7 +123,9 @@ def test_bounds_of_reduced_costs_are_lower_by_their_rounding(kernel):
     assert bound(-3.0, 2.0, 0.5, 1.0, -0.5) == -share
     assert bound(-2.0, 2.0, 0.0, 1.0, 0.0) == 1.0 - share
     assert bound(-4.0, 2.0, 0.0, 1.0, 0.0) == -1.0 - share
-    assert bound(1.0, big, -big, 0.0, 0.0) <= 1.0
+    # What a cost loses beside a potential is known too.
+    lost = bound(1.0, big, -big, 0.0, 0.0)
+    assert lost == pytest.approx(1.0 - share * (big + 2.0), rel=1e-12)
     # The least of many.
     line = np.array([5.0, 3.0, 4.0])
     zeros = np.zeros(3)
@@ -334,6 +336,12 @@ def test_every_number_of_an_exact_answer(shape):
     assert details["marginal_error"] == 0.0 and not details["twice_double_precision"]
     assert 0 <= details["degenerate_pivots"] <= details["pivots"]
     assert result.n_iter == {"pivots": details["pivots"]}
+    D = rng.exponential(size=shape)  # of all their digits
+    large, small = (
+        sinkhorn(unit * D, a, b, method="exact").certificate for unit in (1.0, 2.0**-20)
+    )
+    assert small.details["rounding"] == large.details["rounding"] > 0.0
+    assert small.value == large.value
     # All rows at their minima: no flow above them that a gap could be a share of.
     free = sinkhorn(np.ones(shape), a, b, method="exact")
     assert free.certificate.value == 0.0 and free.certificate.details["rounding"] == 0.0
@@ -420,6 +428,44 @@ def test_duals_of_problems_with_closed_arcs_are_feasible(shape, share):
         assert np.abs(reduced[i, j]).max() <= 1e-12
         np.testing.assert_array_equal(tree.least, C.min(axis=1))
     assert solved > 10
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (40, 4)])
+@pytest.mark.parametrize("scale", [2.0**-12, 1.0, 2.0**12])
+def test_duals_are_mended_where_arcs_carry_nothing_in_any_plan(shape, scale):
+    rng = np.random.default_rng(0)
+    n, m = shape
+    a, b = np.full(n, 1.0 / 8), np.full(m, n / m / 8)
+    left, right, _ = integer_masses(a, b)
+    mended = 0
+    for _ in range(30):
+        C = np.full(shape, np.inf)
+        # Blocks that need all their mass, and arcs between them one way.
+        block = np.arange(n) * m // n
+        own = block[:, None] == np.arange(m)
+        C[own] = rng.integers(-9, 10, own.sum())
+        ways = (block[:, None] < np.arange(m)) & (rng.random(shape) < 0.7)
+        C[ways] = rng.integers(-30, 3, ways.sum()) + 0.1
+        C *= scale
+        order = rng.permutation(n)
+        C = C[order]
+        tree = solve_tree(C, left, right)
+        i, j, _ = tree.arcs()
+        assert (j == block[order][i]).all()
+
+        def reduced(r, c, C=C, tree=tree):
+            pot = tree.high[r], tree.low[r], tree.high[n + c], tree.low[n + c]
+            return whole(C[r, c], *pot)
+
+        worst = [reduced(r, c) for r, c in np.argwhere(np.isfinite(C))]
+        size = scale * 1e4
+        assert float(min(worst)) >= -1e-28 * size
+        assert tree.worst.min() >= -1e-28 * size
+        assert np.abs(tree.high).max() <= size
+        for r, c in zip(i, j, strict=True):
+            assert abs(float(reduced(r, c))) <= 1e-28 * size
+        mended += np.abs(tree.high).max() > 60 * scale
+    assert mended
 
 
 # Margins
@@ -613,6 +659,36 @@ def test_plans_are_rounded_to_feasible_ones(metric):
     assert problem._product_cost(a, b)[0] == pytest.approx(
         a @ np.where(np.isinf(C), C[np.isfinite(C)].max(), C) @ b, rel=1e-12
     )
+
+
+@pytest.mark.parametrize("reg", [0.05, 1.0])
+def test_sorted_points_are_rounded_as_their_matrix_is(reg):
+    rng = np.random.default_rng(1)
+    X, Y = rng.random((60, 2)), rng.random((50, 2))
+    a, b = rng.random(60) + 0.1, rng.random(50) + 0.1
+    a, b = a / a.sum(), b / b.sum()
+    cost, rows, columns = CellCost.of(PointCost(X, Y, "euclidean"), 2)
+    a, b, g = a[rows], b[columns], 0.1 * rng.standard_normal(50)
+    problem = SemiDual(cost, a, b)
+    value, forbidden = problem.rounded(problem.evaluate(g, reg), reg)
+    C = np.sqrt(((X[rows][:, None] - Y[columns]) ** 2).sum(axis=-1))
+    assert value == pytest.approx(rounded_by_hand(C, g, a, b, reg), rel=1e-9)
+    assert not forbidden
+
+
+def test_costs_of_products_are_summed_over_all_blocks():
+    rng = np.random.default_rng(2)
+    X, Y = rng.random((5000, 2)), rng.random((3, 2))
+    C = np.sqrt(((X[:, None] - Y) ** 2).sum(axis=-1))
+    a, b = rng.random(5000), rng.random(3)
+    for cost in (PointCost(X, Y, "euclidean"), MatrixCost(C)):
+        problem = SemiDual(cost, np.full(5000, 2e-4), np.full(3, 1 / 3))
+        value, forbidden = problem._product_cost(a, b)
+        assert value == pytest.approx(a @ C @ b, rel=1e-12) and not forbidden
+    # A plan that meets both margins is left as it is.
+    a = np.full(4, 0.25)
+    problem = SemiDual(MatrixCost(np.full((4, 4), 3.0)), a, a)
+    assert problem.rounded(problem.evaluate(np.zeros(4), 0.5), 0.5) == (3.0, False)
 
 
 def test_what_rounding_of_exponents_can_explain():
