@@ -48,10 +48,11 @@ _MEASURES = ["linear_model/test_measures.py"]
 _CERTIFIED = ["test_certificates.py"]
 _FITS = ["linear_model/test_datafits.py"]
 _GLM = ["linear_model/test_glm.py"]
+_PROOFS = "cluster/test_kmeans_proofs.py"
 _KMEANS = [
     "cluster/test_kmeans_bounds.py",
     "cluster/test_contract.py::test_weights_that_vanish_beside_others_are_zeros",
-    "cluster/test_kmeans_proofs.py",
+    _PROOFS,
 ]
 _TRANSPORT = ["transport/test_proofs.py"]
 _ANSWERS = [
@@ -111,7 +112,10 @@ MODULES = {
         "",
         ["linear_model/test_design.py", *_MEASURES, *_LASSO],
     ),
-    "cluster/_certify.py": ("", _KMEANS),
+    "cluster/_certify.py": (
+        "",
+        [*_KMEANS[:-1], "test_docs.py::test_defaults_are_the_documented_ones", _PROOFS],
+    ),
     "cluster/_certificate.py": ("", _KMEANS),
     "cluster/_data.py": ("", _KMEANS),
     "bayes/_block_kronecker.py": (

@@ -270,7 +270,8 @@ def test_certificates_say_what_was_proved():
 
     assert said(certified=True, gap=0.5) == "global optimum, proved"
     assert said(gap=0.5, bound="statistical") == "optimality gap <~ 5.0e-01"
-    assert said(gap=0.5, bound="pca") == "optimality gap <= 5.0e-01"
+    for bound in ("trivial", "pca", "rank_one", "dual"):
+        assert said(gap=0.5, bound=bound) == "optimality gap <= 5.0e-01"
 
 
 def test_what_decides_is_the_gap_with_its_rounding():
@@ -297,6 +298,21 @@ def test_what_decides_is_the_gap_with_its_rounding():
     bounds.bound, bounds.cost = "pca", 0.0
     assert bounds.certificate(0.0).certified
     assert bounds.certificate(0.0).details["gap_rounding"] == 0.0
+
+
+def test_costs_within_rounding_are_nothing_where_points_are_equal():
+    labels = np.array([0, 0, 1, 1])
+    for X, cost, left in (
+        ([[0.1], [0.1], [0.7], [0.7]], 1e-16, 0.0),
+        ([[0.1], [0.1], [0.7], [0.7]], 1e-15, 0.0),
+        ([[0.1], [0.1], [0.7], [0.7]], 2e-15, 2e-15),
+        ([[0.1], [0.2], [0.7], [0.7]], 1e-16, 1e-16),
+    ):
+        bounds = Bounds(CentredRows(np.array(X)), labels, 2)
+        bounds.cost, bounds.cost_rounding = cost, 1e-15
+        bounds._settle_zero()
+        assert bounds.cost == left
+        assert bounds.cost_rounding == (1e-15 if left else 0.0)
 
 
 def test_the_better_bound_is_kept():
