@@ -114,7 +114,7 @@ MODULES = {
     ),
     "cluster/_certify.py": (
         "",
-        [*_KMEANS[:-1], "test_docs.py::test_defaults_are_the_documented_ones", _PROOFS],
+        [*_KMEANS[:-1], "test_defaults.py", _PROOFS],
     ),
     "cluster/_certificate.py": ("", _KMEANS),
     "cluster/_data.py": ("", _KMEANS),
@@ -122,7 +122,7 @@ MODULES = {
         "",
         [
             "bayes/test_block_kronecker.py",
-            "test_docs.py::test_defaults_are_the_documented_ones",
+            "test_defaults.py",
         ],
     ),
     "decomposition/_robust_pca.py": (

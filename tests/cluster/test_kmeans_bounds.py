@@ -225,14 +225,23 @@ def test_golden_sections_narrow_where_the_value_is_largest():
             return -abs(share - peak), share, 0.0
 
         best = _certificate._golden(evaluate, -1.0, 2.0, (-1.0, -1.0, 0.0))
-        assert len(asked) == 10 and 1e-3 < min(asked) and max(asked) < 0.9999
         ratio = 0.5 * (np.sqrt(5.0) - 1.0)
-        width = 0.9999 - 1e-3
-        assert asked[0] == pytest.approx(0.9999 - ratio * width, abs=1e-12)
-        assert asked[1] == pytest.approx(1e-3 + ratio * width, abs=1e-12)
-        assert abs(best[1] - peak) <= ratio**8 * width
+        low, high, expected = 1e-3, 0.9999, []
+        for _ in range(9):  # of two points within, the end beside the worse one goes
+            left, right = high - ratio * (high - low), low + ratio * (high - low)
+            expected += [left, right]
+            low, high = (low, right) if peak < 0.5 * (left + right) else (left, high)
+        assert len(asked) == 10
+        np.testing.assert_allclose(np.sort(asked), _distinct(expected), atol=1e-12)
+        assert best[1] == min(asked, key=lambda share: abs(share - peak))
+        assert abs(best[1] - peak) <= ratio**8
         kept = _certificate._golden(evaluate, 0.2, 0.8, (1.0, 7.0, 0.0))
         assert kept[1] == 7.0
+
+
+def _distinct(values):
+    values = np.sort(values)
+    return values[np.diff(values, prepend=-1.0) > 1e-9]
 
 
 def test_bounds_of_samples_are_one_sided_intervals():
@@ -386,7 +395,12 @@ def test_multipliers_are_those_of_the_formula():
 
 
 def test_rows_come_in_blocks_that_cover_them():
-    for shape, step in (((5000, 200), 2048), ((30_000, 20), 13_107), ((3, 0), 2**18)):
+    for shape, step in (
+        ((5000, 200), 2048),
+        ((30_000, 20), 13_107),
+        ((3, 0), 2**18),
+        ((300_000, 1), 2**18),
+    ):
         blocks = list(row_blocks(shape))
         assert [b.start for b in blocks] == list(range(0, shape[0], step))
         assert [b.stop for b in blocks] == [
@@ -420,9 +434,20 @@ def test_rows_with_the_same_products_are_as_good(container, rough):
     assert data.reduced(8) is None
     # Sparse rows stay as they are while they are narrow enough.
     assert (data.reduced(20) is data) == (container is sparse.csr_array)
-    tall = CentredRows(container(X[:, :4]), w)
-    assert tall.reduced(4) is tall
+    for d in (4, 9):
+        narrow = CentredRows(container(X[:, :d]), w)
+        assert narrow.reduced(d) is narrow
     assert CentredRows(np.full((5, 2), 3.0)).spectral_norm() == 0.0
+
+
+def test_small_distances_of_wide_rows_are_kept():
+    X = np.random.default_rng(0).standard_normal((6, 20))
+    X[1] = X[0]
+    X[1, 3] += 1e-10
+    rows = CentredRows(X).reduced(6)
+    first, second = rows.block(slice(0, 2))
+    apart = np.linalg.norm(first - second) * rows.unit
+    np.testing.assert_allclose(apart, X[1, 3] - X[0, 3], rtol=1e-4)
 
 
 def test_equal_points_are_told_bit_by_bit():
