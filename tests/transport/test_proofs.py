@@ -564,6 +564,7 @@ def test_reasons_of_margins_that_are_not_met():
 
     assert reason(2e-3, 0.0, 0.0) == "iterations"
     assert reason(2e-3, 1e-3, 0.0) == "precision"
+    assert reason(2e-3, 2e-3, 0.0) == "precision"
     assert reason(2e-3, 9e-4, 0.0) == "iterations"
     assert reason(1e-3, 1e-9, 0.0) == "precision"
     assert reason(2e-3, 0.0, 6e-4) == "entries"
@@ -725,7 +726,8 @@ def test_bounds_of_entropic_answers_hold_and_are_close():
                 atol=1e-8 * best,
             )
             assert details["transport_cost"] == pytest.approx(result.value, rel=1e-9)
-            assert details["proved"] and details["reg"] == reg
+            assert details["gap"] == result.gap and details["proved"]
+            assert details["reg"] == reg
             assert details["plan_threshold"] == 0.0
             assert details["potentials_error"] <= 1e-9
         listed = sinkhorn(shape, left, right, reg=0.1, return_plan="sparse")
@@ -742,10 +744,13 @@ def test_margins_without_a_plan_are_those_of_the_potentials(monkeypatch):
     assert one.plan is None
     details = one.certificate.details
     assert one.marginal_error == details["potentials_error"] <= 1e-9
-    assert details["rounding"] == pytest.approx(EPS * 21, rel=1e-6)
+    assert details["rounding"] == pytest.approx(EPS * 21, rel=1e-6, abs=0)
     assert details["plan_threshold"] == 0.0
     other = sinkhorn_points(X, Y, reg=0.1)
     assert one.value == pytest.approx(other.value, rel=1e-9)
+    with pytest.warns(ConvergenceWarning, match="Increase max_iter"):
+        early = sinkhorn_points(X, Y, reg=1e-3, return_plan=False, max_iter=1)
+    assert early.certificate.details["reason"] == "iterations"
 
 
 # Unbalanced and symmetric transport
