@@ -159,11 +159,11 @@ MODULES = {
     "transport/_kernels.py": ("rounding_pass column_totals", [_PLAIN, *_TRANSPORT]),
     "transport/_unbalanced.py": (
         "_price _result",
-        ["transport/test_variants.py", "transport/test_honest_margins.py"],
+        [*_TRANSPORT, "transport/test_honest_margins.py"],
     ),
     "transport/_symmetric.py": (
         "doubly_stochastic",
-        ["transport/test_variants.py", "transport/test_honest_margins.py"],
+        [*_TRANSPORT, "transport/test_honest_margins.py"],
     ),
 }
 _PRELOADED = (
