@@ -65,6 +65,10 @@ def test_couplings_are_those_of_neighbors():
     np.testing.assert_array_equal(held, line)
     np.testing.assert_array_equal(given, [[2, 1], [0, 3]])
     assert model.set_params(beta=0.0)._couplings([3, 4, 2])[1] is None
+    # A row may not be empty; a column may.
+    model.set_params(coupled=[[[1, 0], [1, 0]]])._couplings([2])
+    with pytest.raises(ValueError, match="a positive entry in every row"):
+        model.set_params(coupled=[[[1, 1], [0, 0]]])._couplings([2])
 
 
 def test_coupled_factors_after_the_first_are_cut_at_a_tenth():

@@ -466,6 +466,8 @@ def test_frames_bring_points_near_and_back():
     X = 24.0 * rng.standard_normal((20, 3)) + 100.0
     frame, rows = Frame.of(X)
     assert 1.0 <= np.abs(rows).max() < 2.0
+    with pytest.raises(AttributeError):  # many share it
+        frame.unit = 1.0
     np.testing.assert_allclose(rows, (X - X.mean(axis=0)) / frame.unit, atol=1e-12)
     np.testing.assert_allclose(frame.invert(rows), X, rtol=1e-13)
     np.testing.assert_allclose(frame.apply(X), rows, atol=1e-13)
