@@ -48,10 +48,19 @@ _MEASURES = ["linear_model/test_measures.py"]
 _CERTIFIED = ["test_certificates.py"]
 _FITS = ["linear_model/test_datafits.py"]
 _GLM = ["linear_model/test_glm.py"]
+_PROOFS = "cluster/test_kmeans_proofs.py"
 _KMEANS = [
-    "cluster/test_kmeans_proofs.py",
-    "cluster/test_contract.py",
-    "cluster/test_sdp_kmeans.py",
+    "cluster/test_kmeans_bounds.py",
+    "cluster/test_contract.py::test_weights_that_vanish_beside_others_are_zeros",
+    _PROOFS,
+]
+_TRANSPORT = ["transport/test_proofs.py"]
+_ANSWERS = [
+    "transport/test_honest_margins.py",
+    "transport/test_sinkhorn.py::test_values_and_certificate_are_those_of_the_"
+    "returned_plan",
+    "transport/test_sinkhorn.py::test_zero_masses_give_empty_rows_and_finite_"
+    "potentials",
 ]
 # Module: the functions and classes that prove ("" is all of it), and its tests, the
 # quickest first.
@@ -103,13 +112,58 @@ MODULES = {
         "",
         ["linear_model/test_design.py", *_MEASURES, *_LASSO],
     ),
-    "cluster/_certify.py": ("", _KMEANS),
+    "cluster/_certify.py": (
+        "",
+        [*_KMEANS[:-1], "test_defaults.py", _PROOFS],
+    ),
     "cluster/_certificate.py": ("", _KMEANS),
     "cluster/_data.py": ("", _KMEANS),
-    "bayes/_block_kronecker.py": ("", ["bayes/test_block_kronecker.py"]),
+    "bayes/_block_kronecker.py": (
+        "",
+        [
+            "bayes/test_block_kronecker.py",
+            "test_defaults.py",
+        ],
+    ),
     "decomposition/_robust_pca.py": (
         "_store _check_params_vs_input",
-        ["decomposition/test_robust_pca.py"],
+        [
+            "decomposition/test_robust_pca.py::" + name
+            for name in (
+                "test_the_certificate_is_what_the_solver_left",
+                "test_parts_in_single_precision_are_rounded_to_it",
+                "test_bad_input_is_explained",
+                "test_ranks_and_masks_may_go_as_far_as_the_sides",
+                "test_zero_matrix_has_rank_zero",
+            )
+        ],
+    ),
+    "transport/_margins.py": ("", _TRANSPORT),
+    "transport/_exact.py": (
+        "solve_exact _gap _with_margins _plan _everywhere _hard_transform",
+        [*_TRANSPORT, "transport/test_exact.py"],
+    ),
+    "transport/_simplex.py": (
+        "integer_masses _spread price scan _proved _with_closed _outer _arcs",
+        [*_TRANSPORT, "transport/test_exact.py"],
+    ),
+    "transport/_kernels_simplex.py": (
+        "is_monge tree_potentials _reduced _least_safe _least_of_all least_reduced",
+        [_PLAIN, *_TRANSPORT],
+    ),
+    "transport/_entropic.py": (
+        "solve_entropic _last_pass _missing _bounds _certificate",
+        [*_TRANSPORT, *_ANSWERS],
+    ),
+    "transport/_semidual.py": ("rounded _product_cost floor at_floor", _TRANSPORT),
+    "transport/_kernels.py": ("rounding_pass column_totals", [_PLAIN, *_TRANSPORT]),
+    "transport/_unbalanced.py": (
+        "_price _result",
+        [*_TRANSPORT, "transport/test_honest_margins.py"],
+    ),
+    "transport/_symmetric.py": (
+        "doubly_stochastic",
+        [*_TRANSPORT, "transport/test_honest_margins.py"],
     ),
 }
 _PRELOADED = (

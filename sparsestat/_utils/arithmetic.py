@@ -21,6 +21,7 @@ from sparsestat._utils.validation import read_only
 __all__ = [
     "EPS",
     "Standardization",
+    "column_signs",
     "dot",
     "dots",
     "moderate",
@@ -32,6 +33,7 @@ __all__ = [
 
 EPS = float(np.finfo(np.float64).eps)
 _ENTRIES = 2**20  # of a block of rows
+_NEAR = 1e-6  # entries of a unit vector that differ by less are equal but for rounding
 
 
 def rounding(n_terms, magnitude=1.0):
@@ -102,6 +104,22 @@ def moderate(X, name="X"):
         )
     unit = power_of_two(largest)
     return X * (1.0 / unit), unit
+
+
+def column_signs(V):
+    """Return for each column the sign of its largest entry, 1 for zeros.
+
+    Of entries that are equally large but for rounding the first decides, so that the
+    last bit does not: eigenvectors of symmetric problems are full of such.
+
+    Parameters
+    ----------
+    V : ndarray of shape (n, k)
+        Vectors whose sign is free.
+    """
+    size = np.abs(V)
+    first = (size >= (1.0 - _NEAR) * size.max(axis=0)).argmax(axis=0)
+    return np.where(V[first, np.arange(V.shape[1])] < 0, -1.0, 1.0)
 
 
 def dot(x, y):

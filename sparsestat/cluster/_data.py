@@ -213,10 +213,7 @@ class CentredRows:
         v = np.random.RandomState(0).standard_normal(self.shape[1])
         value = 0.0
         for _ in range(n_steps):
-            size = linalg.norm(v)
-            if size == 0:
-                return 0.0
-            v = self.t_dot(self.dot(v / size))
+            v = self.t_dot(self.dot(v / linalg.norm(v)))
             previous, value = value, np.sqrt(linalg.norm(v))
             if abs(value - previous) <= 1e-4 * value:
                 break

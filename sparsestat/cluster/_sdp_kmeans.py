@@ -82,7 +82,8 @@ class SDPKMeans(
         Iterations of the relaxation's solver. None means 2000 for ``admm`` and
         10,000 for ``nlr``.
     tol : float, default=1e-5
-        Tolerance on infeasibility and stationarity of the relaxation's solver.
+        Tolerance on the infeasibility of the relaxation's solver. For ``nlr`` the last
+        step, relative to its length and the norm of the factor, may be ten times it.
     label_tol : float or None, default=1e-2
         ``nlr`` stops once the constraints hold to this tolerance, which is enough
         for the labels. None runs it to `tol`, as `sdp_value_` needs; 1e-4 is what

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import linalg
 from sklearn.cluster import KMeans
 
+from sparsestat._utils.arithmetic import column_signs
 from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = ["spectral_embedding", "spectral_labels"]
@@ -17,8 +18,7 @@ __all__ = ["spectral_embedding", "spectral_labels"]
 def spectral_embedding(affinity, n_components):
     """Return the largest eigenvalues of a symmetric matrix and their eigenvectors.
 
-    Signs are fixed by the largest entry of each vector, so that equal input gives
-    equal output.
+    Signs are fixed by the largest entry of each vector.
     """
     n = len(affinity)
     n_components = min(n_components, n)
@@ -29,9 +29,7 @@ def spectral_embedding(affinity, n_components):
         values, vectors = linalg.eigh(affinity, driver="evd", check_finite=False)
         values, vectors = values[-n_components:], vectors[:, -n_components:]
     values, vectors = values[::-1], vectors[:, ::-1]
-    largest = np.abs(vectors).argmax(axis=0)
-    signs = np.sign(vectors[largest, np.arange(n_components)])
-    return values, vectors * np.where(signs == 0, 1.0, signs)
+    return values, vectors * column_signs(vectors)
 
 
 def spectral_labels(vectors, n_clusters, rng, n_init=10):

@@ -15,7 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.arithmetic import column_signs, rounding
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -377,8 +377,7 @@ class SupervisedDictionaryLearning(
         W = P.T if self.mode == "filter" else Q
         if not self.nonnegative:
             # The sign of a component and of its weights is free: fix it.
-            largest = np.abs(W).argmax(axis=1)
-            signs = np.where(W[np.arange(len(W)), largest] < 0, -1.0, 1.0)
+            signs = column_signs(W.T)
             W, beta = W * signs[:, None], beta * signs[:, None]
         self.components_ = np.ascontiguousarray(W, dtype=dtype)
         self.coef_ = np.ascontiguousarray(beta.T, dtype=dtype)

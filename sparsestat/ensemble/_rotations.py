@@ -10,6 +10,8 @@ and Alonso (2006); Haar rotations those of Blaser and Fryzlewicz (2016).
 import numpy as np
 from scipy import sparse
 
+from sparsestat._utils.arithmetic import column_signs
+
 __all__ = ["Scaler", "draw_rotation"]
 
 _KNOTS = 1000  # of a rank transformation
@@ -171,5 +173,5 @@ def _axes(block, weights):
         block = block / scale  # squares neither overflow nor vanish
     weighted = block if weights is None else block * weights[:, None]
     axes = np.linalg.eigh(block.T @ weighted)[1][:, ::-1]
-    at = np.abs(axes).argmax(axis=0)
-    return axes * np.where(axes[at, np.arange(len(at))] < 0, -1.0, 1.0)
+    # Of two standardized features they are always the sum and the difference.
+    return axes * column_signs(axes)

@@ -65,6 +65,24 @@ def test_couplings_are_those_of_neighbors():
     np.testing.assert_array_equal(held, line)
     np.testing.assert_array_equal(given, [[2, 1], [0, 3]])
     assert model.set_params(beta=0.0)._couplings([3, 4, 2])[1] is None
+    # A row may not be empty; a column may.
+    model.set_params(coupled=[[[1, 0], [1, 0]]])._couplings([2])
+    with pytest.raises(ValueError, match="a positive entry in every row"):
+        model.set_params(coupled=[[[1, 1], [0, 0]]])._couplings([2])
+
+
+def test_coupled_factors_after_the_first_are_cut_at_a_tenth():
+    C = np.eye(2)
+    model = BlockKroneckerSBL(m_step="nnls")
+    assert model._pruning("nnls", [C, C, None, C]) == [0.01, 0.1, 0.01, 0.1]
+    assert model._pruning("nnls", [None, None, C]) == [0.01, 0.01, 0.1]
+    plain = KroneckerSBL("mm")
+    given = BlockKroneckerSBL(m_step="mm")._pruning("mm", [C, C])
+    assert given == plain._pruning("mm", [C, C])
+    model = BlockKroneckerSBL(m_step="nnls", prune_tol=0.25)
+    assert model._pruning("nnls", [C, C]) == KroneckerSBL(prune_tol=0.25)._pruning(
+        "nnls", [C, C]
+    )
 
 
 @pytest.mark.parametrize("learn", [False, True])

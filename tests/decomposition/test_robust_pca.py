@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat.decomposition import RobustPCA, low_rank_plus_sparse
 from sparsestat.decomposition import _low_rank_sparse as split
 from sparsestat.exceptions import ConvergenceWarning
@@ -269,3 +270,89 @@ def test_as_many_entries_as_asked_for_are_sparse(k, rng):
     assert_allclose(S[kept], rest[kept], rtol=1e-9)
     if 0 < k:
         assert np.abs(rest[kept]).min() >= np.abs(rest[~kept]).max() * (1 - 1e-9)
+
+
+def stored(method, n_components=None, tol=0.1, dtype=np.float64, **result):
+    """Return a model that was given this answer of a solver."""
+    fields = {
+        "low_rank": np.eye(3, 4),
+        "sparse": sparse.csr_array(np.diag([1.0, 0.0, 2.0, 0.0])[:3]),
+        "components": np.eye(3, 4),
+        "singular_values": np.ones(3),
+        "residual": 0.0,
+        "n_iter": 5,
+        "converged": True,
+        "objective": 1.0,
+        "dual_objective": 1.0,
+        "dual": np.zeros((3, 4)),
+        "history": [0.5, 0.25],
+        **result,
+    }
+    model = RobustPCA(n_components, method=method, tol=tol)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model._store(split.LowRankPlusSparse(**fields), np.dtype(dtype))
+    return model
+
+
+def test_the_certificate_is_what_the_solver_left():
+    found = stored("ialm", objective=4.0, dual_objective=3.0, residual=0.125)
+    details = found.certificate_.details
+    assert found.certificate_.value == details["gap"] == 0.25
+    assert details["residual"] == 0.125 and details["objective"] == 4.0
+    assert details["dual_objective"] == 3.0
+    assert details["rank"] == 3 and details["nnz"] == 2
+    assert found.objective_ == 4.0 and found.n_iter_ == 5 and found.rank_ == 3
+    assert stored("ialm", residual=0.5).certificate_.value == 0.5
+    assert stored("ialm", dual_objective=2.0).certificate_.value == 0.0
+    for objective in (0.0, -1.0):
+        nothing = stored("ialm", objective=objective, dual_objective=-3.0)
+        assert nothing.certificate_.value == 0.0
+    some = stored("ialm", objective=0.5, dual_objective=0.25)
+    assert some.certificate_.value == 0.5
+    assert stored("altproj", 2, residual=0.375).certificate_.value == 0.375
+    assert stored("altproj", 2, residual=0.375).objective_ == 0.375
+    # The root of the fall of the squares, or what is left if that is less.
+    found = stored("godec", 2, history=[9.0, 5.0, 4.0], residual=0.25)
+    assert found.certificate_.value == 3.0 and found.objective_ == 0.25
+    assert stored("godec", 2, history=[5.0, 1.0]).certificate_.value == 1.0
+    assert stored("godec", 2, history=[5.0, 5.5]).certificate_.value == 0.0
+    assert stored("godec", 2, history=[4.0]).certificate_.value == 4.0
+    kinds = {"ialm": "duality_gap", "altproj": "monotone_bound"}
+    for method, kind in kinds.items():
+        assert stored(method, 2).certificate_.kind == kind
+    assert stored("godec", 2).certificate_.kind == "monotone_bound"
+    assert stored("ialm", 2).components_.shape == (2, 4)
+    assert stored("ialm", 2).n_components_ == 2
+    assert stored("ialm", n_iter=0).n_iter_ == 1
+
+
+def test_parts_in_single_precision_are_rounded_to_it():
+    known = rounding(8 * 7)
+    for method in ("ialm", "altproj", "godec"):
+        double, single = (
+            stored(method, 2, dtype=dtype).certificate_.details["rounding"]
+            for dtype in (np.float64, np.float32)
+        )
+        assert double == known
+        assert single == known + 2.0**-23
+    tight = stored("ialm", tol=2.0**-24, dtype=np.float32)
+    assert not tight.certificate_.satisfied
+    assert stored("ialm", tol=2.0**-24).certificate_.satisfied
+
+
+def test_ranks_and_masks_may_go_as_far_as_the_sides(rng):
+    X = rng.standard_normal((6, 5))
+    for method in ("altproj", "godec"):
+        assert RobustPCA(5, method=method, sparsity=0.1, max_iter=500).fit(X)
+        with pytest.raises(ValueError, match="exceeds the smaller side of X, 5"):
+            RobustPCA(6, method=method).fit(X)
+    assert RobustPCA(6, max_iter=5000).fit(X).n_components_ <= 5  # as many as there are
+    mask = np.ones(X.shape, dtype=bool)
+    mask[[1, 4]] = False
+    with pytest.raises(ValueError, match=r"every entry of row 1 \(2 such rows\)"):
+        RobustPCA().fit(X, mask=mask)
+    with pytest.raises(ValueError, match="dtype int64 and shape"):
+        RobustPCA().fit(X, mask=np.ones(X.shape, dtype=np.int64))
+    with pytest.raises(ValueError, match="dtype bool and shape"):
+        RobustPCA().fit(X, mask=np.ones((6, 4), dtype=bool))

@@ -11,6 +11,7 @@ from sparsestat._utils import _kernels_arithmetic as kernels
 from sparsestat._utils import arithmetic
 from sparsestat._utils.arithmetic import (
     EPS,
+    column_signs,
     dot,
     moderate,
     power_of_two,
@@ -22,6 +23,16 @@ from sparsestat._utils.arithmetic import (
 
 def exactly(values):
     return sum((Fraction(float(v)) for v in values), Fraction(0))
+
+
+def test_signs_do_not_hang_on_the_last_bit():
+    half = np.sqrt(0.5)
+    V = np.array([[0.1, -half, half, 0.0, -1.0], [-0.9, half, -half, 0.0, 1.0001]])
+    expected = [-1.0, -1.0, 1.0, 1.0, 1.0]
+    assert column_signs(V).tolist() == expected
+    for last in (1 - EPS, 1 + EPS):
+        assert column_signs(V * [[1.0], [last]]).tolist() == expected
+        assert column_signs(V * [[last], [1.0]]).tolist() == expected
 
 
 @pytest.mark.parametrize("spread", [0, 5, 15])
