@@ -1,0 +1,8 @@
+"""Which features can be trusted: error control for sparse selection."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from sparsestat.inference._stability import StabilitySelection
+
+__all__ = ["StabilitySelection"]
