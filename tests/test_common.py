@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sparsestat
 from sparsestat.exceptions import ConvergenceWarning
-from sparsestat.linear_model import SparseLogisticRegression
+from sparsestat.linear_model import Lasso, SparseLogisticRegression
 
 # Constructor arguments that keep the checks quick, and presets beside the default.
 PRESETS = {
@@ -44,6 +44,10 @@ PRESETS = {
         },
     ],
     "Lasso": [{}, {"positive": True}, {"fit_intercept": False, "warm_start": True}],
+    "KnockoffSelector": [
+        {"estimator": Lasso(alpha=0.01), "fdr": 0.8},
+        {"statistic": "signed_max", "s_method": "sdp", "n_draws": 2, "offset": 0},
+    ],
     "LassoCV": [{"alphas": 10, "cv": 3}, {"alphas": 10, "criterion": "ebic"}],
     "FrechetMeanClassifier": [{"estimator": SparseLogisticRegression()}],
     "GroupLasso": [{"groups": 2}, {"groups": 3, "l1_ratio": 0.5}],

@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sparsestat.inference._knockoffs import KnockoffSelector
 from sparsestat.inference._stability import StabilitySelection
 
-__all__ = ["StabilitySelection"]
+__all__ = ["KnockoffSelector", "StabilitySelection"]

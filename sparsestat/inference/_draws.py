@@ -1,12 +1,17 @@
-"""Which features one fit selects first: the draws that stability selection repeats."""
+"""What one fit says of the features, and many fits whose warnings are one."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
 
 import numpy as np
 from sklearn.base import clone
 
 from sparsestat._utils.base import SparsestatEstimator
+from sparsestat._utils.parallel import run_parallel
+from sparsestat._utils.results import users_stacklevel
+from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = ["NEVER", "half_sizes", "has_path", "importances", "sizes_at_entry"]
 
@@ -113,3 +118,60 @@ def importances(model, n_features):
             f"{n_features}. Transform X before the selection."
         )
     return values
+
+
+def entry_strengths(estimator, X, y, n_points=200):
+    """Return for each feature the strength at which it comes in, and its size then.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With a path.
+    X, y : arrays
+    n_points : int, default=200
+        Of the path.
+
+    Returns
+    -------
+    strengths, sizes : ndarray of shape (n_features,)
+        Zeros for features that stay out.
+    """
+    path = estimator.path(X, y, alphas=n_points, eps=_EPS)
+    sizes = np.abs(path.coefs)
+    if sizes.ndim == 3:
+        sizes = np.sqrt((sizes**2).sum(axis=0))
+    active = sizes > 0.0
+    first = np.where(active.any(axis=1), active.argmax(axis=1), -1)
+    entered = first >= 0
+    strengths = np.where(entered, path.alphas[first], 0.0)
+    return strengths, np.where(entered, sizes[np.arange(len(sizes)), first], 0.0)
+
+
+def run_fits(function, tasks, n_jobs):
+    """Run fits on workers; return results and how many did not converge.
+
+    Warnings of convergence are counted, others are repeated once each.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        results = run_parallel(function, tasks, n_jobs=n_jobs)
+    short, others = 0, {}
+    for w in caught:
+        if issubclass(w.category, ConvergenceWarning):
+            short += 1
+        else:
+            others[w.category, str(w.message)] = w
+    for w in others.values():
+        warnings.warn(w.message, w.category, stacklevel=users_stacklevel())
+    return results, short
+
+
+def warn_of_short_fits(name, short):
+    """Say once how many fits fell short."""
+    if short:
+        warnings.warn(
+            f"{name}: {short} fits did not converge. Raise the iteration limit of the "
+            "estimator, or scale the features.",
+            ConvergenceWarning,
+            stacklevel=users_stacklevel(),
+        )

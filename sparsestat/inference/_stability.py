@@ -7,7 +7,6 @@ selection", JRSS B 75, 2013.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -18,11 +17,15 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import HasMethods, Interval, StrOptions, fit_context
-from sparsestat._utils.parallel import run_parallel
-from sparsestat._utils.results import Certificate, users_stacklevel
+from sparsestat._utils.results import Certificate
 from sparsestat._utils.samples import effective_rows, given_weights
-from sparsestat.exceptions import ConvergenceWarning
-from sparsestat.inference._draws import NEVER, half_sizes, has_path
+from sparsestat.inference._draws import (
+    NEVER,
+    half_sizes,
+    has_path,
+    run_fits,
+    warn_of_short_fits,
+)
 from sparsestat.inference._error_bounds import ASSUMPTIONS, resolve
 from sparsestat.inference._tables import (
     LEAST_SAMPLES,
@@ -48,9 +51,9 @@ class StabilitySelection(SelectorMixin, SparsestatEstimator):
     The samples are split at random into two halves `n_pairs` times. On each half a
     sparse model selects at most q features: the last point of its path at which no
     more have ever been active. Features that a share `threshold` of the halves
-    selects are kept. Call a feature unlikely if its chance of being selected on one half
-    is at most q / p. Then the expected number of unlikely features that are kept is at
-    most
+    selects are kept. Call a feature unlikely if its chance of being selected on one
+    half is at most q / p. Then the expected number of unlikely features that are kept
+    is at most
 
     .. math:: \frac{q^2}{(2\,\mathrm{threshold} - 1)\, p},
 
@@ -245,13 +248,13 @@ class StabilitySelection(SelectorMixin, SparsestatEstimator):
             (fit, table, y, weights, rows, setting.q)
             for fit, rows in zip(fits, halves, strict=True)
         ]
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            sizes = np.array(run_parallel(half_sizes, tasks, n_jobs=self.n_jobs))
+        results, short = run_fits(half_sizes, tasks, self.n_jobs)
+        sizes = np.array(results)
         sizes[:, ~varies] = NEVER
         self._store(setting, sizes)
         self.estimator_ = clone(estimator)
-        self._certify(caught)
+        self._certify(short)
+        warn_of_short_fits("StabilitySelection", short)
         return self
 
     def _store(self, setting, sizes):
@@ -268,9 +271,7 @@ class StabilitySelection(SelectorMixin, SparsestatEstimator):
         self.pfer_bound_ = float(setting.bound)
         self.mean_size_ = float(entered.sum(axis=1).mean())
 
-    def _certify(self, caught):
-        """Store the certificate; say once how many fits fell short."""
-        short = sum(issubclass(w.category, ConvergenceWarning) for w in caught)
+    def _certify(self, short):
         self.certificate_ = Certificate(
             "error_bound",
             self.pfer_bound_,
@@ -286,19 +287,6 @@ class StabilitySelection(SelectorMixin, SparsestatEstimator):
                 "unconverged": short,
             },
         )
-        others = {}
-        for w in caught:
-            if not issubclass(w.category, ConvergenceWarning):
-                others[w.category, str(w.message)] = w
-        for w in others.values():
-            warnings.warn(w.message, w.category, stacklevel=users_stacklevel())
-        if short:
-            warnings.warn(
-                f"StabilitySelection: {short} fits on halves did not converge. Raise "
-                "the iteration limit of the estimator, or scale the features.",
-                ConvergenceWarning,
-                stacklevel=users_stacklevel(),
-            )
 
     def summary(self, feature_names=None):
         """Return the features in the order of their selection probabilities.

@@ -387,7 +387,8 @@ class IntervalDisplay:
     >>> import numpy as np
     >>> from sparsestat.plotting import IntervalDisplay
     >>> IntervalDisplay(
-    ...     estimates=np.array([1.0, 0.1]), intervals=np.array([[0.5, 1.5], [-0.4, 0.6]])
+    ...     estimates=np.array([1.0, 0.1]),
+    ...     intervals=np.array([[0.5, 1.5], [-0.4, 0.6]]),
     ... ).plot()
     <...IntervalDisplay object at ...>
     """

@@ -226,7 +226,7 @@ def test_fits_that_fall_short_are_counted_and_said_once():
     selector = StabilitySelection(
         Lasso(tol=1e-14, max_iter=1), n_pairs=2, q=5, random_state=0
     )
-    with pytest.warns(ConvergenceWarning, match="fits on halves") as caught:
+    with pytest.warns(ConvergenceWarning, match="fits did not converge") as caught:
         selector.fit(X, y)
     assert len(caught) == 1
     assert not selector.certificate_.satisfied

@@ -1,12 +1,12 @@
 """Displays of what can be trusted: stability paths, knockoffs, intervals."""
 
-import numpy as np
+import matplotlib as mpl
 import pytest
-from numpy.testing import assert_array_equal
 
-pytest.importorskip("matplotlib").use("Agg")
-
+mpl.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+from numpy.testing import assert_array_equal
 
 from sparsestat.inference import StabilitySelection
 from sparsestat.linear_model import Lasso
