@@ -48,6 +48,8 @@ PRESETS = {
         {"estimator": Lasso(alpha=0.01), "fdr": 0.8},
         {"statistic": "signed_max", "s_method": "sdp", "n_draws": 2, "offset": 0},
     ],
+    "DebiasedLasso": [{}, {"nodewise_factor": 0, "multiple_testing": "holm"}],
+    "LassoSelectiveInference": [{"alpha": 0.1}, {"alpha": 0.1, "sigma": 1.0}],
     "LassoCV": [{"alphas": 10, "cv": 3}, {"alphas": 10, "criterion": "ebic"}],
     "FrechetMeanClassifier": [{"estimator": SparseLogisticRegression()}],
     "GroupLasso": [{"groups": 2}, {"groups": 3, "l1_ratio": 0.5}],

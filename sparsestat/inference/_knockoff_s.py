@@ -112,7 +112,7 @@ def _largest_sum(R, s, tol):
     """Maximize the sum of s by a barrier method, with the best dual bound."""
     mu, bound, gap = 0.5, np.inf, np.inf
     inverse = _inverse(_gap_matrix(R, s))
-    for step in range(1, _STEPS + 1):
+    for n_iter in range(1, _STEPS + 1):  # noqa: B007
         gradient = 1.0 / mu - np.diag(inverse) + 1.0 / s - 1.0 / (1.0 - s)
         hessian = inverse * inverse
         hessian.flat[:: len(R) + 1] += 1.0 / s**2 + 1.0 / (1.0 - s) ** 2
@@ -143,7 +143,7 @@ def _largest_sum(R, s, tol):
         s, inverse = s + length * move, following
         if decrement < 1.0:
             mu *= 0.15
-    return SVector(s, float(s.sum()), max(gap, 0.0), step)
+    return SVector(s, float(s.sum()), max(gap, 0.0), n_iter)
 
 
 def _sum_bound(R, Z):
@@ -169,7 +169,7 @@ def _least_reconstructable(R, s, tol):
         s, inverse = _sweeps(R, s, inverse, 2)
     bound_of = 1.0 / np.diag(_inverse(2.0 * R))
     value = float(np.trace(inverse) + (1.0 / s).sum())
-    for step in range(1, _STEPS + 1):
+    for n_iter in range(1, _STEPS + 1):  # noqa: B007
         square = inverse @ inverse
         gradient = np.diag(square) - 1.0 / s**2
         # Some optimum lies in the box from 1 / f to u: convexity does the rest.
@@ -202,7 +202,7 @@ def _least_reconstructable(R, s, tol):
         if found is None or found[2] >= value * (1.0 - 1e-15):
             break
         s, inverse, value = found
-    return SVector(s, value, max(gap, 0.0), step)
+    return SVector(s, value, max(gap, 0.0), n_iter)
 
 
 def _sweeps(R, s, inverse, count):

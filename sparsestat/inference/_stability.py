@@ -19,6 +19,7 @@ from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import HasMethods, Interval, StrOptions, fit_context
 from sparsestat._utils.results import Certificate
 from sparsestat._utils.samples import effective_rows, given_weights
+from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
 from sparsestat.inference._draws import (
     NEVER,
     half_sizes,
@@ -207,7 +208,12 @@ class StabilitySelection(SelectorMixin, SparsestatEstimator):
         """
         classes = self.estimator is not None and is_classifier(self.estimator)
         X, y = checked_rows(
-            self, X, y, accept_sparse=["csr", "csc"], classifier=classes
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            classifier=classes,
+            largest=None,
         )
         weights = given_weights(sample_weight, X)
         labels = None if groups is None else _checked_groups(groups, X.shape[0])
@@ -217,6 +223,7 @@ class StabilitySelection(SelectorMixin, SparsestatEstimator):
             X, y, weights = effective_rows(X, y, weights)
         if labels is not None:
             labels = np.unique(labels, return_inverse=True)[1]
+        check_magnitude(X, largest=LARGEST_ENTRY)
         columns = Columns(X)
         columns.require("StabilitySelection has nothing to select")
         varies = columns.varies

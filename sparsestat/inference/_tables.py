@@ -26,7 +26,9 @@ LEAST_SAMPLES = 8
 _LEVEL = 64 * EPS  # spread of a column that is constant but for rounding
 
 
-def checked_rows(estimator, X, y, *, accept_sparse=False, classifier=False):
+def checked_rows(
+    estimator, X, y, *, accept_sparse=False, classifier=False, largest=LARGEST_ENTRY
+):
     """Validate samples and a target, of as many rows as statistics need.
 
     Parameters
@@ -38,9 +40,11 @@ def checked_rows(estimator, X, y, *, accept_sparse=False, classifier=False):
     accept_sparse : list of str or False, default=False
     classifier : bool, default=False
         Whether y holds classes.
+    largest : float or None, default=1e125
+        As in :func:`~sparsestat._utils.samples.check_samples`.
     """
     X = check_samples(
-        estimator, X, accept_sparse=accept_sparse, order=None, largest=LARGEST_ENTRY
+        estimator, X, accept_sparse=accept_sparse, order=None, largest=largest
     )
     y = check_target(estimator, y, classifier=classifier)
     check_consistent_length(X, y)
@@ -125,6 +129,21 @@ class Columns:
         return np.asfortranarray(
             moved * (factors if columns is None else factors[columns])
         )
+
+    def given(self, coef, level):
+        """Return coefficients of the given columns, and their intercept.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (n_features,)
+            Of the columns as :meth:`scaled` returns them.
+        level : float
+            What is predicted where all centered columns are zero.
+        """
+        out = np.zeros(len(coef))
+        used = self.varies & (coef != 0.0)
+        out[used] = coef[used] / self._spreads[used]
+        return out / self.unit, self.center.intercept(out, level)
 
 
 def named(estimator, features, feature_names=None):
