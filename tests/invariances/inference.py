@@ -17,7 +17,7 @@ def _numbers(seed, n=40, p=6):
 
 
 def _stability(X, y, sample_weight=None):
-    model = inference.StabilitySelection(n_pairs=10, q=4, random_state=0)
+    model = inference.StabilitySelection(n_pairs=4, q=4, random_state=0)
     model.fit(X, y, sample_weight=sample_weight)
     return {"probabilities": model.selection_probabilities_, "ok": satisfied(model)}
 
