@@ -8,6 +8,8 @@ import math
 import numpy as np
 from numba import njit
 
+_ACTIVE_SWEEPS = 20  # before a Newton step
+
 
 @njit(cache=True, nogil=True)
 def _sweep(G, j, g, c, lam, only_active):
@@ -40,6 +42,66 @@ def _sweep(G, j, g, c, lam, only_active):
 
 
 @njit(cache=True, nogil=True)
+def _correlate(G, j, g, c):
+    """Compute the correlations with the residual from nothing."""
+    c[:] = G[j]
+    for k in range(len(g)):
+        if g[k] != 0.0:
+            for i in range(len(g)):
+                c[i] -= g[k] * G[k, i]
+
+
+@njit(cache=True, nogil=True)
+def _newton(G, j, g, lam):
+    """Minimize over the support with its signs; coefficients stop where they reach zero.
+
+    The objective never rises. Nothing more is done where the columns of the support
+    depend on each other.
+    """
+    support = np.flatnonzero(g)
+    for _ in range(len(support)):
+        support = np.flatnonzero(g)
+        m = len(support)
+        L = np.empty((m, m))
+        x = np.empty(m)
+        for a in range(m):
+            x[a] = G[support[a], j] - math.copysign(lam, g[support[a]])
+            for b in range(a + 1):
+                L[a, b] = G[support[a], support[b]]
+        for a in range(m):
+            for b in range(a + 1):
+                value = L[a, b]
+                for k in range(b):
+                    value -= L[a, k] * L[b, k]
+                if a > b:
+                    L[a, b] = value / L[b, b]
+                elif value <= 1e-12 * G[support[a], support[a]]:
+                    return
+                else:
+                    L[a, a] = math.sqrt(value)
+        for a in range(m):
+            for k in range(a):
+                x[a] -= L[a, k] * x[k]
+            x[a] /= L[a, a]
+        for a in range(m - 1, -1, -1):
+            for k in range(a + 1, m):
+                x[a] -= L[k, a] * x[k]
+            x[a] /= L[a, a]
+        length, first = 1.0, -1
+        for a in range(m):
+            old = g[support[a]]
+            if old * x[a] <= 0.0:
+                reach = old / (old - x[a])
+                if reach < length:
+                    length, first = reach, a
+        for a in range(m):
+            g[support[a]] += length * (x[a] - g[support[a]])
+        if first < 0:
+            return
+        g[support[first]] = 0.0
+
+
+@njit(cache=True, nogil=True)
 def nodewise(G, nodes, strength, tol, max_sweeps, coefs, violations):
     """Regress column j on the others for each node j, from the Gram matrix ``X'X / n``.
 
@@ -65,17 +127,15 @@ def nodewise(G, nodes, strength, tol, max_sweeps, coefs, violations):
                 swept += 1
                 if moved <= tol * lam:
                     break
-                while swept < max_sweeps:
+                for _ in range(_ACTIVE_SWEEPS):
                     moved = _sweep(G, j, g, c, lam, True)
                     swept += 1
                     if moved <= tol * lam:
                         break
-            # Afresh, as the running correlations drift.
-            c[:] = G[j]
-            for k in range(p):
-                if g[k] != 0.0:
-                    for i in range(p):
-                        c[i] -= g[k] * G[k, i]
+                if moved > tol * lam:  # columns that nearly agree: no coordinate's way
+                    _newton(G, j, g, lam)
+                    _correlate(G, j, g, c)
+            _correlate(G, j, g, c)  # afresh, as the running ones drift
             new = G[j, j]
             for k in range(p):
                 new -= g[k] * (G[j, k] + c[k])
