@@ -175,12 +175,11 @@ def _selective(sets):
             if chosen:
                 from sparsestat.linear_model import LassoCV
 
-                alpha = LassoCV(alphas=50, eps=1e-2).fit(X, y).alpha_ * (1 + 1e-6)
+                alpha = LassoCV(alphas=50, eps=1e-2).fit(X, y).alpha_ * (1 - 1e-4)
+            model = LassoSelectiveInference(alpha, sigma=sigma, confidence=0.9)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                model = LassoSelectiveInference(alpha, sigma=sigma, confidence=0.9).fit(
-                    X, y
-                )
+                model.fit(X, y)
             E = model.features_
             if len(E) == 0:
                 continue

@@ -53,7 +53,7 @@ def _correlate(G, j, g, c):
 
 @njit(cache=True, nogil=True)
 def _newton(G, j, g, lam):
-    """Minimize over the support with its signs; coefficients stop where they reach zero.
+    """Minimize over the support with its signs; coefficients stop at zero.
 
     The objective never rises. Nothing more is done where the columns of the support
     depend on each other.

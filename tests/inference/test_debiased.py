@@ -270,3 +270,15 @@ def test_features_that_others_explain_are_named():
     X[:, 2] = X[:, 0] + X[:, 1]
     with pytest.raises(NumericalError, match="x0, x1, x2 are explained by the others"):
         DebiasedLasso(nodewise_factor=1e-3).fit(X, y)
+
+
+def test_strongly_correlated_columns_reach_their_optimum():
+    from sparsestat.datasets import load_diabetes_interactions
+
+    data = load_diabetes_interactions(degree=2)
+    X = standardized(data.data)
+    strength = universal_strength(0.5, *X.shape)
+    directions, failed = nodewise_directions(X, np.arange(64), strength, None)
+    assert len(failed) == 0 and directions.violation <= 1e-6
+    level = strength * np.linalg.norm(directions.Z, axis=0) * np.sqrt(len(X))
+    assert (directions.leak <= level * (1 + 1e-5)).all()
