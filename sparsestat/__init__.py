@@ -21,6 +21,7 @@ _SUBPACKAGES = (
     "exceptions",
     "feature_selection",
     "gaussian_process",
+    "inference",
     "linear_model",
     "multiclass",
     "neighbors",

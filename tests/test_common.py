@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sparsestat
 from sparsestat.exceptions import ConvergenceWarning
-from sparsestat.linear_model import SparseLogisticRegression
+from sparsestat.linear_model import Lasso, SparseLogisticRegression
 
 # Constructor arguments that keep the checks quick, and presets beside the default.
 PRESETS = {
@@ -50,6 +50,12 @@ PRESETS = {
         {"alphas": 10, "criterion": "ebic"},
         {"alphas": 8, "cv": 3, "relaxed": True},
     ],
+    "KnockoffSelector": [
+        {"estimator": Lasso(alpha=0.01), "fdr": 0.8},
+        {"statistic": "signed_max", "s_method": "sdp", "n_draws": 2, "offset": 0},
+    ],
+    "DebiasedLasso": [{}, {"nodewise_factor": 0, "multiple_testing": "holm"}],
+    "LassoSelectiveInference": [{"alpha": 0.1}, {"alpha": 0.1, "sigma": 1.0}],
     "FrechetMeanClassifier": [{"estimator": SparseLogisticRegression()}],
     "GroupLasso": [{"groups": 2}, {"groups": 3, "l1_ratio": 0.5}],
     "GroupLassoCV": [{"groups": 2, "alphas": 10, "cv": 3}],
@@ -135,6 +141,10 @@ PRESETS = {
         {"n_components": 1, "method": "godec"},
     ],
     "SemiNMF": [{}, {"n_components": 2, "feature_density": 0.5, "debias": True}],
+    "StabilitySelection": [
+        {"n_pairs": 3},
+        {"estimator": SparseLogisticRegression(), "n_pairs": 3, "q": 1},
+    ],
     "SupervisedDictionaryLearning": [
         {"n_components": 2},
         {"n_components": 2, "mode": "feature"},
@@ -165,17 +175,27 @@ OWN_CONTRACT = {
     "tests/gaussian_process/test_toeplitz.py",
 }
 
+_WEIGHT_CHECKS = (
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weight_equivalence_on_sparse_data",
+)
 _BOOTSTRAP = dict.fromkeys(
-    ("check_sample_weight_equivalence_on_dense_data",)
-    + ("check_sample_weight_equivalence_on_sparse_data",),
+    _WEIGHT_CHECKS,
     "bootstrap samples are drawn from rows, as in scikit-learn's forests; "
     "tests/ensemble/test_rotation_forest.py compares without bootstrap",
+)
+
+_HALVES = dict.fromkeys(
+    _WEIGHT_CHECKS,
+    "halves are drawn from rows, and repeated rows may be parted; "
+    "tests/inference/test_stability.py keeps them together as groups, and compares",
 )
 
 # Expected failures: {class: {check: reason}}. The rule is that there are none.
 EXEMPTIONS = {
     "RotationForestClassifier": _BOOTSTRAP,
     "RotationForestRegressor": _BOOTSTRAP,
+    "StabilitySelection": _HALVES,
     "GraphLabelPropagation": {
         "check_classifiers_classes": "-1 marks unlabeled nodes and is no class; "
         "tests/linear_model/test_graph_labels.py checks the other classes"

@@ -26,6 +26,7 @@ ROOMS = {
         "decomposition",
         "embedding",
         "gaussian_process",
+        "inference",
         "linear_model",
     )
 }

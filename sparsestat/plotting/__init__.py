@@ -8,6 +8,11 @@ from sparsestat.plotting._cluster import ClusterDisplay
 from sparsestat.plotting._convergence import ConvergenceDisplay
 from sparsestat.plotting._dictionary import DictionaryDisplay
 from sparsestat.plotting._embedding import EmbeddingDisplay
+from sparsestat.plotting._inference import (
+    IntervalDisplay,
+    KnockoffDisplay,
+    StabilityPathDisplay,
+)
 from sparsestat.plotting._path import RegularizationPathDisplay
 from sparsestat.plotting._prediction import PredictionDisplay
 from sparsestat.plotting._spectral import SpectralDensityDisplay
@@ -20,9 +25,12 @@ __all__ = [
     "ConvergenceDisplay",
     "DictionaryDisplay",
     "EmbeddingDisplay",
+    "IntervalDisplay",
+    "KnockoffDisplay",
     "PredictionDisplay",
     "RegularizationPathDisplay",
     "SpectralDensityDisplay",
+    "StabilityPathDisplay",
     "SupportRecoveryDisplay",
     "TransportPlanDisplay",
 ]
