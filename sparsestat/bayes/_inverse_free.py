@@ -63,6 +63,7 @@ def solve_inverse_free(
     tol,
     accelerate,
     rho_init,
+    start=None,
     bound_noise=False,
     fixed_precision=None,
     track_energy=False,
@@ -82,6 +83,9 @@ def solve_inverse_free(
         Squared norms of the columns.
     prior : tuple of four floats
         Shape and rate of the precisions, and of the noise precision.
+    start : ndarray of shape (n, L), default=None
+        Coefficients to start at, with the precisions that they call for. From zero,
+        precisions rise before coefficients do where T is far above the squared norms.
     bound_noise : bool, default=False
         Use T in place of the squared norms in the noise update, which makes the
         bound monotone but the noise estimate larger.
@@ -99,6 +103,11 @@ def solve_inverse_free(
     rho = np.full(H.shape[1], rho_init) if fixed_precision is None else fixed_precision
     mean = np.zeros((H.shape[1], n_targets), dtype=np.result_type(H.dtype, Y.dtype))
     fit = np.zeros_like(Y, dtype=np.result_type(H.dtype, Y.dtype))
+    if start is not None:
+        mean, fit = start, H.forward(start)
+        power = square(mean).sum(axis=1) + n_targets / (rho + kappa * squares)
+        if fixed_precision is None:
+            rho = (a + h * n_targets) / (b + h * power)
     z, fit_z = mean, fit
     weight = squares if not bound_noise else None
     momentum, change, converged = 1.0, np.inf, False
