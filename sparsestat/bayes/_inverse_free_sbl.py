@@ -31,6 +31,7 @@ __all__ = ["InverseFreeSBL"]
 
 _N_PROBES = 10
 _START_STEPS = 20
+_HOLD_NOISE = 30  # iterations at a tenth of the mean square of y
 _NOISE_FLOOR = 1e-10
 
 
@@ -292,6 +293,7 @@ class InverseFreeSBL(
                 accelerate=self.accelerate,
                 rho_init=float(H.shape[1]),
                 start=start,
+                hold_noise=_HOLD_NOISE,
                 step=lambda change: progress.step(change=change),
             )
         s2 = 1.0 / found.noise_precision
