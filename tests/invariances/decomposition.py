@@ -187,7 +187,7 @@ SUBJECTS = [
     ),
     _dictionary(
         "SemiNMF",
-        lambda: dc.SemiNMF(3, tol=1e-8, max_iter=20000),
+        lambda: dc.SemiNMF(3, tol=1e-7, max_iter=20000),
         _parts,
         weights=True,
         sparse=True,
