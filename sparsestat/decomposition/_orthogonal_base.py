@@ -110,7 +110,7 @@ class OrthogonalTransformer(
             )
         return A
 
-    def _measure_noise(self, X):
+    def _measure_noise(self, X, weights):
         """Store the noise of codes as the median of their magnitudes shows it."""
         step = -(-X.shape[0] // fw.BLOCK_ROWS)
         Z = fw.codes_of(
@@ -119,7 +119,8 @@ class OrthogonalTransformer(
         size = np.linalg.norm(self.components_, axis=1)
         size[size == 0] = 1.0
         level = np.log(2.0) ** 0.5 if Z.dtype.kind == "c" else 0.6744897501960817
-        self.noise_scale_ = float(np.median(np.abs(Z) / size)) / level
+        w = None if weights is None else weights[::step]
+        self.noise_scale_ = _median(np.abs(Z) / size, w) / level
 
     def _hard_level(self, is_complex):
         """Return what magnitudes of codes must exceed, one number an atom."""
@@ -214,6 +215,17 @@ class OrthogonalTransformer(
         check_is_fitted(self)
         X = self._samples_like_components(X)
         return fw.lp_value(X, self.components_, self.p, center=self._center)
+
+
+def _median(Z, weights):
+    """Return the median of all entries; a weight repeats a row."""
+    if weights is None:
+        return float(np.median(Z))
+    order = np.argsort(Z, axis=None)
+    values = Z.ravel()[order]
+    mass = np.cumsum(np.repeat(weights, Z.shape[1])[order])
+    low, high = np.searchsorted(mass, 0.5 * mass[-1] * np.array([1 - 1e-12, 1 + 1e-12]))
+    return float(0.5 * (values[low] + values[min(high, len(values) - 1)]))
 
 
 def _holds_complex(X):

@@ -248,7 +248,7 @@ class OrthogonalDictionary(OrthogonalTransformer):
                 )
         best = max(results, key=lambda result: result.objective)
         self._store_dictionary(best.A, whitening, coloring, X.dtype)
-        self._measure_noise(X)
+        self._measure_noise(X, weights)
         self.gradient_ = best.gradient
         self.objective_ = best.objective
         self.objective_history_ = np.array(best.history)

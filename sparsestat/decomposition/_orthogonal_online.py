@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from copy import copy
 from dataclasses import replace
 from numbers import Integral
 
@@ -275,6 +276,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         X, weights = self._given(X, sample_weight)
         if first:
             self._reset(X, check_random_state(self.random_state))
+        self._memory = copy(self._memory)  # an interrupt must not find it ahead
         last = self._use(X, weights, None)
         self.n_iter_ = max(self.n_iter_, 1)
         self._finish(X, weights, last)
@@ -409,7 +411,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         """Project the iterate and measure the gap of the answer on the last batch."""
         A = fw.polar(self._A)[0]
         self._store_dictionary(A, self._whitening, self._coloring, X.dtype)
-        self._measure_noise(X)
+        self._measure_noise(X, weights)
         self.gap_, fresh, scale = 0.0, 0.0, 0.0
         if last is not None:
             rows, fresh = last
