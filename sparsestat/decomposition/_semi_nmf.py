@@ -37,7 +37,7 @@ from sparsestat.decomposition._components import ComponentsMixin
 __all__ = ["SemiNMF"]
 
 _SWEEPS = 5  # of non-negative least squares in each iteration of "hals"
-_LEAST = 1e-5  # of the squared norm of X: what is left of an exact product
+_LEAST = 1e-7  # of the squared norm of X: what is left of an exact product
 _EPS = 1e-12
 
 
@@ -73,7 +73,7 @@ class SemiNMF(
         First codes; an array has shape (n_samples, n_components).
     tol : float, default=1e-4
         Stop when the squared error falls by at most `tol` times itself, of which no
-        less than ``1e-5 * ||X||_F^2`` is counted.
+        less than ``1e-7 * ||X||_F^2`` is counted.
     max_iter : int, default=500
         Largest number of iterations.
     random_state : int, RandomState instance or None, default=None
