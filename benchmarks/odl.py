@@ -66,7 +66,9 @@ def sides(n, alphas):
 
     table = {
         "ours, online, p = 3": lambda X, seed: (
-            OnlineOrthogonalDictionary(batch_size=batch, random_state=seed)
+            OnlineOrthogonalDictionary(
+                batch_size=batch, schedule="nonconvex", random_state=seed
+            )
             .fit(X)
             .components_
         ),

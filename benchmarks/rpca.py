@@ -45,7 +45,10 @@ def run(quick=False):
         if share in (0.1, 0.4):
             # At 40 % the limit on iterations keeps the run short.
             limit = 25 if share == 0.4 else 40
-            methods[f"ialm, at most {limit} iterations"] = {"max_iter": limit}
+            methods[f"ialm, at most {limit} iterations"] = {
+                "max_iter": limit,
+                "tol": 1e-6,
+            }
         for name, arguments in methods.items():
             repeat = 1 if name.startswith("ialm") else 5
             times = []

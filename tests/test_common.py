@@ -113,7 +113,7 @@ PRESETS = {
             "random_state": 0,
         },
     ],
-    "OnlineOrthogonalDictionary": [{}, {"schedule": "adaptive"}],
+    "OnlineOrthogonalDictionary": [{}, {"schedule": "nonconvex"}],
     "OptimalTransport": [
         {},
         {"method": "sinkhorn", "reg": 0.5},

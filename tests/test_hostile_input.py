@@ -326,6 +326,11 @@ ARGUMENTS = {
 _SDR = {"n": 64, "a": 12, "theta": lambda: np.arange(1, 6)}
 # Arguments that differ from those, and optional ones that are needed or tested.
 CALLS = {
+    "denoise_image": {
+        "image": lambda: _table(21, 12, 10),
+        "patch_size": (3, 3),
+        "random_state": 0,
+    },
     "barycenter": {
         "distributions": lambda: np.abs(_table(19, 3, 7)),
         "X": lambda: _table(20, 7, 2),

@@ -14,12 +14,14 @@ no penalty has to be chosen. Structure, where it exists, is worth a lot.
 # makes none exactly zero.
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.datasets import make_moons
 
 from sparsestat.bayes import (
     MRFSBL,
     BlockKroneckerSBL,
     InverseFreeSBL,
     KroneckerSBL,
+    SBLClassifier,
     SBLRegressor,
 )
 from sparsestat.datasets import (
@@ -40,6 +42,23 @@ for ax, (name, model) in zip(axes, models.items(), strict=True):
     coef = np.where(np.abs(model.coef_) > 0.01, model.coef_, 0.0)
     SupportRecoveryDisplay(data.coef, coef=coef).plot(ax=ax)
     ax.set_title(name)
+plt.show()
+
+# %%
+# Few rows
+# --------
+# With a kernel the columns are rows of the data: a boundary between two moons stands
+# on a handful of them, without a parameter to tune but the width.
+moons, side = make_moons(200, noise=0.2, random_state=0)
+machine = SBLClassifier(kernel="rbf", kernel_params={"gamma": 1.0}).fit(moons, side)
+grid = np.stack(np.meshgrid(np.linspace(-1.6, 2.6, 80), np.linspace(-1.1, 1.6, 60)), 2)
+odds = machine.predict_proba(grid.reshape(-1, 2))[:, 1].reshape(60, 80)
+figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+shown = ax.contourf(*np.moveaxis(grid, 2, 0), odds, levels=11, cmap="RdBu", alpha=0.6)
+ax.scatter(*moons.T, c=side, s=8, cmap="RdBu", edgecolors="k", linewidths=0.2)
+ax.scatter(*machine.relevance_vectors_.T, s=60, facecolors="none", edgecolors="k")
+figure.colorbar(shown, label="probability")
+ax.set_title(f"{machine.n_active_} of {len(moons)} rows")
 plt.show()
 
 # %%

@@ -56,7 +56,7 @@ def run(progress):
         "coefficients are kept, which in an orthogonal basis is the best k-sparse "
         "code. Background: 60 frames of a photograph in changing light with three "
         "moving squares; in the same column, the whole photograph with the best four "
-        "levels of each row. Certificate: last change of the dictionary, Frank-Wolfe "
+        "levels of each row. Certificate: last rise of the objective, Frank-Wolfe "
         "gap on the last batch, duality gap.",
         text_columns=1,
     )
@@ -71,7 +71,7 @@ def _patches():
     train, test = data[:15_000], data[15_000:]
     fits = {}
     for name, model in (
-        ("OrthogonalDictionary", OrthogonalDictionary(p=3, tol=5e-3, random_state=0)),
+        ("OrthogonalDictionary", OrthogonalDictionary(p=3, random_state=0)),
         (
             "OnlineOrthogonalDictionary",
             OnlineOrthogonalDictionary(max_iter=5, random_state=0),

@@ -7,6 +7,7 @@ import warnings
 
 from sklearn.base import BaseEstimator
 
+from sparsestat._utils.names import check_arguments, suggestion
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._version import __version__
 from sparsestat.exceptions import InconsistentVersionWarning
@@ -17,7 +18,8 @@ __all__ = ["SparsestatEstimator"]
 class SparsestatEstimator(BaseEstimator):
     """scikit-learn's BaseEstimator with this package's documentation and version.
 
-    The HTML repr links to the documentation. A pickle carries the version of
+    The HTML repr links to the documentation. Arguments that do not exist are named in
+    the name of the class, with the nearest that does. A pickle carries the version of
     sparsestat that wrote it, and reading it with another one warns.
     """
 
@@ -26,6 +28,34 @@ class SparsestatEstimator(BaseEstimator):
         "https://sparsestat.readthedocs.io/en/stable/generated/"
         "{estimator_module}.{estimator_name}.html"
     )
+
+    def __new__(cls, *args, **kwargs):
+        if args or kwargs:
+            check_arguments(cls.__name__, cls.__init__, (None, *args), kwargs)
+        return super().__new__(cls)
+
+    def set_params(self, **params):
+        """Set parameters, also of estimators inside by ``name__parameter``.
+
+        Parameters
+        ----------
+        **params : dict
+            New values.
+
+        Returns
+        -------
+        self : object
+            This estimator.
+        """
+        try:
+            return super().set_params(**params)
+        except ValueError as error:
+            known = self.get_params(deep=True)
+            unknown = [name for name in params if name not in known]
+            hint = suggestion(unknown[0], known) if unknown else ""
+            if not hint:
+                raise
+            raise ValueError(f"{error}{hint}") from None
 
     def __getstate__(self):
         return {**super().__getstate__(), "_sparsestat_version": __version__}

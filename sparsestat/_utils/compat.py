@@ -18,9 +18,13 @@ from sklearn.utils._param_validation import (
     Options,
     RealNotInt,
     StrOptions,
-    validate_params,
+)
+from sklearn.utils._param_validation import (
+    validate_params as _validate_params,
 )
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+from sparsestat._utils.names import check_arguments
 
 try:  # scikit-learn >= 1.9: experimental callback protocol
     from sklearn.callback import CallbackSupportMixin
@@ -67,6 +71,24 @@ def fit_context(*, prefer_skip_nested_validation):
                 raise
 
         return fit
+
+    return decorate
+
+
+def validate_params(constraints, *, prefer_skip_nested_validation):
+    """Decorate a function: checked parameters, and names that exist."""
+
+    def decorate(function):
+        checked = _validate_params(
+            constraints, prefer_skip_nested_validation=prefer_skip_nested_validation
+        )(function)
+
+        @wraps(checked)
+        def call(*args, **kwargs):
+            check_arguments(f"{function.__name__}()", function, args, kwargs)
+            return checked(*args, **kwargs)
+
+        return call
 
     return decorate
 

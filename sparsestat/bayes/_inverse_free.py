@@ -63,6 +63,8 @@ def solve_inverse_free(
     tol,
     accelerate,
     rho_init,
+    start=None,
+    hold_noise=0,
     bound_noise=False,
     fixed_precision=None,
     track_energy=False,
@@ -82,6 +84,12 @@ def solve_inverse_free(
         Squared norms of the columns.
     prior : tuple of four floats
         Shape and rate of the precisions, and of the noise precision.
+    start : ndarray of shape (n, L), default=None
+        Coefficients to start at, with the precisions that they call for. From zero,
+        precisions rise before coefficients do where T is far above the squared norms.
+    hold_noise : int, default=0
+        Iterations before the noise is learned: a start that explains too much of y
+        would take the noise for nothing.
     bound_noise : bool, default=False
         Use T in place of the squared norms in the noise update, which makes the
         bound monotone but the noise estimate larger.
@@ -94,11 +102,17 @@ def solve_inverse_free(
     h = 1.0 if is_complex else 0.5
     n_targets = Y.shape[1]
     learn = noise_variance is None
+    hold_noise = hold_noise if learn else 0
     kappa = 1.0 / (noise_init if learn else noise_variance)
     T = majorizer.astype(float)
     rho = np.full(H.shape[1], rho_init) if fixed_precision is None else fixed_precision
     mean = np.zeros((H.shape[1], n_targets), dtype=np.result_type(H.dtype, Y.dtype))
     fit = np.zeros_like(Y, dtype=np.result_type(H.dtype, Y.dtype))
+    if start is not None:
+        mean, fit = start, H.forward(start)
+        power = square(mean).sum(axis=1) + n_targets / (rho + kappa * squares)
+        if fixed_precision is None:
+            rho = (a + h * n_targets) / (b + h * power)
     z, fit_z = mean, fit
     weight = squares if not bound_noise else None
     momentum, change, converged = 1.0, np.inf, False
@@ -124,7 +138,7 @@ def solve_inverse_free(
         power = square(new).sum(axis=1) + n_targets * v
         if fixed_precision is None:
             rho = (a + h * n_targets) / (b + h * power)
-        if learn:
+        if learn and n_iter > hold_noise:
             spread = float((v * (T if weight is None else weight)).sum())
             kappa = (c + h * n_targets * total) / (d + h * (error + n_targets * spread))
             kappa = min(kappa, 1.0 / noise_floor)
@@ -148,7 +162,7 @@ def solve_inverse_free(
             z, fit_z = new, new_fit
         mean, fit = new, new_fit
         stop = step(change) if step is not None else False
-        if change <= tol:
+        if change <= tol and n_iter > hold_noise:
             converged = True
             break
         if stop:

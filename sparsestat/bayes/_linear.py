@@ -27,18 +27,38 @@ from sparsestat.exceptions import NoiseCollapseWarning
 
 __all__ = ["BayesianLinearMixin", "warn_if_collapsed"]
 
-_COLLAPSE = (
-    "the noise variance was learned with only {left:.3g} of {total:.3g} observations "
-    "left to estimate it from, and is probably far too small. Pass noise_variance."
-)
+_LEAST_LEFT = 0.2  # of the observations, for a learned noise variance to be trusted
+_TINY = 1e-3  # of the mean square of y, doubtful where half of them are spent
 
 
-def warn_if_collapsed(name, total, dof, learned):
-    """Warn when nearly all observations were spent on coefficients."""
+def warn_if_collapsed(
+    name, total, dof, learned, *, noise=1.0, remedy="Pass noise_variance."
+):
+    """Warn when nearly all observations were spent on coefficients.
+
+    Parameters
+    ----------
+    name : str
+        Class of the estimator.
+    total, dof : float
+        Observations, and how many of them coefficients took.
+    learned : bool
+        Whether the noise variance was learned.
+    noise : float, default=1.0
+        Noise variance relative to the mean square of y: where it is tiny, half of the
+        observations are too many already.
+    remedy : str, default="Pass noise_variance."
+        Ends the message.
+    """
     left = total - dof
-    if learned and left < 0.05 * total:
+    least = 0.5 if noise < _TINY else _LEAST_LEFT
+    if learned and left < least * total:
+        size = f" ({noise:.1e} of the mean square of y)" if noise < _TINY else ""
         warnings.warn(
-            f"{name}: " + _COLLAPSE.format(left=max(left, 0.0), total=total),
+            f"{name}: the noise variance{size} was learned with only "
+            f"{max(left, 0.0):.3g} of {total:.3g} observations left to estimate it "
+            "from, and is probably far too small, and so are the standard deviations "
+            f"of predictions. {remedy}",
             NoiseCollapseWarning,
             stacklevel=users_stacklevel(),
         )
@@ -74,7 +94,7 @@ class BayesianLinearMixin(RegressorMixin):
         if data.one_target:
             self.coef_ = self.coef_[0]
 
-    def _report_change(self, change, converged, n_iter):
+    def _report_change(self, change, converged, n_iter, **details):
         """Certify a fit that stopped by the change of its coefficients."""
         self.n_iter_, self.converged_ = n_iter, bool(converged)
         self.certificate_ = Certificate(
@@ -83,7 +103,7 @@ class BayesianLinearMixin(RegressorMixin):
             float(self.tol),
             self.converged_,
             "relative to the norm of coef_",
-            {"dof": self.dof_, "noise_variance": self.noise_variance_},
+            {"dof": self.dof_, "noise_variance": self.noise_variance_, **details},
         )
         warn_if_unsatisfied(
             self.certificate_,

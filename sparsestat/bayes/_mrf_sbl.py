@@ -409,7 +409,9 @@ class MRFSBL(
         self.grid_ = None if refinement is None else refinement.grid
         self.dof_ = found.dof
         self._report_change(found.change, found.converged, found.n_iter)
-        warn_if_collapsed("MRFSBL", data.total, found.dof, self.noise_variance is None)
+        learned = self.noise_variance is None
+        noise = found.noise_variance
+        warn_if_collapsed("MRFSBL", data.total, found.dof, learned, noise=noise)
 
     def predict(self, X, return_std=False):
         """Predict, with standard deviations if wanted.

@@ -4,11 +4,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import MultiOutputMixin
+from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -26,6 +28,7 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
+from sparsestat.bayes._basis import KERNEL_CONSTRAINTS, KernelBasis
 from sparsestat.bayes._cofem import Products, maximize_evidence_cofem
 from sparsestat.bayes._data import (
     is_operator,
@@ -36,6 +39,7 @@ from sparsestat.bayes._data import (
 from sparsestat.bayes._evidence import EvidenceResult, maximize_evidence
 from sparsestat.bayes._fast import maximize_evidence_fast
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
+from sparsestat.bayes._noise import choose_noise
 from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = ["SBLRegressor"]
@@ -72,8 +76,10 @@ class SBLRegressor(
     coefficients are the posterior mean. Several targets share one set of variances.
     Use it for sparse recovery without a penalty to tune, and for predictive
     standard deviations; when features outnumber samples, pass `noise_variance` if
-    it is known. It does what :class:`sklearn.linear_model.ARDRegression` does,
-    independently of the units of the data. Read more in the
+    it is known, or ``"cv"``. With `kernel`, columns are the kernel at the rows of X,
+    and the model is the relevance vector machine. It does what
+    :class:`sklearn.linear_model.ARDRegression` does, independently of the units of
+    the data. Read more in the
     :ref:`User Guide <sparse_bayesian_learning>`.
 
     Parameters
@@ -86,9 +92,24 @@ class SBLRegressor(
         with conjugate gradients and random probes, for sparse X and operators.
         ``"auto"``: cofem for those, fast where one iteration of mm would take more
         than 2e10 operations, mm otherwise.
-    noise_variance : float, default=None
+    noise_variance : float or "cv", default=None
         Variance of the noise, in units of y squared, per complex entry if y is
-        complex. None learns it.
+        complex. None learns it; with more features than samples the likelihood is
+        often highest at none at all. ``"cv"`` takes the share of the variance of y
+        that gives held-out rows the highest density: some fifty fits, and not for a
+        LinearOperator.
+    kernel : str or callable, default=None
+        None is the linear model. Otherwise a name that
+        :func:`sklearn.metrics.pairwise.pairwise_kernels` knows ("rbf", "laplacian",
+        "poly", "sigmoid", "cosine", "linear", "chi2", "additive_chi2"), or a function
+        of two matrices, such as those of :mod:`sklearn.gaussian_process.kernels`.
+    kernel_params : dict, default=None
+        Parameters of the kernel. Where ``gamma`` is wanted and missing, it is one over
+        n_features times the variance of the entries of X about their column means.
+    cv : int, splitter or iterable, default=None
+        Folds of ``noise_variance="cv"``; None means 5.
+    n_jobs : int, default=None
+        Number of workers of ``noise_variance="cv"``.
     gamma_init : float, default=1.0
         Starting variances: 1 spreads the variance of y over all columns.
     fit_intercept : bool, default=True
@@ -130,11 +151,17 @@ class SBLRegressor(
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
-        Posterior mean.
+        Posterior mean. With a kernel, one for each row of X instead of each column.
     intercept_ : float or ndarray of shape (n_targets,)
         Intercept, 0.0 without one.
     gamma_ : ndarray of shape (n_features,)
-        Prior variances, zero where a column was dropped.
+        Prior variances, zero where a column was dropped. With a kernel, of rows.
+    relevance_vectors_ : ndarray of shape (n_active, n_features)
+        With a kernel, the rows of X that are in the model, ``X[active_]``.
+    noise_variances_ : ndarray of shape (n_levels,)
+        With ``noise_variance="cv"``, what was tried.
+    cv_scores_ : ndarray of shape (n_levels, n_folds)
+        Mean log densities of held-out targets, likewise.
     noise_variance_ : float
         Noise variance, given or learned.
     active_ : ndarray of shape (n_active,)
@@ -166,7 +193,9 @@ class SBLRegressor(
     ConvergenceWarning
         When `tol` was not met, or conjugate gradients stopped early.
     NoiseCollapseWarning
-        When the noise was learned from less than 5 % of the observations.
+        When coefficients took more than 80 % of the observations that the noise was
+        learned from, or more than half of them and the noise is below a thousandth of
+        the mean square of y; and when there is a single observation.
 
     See Also
     --------
@@ -182,7 +211,8 @@ class SBLRegressor(
     adjoint, of ``n_probes + n_targets`` columns, for each conjugate gradient step,
     and O((n_samples + n_features) * n_probes) memory. The likelihood of the noise is
     flat, or highest at zero, when features outnumber samples: a learned noise
-    variance may then collapse.
+    variance may then collapse. One observation says nothing of noise: its square is
+    taken.
 
     References
     ----------
@@ -209,7 +239,14 @@ class SBLRegressor(
 
     _parameter_constraints = {
         "method": [StrOptions({"em", "mackay", "mm", "fast", "cofem", "auto"})],
-        "noise_variance": [Interval(Real, 0, None, closed="neither"), None],
+        "noise_variance": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"cv"}),
+            None,
+        ],
+        **KERNEL_CONSTRAINTS,
+        "cv": ["cv_object"],
+        "n_jobs": [Integral, None],
         "gamma_init": [Interval(Real, 0, None, closed="neither")],
         "fit_intercept": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -231,6 +268,10 @@ class SBLRegressor(
         method="mm",
         *,
         noise_variance=None,
+        kernel=None,
+        kernel_params=None,
+        cv=None,
+        n_jobs=None,
         gamma_init=1.0,
         fit_intercept=True,
         max_iter=500,
@@ -248,6 +289,10 @@ class SBLRegressor(
     ):
         self.method = method
         self.noise_variance = noise_variance
+        self.kernel = kernel
+        self.kernel_params = kernel_params
+        self.cv = cv
+        self.n_jobs = n_jobs
         self.gamma_init = gamma_init
         self.fit_intercept = fit_intercept
         self.max_iter = max_iter
@@ -297,16 +342,58 @@ class SBLRegressor(
             accept_sparse=self.method in ("auto", "cofem"),
             reason=f" by method={self.method!r}. Use method='cofem' or 'auto'",
         )
-        method = self._choose_method(data)
-        # Attributes of an earlier fit by another method must not survive.
-        for name in ("coef_var_", "scores_", "_root"):
+        # Attributes of an earlier fit of another kind must not survive.
+        for name in ("coef_var_", "scores_", "_root", "_basis", "relevance_vectors_",
+                     "noise_variances_", "cv_scores_"):  # fmt: skip
             if hasattr(self, name):
                 delattr(self, name)
+        noise = self._given_noise(data)
+        rows = data.X
+        if self.kernel is not None:
+            self._basis = KernelBasis(self.kernel, self.kernel_params, rows)
+            data = replace(data, X=self._basis(rows, rows))
+        method = self._choose_method(data)
         if method == "cofem":
-            self._fit_cofem(data)
+            self._fit_cofem(data, noise)
         else:
-            self._fit_dense(data, method)
+            self._fit_dense(data, method, noise)
+        if self.kernel is not None:
+            self._store_relevance(rows, len(y), sample_weight)
         return self
+
+    def _given_noise(self, data):
+        """Return the noise variance that is given or chosen, or None to learn it."""
+        if self.noise_variance != "cv":
+            return self.noise_variance
+        _, Y = self._centred_targets(data)
+        variance = float(square(Y).sum() / (data.total * Y.shape[1]))
+        if variance == 0:
+            return None
+        params = self.get_params(deep=False)
+
+        def make(level):
+            return type(self)(**{**params, "noise_variance": level, "verbose": 0})
+
+        splitter = check_cv(5 if self.cv is None else self.cv)
+        folds = list(splitter.split(np.empty((data.Y.shape[0], 1))))
+        best, self.noise_variances_, self.cv_scores_ = choose_noise(
+            make, data, folds, variance, self.n_jobs
+        )
+        return best
+
+    def _store_relevance(self, rows, n_rows, sample_weight):
+        """Keep the rows of the model, and count them as they were given."""
+        self.relevance_vectors_ = rows[self.active_]
+        if rows.shape[0] == n_rows:
+            return
+        kept = np.flatnonzero(np.broadcast_to(sample_weight, n_rows))
+        coef = np.zeros((*self.coef_.shape[:-1], n_rows), self.coef_.dtype)
+        gamma = np.zeros(n_rows)
+        coef[..., kept], gamma[kept] = self.coef_, self.gamma_
+        if hasattr(self, "coef_var_"):
+            full = np.zeros(n_rows)
+            full[kept], self.coef_var_ = self.coef_var_, full
+        self.coef_, self.gamma_, self.active_ = coef, gamma, kept[self.active_]
 
     def _choose_method(self, data):
         if self.method != "auto":
@@ -321,18 +408,15 @@ class SBLRegressor(
             return self.prune_tol
         return _DEFAULT_PRUNE.get(method, 0.0)
 
-    def _noise(self, scale):
+    def _noise(self, noise, scale):
         """Return the given noise variance, the initial one and the floor, scaled."""
-        given = None
-        if self.noise_variance is not None:
-            given = self.noise_variance / scale**2
         return {
-            "noise_variance": given,
+            "noise_variance": None if noise is None else noise / scale**2,
             "noise_init": max(0.1, self.noise_floor),
             "noise_floor": self.noise_floor,
         }
 
-    def _fit_dense(self, data, method):
+    def _fit_dense(self, data, method, noise):
         X, w = data.X, data.weights
         y_mean, Y = self._centred_targets(data)
         wide = np.result_type(X.dtype, Y.dtype)
@@ -350,21 +434,22 @@ class SBLRegressor(
         used = np.flatnonzero(norms)
         scale = np.sqrt(square(Y).sum() / (data.total * Y.shape[1]))
         if scale == 0 or len(used) == 0:
-            found = _nothing(H, Y, data.total, self.noise_variance, scale)
+            found = _nothing(H, Y, noise, _alone(data, scale))
             scale = 1.0
         else:
             H = H if len(used) == H.shape[1] else H[:, used]
             H /= norms[used]
             Y /= scale
-            found = self._maximize(H, Y, method, scale, data)
+            found = self._maximize(H, Y, method, scale, data, noise)
         self._store_dense(found, data, method, used, norms, scale, record, y_mean)
+        self._finish(found, method, data, noise, found.noise_variance)
 
-    def _maximize(self, H, Y, method, scale, data):
+    def _maximize(self, H, Y, method, scale, data, noise):
         with FitProgress(
             self, self.max_iter, X=data.X, y=data.Y, verbose=self.verbose
         ) as progress:
             shared = {
-                **self._noise(scale),
+                **self._noise(noise, scale),
                 "total": data.total,
                 "max_iter": self.max_iter,
                 "compute_score": self.compute_score,
@@ -400,9 +485,8 @@ class SBLRegressor(
         if self.compute_score:
             shift = data.total * np.log(scale**2)
             self.scores_ = np.array(found.scores) + shift
-        self._finish(found, method, data.total)
 
-    def _finish(self, found, method, total):
+    def _finish(self, found, method, data, noise, share):
         self.n_iter_, self.converged_ = found.n_iter, bool(found.converged)
         tol = 1e-2 * self.tol if method == "fast" else self.tol
         self.certificate_ = Certificate(
@@ -419,11 +503,17 @@ class SBLRegressor(
                 f"SBLRegressor did not converge: {_MEASURES[method]}",
                 "Increase max_iter, or tol.",
             )
+        alone = data.total <= 1.0
         warn_if_collapsed(
-            "SBLRegressor", total, found.dof, self.noise_variance is None and self.dof_
+            "SBLRegressor",
+            data.total,
+            1.0 if alone else found.dof,
+            noise is None and (alone or self.dof_ > 0),
+            noise=1.0 if alone else share,
+            remedy="Pass noise_variance as a number, or as 'cv'.",
         )
 
-    def _fit_cofem(self, data):
+    def _fit_cofem(self, data, noise):
         y_mean, Y = self._centred_targets(data)
         rng = check_random_state(self.random_state)
         H = Products(data.X, data.weights, centre=self.fit_intercept)
@@ -439,7 +529,7 @@ class SBLRegressor(
                 Y / safe,
                 scale=norms,
                 gamma_init=self.gamma_init / n if scale > 0 else 0.0,
-                **self._noise(safe),
+                **self._noise(noise, safe),
                 total=data.total,
                 max_iter=self.max_iter,
                 tol=self.tol,
@@ -453,8 +543,8 @@ class SBLRegressor(
         self._store_linear(safe * found.mean.T, data, y_mean, H.record)
         self.gamma_ = safe**2 * found.gamma
         self.noise_variance_ = float(safe**2 * found.noise_variance)
-        if scale == 0 and self.noise_variance is None:
-            self.noise_variance_ = 0.0
+        if scale == 0 and noise is None:
+            self.noise_variance_ = _alone(data, 0.0) ** 2
         self.active_ = np.flatnonzero(self.gamma_)
         self.n_active_ = len(self.active_)
         self.coef_var_ = safe**2 * found.variances
@@ -469,7 +559,7 @@ class SBLRegressor(
                 ConvergenceWarning,
                 stacklevel=users_stacklevel(),
             )
-        self._finish(found, "cofem", data.total)
+        self._finish(found, "cofem", data, noise, found.noise_variance)
 
     @property
     def sigma_(self):
@@ -503,7 +593,12 @@ class SBLRegressor(
         """
         check_is_fitted(self)
         X = validate_predict(self, X)
-        mean = self._mean(X)
+        if self.kernel is not None:
+            part = self._basis(X, self.relevance_vectors_)
+            mean = part @ self.coef_[..., self.active_].T + self.intercept_
+            mean = mean.astype(np.result_type(X.dtype, self.coef_.dtype), copy=False)
+        else:
+            mean = self._mean(X)
         if not return_std:
             return mean
         if is_operator(X):
@@ -511,7 +606,8 @@ class SBLRegressor(
                 "return_std needs the entries of X; pass an array or a sparse matrix "
                 "instead of a LinearOperator."
             )
-        part = X[:, self.active_]
+        if self.kernel is None:
+            part = X[:, self.active_]
         part = part.toarray() if sparse.issparse(part) else part
         part = part - self._mean_in
         if hasattr(self, "_root"):
@@ -521,7 +617,15 @@ class SBLRegressor(
         return mean, self._std(variance, mean)
 
 
-def _nothing(H, Y, total, noise_variance, scale):
+def _alone(data, scale):
+    """Return a scale of the noise where y is constant: of one observation, its own."""
+    if scale == 0 and data.total <= 1.0:
+        size = float(np.sqrt(square(data.Y).mean()))
+        return size if size > 0 else 1.0
+    return scale
+
+
+def _nothing(H, Y, noise_variance, scale):
     """Return the empty model: y is constant, or every column is."""
     if noise_variance is None:
         noise_variance = scale**2

@@ -12,6 +12,7 @@ from sparsestat.decomposition._code_budgets import (
     zipf_budgets,
 )
 from sparsestat.decomposition._codes import abs_topk_code, topk_code
+from sparsestat.decomposition._denoise import denoise_image
 from sparsestat.decomposition._low_rank_sparse import low_rank_plus_sparse
 from sparsestat.decomposition._monarch import monarch_matmul, project_monarch
 from sparsestat.decomposition._orthogonal_batch import OrthogonalDictionary
@@ -57,6 +58,7 @@ __all__ = [
     "SupervisedDictionaryLearning",
     "TernarySparseCoding",
     "abs_topk_code",
+    "denoise_image",
     "feature_choice_code",
     "low_rank_plus_sparse",
     "monarch_matmul",

@@ -290,8 +290,10 @@ class MSPResult:
         Gradient at A.
     objective : float
         f(A).
-    change : float
+    move : float
         Last ``||A_new - A||_F / sqrt(n_components)``.
+    rise : float
+        Last rise of the objective, relative to it.
     n_iter : int
         Number of full steps.
     history : list of float
@@ -301,22 +303,29 @@ class MSPResult:
     A: np.ndarray
     gradient: np.ndarray
     objective: float
-    change: float
+    move: float
+    rise: float
     n_iter: int
     history: list
+
+    @property
+    def change(self):
+        """The smaller of the last rise and the last move."""
+        return min(self.rise, self.move)
 
 
 def maximize_lp(
     X, A, p, *, weights=None, whitening=None, center=None, tol, max_iter, step=None
 ):
-    """Iterate ``A <- polar(gradient(A))`` until A stands still.
+    """Iterate ``A <- polar(gradient(A))`` until A or its objective stands still.
 
     Parameters
     ----------
     X, A, p, weights, whitening, center
         As in :func:`lp_gradient`; A is the start.
     tol : float
-        Stop when ``||A_new - A||_F <= tol * sqrt(n_components)``.
+        Stop when the objective rises by at most `tol` times itself, or A moves by at
+        most ``tol * sqrt(n_components)``.
     max_iter : int
         Largest number of steps.
     step : callable, default=None
@@ -328,16 +337,17 @@ def maximize_lp(
     """
     options = {"weights": weights, "whitening": whitening, "center": center}
     gradient, value = lp_gradient(X, A, p, **options)
-    history, change, n_iter = [value], np.inf, 0
+    history, move, rise, n_iter = [value], np.inf, np.inf, 0
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - used after the loop
         if not gradient.any():
-            change = 0.0  # all codes are zero: every A is as good
+            move = rise = 0.0  # all codes are zero: every A is as good
             break
         A_new, _ = polar(gradient, A)
-        change = float(np.linalg.norm(A_new - A) / np.sqrt(A.shape[0]))
+        move = float(np.linalg.norm(A_new - A) / np.sqrt(A.shape[0]))
         A = A_new
         gradient, value = lp_gradient(X, A, p, **options)
+        rise = max((value - history[-1]) / value, 0.0) if value > 0 else 0.0
         history.append(value)
-        if (step is not None and step(value)) or change <= tol:
+        if (step is not None and step(value)) or min(move, rise) <= tol:
             break
-    return MSPResult(A, gradient, value, change, n_iter, history)
+    return MSPResult(A, gradient, value, move, rise, n_iter, history)

@@ -27,7 +27,7 @@ COMMON_CONSTRAINTS = {
     "p": [Interval(Real, 2, None, closed="neither")],
     "precondition": ["boolean"],
     "center": ["boolean"],
-    "transform_algorithm": [StrOptions({"linear", "topk", "soft"})],
+    "transform_algorithm": [StrOptions({"linear", "topk", "soft", "hard"})],
     "transform_n_nonzero_coefs": [Interval(Integral, 1, None, closed="left"), None],
     "transform_alpha": [Interval(Real, 0, None, closed="left"), None],
     "allow_complex": ["boolean"],
@@ -110,6 +110,27 @@ class OrthogonalTransformer(
             )
         return A
 
+    def _measure_noise(self, X, weights):
+        """Store the noise of codes as the median of their magnitudes shows it."""
+        step = -(-X.shape[0] // fw.BLOCK_ROWS)
+        Z = fw.codes_of(
+            fw.moved(X[::step], self._center), self.components_, self._center
+        )
+        size = np.linalg.norm(self.components_, axis=1)
+        size[size == 0] = 1.0
+        level = np.log(2.0) ** 0.5 if Z.dtype.kind == "c" else 0.6744897501960817
+        w = None if weights is None else weights[::step]
+        self.noise_scale_ = _median(np.abs(Z) / size, w) / level
+
+    def _hard_level(self, is_complex):
+        """Return what magnitudes of codes must exceed, one number an atom."""
+        if self.transform_alpha is not None:
+            return self.transform_alpha
+        k = self.components_.shape[0]
+        universal = np.sqrt((1.0 if is_complex else 2.0) * np.log(max(k, 2)))
+        size = np.linalg.norm(self.components_, axis=1)
+        return self.noise_scale_ * universal * size
+
     def _samples_like_components(self, X):
         X = check_magnitude(self._validate_samples(X, reset=False))
         if np.iscomplexobj(self.components_) and not np.iscomplexobj(X):
@@ -154,6 +175,8 @@ class OrthogonalTransformer(
             alpha = 1.0 if self.transform_alpha is None else self.transform_alpha
             # numpy's sign of a complex number is its phase.
             Z = np.sign(Z) * np.maximum(np.abs(Z) - Z.real.dtype.type(alpha), 0)
+        elif self.transform_algorithm == "hard":
+            Z = np.where(np.abs(Z) > self._hard_level(Z.dtype.kind == "c"), Z, 0)
         return Z
 
     def inverse_transform(self, X):
@@ -192,6 +215,17 @@ class OrthogonalTransformer(
         check_is_fitted(self)
         X = self._samples_like_components(X)
         return fw.lp_value(X, self.components_, self.p, center=self._center)
+
+
+def _median(Z, weights):
+    """Return the median of all entries; a weight repeats a row."""
+    if weights is None:
+        return float(np.median(Z))
+    order = np.argsort(Z, axis=None)
+    values = Z.ravel()[order]
+    mass = np.cumsum(np.repeat(weights, Z.shape[1])[order])
+    low, high = np.searchsorted(mass, 0.5 * mass[-1] * np.array([1 - 1e-12, 1 + 1e-12]))
+    return float(0.5 * (values[low] + values[min(high, len(values) - 1)]))
 
 
 def _holds_complex(X):

@@ -42,25 +42,29 @@ class OrthogonalDictionary(OrthogonalTransformer):
         Number of atoms, at most `n_features`. None takes `n_features`.
     p : float, default=4
         Exponent, above 2.
-    max_iter : int, default=200
+    max_iter : int, default=500
         Largest number of steps of a start.
-    tol : float, default=1e-8
-        Stop when ``||A_new - A||_F <= tol * sqrt(n_components)``. Iterates are in
-        double precision, whatever that of the data.
+    tol : float, default=1e-5
+        Stop when a step raises the objective by at most `tol` times the objective, or
+        when it moves the dictionary, ``||A_new - A||_F / sqrt(n_components)``, by at
+        most `tol`. Iterates are in double precision, whatever that of the data.
     n_init : int, default=1
         Number of starts; the largest objective is kept.
     precondition : bool, default=False
         Whiten first, for dictionaries that are complete but not orthogonal.
     center : bool, default=False
         Subtract the mean. The model has mean zero.
-    transform_algorithm : {"linear", "topk", "soft"}, default="linear"
-        ``"linear"`` codes are ``X @ components_.T``. ``"topk"`` keeps the largest
-        magnitudes, ``"soft"`` shrinks by `transform_alpha`: without
-        `precondition` these solve the penalized problems exactly.
+    transform_algorithm : {"hard", "linear", "topk", "soft"}, default="hard"
+        ``"linear"`` codes are ``X @ components_.T``. ``"hard"`` keeps those with
+        magnitudes above `transform_alpha`, ``"topk"`` the largest ones, ``"soft"``
+        shrinks by `transform_alpha`: without `precondition` these solve the penalized
+        problems exactly.
     transform_n_nonzero_coefs : int, default=None
         Entries kept by ``"topk"``; None takes a tenth of the atoms.
     transform_alpha : float, default=None
-        Shrinkage of ``"soft"``; None takes 1.
+        Threshold of ``"hard"`` and ``"soft"``. None takes 1 for soft, and for hard the
+        universal ``noise_scale_ * sqrt(2 * log(n_components))``, per unit of the norm
+        of an atom's row of `components_`.
     allow_complex : bool, default=False
         Accept complex X (dense): atoms are then unitary, and gradients weigh codes by
         their magnitudes.
@@ -89,7 +93,11 @@ class OrthogonalDictionary(OrthogonalTransformer):
     objective_history_ : ndarray of shape (n_iter_ + 1,)
         The objective at each iterate of the start that was kept.
     certificate_ : Certificate
-        Kind ``monotone_bound``: the last ``||A_new - A||_F / sqrt(n_components)``.
+        Kind ``monotone_bound``: the last rise of the objective, relative to it, or the
+        last move of the dictionary where that is smaller. The details have both.
+    noise_scale_ : float
+        Standard deviation of the noise of codes, from the median of their magnitudes
+        on the data of the last call: right when most codes are noise alone.
     mean_ : ndarray of shape (n_features,) or None
         Mean of the samples.
     whitening_ : ndarray of shape (n_features, n_features) or None
@@ -143,12 +151,12 @@ class OrthogonalDictionary(OrthogonalTransformer):
         n_components=None,
         *,
         p=4,
-        max_iter=200,
-        tol=1e-8,
+        max_iter=500,
+        tol=1e-5,
         n_init=1,
         precondition=False,
         center=False,
-        transform_algorithm="linear",
+        transform_algorithm="hard",
         transform_n_nonzero_coefs=None,
         transform_alpha=None,
         allow_complex=False,
@@ -240,6 +248,7 @@ class OrthogonalDictionary(OrthogonalTransformer):
                 )
         best = max(results, key=lambda result: result.objective)
         self._store_dictionary(best.A, whitening, coloring, X.dtype)
+        self._measure_noise(X, weights)
         self.gradient_ = best.gradient
         self.objective_ = best.objective
         self.objective_history_ = np.array(best.history)
@@ -250,12 +259,17 @@ class OrthogonalDictionary(OrthogonalTransformer):
             best.change,
             float(self.tol),
             bool(best.change <= self.tol),
-            "last change of the dictionary / sqrt(n_components)",
-            {"frank_wolfe_gap": float(self.gap_), "objective": float(best.objective)},
+            "last rise of the objective / objective, or move of the dictionary",
+            {
+                "frank_wolfe_gap": float(self.gap_),
+                "objective": float(best.objective),
+                "move": float(best.move),
+                "rise": float(best.rise),
+            },
         )
         warn_if_unsatisfied(
             self.certificate_,
-            "OrthogonalDictionary did not converge: the last change",
+            "OrthogonalDictionary did not converge: the last rise",
             "Raise max_iter or tol.",
         )
         return self

@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from copy import copy
 from dataclasses import replace
 from numbers import Integral
 
@@ -60,13 +61,13 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         does not dominate.
     max_iter : int, default=1
         Passes over the data in `fit`.
-    schedule : {"nonconvex", "convex", "adaptive"}, default="nonconvex"
-        Step sizes: ``4 / (t+1)^(1/2)`` and ``2 / (t+2)^(3/4)``, or ``4 / (t+8)^(2/3)``
-        and ``2 / (t+8)``, all cut at 1, as published. ``"adaptive"`` takes full steps,
-        ``gamma = 1``, along gradients averaged over a memory that grows while the
-        objective does not; on data of the model it needs fewer samples, above all with
-        many features, but nothing is proved of it, and in many passes over other data
-        the published sizes may get farther.
+    schedule : {"adaptive", "nonconvex", "convex"}, default="adaptive"
+        ``"adaptive"`` takes full steps, ``gamma = 1``, along gradients averaged over a
+        memory that grows while the objective does not; on data of the model it needs
+        fewer samples, above all with many features, but nothing is proved of it, and in
+        many passes over other data the published sizes may get farther: for
+        ``"nonconvex"`` ``4 / (t+1)^(1/2)`` and ``2 / (t+2)^(3/4)``, for ``"convex"``
+        ``4 / (t+8)^(2/3)`` and ``2 / (t+8)``, all cut at 1.
     project_every : int, default=0
         Replace A by its polar factor after this many steps; 0 does so only for
         the answer, and halves the work.
@@ -77,14 +78,17 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         Subtract a running mean. The model has mean zero.
     refresh : int, default=10
         Batches until the whitening is computed anew; the interval doubles.
-    transform_algorithm : {"linear", "topk", "soft"}, default="linear"
-        ``"linear"`` codes are ``X @ components_.T``. ``"topk"`` keeps the largest
-        magnitudes, ``"soft"`` shrinks by `transform_alpha`: without
-        `precondition` these solve the penalized problems exactly.
+    transform_algorithm : {"hard", "linear", "topk", "soft"}, default="hard"
+        ``"linear"`` codes are ``X @ components_.T``. ``"hard"`` keeps those with
+        magnitudes above `transform_alpha`, ``"topk"`` the largest ones, ``"soft"``
+        shrinks by `transform_alpha`: without `precondition` these solve the penalized
+        problems exactly.
     transform_n_nonzero_coefs : int, default=None
         Entries kept by ``"topk"``; None takes a tenth of the atoms.
     transform_alpha : float, default=None
-        Shrinkage of ``"soft"``; None takes 1.
+        Threshold of ``"hard"`` and ``"soft"``. None takes 1 for soft, and for hard the
+        universal ``noise_scale_ * sqrt(2 * log(n_components))``, per unit of the norm
+        of an atom's row of `components_`.
     allow_complex : bool, default=False
         Accept complex X (dense): atoms are then unitary, and gradients weigh codes by
         their magnitudes.
@@ -113,6 +117,9 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         gradient; informative, never warned about. ``details["fresh_gap"]`` is that
         of the iterate before the last batch was used: held-out data in a first
         pass.
+    noise_scale_ : float
+        Standard deviation of the noise of codes, from the median of their magnitudes
+        on the data of the last call: right when most codes are noise alone.
     mean_ : ndarray of shape (n_features,) or None
         Running mean.
     whitening_ : ndarray of shape (n_features, n_features) or None
@@ -177,12 +184,12 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         p=3,
         batch_size=100,
         max_iter=1,
-        schedule="nonconvex",
+        schedule="adaptive",
         project_every=0,
         precondition=False,
         center=False,
         refresh=10,
-        transform_algorithm="linear",
+        transform_algorithm="hard",
         transform_n_nonzero_coefs=None,
         transform_alpha=None,
         allow_complex=False,
@@ -269,6 +276,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         X, weights = self._given(X, sample_weight)
         if first:
             self._reset(X, check_random_state(self.random_state))
+        self._memory = copy(self._memory)  # an interrupt must not find it ahead
         last = self._use(X, weights, None)
         self.n_iter_ = max(self.n_iter_, 1)
         self._finish(X, weights, last)
@@ -403,6 +411,7 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         """Project the iterate and measure the gap of the answer on the last batch."""
         A = fw.polar(self._A)[0]
         self._store_dictionary(A, self._whitening, self._coloring, X.dtype)
+        self._measure_noise(X, weights)
         self.gap_, fresh, scale = 0.0, 0.0, 0.0
         if last is not None:
             rows, fresh = last

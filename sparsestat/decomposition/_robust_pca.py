@@ -7,7 +7,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsestat._utils.arithmetic import power_of_two, rounding
 from sparsestat._utils.base import SparsestatEstimator
@@ -20,8 +20,13 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat._utils.samples import FLOATS, check_samples
-from sparsestat._utils.validation import LARGEST_ENTRY, largest_entry
+from sparsestat._utils.samples import FLOATS
+from sparsestat._utils.validation import (
+    LARGEST_ENTRY,
+    check_magnitude,
+    largest_entry,
+    refuse_complex,
+)
 from sparsestat.decomposition import _low_rank_sparse as split
 from sparsestat.decomposition._components import ComponentsMixin
 
@@ -60,7 +65,8 @@ class RobustPCA(
         low-rank and sparse approximation, randomized at small ranks.
     lam : float, default=None
         Weight of the l1 norm (``"ialm"``). None takes
-        ``1 / sqrt(max(n_samples, n_features))``.
+        ``1 / sqrt(max(n_samples, n_features))``, the square root over that of the share
+        of known entries.
     sparsity : float, default=0.05
         Share of entries in the sparse part (``"godec"``).
     decay : float, default=0.7
@@ -71,10 +77,12 @@ class RobustPCA(
         part (``"altproj"``): squared row norms of its singular vectors are clipped to
         mu `n_components` over their number. 1 is the least possible; None clips
         none.
-    tol : float, default=1e-6
+    tol : float, default=None
         ``"ialm"`` stops when the duality gap is at most ``tol * objective`` and the
         residual ``tol * ||X||``, ``"altproj"`` at a residual of ``tol * ||X||``, and
         ``"godec"`` when the squared residual falls by less than ``tol^2 * ||X||^2``.
+        None means 1e-4 for ialm, whose last digits cost hundreds of steps where parts
+        are not exactly low-rank and sparse, and 1e-6 otherwise.
     max_iter : int, default=1000
         Largest number of iterations.
     random_state : int, RandomState instance or None, default=None
@@ -157,7 +165,7 @@ class RobustPCA(
         "sparsity": [Interval(Real, 0, 1, closed="both")],
         "decay": [Interval(Real, 0, 1, closed="neither")],
         "incoherence": [Interval(Real, 1, None, closed="left"), None],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -172,7 +180,7 @@ class RobustPCA(
         sparsity=0.05,
         decay=0.7,
         incoherence=None,
-        tol=1e-6,
+        tol=None,
         max_iter=1000,
         random_state=None,
         verbose=0,
@@ -195,19 +203,25 @@ class RobustPCA(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The matrix. Never modified.
+            The matrix. Never modified. NaN is an unknown entry (``"ialm"`` only).
         y : None
             Ignored.
         mask : array-like of bool of shape (n_samples, n_features), default=None
             True where an entry is known (``"ialm"`` only). The values elsewhere are
-            ignored but must be finite.
+            ignored.
 
         Returns
         -------
         self : object
             Fitted estimator.
         """
-        X = check_samples(self, X, dtype=FLOATS, largest=LARGEST_ENTRY)
+        X, known = self._known(X, reset=True)
+        if mask is None and not known.all():
+            mask = known
+        elif mask is not None:
+            mask = np.asarray(mask)
+            if mask.dtype == bool and mask.shape == known.shape:
+                mask = mask & known
         # In a power of two, so that no unit of X makes a square leave the doubles.
         unit = power_of_two(largest_entry(X))
         D = np.ascontiguousarray(X, dtype=np.float64) / unit
@@ -215,13 +229,15 @@ class RobustPCA(
         rng = check_random_state(self.random_state)
         with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
             common = {
-                "tol": self.tol,
+                "tol": self._tol(),
                 "max_iter": self.max_iter,
                 "rng": rng,
                 "step": lambda value: progress.step(value=value),
             }
             if self.method == "ialm":
-                lam = 1.0 / np.sqrt(max(D.shape)) if self.lam is None else self.lam
+                share = 1.0 if observed is None else observed.mean()
+                plain = 1.0 / np.sqrt(share * max(D.shape))
+                lam = plain if self.lam is None else self.lam
                 result = split.principal_component_pursuit(
                     D, lam, observed=observed, **common
                 )
@@ -238,6 +254,26 @@ class RobustPCA(
                 result = split.go_dec(D, self.n_components, k, **common)
         self._store(split.in_units(result, unit), X.dtype)
         return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.method == "ialm"
+        return tags
+
+    def _tol(self):
+        if self.tol is not None:
+            return float(self.tol)
+        return 1e-4 if self.method == "ialm" else 1e-6
+
+    def _known(self, X, *, reset):
+        """Return X with zeros for NaN, and where it was not."""
+        refuse_complex(X)
+        nan = "allow-nan" if self.method == "ialm" else True
+        X = validate_data(self, X, dtype=FLOATS, ensure_all_finite=nan, reset=reset)
+        known = ~np.isnan(X)
+        if not known.all():
+            X = np.where(known, X, X.dtype.type(0))
+        return check_magnitude(X, largest=LARGEST_ENTRY), known
 
     def _check_params_vs_input(self, D, mask):
         if self.method != "ialm":
@@ -322,7 +358,7 @@ class RobustPCA(
         if dtype == np.float32:
             error += float(np.finfo(dtype).eps)
         self.certificate_ = Certificate.measured(
-            kind, value, self.tol, scale, rounding=error, details=details
+            kind, value, self._tol(), scale, rounding=error, details=details
         )
         warn_if_unsatisfied(
             self.certificate_, f"RobustPCA({self.method}) did not converge: it", remedy
@@ -337,7 +373,7 @@ class RobustPCA(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples.
+            Samples. NaN is an unknown entry if the method is ``"ialm"``.
 
         Returns
         -------
@@ -345,11 +381,12 @@ class RobustPCA(
             Coordinates in the rows of `components_`.
         """
         check_is_fitted(self)
-        X = check_samples(self, X, dtype=FLOATS, reset=False, largest=LARGEST_ENTRY)
+        X, known = self._known(X, reset=False)
         x = X.astype(np.float64)
         V = self.components_.astype(np.float64)
         # Thresholds in units of each sample keep samples independent of each other.
-        size = np.abs(x).mean(axis=1, keepdims=True)
+        size = np.abs(x).sum(axis=1, keepdims=True)
+        size /= np.maximum(known.sum(axis=1, keepdims=True), 1)
         low = 1e-3 * size
         u, s = np.zeros_like(x), np.zeros_like(x)
         codes = x @ V.T
@@ -359,6 +396,7 @@ class RobustPCA(
             rest = x - codes @ V
             moved = rest + u
             s = np.sign(moved) * np.maximum(np.abs(moved) - threshold, 0.0)
+            s = np.where(known, s, moved)
             u = moved - s
             shrunk = np.maximum(0.95 * threshold, low)
             # u is the multiplier over the penalty, which grows as thresholds fall.

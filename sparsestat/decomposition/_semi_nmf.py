@@ -37,6 +37,7 @@ from sparsestat.decomposition._components import ComponentsMixin
 __all__ = ["SemiNMF"]
 
 _SWEEPS = 5  # of non-negative least squares in each iteration of "hals"
+_LEAST = 1e-7  # of the squared norm of X: what is left of an exact product
 _EPS = 1e-12
 
 
@@ -70,8 +71,9 @@ class SemiNMF(
         update, which is slower and never reaches zero.
     init : {"svd", "kmeans", "random"} or array-like, default="svd"
         First codes; an array has shape (n_samples, n_components).
-    tol : float, default=1e-6
-        Stop when the objective falls by at most ``tol * ||X||_F^2``.
+    tol : float, default=1e-4
+        Stop when the squared error falls by at most `tol` times itself, of which no
+        less than ``1e-7 * ||X||_F^2`` is counted.
     max_iter : int, default=500
         Largest number of iterations.
     random_state : int, RandomState instance or None, default=None
@@ -144,7 +146,7 @@ class SemiNMF(
         debias=False,
         solver="hals",
         init="svd",
-        tol=1e-6,
+        tol=1e-4,
         max_iter=500,
         random_state=None,
         verbose=0,
@@ -214,7 +216,7 @@ class SemiNMF(
                 if error < best[0]:
                     best = error, H
                 if len(history) > 1 and total > 0:
-                    change = abs(history[-2] - error) / total
+                    change = abs(history[-2] - error) / max(error, _LEAST * total)
                 if total == 0:
                     change = 0.0
                 scaled = error * unit**2 * weight_unit
@@ -231,7 +233,7 @@ class SemiNMF(
             float(change),
             float(self.tol),
             bool(change <= self.tol),
-            "last change of the squared error / squared norm of X",
+            "last change of the squared error / squared error",
             {"squared_error": self.reconstruction_err_**2},
         )
         warn_if_unsatisfied(

@@ -10,6 +10,7 @@ r"""A sparse linear model in closed form: solve, then threshold.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import math
+import warnings
 from numbers import Real
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from scipy import linalg, sparse
 
 from sparsestat._utils.arithmetic import Standardization, moderate, standardize
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
-from sparsestat._utils.results import Certificate
+from sparsestat._utils.results import Certificate, users_stacklevel
 from sparsestat._utils.samples import check_counts, effective_rows
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
@@ -96,6 +97,11 @@ def standardized_moments(X, y, sample_weight, fit_intercept):
 def soft_threshold(values, threshold):
     """Move values towards zero by the threshold, and stop there."""
     return np.sign(values) * np.maximum(np.abs(values) - threshold, 0.0)
+
+
+def mean_squared_residual(moments, w):
+    """Return the mean squared residual of standardized coefficients."""
+    return moments.y_square - 2 * moments.cross @ w + w @ moments.correlation @ w
 
 
 def thresholded(correlation, threshold, thresholding):
@@ -193,6 +199,12 @@ class ElementaryEstimator(LinearPredictor):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, when X has string column names.
 
+    Warns
+    -----
+    UserWarning
+        When eigenvalues were lifted with more features than samples, or the fit is
+        worse on its own data than the mean of y.
+
     See Also
     --------
     Lasso : The penalized form; better where features are correlated.
@@ -280,6 +292,18 @@ class ElementaryEstimator(LinearPredictor):
         alpha = self._threshold(moments, raw, math.sqrt(2.0) * rate)
         self.alpha_ = alpha * moments.y_unit
         standardized = soft_threshold(raw, alpha)
+        left = mean_squared_residual(moments, standardized)
+        unexplained = left > (1.0 + 1e-9) * moments.y_square
+        if moments.y_square > 0 and (unexplained or (self.n_lifted_ and d > n)):
+            warnings.warn(
+                f"ElementaryEstimator: of {d} eigenvalues of the thresholded "
+                f"correlations n_lifted_={self.n_lifted_} were lifted to "
+                f"{self.eigenvalue_floor:g}, with {n:.0f} samples, and residuals have "
+                f"{left / moments.y_square:.2g} times the variance of y. What the "
+                "thresholds removed is missing here: raise alpha or eigenvalue_floor, "
+                "or use Lasso.",
+                stacklevel=users_stacklevel(),
+            )
         coef = standardized / moments.x_scale
         moved = moments.center.intercept(coef * moments.x_unit)
         self.intercept_ = float(moments.y_mean + moved)
@@ -304,6 +328,5 @@ class ElementaryEstimator(LinearPredictor):
             return float(self.alpha) / moments.y_unit
         alpha = math.sqrt(moments.y_square) * rate
         w = soft_threshold(raw, alpha)
-        # Mean squared residual from the moments.
-        noise = moments.y_square - 2 * moments.cross @ w + w @ moments.correlation @ w
+        noise = mean_squared_residual(moments, w)
         return math.sqrt(min(max(noise, 0.0), moments.y_square)) * rate

@@ -87,7 +87,7 @@ def test_parts_are_recovered(method, rng):
 
 def test_the_published_problem_is_recovered(rng):
     L, S = corrupted((400, 400), 20, 0.05, rng)
-    model = RobustPCA(3, random_state=0).fit(L + S)
+    model = RobustPCA(3, tol=1e-6, random_state=0).fit(L + S)
     assert model.components_.shape == (3, 400)
     assert model.rank_ == 20 and model.certificate_.satisfied
     assert np.linalg.norm(model.low_rank_ - L) <= 1e-5 * np.linalg.norm(L)
@@ -356,3 +356,34 @@ def test_ranks_and_masks_may_go_as_far_as_the_sides(rng):
         RobustPCA().fit(X, mask=np.ones(X.shape, dtype=np.int64))
     with pytest.raises(ValueError, match="dtype bool and shape"):
         RobustPCA().fit(X, mask=np.ones((6, 4), dtype=bool))
+
+
+def test_nan_is_an_unknown_entry(rng):
+    L, S = corrupted((150, 100), 3, 0.05, rng)
+    X = L + S
+    mask = rng.random(L.shape) > 0.2
+    hidden = np.where(mask, X, np.nan)
+    model = RobustPCA(random_state=0).fit(hidden)
+    masked = RobustPCA(random_state=0).fit(X, mask=mask)
+    np.testing.assert_array_equal(model.low_rank_, masked.low_rank_)
+    assert model.rank_ == 3 and model.certificate_.satisfied
+    assert np.linalg.norm(model.low_rank_ - L) < 5e-3 * np.linalg.norm(L)
+    assert not model.sparse_.toarray()[~mask].any()
+    again = model.transform(hidden) @ model.components_
+    assert np.linalg.norm(again - L) < 1e-2 * np.linalg.norm(L)
+    with pytest.raises(ValueError, match="NaN"):
+        RobustPCA(3, method="altproj").fit(hidden)
+    with pytest.raises(ValueError, match="infinity"):
+        RobustPCA().fit(np.where(mask, X, np.inf))
+
+
+def test_parts_that_are_neither_low_rank_nor_sparse_converge_by_default(rng):
+    time = np.arange(200)
+    X = np.outer(rng.standard_normal(24), np.sin(time / 20)) + 0.1 * time / 200
+    X += 0.1 * rng.standard_normal(X.shape) + 5.0 * (rng.random(X.shape) < 0.03)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = RobustPCA(random_state=0).fit(X)
+    assert model.n_iter_ < 300
+    fine = RobustPCA(tol=1e-6, max_iter=5000, random_state=0).fit(X)
+    assert model.objective_ <= fine.objective_ * (1 + 1e-4)

@@ -164,3 +164,14 @@ def test_codes_times_components_approximate_the_data(rng):
     assert_allclose(model.inverse_transform(codes), codes @ model.components_)
     error = np.linalg.norm(X - model.inverse_transform(codes))
     assert_allclose(error, model.reconstruction_err_, rtol=1e-9)
+
+
+def test_the_tolerance_is_of_the_error_and_not_of_what_is_explained(rng):
+    # A large common level would otherwise hide the rest.
+    X = rng.standard_normal((80, 10)) + np.linspace(0, 1000, 10)
+    model = SemiNMF(3, random_state=0, max_iter=5000).fit(X)
+    fine = SemiNMF(3, random_state=0, tol=1e-9, max_iter=50_000).fit(X)
+    assert model.certificate_.satisfied
+    assert model.reconstruction_err_ < 1.05 * fine.reconstruction_err_
+    h = model.objective_history_
+    assert_allclose(model.certificate_.value, (h[-2] - h[-1]) / h[-1], rtol=1e-6)

@@ -10,6 +10,7 @@ from sparsestat.bayes import (
     BlockKroneckerSBL,
     InverseFreeSBL,
     KroneckerSBL,
+    SBLClassifier,
     SBLRegressor,
 )
 from tests.invariances.engine import GRID, Out, Subject, satisfied, table
@@ -41,6 +42,29 @@ def _regressor(label, make, **options):
         "satisfied": Out(),
     }
     return Subject(label, run, _problem, outputs, **options)
+
+
+def _classifier(label, make, n_classes, **options):
+    def run(X, y, sample_weight=None):
+        model = make().fit(X, y, sample_weight)
+        return {
+            "proba": model.predict_proba(X),
+            "coef": model.coef_,
+            "satisfied": satisfied(model),
+        }
+
+    def data(seed):
+        found = _problem(seed, 60)
+        noisy = found["y"] + 2.0 * table(seed + 5, 60, 1)[:, 0]
+        cuts = np.quantile(noisy, np.arange(1, n_classes) / n_classes)
+        return {"X": found["X"], "y": np.digitize(noisy, cuts)}
+
+    outputs = {
+        "proba": Out(rows=0),
+        "coef": Out({"X": -1}, features=1),
+        "satisfied": Out(),
+    }
+    return Subject(label, run, data, outputs, weights=True, rtol=1e-4, **options)
 
 
 def _factors(label, make):
@@ -82,6 +106,14 @@ SUBJECTS = [
         weights=True,
         sparse=True,
         rtol=1e-5,
+    ),
+    *(
+        _classifier(
+            f"SBLClassifier {n_classes}",
+            lambda: SBLClassifier(tol=1e-6, max_iter=5000),
+            n_classes,
+        )
+        for n_classes in (2, 3)
     ),
     *(
         _regressor(

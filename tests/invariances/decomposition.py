@@ -159,7 +159,9 @@ _FOURTH = (-200, -100, 100, 200)
 SUBJECTS = [
     _orthogonal(
         "OrthogonalDictionary",
-        lambda: dc.OrthogonalDictionary(random_state=0, max_iter=2000, center=True),
+        lambda: dc.OrthogonalDictionary(
+            random_state=0, max_iter=2000, tol=1e-16, center=True
+        ),
         scales=_FOURTH,
         weights=True,
         sparse=True,
@@ -167,7 +169,7 @@ SUBJECTS = [
     _orthogonal(
         "OrthogonalDictionary whitened",
         lambda: dc.OrthogonalDictionary(
-            random_state=0, max_iter=2000, center=True, precondition=True
+            random_state=0, max_iter=2000, tol=1e-16, center=True, precondition=True
         ),
         units=0,
         scales=_FOURTH,
@@ -187,7 +189,7 @@ SUBJECTS = [
     ),
     _dictionary(
         "SemiNMF",
-        lambda: dc.SemiNMF(3, tol=1e-8, max_iter=20000),
+        lambda: dc.SemiNMF(3, tol=1e-7, max_iter=20000),
         _parts,
         weights=True,
         sparse=True,

@@ -3,6 +3,8 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -180,3 +182,17 @@ def test_the_support_is_where_coefficients_are_not_zero(data):
     model = ElementaryEstimator(alpha=0.5).fit(X, y)
     np.testing.assert_array_equal(model.support_, np.flatnonzero(model.coef_))
     assert 0 < len(model.support_) < X.shape[1]
+
+
+def test_an_answer_worse_than_the_mean_is_warned_about():
+    rng = np.random.default_rng(0)
+    factors = rng.standard_normal((30, 3))
+    X = factors @ rng.standard_normal((3, 200)) + 0.05 * rng.standard_normal((30, 200))
+    y = factors[:, 0] + 0.1 * rng.standard_normal(30)
+    with pytest.warns(UserWarning, match="n_lifted_") as caught:
+        model = ElementaryEstimator().fit(X, y)
+    assert len(caught) == 1
+    assert model.n_lifted_ > 0 or model.score(X, y) < 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ElementaryEstimator().fit(rng.standard_normal((300, 5)), np.arange(300.0))
