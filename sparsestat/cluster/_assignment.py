@@ -15,6 +15,7 @@ from sparsestat.exceptions import NumericalError
 __all__ = [
     "BoundedAssignment",
     "bounded_assignment",
+    "check_exact_sizes",
     "check_sizes",
     "dual_bound",
     "scaled_sizes",
@@ -149,6 +150,17 @@ def check_sizes(size_min, size_max, n_clusters, n):
             f"{n} samples. Raise size_max or n_clusters."
         )
     return low, high
+
+
+def check_exact_sizes(sizes, n_clusters, n):
+    """Return bounds that are equal; refuse sizes that do not add up to n."""
+    exact = _one_bound(sizes, None, "sizes", n_clusters)
+    if exact.sum() != n:
+        raise ValueError(
+            f"sizes add up to {exact.sum()}, but there are {n} samples. Change sizes, "
+            "or use size_min and size_max."
+        )
+    return exact, exact.copy()
 
 
 def _one_bound(bound, default, name, n_clusters):

@@ -7,22 +7,17 @@ from contextlib import nullcontext
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import sparse
-from scipy.spatial.distance import cdist
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
     TransformerMixin,
 )
-from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
-    check_sample_weight,
     fit_context,
 )
 from sparsestat._utils.parallel import single_blas_thread
@@ -30,9 +25,9 @@ from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
+from sparsestat.cluster._centers import NearestCenters
 from sparsestat.cluster._certify import check_weights
 from sparsestat.cluster._checks import check_enough_samples
-from sparsestat.cluster._data import row_blocks
 from sparsestat.cluster._sdp_search import Search
 
 __all__ = ["SDPKMeans"]
@@ -44,6 +39,7 @@ _SMALL = 500  # points: below, threads of BLAS cost more than they give
 class SDPKMeans(
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
+    NearestCenters,
     TransformerMixin,
     ClusterMixin,
     SparsestatEstimator,
@@ -342,89 +338,6 @@ class SDPKMeans(
 
     def _validate(self, X, *, reset):
         return check_samples(self, X, accept_sparse="csr", reset=reset, largest=None)
-
-    def predict(self, X):
-        """Return the nearest cluster of each sample.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Index of the nearest mean.
-        """
-        check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        return self._nearest(X).astype(np.int32)
-
-    def transform(self, X):
-        """Return the distances to the cluster means.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        distances : ndarray of shape (n_samples, n_clusters)
-            Euclidean distances.
-        """
-        check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        return self._distances(X)
-
-    def score(self, X, y=None, sample_weight=None):
-        """Return minus the K-means cost of X under the fitted means.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
-
-        Returns
-        -------
-        score : float
-            Larger is better; at most 0.
-        """
-        check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        weights = check_sample_weight(sample_weight, X, dtype=np.float64)
-        kept = weights != 0
-        if not kept.all():
-            X, weights = X[kept], weights[kept]
-        return -float(weights @ self._distances(X).min(axis=1) ** 2)
-
-    def _nearest(self, X):
-        rows, _ = self._frame.points(X)
-        centers = self._framed_centers()
-        norms = np.einsum("kd,kd->k", centers, centers)
-        out = np.empty(X.shape[0], dtype=np.int64)
-        for part in row_blocks(X.shape):
-            out[part] = (norms - 2.0 * (rows[part] @ centers.T)).argmin(axis=1)
-        return out
-
-    def _distances(self, X):
-        rows, factors = self._frame.points(X)
-        if sparse.issparse(rows):
-            distances = euclidean_distances(rows, self._framed_centers())
-        else:  # exact where a point is a centre
-            distances = cdist(rows, self._framed_centers())
-        return distances / factors[:, None]
-
-    def _framed_centers(self):
-        return self._frame.apply(self.cluster_centers_)
-
-    @property
-    def _n_features_out(self):
-        return self.cluster_centers_.shape[0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -3,31 +3,31 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
-
 import numpy as np
 from scipy import linalg, sparse
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils import check_random_state
-from sklearn.utils.extmath import row_norms
 
 from sparsestat._utils.parallel import run_parallel
-from sparsestat._utils.results import users_stacklevel
 from sparsestat.cluster._admm import solve_admm
 from sparsestat.cluster._certify import Bounds, dual_fits
 from sparsestat.cluster._checks import import_cvxpy
-from sparsestat.cluster._data import CentredRows, row_blocks
+from sparsestat.cluster._data import CentredRows
 from sparsestat.cluster._exchange import DistinctRows
 from sparsestat.cluster._nlr import initial_factor, round_factor, solve_low_rank
+from sparsestat.cluster._partitions import (
+    cost_about,
+    equal_rows,
+    means_of,
+    warn_of_few_points,
+)
 from sparsestat.cluster._seeding import drawing_order, kmeans_plusplus, lloyd
-from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = ["Search"]
 
 _CANDIDATES, _LOW_RANK_STARTS = 10, 3  # of n_init="auto"
-_DIFFERENCES = 10**8  # entries that are written out, by blocks, to price a partition
 _SETTLE = 1e-2
 _PROOF_TOL = 1e-5  # of a relaxation that is solved for its bound alone
 _SOLVER_SCALE = "infeasibility of the relaxation / its right-hand side"
@@ -84,11 +84,11 @@ class Search:
     def offer(self, labels, polish=True):
         """Keep a partition if it costs less than the best one, after polishing."""
         used, labels = np.unique(labels, return_inverse=True)
-        centres = _means(self.rows, labels, self.weights, len(used))
+        centres = means_of(self.rows, labels, self.weights, len(used))
         if polish and len(used) == self.K:
             labels, centres, cost = self.polished(centres)
         else:
-            cost = _cost(self.rows, labels, self.weights, centres)
+            cost = cost_about(self.rows, labels, self.weights, centres)
         if cost < self.cost:
             self.labels, self._centres, self.cost = labels, centres, float(cost)
             return True
@@ -103,7 +103,7 @@ class Search:
         labels, centres, _, finished = found
         if not finished:
             return lloyd(self.rows, centres, self.weights)
-        return labels, centres, _cost(self.rows, labels, self.weights, centres)
+        return labels, centres, cost_about(self.rows, labels, self.weights, centres)
 
     def plus_plus(self, n_init):
         """Try k-means++ starts."""
@@ -128,12 +128,7 @@ class Search:
 
     def few_points(self, picks, centres):
         """Give every distinct point a cluster of its own, which costs nothing."""
-        warnings.warn(
-            f"Number of distinct points ({len(centres)}) found smaller than "
-            f"n_clusters ({self.K}). Possibly due to duplicate points in X.",
-            ConvergenceWarning,
-            stacklevel=users_stacklevel(),
-        )
+        warn_of_few_points(len(centres), self.K)
         self.labels = pairwise_distances_argmin(self.rows, centres).astype(np.int64)
         for k, pick in enumerate(picks):
             self.labels[equal_rows(self.rows, pick)] = k
@@ -361,7 +356,7 @@ class Search:
         if self.proof is None:
             if self.cost > 0.0:
                 parts = self.rows, self.labels, self.weights, self._centres
-                self.cost = _cost(*parts)
+                self.cost = cost_about(*parts)
             self.certificate = self.certify(None)
             return
         bounds = self.bounds()
@@ -415,40 +410,3 @@ def _low_rank_start(data, n_clusters, rank, seed, labels, options):
     result = solve_low_rank(data, n_clusters, U, **options)
     labels = round_factor(result.factor, data.weights, n_clusters, rng)
     return result, labels
-
-
-def _indicator(labels, weights, n_clusters):
-    n = len(labels)
-    return sparse.csr_array((weights, labels, np.arange(n + 1)), shape=(n, n_clusters))
-
-
-def _means(rows, labels, weights, n_clusters):
-    """Return the weighted means of the clusters, as a dense array."""
-    sizes = np.bincount(labels, weights, minlength=n_clusters)
-    sums = _indicator(labels, weights, n_clusters).T @ rows
-    sums = sums.toarray() if sparse.issparse(sums) else sums
-    return sums / sizes[:, None]
-
-
-def equal_rows(rows, index):
-    """Return which rows are one of them, bit by bit."""
-    if not sparse.issparse(rows):
-        return (rows == rows[index]).all(axis=1)
-    apart = rows - rows[np.full(rows.shape[0], index)]
-    return np.asarray(abs(apart).sum(axis=1)).ravel() == 0.0
-
-
-def _cost(rows, labels, weights, centres):
-    """Return the weighted sum of squared distances to the own centre."""
-    n, d = rows.shape
-    if sparse.issparse(rows) and n * d > _DIFFERENCES:
-        own = np.einsum("ij,ij->i", centres, centres)[labels]
-        cross = np.asarray(rows @ centres.T)[np.arange(n), labels]
-        distance = row_norms(rows, squared=True) - 2.0 * cross + own
-        return float(weights @ np.maximum(distance, 0.0))
-    total = 0.0
-    for part in row_blocks(rows.shape):
-        block = rows[part]
-        block = block.toarray() if sparse.issparse(block) else block
-        total += float(weights[part] @ np.square(block - centres[labels[part]]).sum(1))
-    return total
