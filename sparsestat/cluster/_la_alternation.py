@@ -206,6 +206,14 @@ class Alternation:
         best.update(memberships=memberships, bound=bound, converged=converged)
         best["infeasibility"] = result.infeasibility
 
+    def keep_together(self, labels):
+        """Give up clusters that would split equal points: these are the labels."""
+        best = self.best
+        constant = len(self.X) * best["affinities"].Y[0].shape[1] * np.log(2 * np.pi)
+        value = 0.5 * (best["affinities"].value(labels) - constant)
+        best.update(labels=labels, likelihood=value)
+        best["memberships"] = np.eye(self.K)[labels]
+
     def _is_dense(self, affinities):
         n, solver = affinities.n, self.params.solver
         small = n <= _AUTO_DENSE and affinities.K * n**3 <= _AUTO_WORK
@@ -345,7 +353,7 @@ class Alternation:
         out = np.empty((self.K, self.X.shape[1]))
         for k in range(self.K):
             mine = labels == k
-            out[k] = self.X[mine].mean(axis=0) if mine.any() else 0.0
+            out[k] = self.X[mine].mean(axis=0) if mine.any() else out[0]
         return self.frame.invert(out)
 
 
