@@ -158,8 +158,16 @@ _BOOTSTRAP = dict.fromkeys(
     "tests/ensemble/test_rotation_forest.py compares without bootstrap",
 )
 
+_SIZES = dict.fromkeys(
+    ("check_sample_weight_equivalence_on_dense_data",)
+    + ("check_sample_weight_equivalence_on_sparse_data",),
+    "sizes count samples, however heavy; tests/cluster/test_balanced.py says what "
+    "weights and rows of weight zero do",
+)
+
 # Expected failures: {class: {check: reason}}. The rule is that there are none.
 EXEMPTIONS = {
+    "BalancedKMeans": _SIZES,
     "RotationForestClassifier": _BOOTSTRAP,
     "RotationForestRegressor": _BOOTSTRAP,
     "GraphLabelPropagation": {

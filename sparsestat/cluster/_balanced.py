@@ -13,11 +13,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import (
-    ClassNamePrefixFeaturesOutMixin,
-    ClusterMixin,
-    TransformerMixin,
-)
+from sklearn.base import ClusterMixin
 from sklearn.cluster import kmeans_plusplus
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import row_norms
@@ -54,9 +50,7 @@ __all__ = ["BalancedKMeans"]
 
 class BalancedKMeans(
     CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
     NearestCenters,
-    TransformerMixin,
     ClusterMixin,
     SparsestatEstimator,
 ):

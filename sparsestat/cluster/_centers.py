@@ -6,6 +6,7 @@
 import numpy as np
 from scipy import sparse
 from scipy.spatial.distance import cdist
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,7 +16,7 @@ from sparsestat.cluster._data import row_blocks
 __all__ = ["NearestCenters"]
 
 
-class NearestCenters:
+class NearestCenters(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Predictions, distances and scores from ``cluster_centers_``.
 
     An estimator to the right of it holds the frame of its fit as ``_frame`` and

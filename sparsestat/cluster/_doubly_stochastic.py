@@ -47,10 +47,9 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
     ----------
     n_clusters : int, default=8
         Number of clusters.
-    affinity : {"sqeuclidean", "subspace", "precomputed", "precomputed_affinity"}, \
-            default="sqeuclidean"
-        Cost of two samples: squared distance; or minus the squared cosine, for samples
-        near linear subspaces. With "precomputed" X is a symmetric matrix of *costs*,
+    affinity : str, default="sqeuclidean"
+        Cost of two samples: "sqeuclidean", their squared distance; or "subspace", minus
+        the squared cosine, for samples near linear subspaces. With "precomputed" X is a symmetric matrix of *costs*,
         such as distances: small for samples that belong together, the opposite of what
         :class:`sklearn.cluster.SpectralClustering` takes under that name. With
         "precomputed_affinity" X is a symmetric, non-negative matrix of affinities,

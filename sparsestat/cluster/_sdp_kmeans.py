@@ -7,11 +7,7 @@ from contextlib import nullcontext
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import (
-    ClassNamePrefixFeaturesOutMixin,
-    ClusterMixin,
-    TransformerMixin,
-)
+from sklearn.base import ClusterMixin
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
@@ -38,9 +34,7 @@ _SMALL = 500  # points: below, threads of BLAS cost more than they give
 
 class SDPKMeans(
     CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
     NearestCenters,
-    TransformerMixin,
     ClusterMixin,
     SparsestatEstimator,
 ):
