@@ -49,11 +49,12 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
         Number of clusters.
     affinity : str, default="sqeuclidean"
         Cost of two samples: "sqeuclidean", their squared distance; or "subspace", minus
-        the squared cosine, for samples near linear subspaces. With "precomputed" X is a symmetric matrix of *costs*,
-        such as distances: small for samples that belong together, the opposite of what
-        :class:`sklearn.cluster.SpectralClustering` takes under that name. With
-        "precomputed_affinity" X is a symmetric, non-negative matrix of affinities,
-        large for samples that belong together, scaled as it is; `reg` plays no part.
+        the squared cosine, for samples near linear subspaces. With "precomputed" X is a
+        symmetric matrix of *costs*, such as distances: small for samples that belong
+        together, the opposite of what :class:`sklearn.cluster.SpectralClustering` takes
+        under that name. With "precomputed_affinity" X is a symmetric, non-negative
+        matrix of affinities, large for samples that belong together, scaled as it is;
+        `reg` plays no part.
     reg : float, default=0.5
         Entropic strength, the width of the affinity. Small values follow winding
         clusters, large ones prefer compact clusters.
