@@ -82,7 +82,9 @@ def bounded_assignment(D, low, high, prices=None, *, prove=True):
     if n_moves < 0:
         raise NumericalError(
             "No path to a group with room was found although the sizes are feasible. "
-            "The costs hold values too large to be told apart: rescale X."
+            "The costs, squared distances times sample_weight, hold values too "
+            "different to be told apart. Drop far outliers, or bring the weights "
+            "closer together."
         )
     found = BoundedAssignment(labels, sizes, v[:k], int(n_moves))
     if prove:

@@ -72,18 +72,18 @@ def walk_values(graph, Y, *, damping, tol, max_iter, step=None):
         total = after.sum(axis=1)
         change = np.abs(after - F).sum(axis=1)
         F = after
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = np.where(reach, change / total, 0.0)
-        # Nodes that no walk has come to yet are as far off as can be.
-        history.append(float(np.where(np.isnan(share), 1.0, share).max(initial=0.0)))
+        history.append(_largest_share(change, total, reach))
         if (step is not None and step(history[-1])) or history[-1] <= tol:
             break
-    left = start + P @ F - F
-    total = F.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.abs(left).sum(axis=1) / total
-    share = np.where(reach, np.where(np.isnan(share), 1.0, share), 0.0)
-    return WalkSolution(F, reach, float(share.max(initial=0.0)), len(history), history)
+    left = np.abs(start + P @ F - F).sum(axis=1)
+    residual = _largest_share(left, F.sum(axis=1), reach)
+    return WalkSolution(F, reach, residual, len(history), history)
+
+
+def _largest_share(part, total, reach):
+    """Return the largest ratio; nodes that no walk has come to yet count as 1."""
+    share = np.where(total > 0, part / np.where(total > 0, total, 1.0), 1.0)
+    return float(share[reach].max(initial=0.0))
 
 
 def _reached(graph, Y):
