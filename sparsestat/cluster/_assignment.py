@@ -15,6 +15,7 @@ from sparsestat.exceptions import NumericalError
 __all__ = [
     "BoundedAssignment",
     "bounded_assignment",
+    "check_exact_sizes",
     "check_sizes",
     "dual_bound",
     "scaled_sizes",
@@ -81,7 +82,9 @@ def bounded_assignment(D, low, high, prices=None, *, prove=True):
     if n_moves < 0:
         raise NumericalError(
             "No path to a group with room was found although the sizes are feasible. "
-            "The costs hold values too large to be told apart: rescale X."
+            "The costs, squared distances times sample_weight, hold values too "
+            "different to be told apart. Drop far outliers, or bring the weights "
+            "closer together."
         )
     found = BoundedAssignment(labels, sizes, v[:k], int(n_moves))
     if prove:
@@ -149,6 +152,17 @@ def check_sizes(size_min, size_max, n_clusters, n):
             f"{n} samples. Raise size_max or n_clusters."
         )
     return low, high
+
+
+def check_exact_sizes(sizes, n_clusters, n):
+    """Return bounds that are equal; refuse sizes that do not add up to n."""
+    exact = _one_bound(sizes, None, "sizes", n_clusters)
+    if exact.sum() != n:
+        raise ValueError(
+            f"sizes add up to {exact.sum()}, but there are {n} samples. Change sizes, "
+            "or use size_min and size_max."
+        )
+    return exact, exact.copy()
 
 
 def _one_bound(bound, default, name, n_clusters):

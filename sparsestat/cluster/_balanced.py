@@ -1,12 +1,14 @@
-r"""K-means with bounds on the cluster sizes.
+r"""K-means with bounds on the cluster sizes, or on what they hold.
 
-.. math:: \min_{l, m} \sum_i \|x_i - m_{l_i}\|^2
+.. math:: \min_{l, m} \sum_i w_i \|x_i - m_{l_i}\|^2
    \quad \text{subject to} \quad a_k \le |\{i : l_i = k\}| \le b_k
+   \quad \text{or} \quad \sum_{i : l_i = k} w_i \le c_k
 """
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,8 +16,10 @@ from scipy import sparse
 from sklearn.base import ClusterMixin
 from sklearn.cluster import kmeans_plusplus
 from sklearn.utils import check_random_state
+from sklearn.utils.extmath import row_norms
 from sklearn.utils.validation import check_is_fitted
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -26,20 +30,30 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
-from sparsestat._utils.validation import LARGEST_ENTRY
+from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
 from sparsestat.cluster._assignment import (
     bounded_assignment,
+    check_exact_sizes,
     check_sizes,
     dual_bound,
     scaled_sizes,
 )
+from sparsestat.cluster._centers import NearestCenters
+from sparsestat.cluster._certify import check_weights
 from sparsestat.cluster._checks import check_centers, check_enough_samples
 from sparsestat.cluster._data import Frame
+from sparsestat.cluster._packing import check_capacity, packed_assignment
+from sparsestat.cluster._partitions import cost_about, few_distinct_rows
 
 __all__ = ["BalancedKMeans"]
 
 
-class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
+class BalancedKMeans(
+    CallbackSupportMixin,
+    NearestCenters,
+    ClusterMixin,
+    SparsestatEstimator,
+):
     r"""K-means whose cluster sizes hold exactly.
 
     Minimizes
@@ -51,8 +65,9 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     integral solutions; it is solved to optimality, not approximately, so that the
     sizes of `labels_` are within the bounds without exception. Use it in place of
     :class:`sklearn.cluster.KMeans` when groups must be of equal or bounded size:
-    batches, teams, shards, codes of a quantiser. Read more in the
-    :ref:`User Guide <balanced_kmeans>`.
+    batches, teams, shards, codes of a quantiser. With `capacity` the bound is on the
+    total weight of each cluster instead: loads of vehicles, bytes of shards. Read more
+    in the :ref:`User Guide <balanced_kmeans>`.
 
     Parameters
     ----------
@@ -63,6 +78,12 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     size_max : int or array-like of shape (n_clusters,), default=None
         Largest sizes. Both None: sizes that differ by at most one. One of them None:
         no bound on that side.
+    sizes : int or array-like of shape (n_clusters,), default=None
+        Exact sizes, which add up to the number of samples, in place of `size_min` and
+        `size_max`.
+    capacity : float or array-like of shape (n_clusters,), default=None
+        Largest total `sample_weight` of each cluster, in place of bounds on its number
+        of samples.
     init : {"k-means++", "random"} or array-like, default="k-means++"
         First centers; an array has shape (n_clusters, n_features).
     n_init : int, default=1
@@ -87,16 +108,22 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         Sum of squared distances of the samples to the centers of their clusters.
     cluster_sizes_ : ndarray of shape (n_clusters,)
         Number of samples in each cluster.
+    cluster_loads_ : ndarray of shape (n_clusters,)
+        Total `sample_weight` of each cluster.
     prices_ : ndarray of shape (n_clusters,)
-        Lagrange multipliers of the sizes: what one more place in a cluster would
-        save, in units of `inertia_`, at the last assignment.
+        Lagrange multipliers of the sizes, or of the capacities: what one more place (or
+        unit of capacity) in a cluster would save, in units of `inertia_`, at the last
+        assignment.
     size_bounds_ : ndarray of shape (n_clusters, 2)
         Smallest and largest sizes that were in force.
+    capacity_ : ndarray of shape (n_clusters,) or None
+        Capacities that were in force.
     inertia_history_ : ndarray of shape (n_iter_,)
         Cost after each iteration of the best start; never rises.
     certificate_ : Certificate
         Kind ``monotone_bound``: the last relative change of the cost. `details` has
-        the relative gap between the last assignment and its dual bound.
+        the relative gap between the last assignment and its dual bound, which is 0 but
+        for rounding unless there are capacities.
     n_iter_ : int
         Number of iterations of the best start.
     n_features_in_ : int
@@ -107,12 +134,14 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     Raises
     ------
     ValueError
-        If the sizes cannot be met, or there are fewer samples than clusters.
+        If the sizes cannot be met, no packing into the capacities is found, or there
+        are fewer samples than clusters.
 
     Warns
     -----
     ConvergenceWarning
-        If the cost was still falling at `max_iter`.
+        If the cost was still falling at `max_iter`, or there are fewer distinct samples
+        than clusters, so that sizes split equal ones.
 
     See Also
     --------
@@ -130,8 +159,15 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     n_samples n_clusters numbers for the costs and the heaps of those moves that may
     matter, usually a few per cent of that.
 
+    Weights are those of the cost: a sample of weight 2 counts twice in means and cost,
+    but takes one place, unless there are capacities. Samples are never split, and with
+    unequal weights a packing into capacities is a hard problem of its own: the
+    transport problem of split samples is solved exactly, the few samples that it
+    splits are made whole, and what does not fit is moved or exchanged at least cost.
+    Capacities that leave a few per cent free are met without trouble.
+
     The problem over labels and means together is not convex; the certificate is
-    about convergence, not global optimality.
+    about convergence, not global optimality. Sparse X stays sparse.
 
     References
     ----------
@@ -155,6 +191,8 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "size_min": [Interval(Integral, 0, None, closed="left"), "array-like", None],
         "size_max": [Interval(Integral, 1, None, closed="left"), "array-like", None],
+        "sizes": [Interval(Integral, 1, None, closed="left"), "array-like", None],
+        "capacity": [Interval(Real, 0, None, closed="neither"), "array-like", None],
         "init": [StrOptions({"k-means++", "random"}), "array-like"],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -169,6 +207,8 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         *,
         size_min=None,
         size_max=None,
+        sizes=None,
+        capacity=None,
         init="k-means++",
         n_init=1,
         max_iter=300,
@@ -179,6 +219,8 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         self.n_clusters = n_clusters
         self.size_min = size_min
         self.size_max = size_max
+        self.sizes = sizes
+        self.capacity = capacity
         self.init = init
         self.n_init = n_init
         self.max_iter = max_iter
@@ -187,28 +229,37 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Cluster X.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights in the cost, and loads if there is a `capacity`.
+            Samples of weight zero take no place; the nearest center labels them.
 
         Returns
         -------
         self : BalancedKMeans
             The fitted estimator.
         """
-        X = check_samples(self, X, largest=LARGEST_ENTRY)
-        n, k = len(X), self.n_clusters
+        X = self._validate(X, reset=True)
+        weights = check_weights(sample_weight, X)
+        kept = np.flatnonzero(weights > 0)
+        inner = X if len(kept) == X.shape[0] else X[kept]
+        check_magnitude(inner, largest=LARGEST_ENTRY)
+        n, k = inner.shape[0], self.n_clusters
         check_enough_samples(n, k)
-        low, high = check_sizes(self.size_min, self.size_max, k, n)
+        weight_unit = power_of_two(weights.max())
+        limits = self._limits(n, weights[kept], weight_unit)
+        few_distinct_rows(inner, k)
         # Distances lose digits when the data lie far from the origin.
-        self._frame, X = Frame.of(X)
-        unit = self._frame.unit
+        self._frame, rows = Frame.of(inner, weights[kept])
+        unit = self._frame.unit**2 * weight_unit
         rng = check_random_state(self.random_state)
         n_init = self.n_init if isinstance(self.init, str) else 1
         best = None
@@ -217,24 +268,33 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         ) as progress:
 
             def report(cost):
-                return progress.step(inertia=cost * unit**2)
+                return progress.step(inertia=cost * unit)
 
             for _ in range(n_init):
-                centers = self._first_centers(X, rng)
-                run = _alternate(X, centers, low, high, self.max_iter, self.tol, report)
+                centers = self._first_centers(rows, limits.weights, rng)
+                run = _alternate(rows, centers, limits, self.max_iter, self.tol, report)
                 if best is None or run["history"][-1] < best["history"][-1]:
                     best = run
         found = best["assignment"]
-        self.labels_ = found.labels.astype(np.int32)
         self.cluster_centers_ = self._frame.invert(best["centers"])
-        self.inertia_ = float(best["history"][-1]) * unit**2
+        labels = found.labels
+        if len(kept) < X.shape[0]:
+            labels = self._nearest(X)
+            labels[kept] = found.labels
+        self.labels_ = labels.astype(np.int32)
+        self.inertia_ = float(best["history"][-1]) * unit
         self.cluster_sizes_ = found.sizes
-        self.prices_ = found.prices * unit**2
-        self.size_bounds_ = np.column_stack([low, high])
-        self.inertia_history_ = np.array(best["history"]) * unit**2
+        self.cluster_loads_ = np.bincount(found.labels, weights[kept], minlength=k)
+        self.prices_ = found.prices * unit
+        self.capacity_ = limits.capacity
+        if limits.capacity is not None:
+            self.capacity_ = limits.capacity * weight_unit
+            self.prices_ = found.prices * self._frame.unit**2
+        self._load_scale = n, float(weights[kept].sum())
+        self.size_bounds_ = np.column_stack([limits.low, limits.high])
+        self.inertia_history_ = np.array(best["history"]) * unit
         self.n_iter_ = len(best["history"])
-        total = float(np.vdot(X, X)) + found.cost
-        gap = max(found.cost - found.lower_bound, 0.0) / total if total > 0 else 0.0
+        gap = max(found.cost - found.lower_bound, 0.0) / best["total"]
         self.certificate_ = Certificate(
             "monotone_bound",
             float(best["change"]),
@@ -250,25 +310,56 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         )
         return self
 
-    def _first_centers(self, X, rng):
-        n, k = len(X), self.n_clusters
+    def _limits(self, n, weights, weight_unit):
+        """Return what the assignments have to keep."""
+        k = self.n_clusters
+        given = {
+            "sizes": self.sizes is not None,
+            "capacity": self.capacity is not None,
+            "size_min and size_max": not (self.size_min is self.size_max is None),
+        }
+        used = [name for name, is_used in given.items() if is_used]
+        if len(used) > 1:
+            raise ValueError(
+                f"{used[0]} and {used[1]} are two ways to bound a cluster. Pass one of "
+                "them."
+            )
+        low, high = check_sizes(self.size_min, self.size_max, k, n)
+        capacity = None
+        if self.sizes is not None:
+            low, high = check_exact_sizes(self.sizes, k, n)
+        elif self.capacity is not None:
+            capacity = check_capacity(self.capacity, k, weights) / weight_unit
+            low, high = np.zeros_like(low), np.full_like(high, n)
+        return _Limits(low, high, capacity, weights / weight_unit)
+
+    def _validate(self, X, *, reset):
+        return check_samples(self, X, accept_sparse="csr", reset=reset, largest=None)
+
+    def _first_centers(self, X, weights, rng):
+        n, k = X.shape[0], self.n_clusters
         if not isinstance(self.init, str):
             return self._frame.apply(check_centers(self.init, k, X.shape[1]))
         if self.init == "random":
-            return X[rng.choice(n, k, replace=False)].copy()
-        return kmeans_plusplus(X, k, random_state=rng)[0]
+            centers = X[rng.choice(n, k, replace=False)]
+            return centers.toarray() if sparse.issparse(centers) else centers.copy()
+        even = None if (weights == weights[0]).all() else weights
+        return kmeans_plusplus(X, k, sample_weight=even, random_state=rng)[0]
 
-    def predict(self, X, *, balanced=False):
+    def predict(self, X, *, balanced=False, sample_weight=None):
         """Return the cluster of each row.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             New samples.
         balanced : bool, default=False
             False: the nearest center, whatever the sizes. True: the least total
             distance under the bounds of the fit, scaled to the number of rows and
-            rounded outwards; the answer for a row then depends on the others.
+            rounded outwards, or under the capacities, scaled to the total weight; the
+            answer for a row then depends on the others.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Positive weights and loads of the new samples, with ``balanced=True``.
 
         Returns
         -------
@@ -276,52 +367,115 @@ class BalancedKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             Clusters.
         """
         check_is_fitted(self)
-        X = check_samples(self, X, reset=False, largest=LARGEST_ENTRY)
-        D = _distances(self._frame.apply(X), self._frame.apply(self.cluster_centers_))
+        X = self._validate(X, reset=False)
         if not balanced:
-            return D.argmin(axis=1).astype(np.int32)
+            return self._nearest(X).astype(np.int32)
+        check_magnitude(X, largest=LARGEST_ENTRY)
+        weights = check_weights(sample_weight, X)
+        if not (weights > 0).all():
+            raise ValueError(
+                "sample_weight must be positive where sizes or capacities are kept. "
+                "Leave samples of weight zero out."
+            )
+        D = _distances(self._frame.apply(X), self._framed_centers())
+        n, total = self._load_scale
+        if self.capacity_ is not None:
+            capacity = self.capacity_ * (weights.sum() / total)
+            return packed_assignment(D, weights, capacity).labels.astype(np.int32)
         low, high = self.size_bounds_.T
-        bounds = scaled_sizes(low, high, len(self.labels_), len(X))
-        return bounded_assignment(D, *bounds).labels.astype(np.int32)
+        weights /= power_of_two(weights.max())
+        bounds = scaled_sizes(low, high, n, X.shape[0])
+        found = bounded_assignment(D * weights[:, None], *bounds)
+        return found.labels.astype(np.int32)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+@dataclass
+class _Limits:
+    """Bounds on the sizes or on the loads of clusters, and the loads."""
+
+    low: np.ndarray
+    high: np.ndarray
+    capacity: np.ndarray | None
+    weights: np.ndarray
+
+    def __post_init__(self):
+        self.even = bool((self.weights == self.weights[0]).all())
+        if self.capacity is not None and self.even:  # a capacity is a number of samples
+            most = np.floor(self.capacity / self.weights[0] * (1 + 1e-12))
+            self.high = np.minimum(most, len(self.weights)).astype(np.int64)
+            if self.high.sum() < len(self.weights):
+                raise ValueError(
+                    f"Samples are not split: clusters of these capacities hold "
+                    f"{self.high.sum()} of the {len(self.weights)} samples. Raise "
+                    "capacity or n_clusters."
+                )
+
+    def assign(self, D, before):
+        """Return the best assignment for given costs, starting from the one before."""
+        if self.capacity is not None and not self.even:
+            labels = None if before is None else before.labels
+            return packed_assignment(D, self.weights, self.capacity, labels)
+        prices = None if before is None else before.prices
+        return bounded_assignment(
+            self.weighted(D), self.low, self.high, prices, prove=False
+        )
+
+    def weighted(self, D):
+        return D if self.even else D * self.weights[:, None]
+
+    def prove(self, D, found):
+        """Fill in the cost of the last assignment and its bound, in units of a load."""
+        if self.capacity is not None and not self.even:
+            rows = np.arange(len(D))
+            found.cost = float(self.weights @ D[rows, found.labels])
+            least = (D - found.prices).min(axis=1)
+            found.lower_bound = float(
+                self.weights @ least + self.capacity @ found.prices
+            )
+            return
+        D = self.weighted(D)
+        found.cost = float(np.take_along_axis(D, found.labels[:, None], axis=1).sum())
+        found.lower_bound = dual_bound(D, self.low, self.high, found.prices)
+        factor = self.weights[0] if self.even else 1.0
+        found.cost, found.lower_bound = factor * found.cost, factor * found.lower_bound
+        # A place holds the load of one sample.
+        found.prices = found.prices * (1.0 if self.capacity is not None else factor)
 
 
 def _distances(X, centers):
     """Return squared distances less the squared norms of the rows."""
-    D = X @ (-2.0 * centers.T)
+    D = np.asarray(X @ (-2.0 * centers.T))
     D += np.einsum("kd,kd->k", centers, centers)
     return D
 
 
-def _means(X, labels, sizes, centers):
-    """Return the means of the groups; empty ones keep their centers."""
-    n, k = len(X), len(centers)
-    one_hot = sparse.csc_array((np.ones(n), labels, np.arange(n + 1)), shape=(k, n))
+def _means(X, labels, weights, centers):
+    """Return the weighted means of the groups; empty ones keep their centers."""
+    n, k = X.shape[0], len(centers)
+    one_hot = sparse.csc_array((weights, labels, np.arange(n + 1)), shape=(k, n))
     means = one_hot @ X
-    filled = sizes > 0
-    means[filled] /= sizes[filled, None]
+    means = means.toarray() if sparse.issparse(means) else means
+    mass = np.bincount(labels, weights, minlength=k)
+    filled = mass > 0
+    means[filled] /= mass[filled, None]
     means[~filled] = centers[~filled]
     return means
 
 
-def _cost(X, labels, centers):
-    """Return the sum of squared distances, from differences, by blocks of rows."""
-    total = 0.0
-    for start in range(0, len(X), 16_384):
-        part = slice(start, start + 16_384)
-        rest = X[part] - centers[labels[part]]
-        total += float(np.vdot(rest, rest))
-    return total
-
-
-def _alternate(X, centers, low, high, max_iter, tol, report):
+def _alternate(X, centers, limits, max_iter, tol, report):
     """Alternate assignments and means until the cost stands still."""
-    history, prices, change, best = [], None, np.inf, None
+    history, change, best = [], np.inf, None
+    weights = limits.weights
     for _ in range(max_iter):
         D = _distances(X, centers)
-        found = bounded_assignment(D, low, high, prices, prove=False)
-        prices = found.prices
-        means = _means(X, found.labels, found.sizes, centers)
-        cost = _cost(X, found.labels, means)
+        found = limits.assign(D, best)
+        means = _means(X, found.labels, weights, centers)
+        cost = cost_about(X, found.labels, weights, means)
         if history:
             change = (history[-1] - cost) / cost if cost > 0 else 0.0
             if change <= 0:  # a fixed point: what differs is rounding
@@ -336,17 +490,24 @@ def _alternate(X, centers, low, high, max_iter, tol, report):
         if report(cost) or change <= tol:
             break
         empty = np.flatnonzero(found.sizes == 0)
-        if len(empty):  # only where size_min allows it: start again far from all
-            rest = np.einsum("nd,nd->n", *[X - centers[found.labels]] * 2)
-            far = np.argsort(-rest, kind="stable")[: len(empty)]
+        if len(empty):  # only where sizes allow it: start again far from all
+            rest = _own_distances(X, found.labels, centers)
+            far = X[np.argsort(-rest, kind="stable")[: len(empty)]]
             centers = centers.copy()
-            centers[empty] = X[far]
-    D = _distances(X, before)
-    best.cost = float(np.take_along_axis(D, best.labels[:, None], axis=1).sum())
-    best.lower_bound = dual_bound(D, low, high, best.prices)
+            centers[empty] = far.toarray() if sparse.issparse(far) else far
+    limits.prove(_distances(X, before), best)
+    squares = row_norms(X, squared=True)
+    total = float(weights @ squares) + best.cost
     return {
         "assignment": best,
-        "centers": _means(X, best.labels, best.sizes, centers),
+        "centers": _means(X, best.labels, weights, centers),
         "history": history,
         "change": change,
+        "total": total if total > 0 else 1.0,
     }
+
+
+def _own_distances(X, labels, centers):
+    """Return the squared distance of each row to its own center."""
+    D = _distances(X, centers)[np.arange(X.shape[0]), labels]
+    return D + row_norms(X, squared=True)

@@ -68,6 +68,8 @@ class Frame:
         A point very far away is drawn nearer, along its direction.
         """
         rows = self.record.apply(X)
+        if sparse.issparse(rows) and not rows.has_canonical_format:
+            rows = rows.copy()  # or abs would sum the duplicates of X itself
         sizes = abs(rows).max(axis=1)
         sizes = sizes.toarray() if sparse.issparse(sizes) else sizes
         sizes = np.asarray(sizes, dtype=float).ravel()

@@ -18,11 +18,14 @@ from sparsestat._utils.samples import check_samples
 from sparsestat._utils.validation import LARGEST_ENTRY, largest_entry
 from sparsestat.cluster._checks import check_enough_samples, warn_if_fewer_clusters
 from sparsestat.cluster._data import Frame
+from sparsestat.cluster._partitions import few_distinct_rows
 from sparsestat.cluster._spectral import spectral_embedding, spectral_labels
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import doubly_stochastic
 
 __all__ = ["DoublyStochasticClustering"]
+
+_ASYMMETRY = 1e-10  # of the largest affinity
 
 
 class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
@@ -44,9 +47,14 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
     ----------
     n_clusters : int, default=8
         Number of clusters.
-    affinity : {"sqeuclidean", "subspace", "precomputed"}, default="sqeuclidean"
-        Cost of two samples: squared distance; minus the squared cosine, for samples
-        near linear subspaces; or X is a symmetric matrix of costs.
+    affinity : str, default="sqeuclidean"
+        Cost of two samples: "sqeuclidean", their squared distance; or "subspace", minus
+        the squared cosine, for samples near linear subspaces. With "precomputed" X is a
+        symmetric matrix of *costs*, such as distances: small for samples that belong
+        together, the opposite of what :class:`sklearn.cluster.SpectralClustering` takes
+        under that name. With "precomputed_affinity" X is a symmetric, non-negative
+        matrix of affinities, large for samples that belong together, scaled as it is;
+        `reg` plays no part.
     reg : float, default=0.5
         Entropic strength, the width of the affinity. Small values follow winding
         clusters, large ones prefer compact clusters.
@@ -75,7 +83,7 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
     embedding_ : ndarray of shape (n_samples, n_clusters)
         Their eigenvectors, without the last.
     reg_ : float
-        Strength in units of the cost.
+        Strength in units of the cost; 1 for precomputed affinities.
     certificate_ : Certificate
         Kind ``transport_gap``: the largest error of a row sum.
     n_iter_ : int
@@ -88,8 +96,8 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
     Raises
     ------
     ValueError
-        If there are fewer samples than clusters, or precomputed costs are not square
-        and symmetric.
+        If there are fewer samples than clusters, or precomputed costs or affinities
+        are not square and symmetric, or affinities are negative or cannot be scaled.
 
     Warns
     -----
@@ -130,7 +138,11 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
 
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "affinity": [StrOptions({"sqeuclidean", "subspace", "precomputed"})],
+        "affinity": [
+            StrOptions(
+                {"sqeuclidean", "subspace", "precomputed", "precomputed_affinity"}
+            )
+        ],
         "reg": [Interval(Real, 0, None, closed="neither")],
         "reg_mode": [StrOptions({"relative", "absolute"})],
         "zero_diagonal": ["boolean"],
@@ -171,7 +183,7 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Samples; or costs of shape (n_samples, n_samples) if
-            ``affinity="precomputed"``.
+            ``affinity="precomputed"``, affinities if ``"precomputed_affinity"``.
         y : None
             Ignored.
 
@@ -184,9 +196,12 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
         n, k = len(X), self.n_clusters
         check_enough_samples(n, k)
         C, unit = self._costs(X)
-        reg = float(self.reg) * self._unit(C)
-        if self.reg_mode == "absolute":
+        if self.affinity == "precomputed_affinity":
+            reg = 1.0
+        elif self.reg_mode == "absolute":
             reg = float(self.reg) / unit
+        else:
+            reg = float(self.reg) * self._unit(C)
         self.reg_ = reg * unit
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -211,13 +226,22 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
             "DoublyStochasticClustering: the error of a row sum",
             "Increase max_iter or tol, or use a larger reg.",
         )
-        warn_if_fewer_clusters(
-            self.labels_, k, "there are duplicate samples. Lower n_clusters."
+        # Equal samples belong together, and more clusters than that would split them.
+        distinct = (
+            few_distinct_rows(X, k) if "precomputed" not in self.affinity else None
         )
+        if distinct is not None:
+            self.labels_ = distinct.astype(np.int32)
+        else:
+            warn_if_fewer_clusters(
+                self.labels_, k, "there are duplicate samples. Lower n_clusters."
+            )
         return self
 
     def _costs(self, X):
         """Return the costs, divided by a power of two, and that."""
+        if self.affinity == "precomputed_affinity":
+            return _log_affinities(X), 1.0
         if self.affinity == "precomputed":
             if len(X) != X.shape[1]:
                 raise ValueError(
@@ -242,7 +266,7 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
     def _unit(self, C):
         """Return the cost that `reg` is relative to."""
         n = len(C)
-        if self.reg_mode == "absolute" or self.affinity == "subspace" or n < 3:
+        if self.affinity == "subspace" or n < 3:
             return 1.0
         rest = C.copy()
         np.fill_diagonal(rest, np.inf)
@@ -257,5 +281,30 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.pairwise = self.affinity == "precomputed"
+        tags.input_tags.pairwise = "precomputed" in self.affinity
+        tags.input_tags.positive_only = self.affinity == "precomputed_affinity"
         return tags
+
+
+def _log_affinities(X):
+    """Return minus the logarithms of affinities, the costs whose kernel they are."""
+    if len(X) != X.shape[1]:
+        raise ValueError(
+            "affinity='precomputed_affinity' needs a square matrix, got shape "
+            f"{X.shape}."
+        )
+    if X.min() < 0:
+        raise ValueError(
+            "Negative values in data passed to DoublyStochasticClustering: affinities "
+            f"must not be negative, the smallest is {X.min():.3g}. Costs go under "
+            "affinity='precomputed'."
+        )
+    worst = float(np.abs(X - X.T).max())
+    if worst > _ASYMMETRY * X.max():
+        raise ValueError(
+            f"Affinities must be symmetric, but |X_ij - X_ji| reaches {worst:.3g}. "
+            "Pass (X + X.T) / 2."
+        )
+    X = 0.5 * (X + X.T)
+    with np.errstate(divide="ignore"):
+        return -np.log(X)

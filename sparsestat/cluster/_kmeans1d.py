@@ -19,8 +19,9 @@ from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples, given_weights
 from sparsestat._utils.validation import read_only
-from sparsestat.cluster._checks import check_enough_samples, warn_if_fewer_clusters
+from sparsestat.cluster._checks import check_enough_samples
 from sparsestat.cluster._optimal_levels import RELATIVE_EXCESS, optimal_levels
+from sparsestat.cluster._partitions import warn_of_few_points
 
 __all__ = ["KMeans1D"]
 
@@ -174,9 +175,7 @@ class KMeans1D(ClusterMixin, SparsestatEstimator):
         k = int(self.bic_path_.argmin()) + 1 if by_bic else len(levels.costs)
         self._store(levels, k, scale, x)
         if not by_bic and k < k_max:
-            warn_if_fewer_clusters(
-                np.arange(k), k_max, "X has no more distinct values of positive weight."
-            )
+            warn_of_few_points(k, k_max)
         warn_if_unsatisfied(
             self.certificate_,
             "KMeans1D lacks precision: the excess that rounding may have caused",

@@ -26,7 +26,10 @@ from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
 __all__ = ["LABEL_TOL", "Alternation"]
 
 LABEL_TOL = 1e-2
-_AUTO_DENSE = 60
+# n of the dense solver by default, and K n^3, to which its time is proportional.
+_AUTO_DENSE, _AUTO_WORK = 60, 10**6
+# Residuals at which a bound that stands still is believed, on the way and at the end.
+_ENOUGH, _ENOUGH_TO_PROVE = 1e-3, 3e-5
 _LARGEST_CONDITION = 1e6
 _KMEANS_STARTS = 10
 
@@ -92,6 +95,7 @@ class Alternation:
             self.labels = matched
             self._solve_and_keep(self.X, factors)
             self.history.append(self.best["likelihood"])
+        self._prove()
 
     def _match(self, factors):
         """Return the labels renamed so that the covariances fit them best."""
@@ -111,6 +115,7 @@ class Alternation:
         stopped = self._alternate(progress)
         if self.params.soft_start and self.kind != "lda" and not stopped:
             self._try_soft_starts(start, progress)
+        self._prove()
         if self.locked and (self.best["labels"] == start).all():
             self._warn_about_lock()
 
@@ -165,9 +170,7 @@ class Alternation:
             log_weights = np.log(np.maximum(sizes, 0.5) / len(T))
         affinities = Affinities(T, factors, log_weights)
         result = self._solve(affinities)
-        memberships = np.maximum(result.memberships, 0.0)
-        memberships /= memberships.sum(axis=1, keepdims=True)
-        candidate = memberships.argmax(axis=1)
+        memberships, candidate = _rounded(result)
         # Rounding an unfinished relaxation may lose against where it started.
         if affinities.value(candidate) >= affinities.value(self.labels):
             self.labels = candidate
@@ -178,6 +181,7 @@ class Alternation:
                 "labels": self.labels,
                 "memberships": memberships,
                 "factors": factors,
+                "affinities": affinities,
                 "likelihood": value,
                 "bound": 0.5 * (result.upper_bound - constant),
                 "infeasibility": result.infeasibility,
@@ -185,15 +189,42 @@ class Alternation:
             }
         return result, value
 
+    def _prove(self):
+        """Solve the best pair's relaxation as far as its bound is worth it."""
+        best = self.best
+        affinities, n = best["affinities"], len(self.X)
+        if not self._is_dense(affinities):
+            return
+        result = solve_dense(affinities, start=best["labels"], enough=_ENOUGH_TO_PROVE)
+        constant = n * affinities.Y[0].shape[1] * np.log(2 * np.pi)
+        memberships, candidate = _rounded(result)
+        value = 0.5 * (affinities.value(candidate) - constant)
+        if value > best["likelihood"]:
+            best.update(labels=candidate, likelihood=value)
+        bound = min(best["bound"], 0.5 * (result.upper_bound - constant))
+        converged = result.converged or result.infeasibility <= LABEL_TOL
+        best.update(memberships=memberships, bound=bound, converged=converged)
+        best["infeasibility"] = result.infeasibility
+
+    def keep_together(self, labels):
+        """Give up clusters that would split equal points: these are the labels."""
+        best = self.best
+        constant = len(self.X) * best["affinities"].Y[0].shape[1] * np.log(2 * np.pi)
+        value = 0.5 * (best["affinities"].value(labels) - constant)
+        best.update(labels=labels, likelihood=value)
+        best["memberships"] = np.eye(self.K)[labels]
+
+    def _is_dense(self, affinities):
+        n, solver = affinities.n, self.params.solver
+        small = n <= _AUTO_DENSE and affinities.K * n**3 <= _AUTO_WORK
+        return solver == "admm" or (solver == "auto" and small)
+
     def _solve(self, affinities):
         params, n = self.params, affinities.n
-        dense = params.solver == "admm" or (
-            params.solver == "auto" and n <= _AUTO_DENSE
-        )
         if params.solver == "cvxpy":
             return solve_conic(affinities)
-        if dense:
-            return solve_dense(affinities, start=self.labels)
+        if self._is_dense(affinities):
+            return solve_dense(affinities, start=self.labels, enough=_ENOUGH)
         best = None
         for i in range(params.n_init):
             U = np.abs(self.rng.standard_normal((self.K, n, params.rank)))
@@ -322,8 +353,15 @@ class Alternation:
         out = np.empty((self.K, self.X.shape[1]))
         for k in range(self.K):
             mine = labels == k
-            out[k] = self.X[mine].mean(axis=0) if mine.any() else 0.0
+            out[k] = self.X[mine].mean(axis=0) if mine.any() else out[0]
         return self.frame.invert(out)
+
+
+def _rounded(result):
+    """Return memberships whose rows sum to one, and the labels that they favor."""
+    memberships = np.maximum(result.memberships, 0.0)
+    memberships /= memberships.sum(axis=1, keepdims=True)
+    return memberships, memberships.argmax(axis=1)
 
 
 def _relative_change(history):

@@ -28,6 +28,7 @@ from sparsestat._utils.samples import check_samples
 from sparsestat._utils.validation import LARGEST_ENTRY
 from sparsestat.cluster._checks import check_enough_samples
 from sparsestat.cluster._la_alternation import LABEL_TOL, Alternation
+from sparsestat.cluster._partitions import few_distinct_rows
 
 __all__ = ["LikelihoodAdjustedSDP"]
 
@@ -252,6 +253,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         """
         X = check_samples(self, X, largest=LARGEST_ENTRY)
         self._check_size(len(X))
+        distinct = few_distinct_rows(X, self.n_clusters)
         rng = check_random_state(self.random_state)
         fit = Alternation(self, X, rng)
         with FitProgress(
@@ -262,6 +264,8 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
                 fit.run_known(factors / fit.frame.unit)
             else:
                 fit.run(progress)
+        if distinct is not None:
+            fit.keep_together(distinct)
         self._store(X, fit)
         return self
 

@@ -17,6 +17,9 @@ __all__ = ["Affinities", "LiftedResult", "solve_conic", "solve_dense", "solve_fa
 
 _EPS = np.finfo(float).eps
 _CHECK_EVERY = 20
+_STILL = (
+    1e-2  # of the gap: a bound that moves by less at two checks running stands still
+)
 
 
 @dataclass
@@ -147,10 +150,12 @@ def solve_conic(affinities):
     return LiftedResult(memberships, lifted, False, value, np.inf, off, 0, done)
 
 
-def solve_dense(affinities, *, max_iter=2000, tol=1e-7, start=None):
+def solve_dense(affinities, *, max_iter=2000, tol=1e-7, enough=None, start=None):
     """Solve the relaxation by consensus between its three simple sets.
 
-    Holds 7 K arrays of size n x n and takes K eigendecompositions an iteration.
+    Holds 7 K arrays of size n x n and takes K eigendecompositions an iteration. With
+    `enough` it stops as well once the residual is no more than that and the bound
+    stands still, or has met the value of the labels.
     """
     n, K = affinities.n, affinities.K
     A = np.array([affinities.dense(k) for k in range(K)]) / affinities.scale
@@ -163,6 +168,7 @@ def solve_dense(affinities, *, max_iter=2000, tol=1e-7, start=None):
     duals = [np.zeros((K, n, n)) for _ in range(3)]
     copies = [V, V, V]
     rho, bound, converged, residual = 1.0, np.inf, False, np.inf
+    best, quiet = -np.inf if start is None else affinities.value(start), 0
     for it in range(1, max_iter + 1):
         psd = np.array([_unit_trace(T) for T in V - duals[0] + A / rho])
         positive = np.maximum(V - duals[1], 0.0)
@@ -177,9 +183,17 @@ def solve_dense(affinities, *, max_iter=2000, tol=1e-7, start=None):
         residual = float(max(primal, dual))
         converged = residual <= tol
         if it % _CHECK_EVERY == 0 or converged or it == max_iter:
+            before = bound
             bound = min(bound, _dense_bound(affinities, A, duals, rho))
             if converged:
                 break
+            if enough is not None and residual <= enough:
+                labels = psd.sum(axis=2).argmax(axis=0)
+                best = max(best, affinities.value(labels))
+                quiet = quiet + 1 if before - bound <= _STILL * (bound - best) else 0
+                converged = quiet == 2 or bound - best <= 1e-7 * n
+                if converged:
+                    break
             rho = _balance(duals, rho, primal, dual)
     memberships = psd.sum(axis=2).T
     value = affinities.scale * float((A * psd).sum()) - affinities.shift * n

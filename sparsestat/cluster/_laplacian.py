@@ -40,6 +40,7 @@ from sparsestat.cluster._laplacian_energy import (
     effective_dimension,
     neighbor_graph,
 )
+from sparsestat.cluster._partitions import few_distinct_rows
 from sparsestat.cluster._seeding import kmeans_plusplus
 
 __all__ = ["LaplacianKMeans", "read_seeds"]
@@ -313,7 +314,8 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         self.affinity_matrix_ = W
         self.n_iter_ = len(best["history"])
         self._X = X
-        self._report(best["change"], best["n_refilled"])
+        few = few_distinct_rows(X, k) is not None
+        self._report(best["change"], best["n_refilled"], few)
         return self
 
     def _validate(self, X, *, reset):
@@ -377,7 +379,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             "n_refilled": n_refilled,
         }
 
-    def _report(self, change, n_refilled):
+    def _report(self, change, n_refilled, few):
         self.certificate_ = Certificate(
             "monotone_bound",
             float(change),
@@ -391,7 +393,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             "LaplacianKMeans did not converge: the last change of the energy",
             "Raise max_iter or tol.",
         )
-        fewer = warn_if_fewer_clusters(
+        fewer = few or warn_if_fewer_clusters(
             self.labels_,
             self.n_clusters,
             f"there are duplicate samples, or reg={self.reg} makes neighbours agree "

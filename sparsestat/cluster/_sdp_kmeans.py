@@ -7,22 +7,13 @@ from contextlib import nullcontext
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import sparse
-from scipy.spatial.distance import cdist
-from sklearn.base import (
-    ClassNamePrefixFeaturesOutMixin,
-    ClusterMixin,
-    TransformerMixin,
-)
-from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import ClusterMixin
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
-    check_sample_weight,
     fit_context,
 )
 from sparsestat._utils.parallel import single_blas_thread
@@ -30,9 +21,9 @@ from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
+from sparsestat.cluster._centers import NearestCenters
 from sparsestat.cluster._certify import check_weights
 from sparsestat.cluster._checks import check_enough_samples
-from sparsestat.cluster._data import row_blocks
 from sparsestat.cluster._sdp_search import Search
 
 __all__ = ["SDPKMeans"]
@@ -43,8 +34,7 @@ _SMALL = 500  # points: below, threads of BLAS cost more than they give
 
 class SDPKMeans(
     CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    NearestCenters,
     ClusterMixin,
     SparsestatEstimator,
 ):
@@ -76,8 +66,10 @@ class SDPKMeans(
     init : {"auto", "k-means++", "random"}, default="auto"
         Starts of ``nlr``: ``auto`` takes one from k-means++ and the others at
         random.
-    n_init : int, default=3
-        Number of starts; the partition of least cost is kept.
+    n_init : int or "auto", default="auto"
+        Number of k-means++ starts, and of starts of ``nlr``; the partition of least
+        cost is kept. ``auto`` makes ten of the first and three of the second.
+        ``sketch`` makes one of the first.
     max_iter : int, default=None
         Iterations of the relaxation's solver. None means 2000 for ``admm`` and
         10,000 for ``nlr``.
@@ -91,9 +83,16 @@ class SDPKMeans(
     gap_tol : float, default=1e-6
         Relative gap under which the labels count as globally optimal.
     polish : bool, default=True
-        Finish by Lloyd's iteration from the means of the rounded solution.
-    certify : bool, default=True
-        Compute the lower bound.
+        Finish by Lloyd's iteration from the means of the rounded solution, and every
+        start by exchanges of single points, best first, until none gains.
+    certify : {"auto", "quick", "sdp"} or bool, default="auto"
+        How the lower bound is proved. ``quick`` costs about as much as a few Lloyd
+        iterations, succeeds when clusters are visibly apart and leaves half the cost
+        open where they touch; with ``solver="auto"`` no relaxation is solved then.
+        ``sdp`` solves the dense relaxation (at most 5000 points) where ``quick`` does
+        not prove optimality: on real tables it leaves a few per cent. ``auto`` does so
+        for up to 1000 points, and is ``quick`` beyond. True stands for ``auto``; False
+        computes no bound.
     sketch_size : int, default=1000
         Points in the subsample of ``sketch``.
     sketch_rounds : int, default=1
@@ -125,7 +124,7 @@ class SDPKMeans(
     inertia_ : float
         Cost: weighted sum of squared distances to the own mean.
     lower_bound_ : float
-        No partition into as many clusters costs less. 0 without `certify`.
+        No partition into as many clusters costs less. 0 if ``certify=False``.
     gap_ : float
         ``(inertia_ - lower_bound_) / inertia_``.
     certified_ : bool
@@ -185,13 +184,13 @@ class SDPKMeans(
         "solver": [StrOptions({"auto", "admm", "nlr", "sketch", "cvxpy"})],
         "rank": [Interval(Integral, 1, None, closed="left"), None],
         "init": [StrOptions({"auto", "k-means++", "random"})],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "label_tol": [Interval(Real, 0, None, closed="neither"), None],
         "gap_tol": [Interval(Real, 0, None, closed="left")],
         "polish": ["boolean"],
-        "certify": ["boolean"],
+        "certify": [StrOptions({"auto", "quick", "sdp"}), "boolean"],
         "sketch_size": [Interval(Integral, 2, None, closed="left")],
         "sketch_rounds": [Interval(Integral, 1, None, closed="left")],
         "sketch_weighting": [StrOptions({"uniform", "cluster"})],
@@ -209,13 +208,13 @@ class SDPKMeans(
         solver="auto",
         rank=None,
         init="auto",
-        n_init=3,
+        n_init="auto",
         max_iter=None,
         tol=1e-5,
         label_tol=1e-2,
         gap_tol=1e-6,
         polish=True,
-        certify=True,
+        certify="auto",
         sketch_size=1000,
         sketch_rounds=1,
         sketch_weighting="uniform",
@@ -299,6 +298,11 @@ class SDPKMeans(
                 f"solver={self.solver!r} forms n x n matrices and takes at most "
                 f"{_LARGEST_ADMM} samples, got {n}. Use solver='nlr' or 'auto'."
             )
+        if self.certify == "sdp" and n > _LARGEST_ADMM:
+            raise ValueError(
+                f"certify='sdp' forms n x n matrices and takes at most {_LARGEST_ADMM} "
+                f"samples, got {n}. Use certify='quick' or 'auto'."
+            )
 
     def _store(self, X, kept, search):
         self._frame = search.data.frame
@@ -329,89 +333,6 @@ class SDPKMeans(
 
     def _validate(self, X, *, reset):
         return check_samples(self, X, accept_sparse="csr", reset=reset, largest=None)
-
-    def predict(self, X):
-        """Return the nearest cluster of each sample.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Index of the nearest mean.
-        """
-        check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        return self._nearest(X).astype(np.int32)
-
-    def transform(self, X):
-        """Return the distances to the cluster means.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        distances : ndarray of shape (n_samples, n_clusters)
-            Euclidean distances.
-        """
-        check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        return self._distances(X)
-
-    def score(self, X, y=None, sample_weight=None):
-        """Return minus the K-means cost of X under the fitted means.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
-
-        Returns
-        -------
-        score : float
-            Larger is better; at most 0.
-        """
-        check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        weights = check_sample_weight(sample_weight, X, dtype=np.float64)
-        kept = weights != 0
-        if not kept.all():
-            X, weights = X[kept], weights[kept]
-        return -float(weights @ self._distances(X).min(axis=1) ** 2)
-
-    def _nearest(self, X):
-        rows, _ = self._frame.points(X)
-        centers = self._framed_centers()
-        norms = np.einsum("kd,kd->k", centers, centers)
-        out = np.empty(X.shape[0], dtype=np.int64)
-        for part in row_blocks(X.shape):
-            out[part] = (norms - 2.0 * (rows[part] @ centers.T)).argmin(axis=1)
-        return out
-
-    def _distances(self, X):
-        rows, factors = self._frame.points(X)
-        if sparse.issparse(rows):
-            distances = euclidean_distances(rows, self._framed_centers())
-        else:  # exact where a point is a centre
-            distances = cdist(rows, self._framed_centers())
-        return distances / factors[:, None]
-
-    def _framed_centers(self):
-        return self._frame.apply(self.cluster_centers_)
-
-    @property
-    def _n_features_out(self):
-        return self.cluster_centers_.shape[0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

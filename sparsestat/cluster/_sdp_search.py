@@ -3,31 +3,33 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
-
 import numpy as np
 from scipy import linalg, sparse
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils import check_random_state
-from sklearn.utils.extmath import row_norms
 
 from sparsestat._utils.parallel import run_parallel
-from sparsestat._utils.results import users_stacklevel
 from sparsestat.cluster._admm import solve_admm
-from sparsestat.cluster._certify import Bounds
+from sparsestat.cluster._certify import Bounds, dual_fits
 from sparsestat.cluster._checks import import_cvxpy
-from sparsestat.cluster._data import CentredRows, row_blocks
+from sparsestat.cluster._data import CentredRows
+from sparsestat.cluster._exchange import DistinctRows
 from sparsestat.cluster._nlr import initial_factor, round_factor, solve_low_rank
-from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
-from sparsestat.exceptions import ConvergenceWarning
+from sparsestat.cluster._partitions import (
+    cost_about,
+    equal_rows,
+    means_of,
+    warn_of_few_points,
+)
+from sparsestat.cluster._seeding import drawing_order, kmeans_plusplus, lloyd
 
 __all__ = ["Search"]
 
-_AUTO_ADMM = 1_000
-_DIFFERENCES = 10**8  # entries that are written out, by blocks, to price a partition
+_CANDIDATES, _LOW_RANK_STARTS = 10, 3  # of n_init="auto"
 _SETTLE = 1e-2
+_PROOF_TOL = 1e-5  # of a relaxation that is solved for its bound alone
 _SOLVER_SCALE = "infeasibility of the relaxation / its right-hand side"
 _BOUND_SCALE = "last change of the lower bound / remaining gap"
 
@@ -43,6 +45,16 @@ class Search:
         self.data = CentredRows(X, weights)
         # Lloyd on centred data: rounding must not depend on where the origin is.
         self.rows, self.weights = self.data.rows(), self.data.weights
+        self.order = drawing_order(self.rows)
+        self.distinct = DistinctRows(self.rows, self.weights, self.order)
+        proof = {True: "auto", False: None}.get(params.certify, params.certify)
+        small = dual_fits(X.shape[0]) and proof == "auto"
+        self.proof = "sdp" if small else "quick" if proof == "auto" else proof
+        # Where there is no saying no, large data get the low-rank relaxation.
+        self.relaxes = params.certify not in (False, "quick")
+        given = params.n_init != "auto"
+        self.n_candidates = params.n_init if given else _CANDIDATES
+        self.n_starts = params.n_init if given else _LOW_RANK_STARTS
         self.cost = np.inf
         self.sdp_value = self.factor = self.matrix = None
         self.infeasibility, self.n_iter, self.converged = 0.0, 0, True
@@ -51,17 +63,20 @@ class Search:
     def run(self):
         params = self.params
         self.n_distinct = self.X.shape[0]
-        if params.solver in ("auto", "admm", "cvxpy") or self.K == 1:
-            self.plus_plus(params.n_init)
-        else:
+        if params.solver == "sketch" and self.K > 1:  # is for data that are large
             self.plus_plus(1 if params.init != "random" else 0)
+        elif params.solver == "nlr" and params.init == "random" and self.K > 1:
+            pass
+        else:
+            self.plus_plus(self.n_candidates)
         if self.K == 1 or self.cost == 0.0:
             self.finish()
             return
-        if params.solver == "auto":
+        if params.solver == "auto" and self.relaxes:
             self.auto()
             return
-        getattr(self, params.solver)()
+        if params.solver != "auto":
+            getattr(self, params.solver)()
         self.finish()
 
     # Starts and rounding
@@ -69,26 +84,39 @@ class Search:
     def offer(self, labels, polish=True):
         """Keep a partition if it costs less than the best one, after polishing."""
         used, labels = np.unique(labels, return_inverse=True)
-        centres = _means(self.rows, labels, self.weights, len(used))
+        centres = means_of(self.rows, labels, self.weights, len(used))
         if polish and len(used) == self.K:
-            labels, centres, cost = lloyd(self.rows, centres, self.weights)
+            labels, centres, cost = self.polished(centres)
         else:
-            cost = _cost(self.rows, labels, self.weights, centres)
+            cost = cost_about(self.rows, labels, self.weights, centres)
         if cost < self.cost:
             self.labels, self._centres, self.cost = labels, centres, float(cost)
             return True
         return False
 
+    def polished(self, centres):
+        """Return labels, means and cost where neither Lloyd nor a move gains."""
+        labels, centres, cost = lloyd(self.rows, centres, self.weights)
+        found = self.distinct.exchange(labels, self.K) if self.params.polish else None
+        if found is None or found[2] == 0:
+            return labels, centres, cost
+        labels, centres, _, finished = found
+        if not finished:
+            return lloyd(self.rows, centres, self.weights)
+        return labels, centres, cost_about(self.rows, labels, self.weights, centres)
+
     def plus_plus(self, n_init):
         """Try k-means++ starts."""
         for _ in range(n_init):
-            picks = kmeans_plusplus(self.rows, self.K, self.rng, self.weights)
+            picks = kmeans_plusplus(
+                self.rows, self.K, self.rng, self.weights, order=self.order
+            )
             centres = self.rows[picks]
             centres = centres.toarray() if sparse.issparse(centres) else centres
             if len(picks) < self.K:
                 self.few_points(picks, centres)
                 return
-            labels, centres, cost = lloyd(self.rows, centres, self.weights)
+            labels, centres, cost = self.polished(centres)
             if cost < self.cost:
                 self.labels, self._centres, self.cost = labels, centres, float(cost)
             if len(np.unique(labels)) < self.K:
@@ -100,12 +128,7 @@ class Search:
 
     def few_points(self, picks, centres):
         """Give every distinct point a cluster of its own, which costs nothing."""
-        warnings.warn(
-            f"Number of distinct points ({len(centres)}) found smaller than "
-            f"n_clusters ({self.K}). Possibly due to duplicate points in X.",
-            ConvergenceWarning,
-            stacklevel=users_stacklevel(),
-        )
+        warn_of_few_points(len(centres), self.K)
         self.labels = pairwise_distances_argmin(self.rows, centres).astype(np.int64)
         for k, pick in enumerate(picks):
             self.labels[equal_rows(self.rows, pick)] = k
@@ -127,9 +150,9 @@ class Search:
         """Certify k-means++, and solve the relaxation only where that fails."""
         bounds = self.bounds()
         self.certificate = self.certify(bounds)
-        if self.certificate.certified or not self.params.certify:
+        if self.certificate.certified:
             return
-        if self.X.shape[0] <= _AUTO_ADMM:
+        if self.proof == "sdp":
             result = bounds.add_dual(settle=_SETTLE, **self.admm_options())
             if result is None:
                 return
@@ -143,7 +166,7 @@ class Search:
                 fresh._keep(bounds.bound, bounds.lower_bound)
                 bounds = fresh
         else:
-            better = self.nlr(self.params.n_init)
+            better = self.nlr(self.n_starts)
             if better:
                 bounds = self.bounds()
         self.certificate = self.certify(bounds)
@@ -169,7 +192,7 @@ class Search:
             cost=self.cost,
             start=self.labels if multiplier is not None else None,
             multiplier=multiplier,
-            stop_at_gap=self.params.certify,
+            stop_at_gap=self.proof is not None,
             **options,
         )
         self.extra_bound = ("dual", result.lower_bound)
@@ -222,7 +245,7 @@ class Search:
     def nlr(self, n_random=None):
         """Run the low-rank solver from each start; keep the cheapest partition."""
         params, K = self.params, self.K
-        n_init = params.n_init if n_random is None else n_random
+        n_init = self.n_starts if n_random is None else n_random
         rank = params.rank or 2 * K
         starts = []
         for i in range(n_init):
@@ -330,22 +353,30 @@ class Search:
         return Bounds(self.data, labels.astype(np.int64), len(used), self.K)
 
     def finish(self):
-        if not self.params.certify:
+        if self.proof is None:
             if self.cost > 0.0:
                 parts = self.rows, self.labels, self.weights, self._centres
-                self.cost = _cost(*parts)
+                self.cost = cost_about(*parts)
             self.certificate = self.certify(None)
             return
         bounds = self.bounds()
         if getattr(self, "extra_bound", None):
             bounds._keep(*self.extra_bound)
         self.certificate = self.certify(bounds)
+        if (
+            self.proof == "sdp"
+            and bounds.bound != "dual"
+            and not self.certificate.certified
+        ):
+            options = {**self.admm_options(), "tol": _PROOF_TOL}
+            if bounds.add_dual(settle=_SETTLE, **options) is not None:
+                self.certificate = self.certify(bounds)
 
     def certify(self, bounds):
         if bounds is None:
             bounds = object.__new__(Bounds)
             bounds.data, bounds.cost, bounds.cost_rounding = self.data, self.cost, 0.0
-            bounds.bound, bounds.lower_bound = "trivial", 0.0
+            bounds.bound, bounds.lower_bound, bounds.n_clusters = "trivial", 0.0, 1
             bounds.lam = bounds.lam_max = bounds.slack = np.nan
         self.cost = bounds.cost  # summed with the greatest care
         return bounds.certificate(
@@ -379,40 +410,3 @@ def _low_rank_start(data, n_clusters, rank, seed, labels, options):
     result = solve_low_rank(data, n_clusters, U, **options)
     labels = round_factor(result.factor, data.weights, n_clusters, rng)
     return result, labels
-
-
-def _indicator(labels, weights, n_clusters):
-    n = len(labels)
-    return sparse.csr_array((weights, labels, np.arange(n + 1)), shape=(n, n_clusters))
-
-
-def _means(rows, labels, weights, n_clusters):
-    """Return the weighted means of the clusters, as a dense array."""
-    sizes = np.bincount(labels, weights, minlength=n_clusters)
-    sums = _indicator(labels, weights, n_clusters).T @ rows
-    sums = sums.toarray() if sparse.issparse(sums) else sums
-    return sums / sizes[:, None]
-
-
-def equal_rows(rows, index):
-    """Return which rows are one of them, bit by bit."""
-    if not sparse.issparse(rows):
-        return (rows == rows[index]).all(axis=1)
-    apart = rows - rows[np.full(rows.shape[0], index)]
-    return np.asarray(abs(apart).sum(axis=1)).ravel() == 0.0
-
-
-def _cost(rows, labels, weights, centres):
-    """Return the weighted sum of squared distances to the own centre."""
-    n, d = rows.shape
-    if sparse.issparse(rows) and n * d > _DIFFERENCES:
-        own = np.einsum("ij,ij->i", centres, centres)[labels]
-        cross = np.asarray(rows @ centres.T)[np.arange(n), labels]
-        distance = row_norms(rows, squared=True) - 2.0 * cross + own
-        return float(weights @ np.maximum(distance, 0.0))
-    total = 0.0
-    for part in row_blocks(rows.shape):
-        block = rows[part]
-        block = block.toarray() if sparse.issparse(block) else block
-        total += float(weights[part] @ np.square(block - centres[labels[part]]).sum(1))
-    return total

@@ -13,13 +13,13 @@ from sklearn.utils.extmath import row_norms
 
 from sparsestat.exceptions import ConvergenceWarning
 
-__all__ = ["kmeans_plusplus", "lloyd"]
+__all__ = ["drawing_order", "kmeans_plusplus", "lloyd"]
 
 _SORT_UNTIL = 50_000  # rows
 _SORT_DENSE_UNTIL = 1_000_000  # entries of a small sparse matrix, written out
 
 
-def _drawing_order(X):
+def drawing_order(X):
     """Return an order of the rows that does not depend on how they were given.
 
     Drawing along it makes repeated rows and weighted ones meet the same random
@@ -32,7 +32,7 @@ def _drawing_order(X):
     return np.lexsort(columns.T[::-1])
 
 
-def kmeans_plusplus(X, n_clusters, rng, sample_weight=None):
+def kmeans_plusplus(X, n_clusters, rng, sample_weight=None, *, order=None):
     """Draw centres far from one another, the best of a few candidates each time.
 
     Parameters
@@ -45,6 +45,8 @@ def kmeans_plusplus(X, n_clusters, rng, sample_weight=None):
         Source of randomness.
     sample_weight : ndarray of shape (n_samples,), default=None
         Non-negative weights.
+    order : ndarray of shape (n_samples,), default=None
+        What :func:`drawing_order` said, where there is more than one start.
 
     Returns
     -------
@@ -53,7 +55,7 @@ def kmeans_plusplus(X, n_clusters, rng, sample_weight=None):
     """
     n = X.shape[0]
     weights = np.ones(n) if sample_weight is None else sample_weight
-    order = _drawing_order(X)
+    order = drawing_order(X) if order is None else order
     squares = row_norms(X, squared=True)
     n_trials = 2 + int(np.log(n_clusters))
 

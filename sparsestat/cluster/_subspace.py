@@ -36,6 +36,7 @@ from sparsestat.cluster._coding_rate import (
     rate_slopes,
     slopes_of,
 )
+from sparsestat.cluster._partitions import few_distinct_rows
 from sparsestat.cluster._spectral import spectral_embedding, spectral_labels
 
 __all__ = ["CodingRateSubspaceClustering"]
@@ -292,7 +293,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         self.subspace_bases_ = [_basis(Z[labels == j], eps) for j in range(k)]
         self.rate_history_ = np.array(found.history)
         self.n_iter_ = max(1, len(found.history) - 1)
-        self._report(found.change)
+        self._report(found.change, X)
         return self
 
     def _check_options(self, X):
@@ -473,7 +474,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
             X, labels, self.n_clusters, eps, self.max_iter, self.tol, self.balanced
         )
 
-    def _report(self, change):
+    def _report(self, change, X):
         what, tol = "coding rate", self.tol
         if self.projection_ is not None:
             what, tol = "rate reduction", self.map_tol
@@ -492,6 +493,8 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
             "CodingRateSubspaceClustering did not converge: the last change",
             "Raise max_iter or tol, of affinities and maps map_tol.",
         )
+        if few_distinct_rows(X, self.n_clusters) is not None:
+            return
         warn_if_fewer_clusters(
             self.labels_,
             self.n_clusters,

@@ -5,5 +5,6 @@
 
 from sparsestat.embedding._fastrp import FastRP
 from sparsestat.embedding._fastrp_cv import FastRPCV
+from sparsestat.embedding._graph import from_edges
 
-__all__ = ["FastRP", "FastRPCV"]
+__all__ = ["FastRP", "FastRPCV", "from_edges"]

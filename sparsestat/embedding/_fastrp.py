@@ -30,7 +30,12 @@ from sparsestat.embedding._fastrp_checks import (
     checked_weights,
     refuse_negative,
 )
-from sparsestat.embedding._graph import is_networkx, read_graph
+from sparsestat.embedding._graph import (
+    is_edge_list,
+    is_networkx,
+    read_graph,
+    warn_if_triangular,
+)
 from sparsestat.embedding._scaling import finish, statistics
 
 __all__ = ["FastRP"]
@@ -62,10 +67,11 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
     ----------
     n_components : int, default=128
         Dimensions of the embedding.
-    weights : array-like of shape (n_powers,), default=(1.0, 1.0, 1.0, 1.0)
-        Weights :math:`a_1, \dots, a_q` of the powers. The authors' tuned values for
-        the BlogCatalog graph are ``(0, 0, 1, 6.67)`` with ``beta=-0.64`` and
-        ``n_components=512``.
+    weights : array-like of shape (n_powers,), default=(1, 2, 4, 8, 16, 32)
+        Weights :math:`a_1, \dots, a_q` of the powers. They rise because far powers
+        carry less noise where classes are groups of nodes that know each other. The
+        authors' tuned values for the BlogCatalog graph are ``(0, 0, 1, 6.67)`` with
+        ``beta=-0.64`` and ``n_components=512``.
     beta : float, default=0.0
         Exponent of the degrees in L; -1 divides the stationary distribution out.
     s : "sqrt" or float, default="sqrt"
@@ -88,6 +94,9 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
     self_loops : {"add"} or None, default=None
         "add" puts weight 1 on the diagonal. On a bipartite graph powers otherwise
         alternate between the two sides.
+    symmetrize : bool, default=True
+        Whether the edges of an edge list have no direction. Matrices and networkx
+        graphs are taken as they are.
     metric : {"adjacency", "bipartite"}, default="adjacency"
         With "bipartite", X is a rectangular matrix of weights between n rows and p
         columns, such as samples and features; both are nodes, and the graph of
@@ -186,6 +195,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         "output": [StrOptions({"standard", "l2"}), None],
         "direction": [StrOptions({"out", "in", "both", "undirected"})],
         "self_loops": [StrOptions({"add"}), None],
+        "symmetrize": ["boolean"],
         "metric": [StrOptions({"adjacency", "bipartite"})],
         "property_ratio": [Interval(Real, 0, 1, closed="both")],
         "property_mode": [StrOptions({"add", "replace"})],
@@ -201,7 +211,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         self,
         n_components=128,
         *,
-        weights=(1.0, 1.0, 1.0, 1.0),
+        weights=(1, 2, 4, 8, 16, 32),
         beta=0.0,
         s="sqrt",
         self_weight=0.0,
@@ -210,6 +220,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         output="standard",
         direction="out",
         self_loops=None,
+        symmetrize=True,
         metric="adjacency",
         property_ratio=0.0,
         property_mode="add",
@@ -230,6 +241,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         self.output = output
         self.direction = direction
         self.self_loops = self_loops
+        self.symmetrize = symmetrize
         self.metric = metric
         self.property_ratio = property_ratio
         self.property_mode = property_mode
@@ -247,10 +259,12 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_nodes, n_nodes), networkx graph \
-                or tuple
-            Entry (i, j) is the non-negative weight of the arc from i to j. A tuple
-            ``(sources, targets)`` or ``(sources, targets, weights)`` is an edge list.
-            Of shape (n_rows, n_columns) with ``metric="bipartite"``.
+                or edge list
+            Entry (i, j) is the non-negative weight of the arc from i to j. Data frames,
+            arrays and lists of two or three columns are edge lists, as
+            :func:`from_edges` takes them, and so is a tuple ``(sources, targets)`` or
+            ``(sources, targets, weights)``. Of shape (n_rows, n_columns) with
+            ``metric="bipartite"``.
         y : Ignored
             Present for API consistency.
         features : {array-like, sparse matrix} of shape (n_nodes, n_properties), \
@@ -286,7 +300,11 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
                 "metric='bipartite' takes the rectangular matrix between the sides. "
                 "For a networkx graph use networkx.bipartite.biadjacency_matrix."
             )
-        X, labels = read_graph(X)
+        if self.metric == "adjacency":
+            self._check_symmetrize(X)
+            X, labels = read_graph(X, symmetrize=self.symmetrize)
+        else:
+            labels = None
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
         S = as_compressed(X, "csr")
         check_graph(
@@ -296,6 +314,9 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
             direction=self.direction,
             self_loops=self.self_loops,
         )
+        if self.metric == "adjacency" and self.direction != "undirected":
+            if labels is None:  # lists and graphs say what their edges are
+                warn_if_triangular(S)
         sides_of = self._sides_of_halves(S)
         self._keys = checked_keys(node_ids, S.shape[0], self.metric)
         given = labels is None or node_ids is not None
@@ -498,6 +519,14 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
                 powers.append(rows / np.where(lengths > 0, lengths, 1.0))
             columns.append(powers)
         return [np.hstack(power) for power in zip(*columns, strict=True)]
+
+    def _check_symmetrize(self, X):
+        if self.direction in ("in", "both") and self.symmetrize and is_edge_list(X):
+            raise ValueError(
+                f"direction={self.direction!r} needs edges with a direction, but "
+                "symmetrize=True takes those of an edge list as undirected. Set "
+                "symmetrize=False."
+            )
 
     def _sides_of_halves(self, S):
         """Return the averaging matrices of each half of the components."""

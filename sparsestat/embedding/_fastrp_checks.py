@@ -36,9 +36,9 @@ def check_graph(S, features, *, metric, direction, self_loops):
     refuse_negative(S)
     if metric == "adjacency" and S.shape[0] != S.shape[1]:
         raise ValueError(
-            f"An adjacency matrix must be square, got shape {S.shape}. Use "
-            "metric='bipartite' for a rectangular matrix between two kinds of "
-            "nodes."
+            f"An adjacency matrix must be square, got shape {S.shape}. An edge list "
+            "has two columns, or three with weights; a rectangular matrix between two "
+            "kinds of nodes needs metric='bipartite'."
         )
     if metric == "bipartite" and (direction != "out" or self_loops is not None):
         raise ValueError(

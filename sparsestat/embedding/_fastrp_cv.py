@@ -39,7 +39,7 @@ class FastRPCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEsti
     ----------
     n_components : int, default=128
         Dimensions of the final embedding.
-    n_powers : int, default=4
+    n_powers : int, default=6
         Highest power.
     beta_range : tuple of (float, float), default=(-1.0, 0.5)
         Where to draw beta from.
@@ -140,7 +140,7 @@ class FastRPCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEsti
         self,
         n_components=128,
         *,
-        n_powers=4,
+        n_powers=6,
         beta_range=(-1.0, 0.5),
         weight_range=(1.0, 64.0),
         n_iter=20,
@@ -316,7 +316,7 @@ class FastRPCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEsti
         logs = np.log(np.asarray(self.weight_range, dtype=float))
         weights = np.exp(rng.uniform(*logs, (self.n_iter, self.n_powers)))
         weights[:, 0] = 1.0
-        weights[0] = 1.0  # the defaults of FastRP
+        weights[0] = 2.0 ** np.arange(self.n_powers)  # the defaults of FastRP
         return betas, weights
 
     def _model(self, d, beta, weights, seed, output):

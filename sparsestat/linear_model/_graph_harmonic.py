@@ -34,6 +34,7 @@ from sparsestat.linear_model import _graph_solvers as solvers
 from sparsestat.linear_model import _kernels_forest as kernels
 from sparsestat.linear_model._forest_cg import relative_residuals
 from sparsestat.linear_model._forests import SYMMETRY
+from sparsestat.linear_model._graph_walks import walk_values
 
 __all__ = ["HarmonicFunctions"]
 
@@ -145,13 +146,15 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
         W.sort_indices()
         self.graph_ = align_sparse_interface(W)
 
-    def _propagate(self, X, labeled, Y, prior):
+    def _propagate(self, X, labeled, Y, prior, by_walks=False):
         """Return the values of all nodes; NaN rows where no label is connected.
 
         The certificate is computed from what is returned.
         """
         self._build_graph(X)
         graph = _even_graph(as_compressed(self.graph_, "csr", dtype=np.float64))
+        if by_walks:
+            return self._walk(X, graph, labeled, Y, prior)
         order, system, B = solvers.harmonic_system(graph, labeled, Y)
         with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
             solution = solvers.solve_graph(
@@ -196,11 +199,53 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
             f"{type(self).__name__} did not converge: its relative residual",
             "Increase max_iter, or use method='cg'.",
         )
+        return self._filled(values, missing, prior)
+
+    def _filled(self, values, missing, prior):
+        """Warn of nodes that no label is connected to, and give them the prior."""
         if missing:
             self._warn_unreachable(missing)
             if self.unreachable == "prior":
                 values[np.isnan(values[:, 0])] = prior
         return values
+
+    def _walk(self, X, graph, labeled, Y, prior):
+        """Return the shares of the walks that come to each node."""
+        with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
+            found = walk_values(
+                graph,
+                Y,
+                damping=float(self.damping),
+                tol=MARGIN * self.tol,
+                max_iter=self.max_iter,
+                step=lambda residual: progress.step(residual=residual),
+            )
+        total = found.F.sum(axis=1, keepdims=True)
+        values = np.where(total > 0, found.F / np.where(total > 0, total, 1.0), prior)
+        values[labeled] = Y[labeled]
+        values[~found.reach] = np.nan
+        missing = int(np.count_nonzero(~found.reach))
+        self.forests_ = None
+        self.n_iter_ = max(1, found.n_iter)
+        self.residual_history_ = np.array([1.0, *found.history])
+        self.certificate_ = Certificate(
+            "kkt",
+            found.residual,
+            float(self.tol),
+            bool(found.residual <= self.tol),
+            "largest over the nodes of |Y + damping W F - D F| / |D F|",
+            {
+                "n_labeled": int(np.count_nonzero(labeled)),
+                "n_unlabeled": int(np.count_nonzero(~labeled)) - missing,
+                "n_unreachable": missing,
+            },
+        )
+        warn_if_unsatisfied(
+            self.certificate_,
+            f"{type(self).__name__} did not converge: its relative residual",
+            "Increase max_iter, or lower damping.",
+        )
+        return self._filled(values, missing, prior)
 
     def _refine(self, system, B, solution):
         """Solve for what is left where small weights hide it beside large ones."""
@@ -316,7 +361,8 @@ def _checked_graph(X):
     if W.shape[0] != W.shape[1]:
         raise ValueError(
             f"A precomputed graph must be square, got shape {W.shape}. Use "
-            "affinity='knn' for features."
+            "affinity='knn' for features, and sparsestat.embedding.from_edges for an "
+            "edge list."
         )
     _check_weights(W)
     worst = kernels.asymmetry(*read_only_triple(W))

@@ -3,6 +3,8 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
@@ -13,7 +15,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sparsestat._utils.compat import fit_context
+from sparsestat._utils.compat import Interval, fit_context
 from sparsestat.linear_model._graph_harmonic import HarmonicFunctions
 
 __all__ = ["GraphLabelPropagation", "GraphLabelRegressor"]
@@ -30,9 +32,11 @@ class GraphLabelPropagation(ClassifierMixin, HarmonicFunctions):
 
     a sparse linear system: each node gets the weighted mean of its neighbors. It is
     solved to a measured residual and never with a dense n x n matrix. Use it when few
-    rows have labels and neighbors mostly share them. Do not use it when the graph says
-    nothing about the classes, when labels are wrong (they are kept as they are), or
-    when all rows are labeled. It competes with
+    rows have labels and neighbors mostly share them. On graphs with hubs, such as those
+    of links, citations or dependencies, use ``normalize=True``: hubs there say little
+    about their neighbors, and harmonic values are nearly the same all over. Do not use
+    it when the graph says nothing about the classes, when labels are wrong (they are
+    kept as they are), or when all rows are labeled. It competes with
     :class:`sklearn.semi_supervised.LabelPropagation`, whose kernel is dense by default.
     Read more in the :ref:`User Guide <graph_labels>`.
 
@@ -65,6 +69,16 @@ class GraphLabelPropagation(ClassifierMixin, HarmonicFunctions):
     unreachable : {"prior", "unlabelled"}, default="prior"
         What nodes get that no label is connected to: the frequencies of the labels,
         or nothing, which `transduction_` shows as -1. Either way a warning is raised.
+    normalize : bool, default=False
+        Let every label send out one random walk in place of keeping its value: the
+        values solve ``(D - damping * W) F = Y`` with the degrees D, summed over walks
+        whatever the `method`. Labeled nodes are shown with their labels all the same.
+    damping : float, default=0.7
+        Chance that a walk goes on from a node to a neighbor, with ``normalize=True``.
+    class_mass : bool, default=False
+        Scale the values of each class so that, on average over the unlabeled nodes,
+        they are as the frequencies of the labels (class mass normalization). Harmonic
+        values of a few labels on a large graph otherwise favor single classes.
     n_jobs : int, default=None
         Threads over the classes (``"cg"``) and of the search for neighbors. The
         result does not depend on it.
@@ -90,7 +104,7 @@ class GraphLabelPropagation(ClassifierMixin, HarmonicFunctions):
         Forest or color of each node, -1 for nodes that were not solved for. None for
         methods without a fixed partition.
     certificate_ : Certificate
-        The largest relative residual of a column.
+        The largest relative residual of a column, or of a row with ``normalize=True``.
     residual_history_ : ndarray of shape (n_iter_ + 1,)
         The same after each iteration, from the start on.
     n_iter_ : int
@@ -133,6 +147,10 @@ class GraphLabelPropagation(ClassifierMixin, HarmonicFunctions):
        fields and harmonic functions", ICML, 2003.
     .. [2] J. Nutini, I. Laradji, M. Schmidt, "Let's make block coordinate descent
        converge faster", JMLR 23, 2022.
+    .. [3] K. Avrachenkov, P. Goncalves, A. Mishenin, M. Sokol, "Generalized
+       optimization framework for graph-based semi-supervised learning", SIAM
+       International Conference on Data Mining, 2012: ``normalize=True`` is in the
+       spirit of its PageRank method.
 
     Examples
     --------
@@ -151,6 +169,46 @@ class GraphLabelPropagation(ClassifierMixin, HarmonicFunctions):
 
     _prior_name = "frequencies of the labels"
 
+    _parameter_constraints = {
+        **HarmonicFunctions._parameter_constraints,
+        "normalize": ["boolean"],
+        "damping": [Interval(Real, 0, 1, closed="neither")],
+        "class_mass": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        affinity="knn",
+        *,
+        n_neighbors=7,
+        weight="binary",
+        gamma=None,
+        method="cg",
+        tol=1e-8,
+        max_iter=1000,
+        unreachable="prior",
+        normalize=False,
+        damping=0.7,
+        class_mass=False,
+        n_jobs=None,
+        verbose=0,
+    ):
+        super().__init__(
+            affinity,
+            n_neighbors=n_neighbors,
+            weight=weight,
+            gamma=gamma,
+            method=method,
+            tol=tol,
+            max_iter=max_iter,
+            unreachable=unreachable,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+        self.normalize = normalize
+        self.damping = damping
+        self.class_mass = class_mass
+
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
         """Find the classes of the unlabeled nodes.
@@ -161,8 +219,8 @@ class GraphLabelPropagation(ClassifierMixin, HarmonicFunctions):
                 (n_samples, n_samples)
             Features, or the graph for ``affinity="precomputed"``.
         y : array-like of shape (n_samples,)
-            Classes, -1 for unlabeled nodes. String labels are best held in an object
-            array; in an array of strings, ``"-1"`` stands for unlabeled.
+            Classes, -1 for unlabeled nodes. Among strings, in arrays of any type and in
+            series, ``"-1"`` stands for unlabeled too.
 
         Returns
         -------
@@ -189,7 +247,9 @@ class GraphLabelPropagation(ClassifierMixin, HarmonicFunctions):
         Y = np.zeros((len(y), len(self.classes_)))
         Y[np.flatnonzero(labeled), codes] = 1.0
         self.class_prior_ = Y[labeled].mean(axis=0)
-        values = self._propagate(X, labeled, Y, self.class_prior_)
+        values = self._propagate(X, labeled, Y, self.class_prior_, self.normalize)
+        if self.class_mass:
+            values = _with_mass(values, labeled, self.class_prior_)
         self._values = values
         missing = np.isnan(values[:, 0])
         self.label_distributions_ = np.where(missing[:, None], 0.0, values)
@@ -427,12 +487,24 @@ class GraphLabelRegressor(MultiOutputMixin, RegressorMixin, HarmonicFunctions):
 def _is_minus_one(y):
     """Whether each entry stands for an unlabeled node."""
     if y.dtype.kind == "O":
-        return np.array([not isinstance(v, str | bytes) and v == -1 for v in y])
+        return np.array([v == "-1" if isinstance(v, str) else v == -1 for v in y])
     if y.dtype.kind in "US":
         return y == np.array("-1").astype(y.dtype)
     if y.dtype.kind in "bu":
         return np.zeros(len(y), dtype=bool)
     return y == -1
+
+
+def _with_mass(values, labeled, prior):
+    """Scale the classes so that their means over unlabeled nodes are the prior."""
+    known = ~labeled & ~np.isnan(values[:, 0])
+    mass = values[known].mean(axis=0) if known.any() else np.zeros(len(prior))
+    factors = np.where(mass > 0, prior / np.where(mass > 0, mass, 1.0), 1.0)
+    scaled = values[known] * factors
+    total = scaled.sum(axis=1, keepdims=True)
+    out = values.copy()
+    out[known] = np.where(total > 0, scaled / np.where(total > 0, total, 1.0), prior)
+    return out
 
 
 def _values_with_gaps(y, name):

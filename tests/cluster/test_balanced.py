@@ -17,6 +17,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from sparsestat.cluster import BalancedKMeans
 from sparsestat.cluster._assignment import bounded_assignment, check_sizes
+from sparsestat.cluster._packing import packed_assignment
 from sparsestat.exceptions import ConvergenceWarning
 
 
@@ -172,9 +173,11 @@ def test_shift_scale_and_row_order_do_not_matter(rng):
 
 def test_duplicates_and_single_points_are_legal():
     X = np.repeat(np.arange(3.0)[:, None], 10, axis=0)
-    model = BalancedKMeans(6, random_state=0).fit(X)
+    with pytest.warns(ConvergenceWarning, match="distinct points"):
+        model = BalancedKMeans(6, random_state=0).fit(X)
     assert model.cluster_sizes_.tolist() == [5] * 6 and model.inertia_ <= 10.0
-    model = BalancedKMeans(5, random_state=0).fit(np.ones((10, 2)))
+    with pytest.warns(ConvergenceWarning, match="distinct points"):
+        model = BalancedKMeans(5, random_state=0).fit(np.ones((10, 2)))
     assert model.cluster_sizes_.tolist() == [2] * 5 and model.inertia_ == 0
     model = BalancedKMeans(3, random_state=0).fit(np.eye(3))
     assert sorted(model.labels_.tolist()) == [0, 1, 2] and model.inertia_ == 0
@@ -244,3 +247,128 @@ def test_every_iteration_is_logged(rng, caplog):
     lines = [r.getMessage() for r in caplog.records if r.name == "sparsestat"]
     assert len(lines) == model.n_iter_ == len(model.inertia_history_)
     assert lines[-1].endswith(f"inertia {model.inertia_:.4e}")
+
+
+# Distances, sparse rows, weights, exact sizes and capacities
+
+
+def test_distances_score_and_names_speak_of_the_fitted_centers(rng):
+    X = rng.standard_normal((40, 3))
+    model = BalancedKMeans(4, random_state=0).fit(X)
+    distance = np.linalg.norm(X[:, None] - model.cluster_centers_, axis=2)
+    assert_allclose(model.transform(X), distance, rtol=1e-9)
+    assert model.score(X) == pytest.approx(-(distance.min(axis=1) ** 2).sum())
+    assert_array_equal(model.predict(X), distance.argmin(axis=1))
+    assert model.get_feature_names_out()[0] == "balancedkmeans0"
+
+
+def test_sparse_rows_give_the_answer_of_dense_ones(rng):
+    X = rng.standard_normal((60, 5)) * (rng.uniform(size=(60, 5)) < 0.5)
+    X[:, 0] = rng.standard_normal(60)
+    weights = rng.uniform(0.5, 2.0, 60)
+    for arguments in ({}, {"sizes": [10, 20, 30]}, {"capacity": 0.4 * weights.sum()}):
+        model = BalancedKMeans(3, init=X[:3], **arguments)
+        dense = model.fit(X, sample_weight=weights)
+        labels, centers, inertia = model.labels_, model.cluster_centers_, model.inertia_
+        model.fit(sparse.csr_array(X), sample_weight=weights)
+        assert_array_equal(model.labels_, labels)
+        assert_allclose(model.cluster_centers_, centers, rtol=1e-9, atol=1e-12)
+        assert model.inertia_ == pytest.approx(inertia, rel=1e-9)
+        assert_allclose(model.transform(sparse.csr_array(X)), dense.transform(X))
+
+
+def test_exact_sizes_and_zero_weights(rng):
+    X = rng.standard_normal((30, 2))
+    model = BalancedKMeans(3, sizes=[5, 10, 15], random_state=0).fit(X)
+    assert model.cluster_sizes_.tolist() == [5, 10, 15]
+    assert BalancedKMeans(3, sizes=10, random_state=0).fit(X).cluster_sizes_.min() == 10
+    weights = np.r_[np.zeros(5), np.ones(25)]
+    X[:5] = 1e300  # any content
+    init = X[5:8]
+    model = BalancedKMeans(5, init=np.vstack([init, init + 1])[:5])
+    full = model.fit(X, sample_weight=weights)
+    inertia, labels = full.inertia_, full.labels_
+    short = model.fit(X[5:])
+    assert inertia == short.inertia_
+    assert_array_equal(labels[5:], short.labels_)
+
+
+def test_scale_of_weights_changes_only_units(rng):
+    X, weights = rng.standard_normal((40, 2)), rng.uniform(0.5, 2.0, 40)
+    one = BalancedKMeans(3, init=X[:3]).fit(X, sample_weight=weights)
+    two = BalancedKMeans(3, init=X[:3]).fit(X, sample_weight=2.0**80 * weights)
+    assert_array_equal(one.labels_, two.labels_)
+    assert_array_equal(one.cluster_centers_, two.cluster_centers_)
+    assert two.inertia_ == 2.0**80 * one.inertia_
+    means = [
+        np.average(X[one.labels_ == k], axis=0, weights=weights[one.labels_ == k])
+        for k in range(3)
+    ]
+    assert_allclose(one.cluster_centers_, means, rtol=1e-12)
+
+
+def test_packings_fit_and_are_bounded_by_enumeration(rng):
+    for _ in range(10):
+        D, loads = rng.uniform(size=(8, 3)), rng.uniform(0.5, 2.0, 8)
+        capacity = np.full(3, 1.25 * loads.sum() / 3)
+        best = np.inf
+        for labels in product(range(3), repeat=8):
+            if (np.bincount(labels, loads, minlength=3) <= capacity).all():
+                best = min(best, loads @ D[np.arange(8), labels])
+        found = packed_assignment(D, loads, capacity)
+        used = np.bincount(found.labels, loads, minlength=3)
+        assert (used <= capacity * (1 + 1e-9)).all()
+        assert found.lower_bound <= best * (1 + 1e-12)
+        assert best * (1 - 1e-12) <= found.cost <= 1.35 * best
+        # What fits already and costs less is kept.
+        again = packed_assignment(D, loads, capacity, before=found.labels)
+        assert again.cost <= found.cost
+
+
+def test_capacities_hold_and_equal_loads_are_assigned_exactly(rng):
+    X, loads = rng.standard_normal((300, 2)), rng.uniform(0.2, 3.0, 300)
+    capacity = np.array([0.5, 0.35, 0.2]) * loads.sum()
+    model = BalancedKMeans(3, capacity=capacity, random_state=0)
+    model.fit(X, sample_weight=loads)
+    assert (model.cluster_loads_ <= capacity * (1 + 1e-9)).all()
+    loads_found = np.bincount(model.labels_, loads, minlength=3)
+    assert_allclose(model.cluster_loads_, loads_found)
+    assert 0 <= model.certificate_.details["assignment_gap"] < 0.01
+    assert (np.diff(model.inertia_history_) <= 0).all()
+    again = model.predict(X[:100], balanced=True, sample_weight=loads[:100])
+    share = loads[:100].sum() / loads.sum()
+    assert (np.bincount(again, loads[:100]) <= share * capacity * (1 + 1e-9)).all()
+    # Of loads that are all 2, a capacity of 211 holds 105.
+    even = BalancedKMeans(3, capacity=211, random_state=0).fit(
+        X, sample_weight=np.full(300, 2.0)
+    )
+    sizes = BalancedKMeans(3, size_min=0, size_max=105, random_state=0).fit(X)
+    assert_array_equal(even.labels_, sizes.labels_)
+    assert even.inertia_ == pytest.approx(2 * sizes.inertia_)
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"sizes": [10, 10, 9]}, "sizes add up to 29, but there are 30"),
+        ({"sizes": 10, "size_min": 3}, "two ways to bound a cluster"),
+        ({"capacity": 9.0}, "capacities add up to 27"),
+        ({"capacity": [40.0, -1.0, 0.0]}, "must not be negative"),
+        ({"capacity": [40.0, 1.0]}, "3 finite numbers"),
+        ({"capacity": [10.5, 10.5, 9.5]}, "hold 29 of the 30 samples"),
+    ],
+)
+def test_limits_that_cannot_be_met_are_refused(parameters, message):
+    X = np.random.default_rng(0).standard_normal((30, 2))
+    with pytest.raises(ValueError, match=message):
+        BalancedKMeans(3, **parameters).fit(X)
+
+
+def test_loads_that_cannot_be_packed_are_refused():
+    X = np.random.default_rng(0).standard_normal((3, 2))
+    with pytest.raises(ValueError, match="No packing"):
+        BalancedKMeans(2, capacity=3.0, init=X[:2]).fit(
+            X, sample_weight=[2.0, 2.0, 1.9]
+        )
+    with pytest.raises(ValueError, match="above every capacity"):
+        BalancedKMeans(2, capacity=3.0).fit(X, sample_weight=[4.0, 1.0, 0.5])

@@ -155,3 +155,31 @@ def test_weights_that_vanish_beside_others_are_zeros():
     assert_array_equal(found, [0.0, 1.0, 2.0])
     kept = np.array([2e-200, 1.0, 2.0])
     assert_array_equal(check_weights(kept, X), kept)
+
+
+FOUR = np.repeat([[1.0, 2.0], [2.0, 1.0], [3.0, 1.0], [1.0, 5.0]], 5, axis=0)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        SDPKMeans(6, random_state=0),
+        SDPKMeans(6, solver="nlr", random_state=0),
+        DoublyStochasticClustering(6, random_state=0),
+        LaplacianKMeans(6, random_state=0),
+        CodingRateSubspaceClustering(6, random_state=0),
+        LikelihoodAdjustedSDP(6, random_state=0),
+    ],
+    ids=repr,
+)
+def test_equal_points_stay_together_and_are_told_in_one_warning(model):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        labels = model.fit(FOUR).labels_.reshape(4, 5)
+    assert (labels == labels[:, :1]).all()
+    assert isinstance(model, LaplacianKMeans) or len(np.unique(labels)) == 4
+    told = [str(w.message) for w in caught if w.category is ConvergenceWarning]
+    assert told == [
+        "Number of distinct points (4) found smaller than n_clusters (6). Possibly due "
+        "to duplicate points in X."
+    ]

@@ -197,7 +197,7 @@ def test_the_excess_bounds_what_rounding_did(rng, pairs):
 
 
 def test_fewer_distinct_values_than_clusters_warn_and_cost_nothing():
-    with pytest.warns(ConvergenceWarning, match="2 distinct clusters"):
+    with pytest.warns(ConvergenceWarning, match=r"distinct points \(2\)"):
         model = KMeans1D(3).fit([1.0, 1.0, 2.0, 2.0])
     assert model.inertia_ == 0 and model.n_clusters_ == 2
     assert_array_equal(model.cluster_centers_.ravel(), [1.0, 2.0])

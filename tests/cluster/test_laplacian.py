@@ -329,7 +329,7 @@ def test_covariances_have_an_effective_dimension(rng):
 
 def test_fewer_distinct_points_than_clusters_warn():
     X = np.repeat([[0.0], [5.0]], 10, axis=0)
-    with pytest.warns(ConvergenceWarning, match="2 distinct clusters were found"):
+    with pytest.warns(ConvergenceWarning, match=r"distinct points \(2\)"):
         model = LaplacianKMeans(4, random_state=0).fit(X)
     assert len(np.unique(model.labels_)) == 2
 

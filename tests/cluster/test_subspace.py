@@ -495,3 +495,34 @@ def test_annealing_finds_what_hard_labels_miss():
     ).fit(X)
     assert loose.n_iter_ <= hard.n_iter_
     assert loose.coding_rate_ >= hard.coding_rate_ - 1e-12
+
+
+def test_precomputed_affinities_are_scaled_as_they_are():
+    X, _ = make_moons(120, noise=0.05, random_state=0)
+    model = DoublyStochasticClustering(2, random_state=0).fit(X)
+    K = np.exp(-((X[:, None] - X) ** 2).sum(2) / model.reg_)
+    given = DoublyStochasticClustering(
+        2, affinity="precomputed_affinity", random_state=0
+    ).fit(K)
+    assert_allclose(given.affinity_matrix_, model.affinity_matrix_, atol=1e-12)
+    assert_array_equal(given.labels_, model.labels_)
+    assert given.reg_ == 1.0
+    # Costs are another thing: the same matrix under the other name puts far together.
+    rows = given.affinity_matrix_.sum(axis=1)
+    assert abs(rows - 1.0).max() <= 1e-6
+    scaled = given.fit(2.0**30 * K)
+    assert_allclose(scaled.affinity_matrix_, model.affinity_matrix_, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "K, message",
+    [
+        (np.ones((3, 4)), "square matrix"),
+        (np.array([[1.0, -1, 0], [-1, 1, 0], [0, 0, 1]]), "affinity='precomputed'"),
+        (np.array([[1.0, 2, 1], [1, 1, 1], [1, 1, 1]]), "must be symmetric"),
+        (np.eye(4), "no positive entry"),
+    ],
+)
+def test_affinities_that_cannot_be_scaled_are_refused(K, message):
+    with pytest.raises(ValueError, match=message):
+        DoublyStochasticClustering(2, affinity="precomputed_affinity").fit(K)

@@ -183,15 +183,15 @@ def test_directions(direction):
         21, direction=direction, beta=0.3, output=None, dtype="float64", random_state=0
     ).fit(A)
     R = model.projection_.toarray()
-    ones = (1.0,) * 4
+    rising = 2.0 ** np.arange(6)  # the default
     if direction == "both":
         expected = np.hstack(
-            [formula(A, R[:, :11], ones, 0.3), formula(A.T, R[:, 11:], ones, 0.3)]
+            [formula(A, R[:, :11], rising, 0.3), formula(A.T, R[:, 11:], rising, 0.3)]
         )
         back = model.transform((A, A.T))
     else:
         B = {"out": A, "in": A.T, "undirected": A + A.T}[direction]
-        expected = formula(B, R, ones, 0.3)
+        expected = formula(B, R, rising, 0.3)
         back = model.transform(B)
     assert_allclose(model.embedding_, expected, atol=1e-12)
     assert_allclose(back, model.embedding_, atol=1e-12)
@@ -212,7 +212,7 @@ def test_bipartite_equals_the_assembled_graph():
         12, metric="bipartite", beta=-0.5, output=None, dtype="float64", random_state=0
     ).fit(sparse.csr_matrix(X))
     S = np.block([[np.zeros((30, 30)), X], [X.T, np.zeros((18, 18))]])
-    E = formula(S, model.projection_.toarray(), (1.0,) * 4, -0.5)
+    E = formula(S, model.projection_.toarray(), 2.0 ** np.arange(6), -0.5)
     assert_allclose(model.row_embedding_, E[:30], atol=1e-12)
     assert_allclose(model.column_embedding_, E[30:], atol=1e-12)
     assert_allclose(model.transform(X), model.embedding_, atol=1e-12)
@@ -227,7 +227,7 @@ def test_column_blocks_change_nothing(s, propagate, metric):
     plain = FastRP(50, s=s, propagate=propagate, metric=metric, random_state=0).fit(A)
     n = 400 if metric == "bipartite" else 200
     for room in (1.0, 0.6, 0.05):  # blocks of 48, 16 and 2
-        memory = n * 50 * 4 * (1 + room) + 8 * n * 9
+        memory = n * 50 * 4 * (1 + room) + 8 * n * 11
         model = clone(plain).set_params(max_memory=memory).fit(A)
         assert model.block_width_ < 50
         assert_allclose(model.embedding_, plain.embedding_, rtol=0, atol=1e-5)
@@ -364,7 +364,7 @@ def test_features_fill_the_last_components(mode):
     base = plain.fit(A, features=np.zeros((50, 6))).embedding_
     both = plain.fit(A, features=F).embedding_
     P = A / np.where(A.sum(1) > 0, A.sum(1), 1)[:, None]
-    M = sum(np.linalg.matrix_power(P, k) for k in range(5))
+    M = np.eye(50) + sum(2**k * np.linalg.matrix_power(P, k + 1) for k in range(6))
     scaled = np.linalg.lstsq(M @ F, both - base, rcond=None)[0]
     assert_allclose(M @ F @ scaled, both - base, atol=1e-9)
     assert_allclose(scaled[:, :15], 0, atol=1e-10)
@@ -497,7 +497,7 @@ def test_cross_validation_finds_a_setting_at_least_as_good_as_the_default():
     scores = model.cv_results_["mean_test_score"]
     assert model.best_score_ == scores.max() >= scores[0]
     assert model.cv_results_["beta"][0] == 0.0
-    assert_array_equal(model.cv_results_["weights"][0], 1.0)
+    assert_array_equal(model.cv_results_["weights"][0], FastRP().weights)
     assert len(np.unique(model.cv_results_["beta"])) == 3
     assert model.best_score_ > 0.7
     assert_array_equal(model.fit_transform(A, y), model.embedding_)
@@ -514,7 +514,8 @@ def test_cross_validation_scores_the_embedding_of_its_setting():
     expected = FastRP(
         12, beta=-0.3, direction="both", output=None, random_state=5
     ).fit_transform(A)
-    assert_allclose(sum(powers), expected, atol=1e-5)
+    weighted = sum(2**k * power for k, power in enumerate(powers))
+    assert_allclose(weighted, expected, atol=1e-5)
 
 
 def test_cross_validation_uses_only_the_labeled_nodes():

@@ -541,3 +541,99 @@ def test_what_is_left_is_solved_for_again():
     within = _residual(system, start, B) / 0.9
     assert not refined(500, within * 1.001).history
     assert refined(500, within * 0.999).history
+
+
+# Walks in place of harmonic values, class masses, and names of unlabeled nodes
+
+
+def walked(W, Y, damping):
+    """Return the shares of walks by a dense solve."""
+    D = np.diag(W.sum(axis=1))
+    F = np.linalg.solve(D - damping * W, Y)
+    return F / F.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("damping", [0.3, 0.7, 0.95])
+def test_walks_solve_their_system(damping):
+    W = geometric_graph(80, 6)
+    y = np.full(80, -1)
+    y[:9] = np.arange(9) % 3
+    Y = np.eye(4)[y][:, :3] * (y >= 0)[:, None]
+    expected = walked(W.toarray(), Y, damping)
+    expected[:9] = Y[:9]
+    model = GraphLabelPropagation("precomputed", normalize=True, damping=damping)
+    model.fit(W, y)
+    assert_allclose(model.label_distributions_, expected, rtol=1e-6)
+    assert model.certificate_.satisfied and model.certificate_.value <= 1e-8
+    scaled = model.fit(2.0**-300 * W, y).label_distributions_
+    assert_allclose(scaled, expected, rtol=1e-6)
+    order = np.random.default_rng(0).permutation(80)
+    moved = model.fit(W[order][:, order], y[order]).label_distributions_
+    assert_allclose(moved, expected[order], rtol=1e-6)
+
+
+def test_walks_are_exact_far_from_all_labels_too():
+    n = 120
+    path = sparse.diags_array([np.ones(n - 1), np.ones(n - 1)], offsets=[-1, 1])
+    y = np.full(n, -1)
+    y[[0, 1]] = [0, 1]
+    model = GraphLabelPropagation("precomputed", normalize=True).fit(path, y)
+    expected = walked(path.toarray(), np.eye(n)[:, :2], 0.7)
+    # Beyond the labels both classes decay at one rate: their ratio stands still.
+    assert_allclose(model.label_distributions_[2:], expected[2:], rtol=1e-6)
+    short = GraphLabelPropagation("precomputed", normalize=True, max_iter=30)
+    with pytest.warns(ConvergenceWarning, match="lower damping"):
+        short.fit(path, y)
+    assert short.certificate_.value == 1.0
+
+
+def test_class_masses_follow_the_labels():
+    X, y, classes = moons(n_labeled=12, seed=3)
+    model = GraphLabelPropagation(class_mass=True).fit(X, y)
+    plain = GraphLabelPropagation().fit(X, y).label_distributions_
+    unlabeled = y == -1
+    factors = model.class_prior_ / plain[unlabeled].mean(axis=0)
+    expected = plain[unlabeled] * factors
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert_allclose(model.label_distributions_[unlabeled], expected, rtol=1e-9)
+    assert_allclose(model.label_distributions_[~unlabeled], plain[~unlabeled])
+    assert (model.predict_proba(X).sum(axis=1) - 1 < 1e-12).all()
+    assert (model.transduction_ == classes).mean() > 0.9
+
+
+def test_walks_find_the_classes_of_a_graph_with_hubs():
+    # Two classes of 300, and twenty hubs that everybody is joined to.
+    rng = np.random.default_rng(0)
+    n, hubs = 600, 20
+    classes = np.arange(n + hubs) % 2
+    heads, tails = rng.integers(0, n, (2, 4 * n))
+    same = classes[heads] == classes[tails]
+    keep = same | (rng.uniform(size=4 * n) < 0.15)
+    heads, tails = heads[keep], tails[keep]
+    far = np.repeat(np.arange(n), 2), n + rng.integers(0, hubs, 2 * n)
+    rows, columns = np.r_[heads, far[0]], np.r_[tails, far[1]]
+    W = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(n + hubs,) * 2)
+    W = sparse.csr_array(W)
+    W = W.maximum(W.T)
+    y = np.full(n + hubs, -1)
+    y[:30] = classes[:30]
+    y[n : n + 12] = 1  # hubs, of whatever class, are labeled with one
+
+    def accuracy(**options):
+        model = GraphLabelPropagation("precomputed", **options).fit(W, y)
+        return (model.transduction_[30:n] == classes[30:n]).mean()
+
+    assert accuracy(normalize=True, class_mass=True) > accuracy() + 0.05
+
+
+@pytest.mark.parametrize("kind", ["series", "object", "string"])
+def test_minus_one_among_names_is_unlabeled(kind):
+    X = np.array([[0.0], [1], [2], [10], [11], [12]])
+    names = ["a", "-1", "-1", "b", "-1", "-1"]
+    if kind == "series":
+        y = pytest.importorskip("pandas").Series(names)
+    else:
+        y = np.array(names, dtype={"object": object, "string": str}[kind])
+    model = GraphLabelPropagation(n_neighbors=2).fit(X, y)
+    assert list(model.classes_) == ["a", "b"]
+    assert list(model.transduction_) == list("aaabbb")
