@@ -4,6 +4,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.gaussian_process._compact_gp import CompactGPRegressor
+from sparsestat.gaussian_process._deep_kernel_machines import (
+    DeepKernelMachineClassifier,
+    DeepKernelMachineRegressor,
+)
 from sparsestat.gaussian_process._distributed_mixture import (
     DistributedGridSpectralMixtureRegressor,
 )
@@ -17,6 +21,8 @@ from sparsestat.gaussian_process._wendland import WendlandKernel
 
 __all__ = [
     "CompactGPRegressor",
+    "DeepKernelMachineClassifier",
+    "DeepKernelMachineRegressor",
     "DistributedGridSpectralMixtureRegressor",
     "GSMKernel",
     "GSMPKernel",

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import (
     RBF,
@@ -25,6 +24,7 @@ from sparsestat._utils.results import (
 )
 from sparsestat._utils.validation import check_magnitude
 from sparsestat.exceptions import NumericalError
+from sparsestat.gaussian_process._ascent import climb
 from sparsestat.gaussian_process._covariances import (
     has_noise,
     noise_variance,
@@ -47,8 +47,6 @@ __all__ = [
 ]
 
 SCALE = "largest entry of the projected gradient of the log evidence / n_samples"
-# The solver is held to a little less than `tol`: the certificate evaluates again.
-_MARGIN = 0.9
 _NOISE_SPAN = (1e-10, 10.0)  # of the variance of the targets
 _AMPLITUDE_SPAN = (1e-4, 1e6)
 _LARGEST = 1e120  # squares, and products of two of them with small factors, stay finite
@@ -224,16 +222,6 @@ def warn_of_limits(estimator, kernel, noise, y, remedy):
         )
 
 
-def _projected(gradient, x, bounds):
-    """Zero the entries of an ascent direction that would leave the bounds."""
-    low, high = bounds[:, 0], bounds[:, 1]
-    out = gradient.copy()
-    room = 1e-9 * np.maximum(1.0, np.abs(x))
-    out[(x <= low + room) & (gradient < 0)] = 0.0
-    out[(x >= high - room) & (gradient > 0)] = 0.0
-    return out
-
-
 def maximize_evidence(estimator, function, kernel, extra, *, n, rng, X, y):
     """Maximise the log evidence over a kernel's free parameters and more.
 
@@ -289,68 +277,29 @@ def maximize_evidence(estimator, function, kernel, extra, *, n, rng, X, y):
 
 
 def _climb(function, start, bounds, kernel, n, estimator, progress):
-    """Run L-BFGS-B once from one start."""
+    """Climb once from one start."""
     p = kernel.n_dims
-    seen = {"value": -np.inf}
-    history = []
-
-    def negative(x):
-        try:
-            value, gradient = function(x[:p], x[p:])
-        except np.linalg.LinAlgError:
-            value = -np.inf
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            # A wall that the line search turns back from.
-            worst = seen.get("worst", 1e10)
-            return 10.0 * abs(worst) + 1e10, np.zeros(len(x))
-        seen["worst"] = max(seen.get("worst", -np.inf), -value / n)
-        if value > seen["value"]:
-            seen.update(value=value, x=x.copy(), gradient=gradient.copy())
-        return -value / n, -gradient / n
-
-    def step(intermediate_result):
-        history.append(-n * float(intermediate_result.fun))
-        if progress.step(log_evidence=history[-1]):
-            raise StopIteration
-
-    result = minimize(
-        negative,
+    top = climb(
+        lambda x: function(x[:p], x[p:]),
         start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        callback=step,
-        options={
-            "maxiter": estimator.max_iter,
-            "maxfun": 3 * estimator.max_iter + 20,
-            "maxcor": 20,
-            "gtol": _MARGIN * estimator.tol,
-            "ftol": 1e-14,
-        },
+        bounds,
+        n=n,
+        max_iter=estimator.max_iter,
+        tol=estimator.tol,
+        progress=progress,
     )
-    if "x" not in seen:
-        raise np.linalg.LinAlgError(
-            "The covariance is not positive definite at the start of the optimization."
-        )
-    x = seen["x"]
-    slope = np.abs(_projected(seen["gradient"], x, bounds)).max(initial=0.0) / n
-    return Optimum(
-        kernel.clone_with_theta(x[:p]),
-        x[p:],
-        float(seen["value"]),
-        float(slope),
-        max(1, int(result.nit)),
-        history,
-    )
+    found = kernel.clone_with_theta(top.x[:p])
+    return Optimum(found, top.x[p:], top.value, top.slope, top.n_iter, top.history)
 
 
-def evidence_certificate(estimator, kind, slope, details, rounding=0.0):
+def evidence_certificate(estimator, kind, slope, details, rounding=0.0, *, tol=None):
     """Return the certificate of an optimisation, after warning where it fell short.
 
     `rounding` is a rough estimate of how far rounding may have moved the slope: it
-    says what to change where the slope is too large, and proves nothing.
+    says what to change where the slope is too large, and proves nothing. `tol` is that
+    of the estimator unless it is given.
     """
-    tol = float(estimator.tol)
+    tol = float(estimator.tol if tol is None else tol)
     certificate = Certificate(
         kind, float(slope), tol, bool(slope <= tol), SCALE, details
     )

@@ -7,6 +7,8 @@ import numpy as np
 
 from sparsestat.gaussian_process import (
     CompactGPRegressor,
+    DeepKernelMachineClassifier,
+    DeepKernelMachineRegressor,
     SparseGPRegressor,
     ToeplitzGPRegressor,
 )
@@ -40,7 +42,31 @@ def _subject(label, make, data):
     return Subject(label, run, data, outputs, rtol=1e-3)
 
 
+def _classes(seed, n=40):
+    X = table(seed, n, 2)
+    return {"X": X, "y": (np.sin(2 * X[:, 0]) + X[:, 1] > 0).astype(float)}
+
+
+def _deep_classes(X, y):
+    # All points: k-means would depend on the order of rows.
+    model = DeepKernelMachineClassifier(1, nu=100, n_inducing=None)
+    model.fit(X, y > np.median(y))
+    return {"p": model.predict_proba(X)[:, 1], "satisfied": satisfied(model)}
+
+
 SUBJECTS = [
+    Subject(
+        "DeepKernelMachineClassifier",
+        _deep_classes,
+        _classes,
+        {"p": Out(rows=0), "satisfied": Out()},
+        rtol=1e-3,
+    ),
+    _subject(
+        "DeepKernelMachineRegressor",
+        lambda: DeepKernelMachineRegressor(1, nu=100, n_inducing=None),
+        _map,
+    ),
     _subject("CompactGPRegressor", CompactGPRegressor, _map),
     _subject(
         "SparseGPRegressor",
