@@ -130,6 +130,11 @@ PRESETS = {
         {"n_components": 4, "n_iter": 2},
         {"n_components": 4, "n_iter": 2, "n_betas": 2, "metric": "bipartite"},
     ],
+    "SparseGPClassifier": [
+        {"n_inducing": 10, "max_iter": 15},
+        {"n_inducing": 10, "max_iter": 5, "batch_size": 10},
+        {"n_inducing": 10, "likelihood": "softmax", "optimizer": None},
+    ],
     "DeepKernelMachineClassifier": [
         {"n_layers": 1, "nu": 100, "n_inducing": 8, "max_iter": 15},
         {"n_layers": 1, "nu": 100, "n_inducing": 8, "max_iter": 5, "batch_size": 10},

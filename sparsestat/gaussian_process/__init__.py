@@ -15,6 +15,7 @@ from sparsestat.gaussian_process._grid_spectral_mixture import (
     GridSpectralMixtureRegressor,
 )
 from sparsestat.gaussian_process._sparse_gp import SparseGPRegressor
+from sparsestat.gaussian_process._sparse_gp_classifier import SparseGPClassifier
 from sparsestat.gaussian_process._spectral_kernels import GSMKernel, GSMPKernel
 from sparsestat.gaussian_process._toeplitz_gp import ToeplitzGPRegressor
 from sparsestat.gaussian_process._wendland import WendlandKernel
@@ -27,6 +28,7 @@ __all__ = [
     "GSMKernel",
     "GSMPKernel",
     "GridSpectralMixtureRegressor",
+    "SparseGPClassifier",
     "SparseGPRegressor",
     "ToeplitzGPRegressor",
     "WendlandKernel",

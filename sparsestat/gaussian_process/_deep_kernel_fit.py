@@ -15,6 +15,7 @@ from sparsestat.gaussian_process._deep_kernel_evidence import DeepEvidence, Deep
 from sparsestat.gaussian_process._inducing import kmeans_points
 from sparsestat.gaussian_process._starts import first_scales
 from sparsestat.gaussian_process._svgp import Posterior
+from sparsestat.gaussian_process._svgp_classes import length_candidates
 
 __all__ = ["DeepFit", "DeepSettings", "fit_deep"]
 
@@ -163,7 +164,7 @@ def _start(evidence, settings):
     if settings.kernel == "rbf":
         weights = np.r_[relevance, np.ones(settings.n_constant)]
         if evidence.likelihood is not None:
-            return evidence.start(weights, 1.0, _NOISE)
+            return _start_of_classes(evidence, p)
         amplitude = float(np.clip(scales.variance, 1e-3, 1e3))
         return evidence.start(weights, amplitude, scales.noise)
     relevance *= p / relevance.sum()
@@ -180,6 +181,18 @@ def _start(evidence, settings):
             if best is None or value > best[0]:
                 best = value, weights
     return evidence.start(best[1], 1.0, _NOISE)
+
+
+def _start_of_classes(evidence, p):
+    X = evidence.X
+    few = _subset(evidence, np.arange(len(X))[:: max(1, len(X) // _FEW)])
+    best = None
+    for lengths in length_candidates(X[:, :p], evidence.Y[:, 0]):
+        weights = np.r_[lengths**-2.0, np.ones(X.shape[1] - p)]
+        value = few(few.start(weights, 2.0, _NOISE)[0])[0]
+        if best is None or value > best[0]:
+            best = value, weights
+    return evidence.start(best[1], 2.0, _NOISE)
 
 
 def _subset(evidence, rows):

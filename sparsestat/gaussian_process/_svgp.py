@@ -94,8 +94,13 @@ class Posterior:
         """Return the factor of the precision of an output."""
         return self.roots[output if len(self.roots) > 1 else 0]
 
-    def divergence(self):
-        """Return the Kullback-Leibler divergence from the prior, over all outputs."""
+    def divergence(self, prior=None):
+        """Return the Kullback-Leibler divergence from the prior, over all outputs.
+
+        None is the standard normal distribution.
+        """
+        if prior is not None:
+            return self._divergence_from(prior)
         m, n_outputs = self.mean.shape
         total = np.sum(self.mean**2)
         each = [
@@ -103,6 +108,16 @@ class Posterior:
             for C in self.roots
         ]
         return 0.5 * float(total + sum(each) * (n_outputs / len(self.roots)))
+
+    def _divergence_from(self, prior):
+        total, m = 0.0, len(self.mean)
+        for j in range(self.mean.shape[1]):
+            C, D = self.root(j), prior.root(j)
+            ratio = solve_lower(C, D)
+            rest = D.T @ (self.mean[:, j] - prior.mean[:, j])
+            total += np.sum(ratio**2) + rest @ rest - m
+            total += 2 * np.log(C.diagonal() / D.diagonal()).sum()
+        return 0.5 * float(total)
 
     def marginals(self, A, k):
         """Return means, variances and half-solved features of all outputs."""
@@ -177,7 +192,7 @@ def bound(likelihood, posterior, A, k, y, *, scale=1.0, seen=None):
     return value, A_bar, k_bar, seen
 
 
-def _target(likelihood, A, seen, scale=1.0):
+def _target(likelihood, A, seen, scale=1.0, prior=None):
     """Return P mu and P at the end of a natural-gradient step of length 1."""
     _, mean_bar, variance_bar = seen.expected
     shared = isinstance(getattr(likelihood, "noise", None), float)
@@ -186,8 +201,11 @@ def _target(likelihood, A, seen, scale=1.0):
     precisions = []
     for j in range(1 if shared else weights.shape[1]):
         precisions.append(_weighted_gram(A, weights[:, j]))
-        precisions[-1].flat[:: len(A) + 1] += 1.0
-    return pulls, precisions
+        if prior is None:
+            precisions[-1].flat[:: len(A) + 1] += 1.0
+        else:
+            precisions[-1] += prior[1][j]
+    return pulls if prior is None else pulls + prior[0], precisions
 
 
 def natural_step(likelihood, posterior, A, k, y, *, step=1.0, scale=1.0, seen=None):
@@ -236,7 +254,7 @@ def _weighted_gram(A, weight):
     return (A * weight) @ A.T
 
 
-def settle(likelihood, posterior, A, k, y, *, max_steps=_MAX_STEPS):
+def settle(likelihood, posterior, A, k, y, *, prior=None, max_steps=_MAX_STEPS):
     """Take natural-gradient steps until the bound gains no more.
 
     Steps of length 1 are extrapolated from the last few (Anderson's acceleration);
@@ -246,6 +264,8 @@ def settle(likelihood, posterior, A, k, y, *, max_steps=_MAX_STEPS):
     ----------
     likelihood, posterior, A, k, y : object
         As for :func:`bound`; `posterior` is where to start.
+    prior : Posterior, default=None
+        What was known before; None is the standard normal distribution.
     max_steps : int, default=100
         Largest number of steps.
 
@@ -261,15 +281,16 @@ def settle(likelihood, posterior, A, k, y, *, max_steps=_MAX_STEPS):
 
     def look(point):
         seen = _seen(likelihood, point, A, k, y)
-        return float(np.sum(seen.expected[0])) - point.divergence(), seen
+        return float(np.sum(seen.expected[0])) - point.divergence(prior), seen
 
     def flat(pulls, precisions):
         return np.concatenate([pulls.ravel(), *(P.ravel() for P in precisions)])
 
     value, seen = look(posterior)
+    before = None if prior is None else prior.natural()
     memory, step, far = [], 1.0, np.inf
     for _ in range(max_steps):
-        target = _target(likelihood, A, seen)
+        target = _target(likelihood, A, seen, prior=before)
         natural = posterior.natural()
         if len(natural[1]) > len(target[1]):
             natural = natural[0], natural[1][: len(target[1])]

@@ -5,10 +5,10 @@
 
 import numpy as np
 
-from sparsestat.gaussian_process._starts import feature_units
+from sparsestat.gaussian_process._starts import feature_units, first_scales
 from sparsestat.gaussian_process._svgp_likelihoods import Bernoulli, Softmax
 
-__all__ = ["ClassPosteriorMixin", "class_order", "encode"]
+__all__ = ["ClassPosteriorMixin", "class_order", "encode", "length_candidates"]
 
 
 def class_order(X, codes, n_classes):
@@ -17,7 +17,10 @@ def class_order(X, codes, n_classes):
     The points over which softmax is averaged belong to classes in this order.
     """
     U = (X - X.mean(axis=0)) / feature_units(X)
-    far = [np.sum(U[codes == c].mean(axis=0) ** 2) for c in range(n_classes)]
+    far = [
+        np.sum(U[codes == c].mean(axis=0) ** 2) if np.any(codes == c) else np.inf
+        for c in range(n_classes)
+    ]
     return np.argsort(far, kind="stable")
 
 
@@ -30,6 +33,19 @@ def encode(estimator, y):
     return np.eye(len(estimator.classes_))[place[codes]]
 
 
+def length_candidates(X, target):
+    """Return lengths of a Gaussian kernel to try for classes, in units of X.
+
+    Beside lengths that are equal in all features, those at which the kernel explains
+    an indicator; within bounds, because without noise lengths can become anything.
+    """
+    unit = feature_units(X)
+    shared = unit * np.sqrt(X.shape[1])
+    own = first_scales(X, target - target.mean()).lengths / unit
+    own = np.clip(own, 0.2, 20.0 * np.sqrt(X.shape[1])) * unit
+    return [own, 2.0 * shared, shared, 0.5 * shared, 0.25 * shared]
+
+
 class ClassPosteriorMixin:
     """Predict classes from the posterior of one process, or of one a class.
 
@@ -37,9 +53,12 @@ class ClassPosteriorMixin:
     means and variances of the processes, one column each.
     """
 
-    def _encode(self, X, y, *, softmax=False):
+    def _encode(self, X, y, *, softmax=False, classes=None):
         """Store the classes and the likelihood of targets."""
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.classes_ = np.unique(y if classes is None else classes)
+        if len(np.setdiff1d(y, self.classes_)):
+            raise ValueError(f"y has classes that `classes` lacks: {classes}.")
+        codes = np.searchsorted(self.classes_, y)
         n_classes = len(self.classes_)
         if n_classes < 2:
             raise ValueError(

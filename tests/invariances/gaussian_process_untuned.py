@@ -9,6 +9,7 @@ from sparsestat.gaussian_process import (
     CompactGPRegressor,
     DeepKernelMachineClassifier,
     DeepKernelMachineRegressor,
+    SparseGPClassifier,
     SparseGPRegressor,
     ToeplitzGPRegressor,
 )
@@ -47,20 +48,24 @@ def _classes(seed, n=40):
     return {"X": X, "y": (np.sin(2 * X[:, 0]) + X[:, 1] > 0).astype(float)}
 
 
-def _deep_classes(X, y):
-    # All points: k-means would depend on the order of rows.
-    model = DeepKernelMachineClassifier(1, nu=100, n_inducing=None)
-    model.fit(X, y > np.median(y))
-    return {"p": model.predict_proba(X)[:, 1], "satisfied": satisfied(model)}
+def _classifier(label, make):
+    def run(X, y):
+        model = make().fit(X, y > np.median(y))
+        return {"p": model.predict_proba(X)[:, 1], "satisfied": satisfied(model)}
+
+    outputs = {"p": Out(rows=0), "satisfied": Out()}
+    return Subject(label, run, _classes, outputs, rtol=1e-3)
 
 
 SUBJECTS = [
-    Subject(
+    # All points: k-means would depend on the order of rows.
+    _classifier(
         "DeepKernelMachineClassifier",
-        _deep_classes,
-        _classes,
-        {"p": Out(rows=0), "satisfied": Out()},
-        rtol=1e-3,
+        lambda: DeepKernelMachineClassifier(1, nu=100, n_inducing=None),
+    ),
+    _classifier(
+        "SparseGPClassifier",
+        lambda: SparseGPClassifier(n_inducing=60, optimize_inducing=False),
     ),
     _subject(
         "DeepKernelMachineRegressor",
