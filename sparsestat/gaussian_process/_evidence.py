@@ -13,6 +13,8 @@ from sklearn.gaussian_process.kernels import (
     RBF,
     ConstantKernel,
     Kernel,
+    Matern,
+    RationalQuadratic,
     WhiteKernel,
 )
 
@@ -33,6 +35,7 @@ from sparsestat.gaussian_process._covariances import (
 from sparsestat.gaussian_process._starts import feature_units, first_scales
 
 __all__ = [
+    "KERNEL_NAMES",
     "Optimum",
     "check_data",
     "default_amplitude",
@@ -47,6 +50,8 @@ __all__ = [
 ]
 
 SCALE = "largest entry of the projected gradient of the log evidence / n_samples"
+_SMOOTHNESS = {"matern12": 0.5, "matern32": 1.5, "matern52": 2.5}
+KERNEL_NAMES = {"rbf", "rational_quadratic", *_SMOOTHNESS}
 _NOISE_SPAN = (1e-10, 10.0)  # of the variance of the targets
 _AMPLITUDE_SPAN = (1e-4, 1e6)
 _LARGEST = 1e120  # squares, and products of two of them with small factors, stay finite
@@ -105,10 +110,11 @@ def spread(y):
     return variance if variance > 0 and np.ptp(y) > 0 else 1.0
 
 
-def default_kernel(X, y, *, least_noise=0.0):
-    """Return a Gaussian kernel, one length a feature, at scales found in the data.
+def default_kernel(X, y, *, name="rbf", least_noise=0.0):
+    """Return a kernel of the given name plus noise, at scales found in the data.
 
-    The noise starts at `least_noise` times the variance of y or above.
+    One length a feature, but one in all for ``"rational_quadratic"``. The noise starts
+    at `least_noise` times the variance of y or above.
     """
     scales = first_scales(X, y)
     unit = feature_units(X)
@@ -116,7 +122,15 @@ def default_kernel(X, y, *, least_noise=0.0):
     lengths, bounds = scales.lengths, np.column_stack([shortest, 1e4 * unit])
     if len(lengths) == 1:
         lengths, bounds = float(lengths[0]), tuple(bounds[0])
-    smooth = default_amplitude(scales.variance, y) * RBF(lengths, bounds)
+    if name == "rational_quadratic":
+        length = float(np.exp(np.log(lengths).mean()))
+        span = (float(shortest.min()), 1e4 * float(unit.max()))
+        shape = RationalQuadratic(length, 1.0, span, (1e-2, 1e4))
+    elif name == "rbf":
+        shape = RBF(lengths, bounds)
+    else:
+        shape = Matern(lengths, bounds, nu=_SMOOTHNESS[name])
+    smooth = default_amplitude(scales.variance, y) * shape
     noise = max(scales.noise, least_noise * spread(y))
     return smooth + default_noise(spread(y), noise)
 

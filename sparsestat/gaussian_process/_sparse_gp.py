@@ -71,10 +71,11 @@ class SparseGPRegressor(KernelGPRegressor):
 
     Parameters
     ----------
-    kernel : sklearn.gaussian_process.kernels.Kernel, default=None
-        Any kernel. Its WhiteKernel is the noise; one is added where there is none. None
-        takes a constant times a Gaussian kernel with one length a feature, plus noise,
-        started at the scales of the data.
+    kernel : sklearn.gaussian_process.kernels.Kernel, str or None, default=None
+        Any kernel. Its WhiteKernel is the noise; one is added where there is none. A
+        name takes a constant times ``"rbf"``, ``"matern12"``, ``"matern32"``,
+        ``"matern52"`` (one length a feature) or ``"rational_quadratic"``, plus noise,
+        started at the scales of the data; None is ``"rbf"``.
     n_inducing : {"auto"} or int, default="auto"
         Number of inducing points; no more than there are distinct rows. ``"auto"``
         takes all rows up to 1000, and 100 points beyond, or 200 or 400 where at the
@@ -259,9 +260,9 @@ class SparseGPRegressor(KernelGPRegressor):
 
     def _prepare(self, X, y, rng):
         kernel = self.kernel
-        if kernel is None:
+        if kernel is None or isinstance(kernel, str):
             # At less noise the bound is a cliff that nobody climbs.
-            kernel = default_kernel(X, y, least_noise=1e-6)
+            kernel = default_kernel(X, y, name=kernel or "rbf", least_noise=1e-6)
         self.inducing_points_ = self._first_points(kernel, X, rng)
         return kernel
 
@@ -411,6 +412,9 @@ class SparseGPRegressor(KernelGPRegressor):
 
     def _power(self):
         return _POWERS.get(self.method, float(self.alpha_pep))
+
+    def _representer(self):
+        return self.inducing_points_, self._mean_weights
 
     def _marginals(self, X, with_variance):
         mean = np.empty(len(X))
