@@ -154,6 +154,20 @@ PRESETS = {
         {"n_components": 4, "n_iter": 2},
         {"n_components": 4, "n_iter": 2, "n_betas": 2, "metric": "bipartite"},
     ],
+    "SparseGPClassifier": [
+        {"n_inducing": 10, "max_iter": 15},
+        {"n_inducing": 10, "max_iter": 5, "batch_size": 10},
+        {"n_inducing": 10, "likelihood": "softmax", "optimizer": None},
+    ],
+    "DeepKernelMachineClassifier": [
+        {"n_layers": 1, "nu": 100, "n_inducing": 8, "max_iter": 15},
+        {"n_layers": 1, "nu": 100, "n_inducing": 8, "max_iter": 5, "batch_size": 10},
+    ],
+    "DeepKernelMachineRegressor": [
+        {"n_layers": 1, "nu": 100, "n_inducing": 8, "max_iter": 30},
+        {"nu": 100, "n_inducing": None, "max_iter": 5, "kernel": "rbf"},
+        {"n_layers": 1, "nu": 100, "n_inducing": 8, "max_iter": 5, "batch_size": 10},
+    ],
     "DistributedGridSpectralMixtureRegressor": [
         {"n_components": 6, "n_agents": 2, "max_rounds": 3, "max_iter": 5, **extra}
         for extra in ({"random_state": 0}, {"random_state": 0, "predict_mode": "rbcm"})

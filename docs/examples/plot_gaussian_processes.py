@@ -19,6 +19,7 @@ from sparsestat.gaussian_process import (
     CompactGPRegressor,
     DistributedGridSpectralMixtureRegressor,
     GridSpectralMixtureRegressor,
+    SparseGPClassifier,
     SparseGPRegressor,
     ToeplitzGPRegressor,
 )
@@ -64,6 +65,8 @@ X = rng.uniform(0, 10, (3000, 1))
 y = np.sin(X[:, 0]) + 0.2 * rng.standard_normal(3000)
 few = SparseGPRegressor(n_inducing=20, random_state=0).fit(X, y)
 print(f"likelihood between {few.lower_bound_:.1f} and {few.upper_bound_:.1f}")
+sides = SparseGPClassifier(n_inducing=20, random_state=0).fit(X, y > 0)
+print(f"sides of zero told apart: {sides.score(X, np.sin(X[:, 0]) > 0):.2f}")
 
 plane = rng.uniform(0, 10, (3000, 2))
 waves = np.sin(plane[:, 0]) * np.cos(plane[:, 1]) + 0.1 * rng.standard_normal(3000)

@@ -4,6 +4,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.gaussian_process._compact_gp import CompactGPRegressor
+from sparsestat.gaussian_process._deep_kernel_machines import (
+    DeepKernelMachineClassifier,
+    DeepKernelMachineRegressor,
+)
 from sparsestat.gaussian_process._distributed_mixture import (
     DistributedGridSpectralMixtureRegressor,
 )
@@ -11,16 +15,20 @@ from sparsestat.gaussian_process._grid_spectral_mixture import (
     GridSpectralMixtureRegressor,
 )
 from sparsestat.gaussian_process._sparse_gp import SparseGPRegressor
+from sparsestat.gaussian_process._sparse_gp_classifier import SparseGPClassifier
 from sparsestat.gaussian_process._spectral_kernels import GSMKernel, GSMPKernel
 from sparsestat.gaussian_process._toeplitz_gp import ToeplitzGPRegressor
 from sparsestat.gaussian_process._wendland import WendlandKernel
 
 __all__ = [
     "CompactGPRegressor",
+    "DeepKernelMachineClassifier",
+    "DeepKernelMachineRegressor",
     "DistributedGridSpectralMixtureRegressor",
     "GSMKernel",
     "GSMPKernel",
     "GridSpectralMixtureRegressor",
+    "SparseGPClassifier",
     "SparseGPRegressor",
     "ToeplitzGPRegressor",
     "WendlandKernel",

@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import (
+    Kernel,
     Product,
     Sum,
     WhiteKernel,
@@ -187,6 +188,7 @@ class CompactGPRegressor(StructuredGPRegressor):
 
     _parameter_constraints = {
         **StructuredGPRegressor._parameter_constraints,
+        "kernel": [Kernel, None],
         "support": [
             StrOptions({"auto"}),
             Interval(Real, 0, None, closed="neither"),
@@ -413,6 +415,9 @@ class CompactGPRegressor(StructuredGPRegressor):
         origin = np.zeros((1, X.shape[1]))
         values = cross(self.kernel_, X[rows] - Y[indices], origin)[:, 0]
         return sparse.csr_array((values, indices, indptr), shape=(len(X), len(Y)))
+
+    def _representer(self):
+        return self.X_train_, self.alpha_
 
     def _marginals(self, X, with_variance):
         K = self._cross_sparse(X)

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import (
     RBF,
     ConstantKernel,
     Kernel,
+    Matern,
+    RationalQuadratic,
     WhiteKernel,
 )
 
@@ -25,6 +26,7 @@ from sparsestat._utils.results import (
 )
 from sparsestat._utils.validation import check_magnitude
 from sparsestat.exceptions import NumericalError
+from sparsestat.gaussian_process._ascent import climb
 from sparsestat.gaussian_process._covariances import (
     has_noise,
     noise_variance,
@@ -33,6 +35,7 @@ from sparsestat.gaussian_process._covariances import (
 from sparsestat.gaussian_process._starts import feature_units, first_scales
 
 __all__ = [
+    "KERNEL_NAMES",
     "Optimum",
     "check_data",
     "default_amplitude",
@@ -47,8 +50,8 @@ __all__ = [
 ]
 
 SCALE = "largest entry of the projected gradient of the log evidence / n_samples"
-# The solver is held to a little less than `tol`: the certificate evaluates again.
-_MARGIN = 0.9
+_SMOOTHNESS = {"matern12": 0.5, "matern32": 1.5, "matern52": 2.5}
+KERNEL_NAMES = {"rbf", "rational_quadratic", *_SMOOTHNESS}
 _NOISE_SPAN = (1e-10, 10.0)  # of the variance of the targets
 _AMPLITUDE_SPAN = (1e-4, 1e6)
 _LARGEST = 1e120  # squares, and products of two of them with small factors, stay finite
@@ -107,10 +110,11 @@ def spread(y):
     return variance if variance > 0 and np.ptp(y) > 0 else 1.0
 
 
-def default_kernel(X, y, *, least_noise=0.0):
-    """Return a Gaussian kernel, one length a feature, at scales found in the data.
+def default_kernel(X, y, *, name="rbf", least_noise=0.0):
+    """Return a kernel of the given name plus noise, at scales found in the data.
 
-    The noise starts at `least_noise` times the variance of y or above.
+    One length a feature, but one in all for ``"rational_quadratic"``. The noise starts
+    at `least_noise` times the variance of y or above.
     """
     scales = first_scales(X, y)
     unit = feature_units(X)
@@ -118,7 +122,15 @@ def default_kernel(X, y, *, least_noise=0.0):
     lengths, bounds = scales.lengths, np.column_stack([shortest, 1e4 * unit])
     if len(lengths) == 1:
         lengths, bounds = float(lengths[0]), tuple(bounds[0])
-    smooth = default_amplitude(scales.variance, y) * RBF(lengths, bounds)
+    if name == "rational_quadratic":
+        length = float(np.exp(np.log(lengths).mean()))
+        span = (float(shortest.min()), 1e4 * float(unit.max()))
+        shape = RationalQuadratic(length, 1.0, span, (1e-2, 1e4))
+    elif name == "rbf":
+        shape = RBF(lengths, bounds)
+    else:
+        shape = Matern(lengths, bounds, nu=_SMOOTHNESS[name])
+    smooth = default_amplitude(scales.variance, y) * shape
     noise = max(scales.noise, least_noise * spread(y))
     return smooth + default_noise(spread(y), noise)
 
@@ -224,16 +236,6 @@ def warn_of_limits(estimator, kernel, noise, y, remedy):
         )
 
 
-def _projected(gradient, x, bounds):
-    """Zero the entries of an ascent direction that would leave the bounds."""
-    low, high = bounds[:, 0], bounds[:, 1]
-    out = gradient.copy()
-    room = 1e-9 * np.maximum(1.0, np.abs(x))
-    out[(x <= low + room) & (gradient < 0)] = 0.0
-    out[(x >= high - room) & (gradient > 0)] = 0.0
-    return out
-
-
 def maximize_evidence(estimator, function, kernel, extra, *, n, rng, X, y):
     """Maximise the log evidence over a kernel's free parameters and more.
 
@@ -289,68 +291,29 @@ def maximize_evidence(estimator, function, kernel, extra, *, n, rng, X, y):
 
 
 def _climb(function, start, bounds, kernel, n, estimator, progress):
-    """Run L-BFGS-B once from one start."""
+    """Climb once from one start."""
     p = kernel.n_dims
-    seen = {"value": -np.inf}
-    history = []
-
-    def negative(x):
-        try:
-            value, gradient = function(x[:p], x[p:])
-        except np.linalg.LinAlgError:
-            value = -np.inf
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            # A wall that the line search turns back from.
-            worst = seen.get("worst", 1e10)
-            return 10.0 * abs(worst) + 1e10, np.zeros(len(x))
-        seen["worst"] = max(seen.get("worst", -np.inf), -value / n)
-        if value > seen["value"]:
-            seen.update(value=value, x=x.copy(), gradient=gradient.copy())
-        return -value / n, -gradient / n
-
-    def step(intermediate_result):
-        history.append(-n * float(intermediate_result.fun))
-        if progress.step(log_evidence=history[-1]):
-            raise StopIteration
-
-    result = minimize(
-        negative,
+    top = climb(
+        lambda x: function(x[:p], x[p:]),
         start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        callback=step,
-        options={
-            "maxiter": estimator.max_iter,
-            "maxfun": 3 * estimator.max_iter + 20,
-            "maxcor": 20,
-            "gtol": _MARGIN * estimator.tol,
-            "ftol": 1e-14,
-        },
+        bounds,
+        n=n,
+        max_iter=estimator.max_iter,
+        tol=estimator.tol,
+        progress=progress,
     )
-    if "x" not in seen:
-        raise np.linalg.LinAlgError(
-            "The covariance is not positive definite at the start of the optimization."
-        )
-    x = seen["x"]
-    slope = np.abs(_projected(seen["gradient"], x, bounds)).max(initial=0.0) / n
-    return Optimum(
-        kernel.clone_with_theta(x[:p]),
-        x[p:],
-        float(seen["value"]),
-        float(slope),
-        max(1, int(result.nit)),
-        history,
-    )
+    found = kernel.clone_with_theta(top.x[:p])
+    return Optimum(found, top.x[p:], top.value, top.slope, top.n_iter, top.history)
 
 
-def evidence_certificate(estimator, kind, slope, details, rounding=0.0):
+def evidence_certificate(estimator, kind, slope, details, rounding=0.0, *, tol=None):
     """Return the certificate of an optimisation, after warning where it fell short.
 
     `rounding` is a rough estimate of how far rounding may have moved the slope: it
-    says what to change where the slope is too large, and proves nothing.
+    says what to change where the slope is too large, and proves nothing. `tol` is that
+    of the estimator unless it is given.
     """
-    tol = float(estimator.tol)
+    tol = float(estimator.tol if tol is None else tol)
     certificate = Certificate(
         kind, float(slope), tol, bool(slope <= tol), SCALE, details
     )

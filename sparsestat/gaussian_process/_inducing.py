@@ -47,11 +47,14 @@ from sparsestat.gaussian_process._covariances import (
 
 __all__ = [
     "InducingState",
+    "Sums",
     "evaluate",
     "exact_evidence",
     "greedy_points",
     "kmeans_points",
     "missed",
+    "state_of_sums",
+    "sums_of_rows",
 ]
 
 _BLOCK = 100_000  # entries of a block of covariances: 0.8 MB, which stays in the cache
@@ -208,7 +211,7 @@ def evaluate(
         objective -= 0.5 * d.sum() / s2
     state = InducingState(L, L_B, c, objective, objective, np.inf, s2, jitter)
     if not want_gradient:
-        state.lower, state.upper = _bounds(M, v_plain, y, d.sum(), s2)
+        state.lower, state.upper = _bounds(M, v_plain, n, float(y @ y), d.sum(), s2)
         return state
 
     # The way back. G is the derivative with respect to Q + Lambda, g its diagonal, h
@@ -286,13 +289,12 @@ def _half(L, scale, K):
     return _solve(L, np.multiply(K, scale, order="C"))
 
 
-def _bounds(M, v, y, deficit, s2):
+def _bounds(M, v, n, yy, deficit, s2):
     """Return Titsias' lower and upper bounds of the exact log marginal likelihood.
 
-    `M` is W W', `v` is W y, `deficit` the trace of K - Q.
+    `M` is W W', `v` is W y, `yy` is y' y, `deficit` the trace of K - Q.
     """
-    n, m = len(y), len(M)
-    yy = float(y @ y)
+    m = len(M)
 
     def quadratic(noise):
         shifted = M.copy()
@@ -307,6 +309,98 @@ def _bounds(M, v, y, deficit, s2):
     lower = -0.5 * (shared + first + deficit / s2)
     upper = -0.5 * (shared + quadratic(s2 + deficit)[0])
     return float(lower), float(upper)
+
+
+@dataclass
+class Sums:
+    """What a set of rows adds to the posterior at given points and parameters.
+
+    Parameters
+    ----------
+    S, M : ndarray of shape (m, m)
+        Sums of :math:`w_t w_t'`, over Lambda_t and plain.
+    v, v_plain : ndarray of shape (m,)
+        Sums of :math:`w_t y_t`, likewise.
+    scalars : ndarray of shape (6,)
+        The number of rows, and the sums of squares of the targets over Lambda_t and
+        plain, of d, of log Lambda, and of what the objective takes off for d.
+    """
+
+    S: np.ndarray
+    M: np.ndarray
+    v: np.ndarray
+    v_plain: np.ndarray
+    scalars: np.ndarray
+
+    def __add__(self, other):
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Sums(*(one + two for one, two in pairs))
+
+
+def sums_of_rows(kernel, Z, L, X, y, *, alpha):
+    """Return what rows add to the posterior.
+
+    Parameters
+    ----------
+    kernel : sklearn.gaussian_process.kernels.Kernel
+        With white noise.
+    Z : ndarray of shape (m, n_features)
+        Inducing points.
+    L : ndarray of shape (m, m)
+        Cholesky factor of their jittered covariance.
+    X : ndarray of shape (n, n_features)
+        The rows.
+    y : ndarray of shape (n,)
+        Their targets.
+    alpha : float
+        Power.
+
+    Returns
+    -------
+    sums : Sums
+        To be added to those of other rows.
+    """
+    m = len(Z)
+    s2 = noise_variance(kernel, X.shape[1])[0]
+    total = Sums(
+        np.zeros((m, m)), np.zeros((m, m)), np.zeros(m), np.zeros(m), np.zeros(6)
+    )
+    step = max(1, _BLOCK // m)
+    for start in range(0, len(X), step):
+        rows = slice(start, start + step)
+        scale, K, _ = scaled_cross(kernel, Z, X[rows])
+        W, t = _half(L, scale, K), y[rows]
+        d = diagonal(kernel, X[rows]) - np.einsum("ij,ij->j", W, W)
+        d = np.maximum(d, 0.0)
+        lam = s2 + alpha * d
+        if alpha > 0:
+            taken = (1 - alpha) / (2 * alpha) * np.log1p(alpha * d / s2).sum()
+        else:
+            taken = 0.5 * d.sum() / s2
+        total += Sums(
+            (W / lam) @ W.T,
+            W @ W.T,
+            W @ (t / lam),
+            W @ t,
+            np.array(
+                [len(t), np.sum(t * t / lam), t @ t, d.sum(), np.log(lam).sum(), taken]
+            ),
+        )
+    return total
+
+
+def state_of_sums(sums, L, noise, jitter):
+    """Return the posterior and the bounds that sums over rows make."""
+    m = len(L)
+    B = sums.S.copy()
+    B.flat[:: m + 1] += 1.0
+    L_B = np.asfortranarray(np.linalg.cholesky(B))
+    c = solve_triangular(L_B, sums.v, lower=True, check_finite=False)
+    n, weighted, square, deficit, log_det, taken = sums.scalars
+    objective = -0.5 * (n * _LOG_2PI + log_det + weighted - c @ c)
+    objective -= np.log(L_B.diagonal()).sum() + taken
+    lower, upper = _bounds(sums.M, sums.v_plain, n, square, deficit, noise)
+    return InducingState(L, L_B, c, float(objective), lower, upper, noise, jitter)
 
 
 def exact_evidence(kernel, X, y):

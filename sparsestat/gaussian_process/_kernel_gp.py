@@ -8,7 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.gaussian_process.kernels import Kernel
+from sklearn.gaussian_process.kernels import Kernel, Matern
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
@@ -20,8 +20,15 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
-from sparsestat.gaussian_process._covariances import diagonal, noise_variance
+from sparsestat.gaussian_process._covariances import (
+    cross_backward,
+    diagonal,
+    leaves,
+    noise_variance,
+    scaled_cross,
+)
 from sparsestat.gaussian_process._evidence import (
+    KERNEL_NAMES,
     check_data,
     evidence_certificate,
     kernel_with_noise,
@@ -31,9 +38,11 @@ from sparsestat.gaussian_process._evidence import (
     warn_of_limits,
 )
 from sparsestat.gaussian_process._posterior import PosteriorMixin
+from sparsestat.gaussian_process._wendland import WendlandKernel
 
 __all__ = ["KernelGPRegressor"]
 
+_BLOCK = 1_000_000  # entries of a block of covariances
 _FAR = 1e30  # sizes of the data: what is further is as far as can be
 
 
@@ -47,7 +56,7 @@ class KernelGPRegressor(
     """
 
     _parameter_constraints = {
-        "kernel": [Kernel, None],
+        "kernel": [Kernel, StrOptions(KERNEL_NAMES), None],
         "optimizer": [StrOptions({"fmin_l_bfgs_b"}), None],
         "n_restarts_optimizer": [Interval(Integral, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -147,6 +156,48 @@ class KernelGPRegressor(
         )
         return self
 
+    @abstractmethod
+    def _representer(self):
+        """Return points and weights: means are sums of weighted covariances."""
+
+    def predict_gradient(self, X):
+        """Return the gradients of the predicted means.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Points.
+
+        Returns
+        -------
+        gradients : ndarray of shape (n_samples, n_features)
+            Derivatives of the means in each feature, in units of y over those of X.
+        """
+        X = self._check_points(X)
+        rough = [leaf for leaf in leaves(self.kernel_) if _is_rough(leaf)]
+        if rough:
+            raise ValueError(
+                f"Means of a process with {rough[0]} have no gradient at the data: the "
+                "kernel has a kink at zero. Fit a smoother one, e.g. a Matern kernel "
+                "with nu=1.5 or more, or a WendlandKernel with k=1."
+            )
+        points, weights = self._representer()
+        out = np.empty(X.shape)
+        step = max(1, _BLOCK // len(points))
+        for start in range(0, len(X), step):
+            rows = slice(start, start + step)
+            _, K, saved = scaled_cross(self.kernel_, X[rows], points)
+            bar = np.broadcast_to(weights, K.shape).copy()
+            out[rows] = cross_backward(self.kernel_, saved, bar, want_x=True)[1]
+        return self._y_scale * out
+
     def _rounding(self, kernel, X, noise):
         """Estimate the rounding of the gradient: that of a solution, per sample."""
         return EPS * len(X) * float(diagonal(kernel, X).mean()) / noise
+
+
+def _is_rough(leaf):
+    """Tell whether a kernel has a kink where its arguments are equal."""
+    if isinstance(leaf, WendlandKernel):
+        return leaf.k == 0
+    return isinstance(leaf, Matern) and leaf.nu <= 0.5

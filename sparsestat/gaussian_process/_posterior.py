@@ -78,19 +78,21 @@ class PosteriorMixin:
         if return_cov:
             self._check_size(len(X))
             mean, spread = self._joint(X)
-            spread = self._y_scale**2 * spread
-            spread.flat[:: len(X) + 1] += self.noise_variance_
         else:
             mean, spread = self._marginals(X, return_std)
         mean = self._y_scale * mean + self._y_mean
-        if return_std:
-            # Rounding may leave less than nothing beside the noise.
-            variance = self._y_scale**2 * np.maximum(spread, 0.0)
-            spread = np.sqrt(variance + self.noise_variance_)
         if not (return_std or return_cov):
             return mean
-        if mean.ndim == 2:
+        if return_std:
+            # Rounding may leave less than nothing beside the noise.
+            spread = np.maximum(spread, 0.0)
+        if mean.ndim == 2:  # one covariance of all targets, in units of each
             spread = np.repeat(spread[..., None], mean.shape[1], axis=-1)
+        spread = self._y_scale**2 * spread
+        if return_std:
+            return mean, np.sqrt(spread + self.noise_variance_)
+        rows = np.arange(len(X))
+        spread[rows, rows] += self.noise_variance_
         return mean, spread
 
     def _check_size(self, n):
@@ -122,9 +124,10 @@ class PosteriorMixin:
         """
         rng = check_random_state(random_state)
         mean, cov = self.predict(X, return_cov=True)
-        # All targets have the same covariance. Unlike a Cholesky factor,
-        # this root exists where rounding leaves the covariance singular.
-        values, vectors = np.linalg.eigh(cov if mean.ndim == 1 else cov[:, :, 0])
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        # Unlike a Cholesky factor, this root exists where rounding leaves the
+        # covariance singular.
+        each = np.moveaxis(cov, -1, 0) if cov.ndim == 3 else cov
+        values, vectors = np.linalg.eigh(each)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
         draws = rng.standard_normal((*mean.shape[1:], len(mean), n_samples))
         return mean[..., None] + np.moveaxis(root @ draws, -2, 0)

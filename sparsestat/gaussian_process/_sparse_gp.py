@@ -3,26 +3,34 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from sklearn.utils.validation import check_array
+from sklearn.utils.validation import check_array, validate_data
 
-from sparsestat._utils.compat import Interval, StrOptions
+from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat.gaussian_process._covariances import (
     cross,
     diagonal,
     has_noise,
     noise_variance,
 )
-from sparsestat.gaussian_process._evidence import default_kernel
+from sparsestat.gaussian_process._evidence import (
+    check_data,
+    default_kernel,
+    numerical_errors,
+)
 from sparsestat.gaussian_process._inducing import (
     evaluate,
     exact_evidence,
     greedy_points,
+    jittered_cholesky,
     kmeans_points,
     missed,
+    state_of_sums,
+    sums_of_rows,
 )
 from sparsestat.gaussian_process._kernel_gp import KernelGPRegressor
 from sparsestat.gaussian_process._starts import feature_units
@@ -63,10 +71,11 @@ class SparseGPRegressor(KernelGPRegressor):
 
     Parameters
     ----------
-    kernel : sklearn.gaussian_process.kernels.Kernel, default=None
-        Any kernel. Its WhiteKernel is the noise; one is added where there is none. None
-        takes a constant times a Gaussian kernel with one length a feature, plus noise,
-        started at the scales of the data.
+    kernel : sklearn.gaussian_process.kernels.Kernel, str or None, default=None
+        Any kernel. Its WhiteKernel is the noise; one is added where there is none. A
+        name takes a constant times ``"rbf"``, ``"matern12"``, ``"matern32"``,
+        ``"matern52"`` (one length a feature) or ``"rational_quadratic"``, plus noise,
+        started at the scales of the data; None is ``"rbf"``.
     n_inducing : {"auto"} or int, default="auto"
         Number of inducing points; no more than there are distinct rows. ``"auto"``
         takes all rows up to 1000, and 100 points beyond, or 200 or 400 where at the
@@ -251,9 +260,9 @@ class SparseGPRegressor(KernelGPRegressor):
 
     def _prepare(self, X, y, rng):
         kernel = self.kernel
-        if kernel is None:
+        if kernel is None or isinstance(kernel, str):
             # At less noise the bound is a cliff that nobody climbs.
-            kernel = default_kernel(X, y, least_noise=1e-6)
+            kernel = default_kernel(X, y, name=kernel or "rbf", least_noise=1e-6)
         self.inducing_points_ = self._first_points(kernel, X, rng)
         return kernel
 
@@ -292,7 +301,7 @@ class SparseGPRegressor(KernelGPRegressor):
         return kmeans_points(rows, m, rng)
 
     def _evaluate(self, kernel, Z, X, y, **wanted):
-        power = _POWERS.get(self.method, float(self.alpha_pep))
+        power = self._power()
         return evaluate(kernel, Z, X, y, alpha=power, jitter=self._jitter, **wanted)
 
     def _objective(self, kernel, X, y):
@@ -332,10 +341,22 @@ class SparseGPRegressor(KernelGPRegressor):
         Z = self.inducing_points_
         if len(best.extra):
             Z = best.extra.reshape(Z.shape) * feature_units(X) + X.mean(axis=0)
-        state = self._evaluate(self.kernel_, Z, X, y, want_gradient=False)
+        K = cross(self.kernel_, Z, Z)
+        self.L_, self.jitter_ = jittered_cholesky(K, self._jitter)
         self.inducing_points_ = Z
-        self.L_, self.L_B_, self.c_ = state.L, state.L_B, state.c
-        self.jitter_ = state.jitter
+        self._sums = self._sums_of(X, y)
+        return self._store(len(y))
+
+    def _sums_of(self, X, y):
+        return sums_of_rows(
+            self.kernel_, self.inducing_points_, self.L_, X, y, alpha=self._power()
+        )
+
+    def _store(self, n):
+        """Store the posterior that the sums make; return details of a certificate."""
+        noise = self.noise_variance_ / self._y_scale**2
+        state = state_of_sums(self._sums, self.L_, noise, self.jitter_)
+        self.L_B_, self.c_ = state.L_B, state.c
         self.objective_ = float(state.objective)
         self.lower_bound_, self.upper_bound_ = state.lower, state.upper
         # K_mm^-1 K_mn (Q + Lambda)^-1 y: predicted means are one product.
@@ -344,9 +365,56 @@ class SparseGPRegressor(KernelGPRegressor):
         return {
             "lower_bound": self.lower_bound_,
             "upper_bound": self.upper_bound_,
-            "gap_per_sample": (self.upper_bound_ - self.lower_bound_) / len(y),
-            "n_inducing": len(Z),
+            "gap_per_sample": (self.upper_bound_ - self.lower_bound_) / n,
+            "n_inducing": len(self.L_),
         }
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y):
+        """Learn from further samples; the kernel and the points stay as they are.
+
+        The first call, where there was no fit, is one. After that the posterior, its
+        bounds and the objective are those of all samples seen, as if they had come at
+        once: give the first call, or ``fit``, samples that represent all.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        y : array-like of shape (n_samples,)
+            Targets.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        first = not hasattr(self, "kernel_")
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, order="C", y_numeric=True, reset=first
+        )
+        y = np.asarray(y, dtype=np.float64)
+        if first:
+            return self._fit(X, y)
+        check_data(X, y)
+        y = (y - self._y_mean) / self._y_scale
+        with numerical_errors():
+            self._sums = self._sums + self._sums_of(
+                np.clip(X, -self._far, self._far), y
+            )
+            details = self._store(float(self._sums.scalars[0]))
+        self.n_iter_ += 1
+        # The update is exact; how good the parameters are is what the fit said.
+        self.certificate_ = replace(
+            self.certificate_, details={**self.certificate_.details, **details}
+        )
+        return self
+
+    def _power(self):
+        return _POWERS.get(self.method, float(self.alpha_pep))
+
+    def _representer(self):
+        return self.inducing_points_, self._mean_weights
 
     def _marginals(self, X, with_variance):
         mean = np.empty(len(X))

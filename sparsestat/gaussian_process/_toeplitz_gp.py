@@ -59,10 +59,11 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
 
     Parameters
     ----------
-    kernel : sklearn.gaussian_process.kernels.Kernel, default=None
+    kernel : sklearn.gaussian_process.kernels.Kernel, str or None, default=None
         Any stationary kernel. Its WhiteKernel is the noise; one is added where there is
-        none. None takes a constant times a Gaussian kernel, plus noise, started at the
-        length that has most evidence on a part of the data.
+        none. A name takes a constant times ``"rbf"``, ``"matern12"``, ``"matern32"``,
+        ``"matern52"`` or ``"rational_quadratic"``, plus noise, started at the length
+        that has most evidence on a part of the data; None is ``"rbf"``.
     optimizer : {"fmin_l_bfgs_b"} or None, default="fmin_l_bfgs_b"
         None keeps the kernel's parameters.
     n_restarts_optimizer : int, default=0
@@ -214,9 +215,9 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     def _prepare(self, X, y, rng):
         self._targets = np.zeros(len(self._observed))
         self._targets[self._observed] = y
-        if self.kernel is not None:
-            return self.kernel
-        return default_kernel(X - self.grid_[0], y)
+        if self.kernel is None or isinstance(self.kernel, str):
+            return default_kernel(X - self.grid_[0], y, name=self.kernel or "rbf")
+        return self.kernel
 
     def _factorize(self, kernel):
         n = len(self._targets)
@@ -276,6 +277,9 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         room = grid_tolerance(self.grid_, self.step_) * self.step_
         stamps = places * self.step_
         return np.where(np.abs(X - stamps) <= room, stamps, X)
+
+    def _representer(self):
+        return self._stamps(), self.alpha_
 
     def _marginals(self, X, with_variance):
         mean = np.empty(len(X))

@@ -7,6 +7,9 @@ import numpy as np
 
 from sparsestat.gaussian_process import (
     CompactGPRegressor,
+    DeepKernelMachineClassifier,
+    DeepKernelMachineRegressor,
+    SparseGPClassifier,
     SparseGPRegressor,
     ToeplitzGPRegressor,
 )
@@ -40,7 +43,35 @@ def _subject(label, make, data):
     return Subject(label, run, data, outputs, rtol=1e-3)
 
 
+def _classes(seed, n=40):
+    X = table(seed, n, 2)
+    return {"X": X, "y": (np.sin(2 * X[:, 0]) + X[:, 1] > 0).astype(float)}
+
+
+def _classifier(label, make):
+    def run(X, y):
+        model = make().fit(X, y > np.median(y))
+        return {"p": model.predict_proba(X)[:, 1], "satisfied": satisfied(model)}
+
+    outputs = {"p": Out(rows=0), "satisfied": Out()}
+    return Subject(label, run, _classes, outputs, rtol=1e-3)
+
+
 SUBJECTS = [
+    # All points: k-means would depend on the order of rows.
+    _classifier(
+        "DeepKernelMachineClassifier",
+        lambda: DeepKernelMachineClassifier(1, nu=100, n_inducing=None),
+    ),
+    _classifier(
+        "SparseGPClassifier",
+        lambda: SparseGPClassifier(n_inducing=60, optimize_inducing=False),
+    ),
+    _subject(
+        "DeepKernelMachineRegressor",
+        lambda: DeepKernelMachineRegressor(1, nu=100, n_inducing=None),
+        _map,
+    ),
     _subject("CompactGPRegressor", CompactGPRegressor, _map),
     _subject(
         "SparseGPRegressor",
