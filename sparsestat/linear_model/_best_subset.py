@@ -63,10 +63,11 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         ``log(n_features) log(log(n))`` (GIC), ``log(n)`` (BIC), 2 (AIC); EBIC adds
         ``2 log binomial(n_features, df)`` to that of the BIC. "cv" takes the least
         held-out squared error.
-    groups : int, array-like or list of array-like, default=None
-        Features that come and go together: the size of consecutive groups, one
-        integer label for each feature, or lists of indices that partition the
-        features.
+    groups : int, str, array-like or list of array-like, default=None
+        Features that come and go together: the size of consecutive groups, a label for
+        each feature, lists of features that do not overlap, or "prefix" for one-hot
+        columns, as in :class:`GroupLasso`. Groups of samples for the splitter go to
+        `fit`.
     always_select : array-like of int, default=None
         Indices of features (with `groups`, of groups) that are part of every subset.
         They count.
@@ -263,10 +264,11 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         How "auto" chooses: the least ``2 n loss + c df``, see
         :class:`BestSubsetRegressor`; df counts a feature once for each class but one.
         "cv" takes the least held-out log loss on stratified folds.
-    groups : int, array-like or list of array-like, default=None
-        Features that come and go together: the size of consecutive groups, one
-        integer label for each feature, or lists of indices that partition the
-        features.
+    groups : int, str, array-like or list of array-like, default=None
+        Features that come and go together: the size of consecutive groups, a label for
+        each feature, lists of features that do not overlap, or "prefix" for one-hot
+        columns, as in :class:`GroupLasso`. Groups of samples for the splitter go to
+        `fit`.
     always_select : array-like of int, default=None
         Indices of features (with `groups`, of groups) that are part of every subset.
         They count.

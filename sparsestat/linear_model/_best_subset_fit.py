@@ -40,7 +40,7 @@ SUBSET_CONSTRAINTS = {
     "k": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"}), None],
     "k_max": [Interval(Integral, 0, None, closed="left"), None],
     "criterion": [StrOptions({"gic", "ebic", "bic", "aic", "cv"})],
-    "groups": ["array-like", int, None],
+    "groups": ["array-like", int, str, None],
     "always_select": ["array-like", None],
     "l2": [Interval(Real, 0, None, closed="left")],
     "splice_size": [Interval(Integral, 1, None, closed="left")],
@@ -121,7 +121,7 @@ class SubsetFitMixin:
     """
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, groups=None):
         """Fit the model.
 
         Parameters
@@ -133,6 +133,9 @@ class SubsetFitMixin:
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; an integer weight equals repetition. Their sum is
             the number of samples in the criteria.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of samples, handed to the splitter of ``criterion="cv"``; those of
+            features are a parameter of the class.
 
         Returns
         -------
@@ -142,7 +145,8 @@ class SubsetFitMixin:
         X, y, sample_weight = self._validated(X, y, sample_weight)
         if sparse.issparse(X):
             X = as_compressed(X, "csc")
-        units, forced = make_units(self.groups, X.shape[1], self.always_select)
+        names = getattr(self, "feature_names_in_", None)
+        units, forced = make_units(self.groups, X.shape[1], self.always_select, names)
         total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
         if self._is_open() and self.criterion != "cv":
             check_counts(sample_weight, X.shape[0], f"criterion={self.criterion!r}")
@@ -158,7 +162,9 @@ class SubsetFitMixin:
         ):
             problem = self._subset_problem(X, y, sample_weight, units)
             if by_cv:
-                chosen = self._cross_validate(X, y, sample_weight, units, forced, sizes)
+                chosen = self._cross_validate(
+                    X, y, sample_weight, groups, units, forced, sizes
+                )
             fits, self.n_iter_ = self._search(
                 problem,
                 sizes,
@@ -249,11 +255,11 @@ class SubsetFitMixin:
             step=step,
         )
 
-    def _cross_validate(self, X, y, sample_weight, units, forced, sizes):
+    def _cross_validate(self, X, y, sample_weight, groups, units, forced, sizes):
         """Return the size with the least held-out loss."""
         rows = X.tocsr() if sparse.issparse(X) else X
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        folds = checked_folds(splitter.split(rows, y), sample_weight)
+        folds = checked_folds(splitter.split(rows, y, groups), sample_weight)
         if self.method != "exact":
             least = min(len(train) for train, _ in folds)
             sizes = [s for s in sizes if s <= max(least - 2, sizes[0])]
