@@ -21,6 +21,7 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _get_feature_names as feature_names
 
 try:  # scikit-learn >= 1.9: experimental callback protocol
     from sklearn.callback import CallbackSupportMixin
@@ -83,6 +84,7 @@ __all__ = [
     "StrOptions",
     "align_sparse_interface",
     "check_sample_weight",
+    "feature_names",
     "fit_context",
     "validate_params",
 ]
