@@ -92,8 +92,8 @@ def _stems(groups, feature_names):
     if feature_names is None:
         raise ValueError(
             f"groups={groups!r} goes by the names of the features, but X has none. "
-            "Pass a data frame with string column names (set_output(transform='pandas') "
-            "of the transformer before), or one label per feature."
+            "Pass a data frame with string column names (set_output(transform='pandas')"
+            " of the transformer before), or one label per feature."
         )
     names = [str(name) for name in feature_names]
     labels, stems = [], {}
