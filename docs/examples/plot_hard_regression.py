@@ -25,13 +25,13 @@ from sparsestat.linear_model import (
 diabetes = load_diabetes()
 names = np.array(diabetes.feature_names)
 for k in (1, 3, 5):
-    model = BestSubsetRegressor(k=k).fit(diabetes.data, diabetes.target)
+    model = BestSubsetRegressor(n_nonzero_coefs=k).fit(diabetes.data, diabetes.target)
     print(k, ", ".join(names[model.support_]))
 chosen = BestSubsetRegressor(criterion="bic").fit(diabetes.data, diabetes.target)
-print(f"BIC takes {chosen.k_}")
+print(f"BIC takes {chosen.n_nonzero_coefs_}")
 
 wine = load_wine()
-classes = BestSubsetClassifier(k=3).fit(wine.data, wine.target)
+classes = BestSubsetClassifier(n_nonzero_coefs=3).fit(wine.data, wine.target)
 used = ", ".join(np.array(wine.feature_names)[classes.support_])
 print(f"{classes.score(wine.data, wine.target):.1%} of the wines by {used}")
 

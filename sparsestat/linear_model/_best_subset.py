@@ -9,7 +9,9 @@ from sklearn.utils.extmath import safe_sparse_dot
 
 from sparsestat._utils.compat import CallbackSupportMixin, StrOptions
 from sparsestat.linear_model._best_subset_fit import (
+    OLD_CONSTRAINTS,
     SUBSET_CONSTRAINTS,
+    OldNamesMixin,
     SubsetFitMixin,
 )
 from sparsestat.linear_model._best_subset_least_squares import LeastSquaresSubsets
@@ -20,7 +22,9 @@ from sparsestat.linear_model._predictors import LinearClassifier, LinearPredicto
 __all__ = ["BestSubsetClassifier", "BestSubsetRegressor"]
 
 
-class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor):
+class BestSubsetRegressor(
+    OldNamesMixin, SubsetFitMixin, CallbackSupportMixin, LinearPredictor
+):
     r"""Linear regression on the best k features, k given or chosen from the data.
 
     Looks for
@@ -39,10 +43,10 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
 
     Parameters
     ----------
-    k : int, "auto" or None, default="auto"
+    n_nonzero_coefs : int, "auto" or None, default="auto"
         Number of features (with `groups`, of groups) to select. 0 is the intercept
         alone. "auto" and None choose the size by `criterion`.
-    k_max : int, default=None
+    max_nonzero_coefs : int, default=None
         Largest size that "auto" tries. None means
         ``n / (log(log(n)) log(n_features))``, at most 100.
     method : str, default="splicing"
@@ -87,6 +91,17 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         Workers over folds. The result does not depend on it.
     verbose : int, default=0
         At 1 and above, log a line per size.
+    k : object, default="deprecated"
+        The old name of `n_nonzero_coefs`.
+
+        .. deprecated:: 0.2
+            Use `n_nonzero_coefs`. This name goes in 0.4.
+
+    k_max : object, default="deprecated"
+        The old name of `max_nonzero_coefs`.
+
+        .. deprecated:: 0.2
+            Use `max_nonzero_coefs`. This name goes in 0.4.
 
     Attributes
     ----------
@@ -96,7 +111,7 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         Intercept, 0.0 without one.
     support_ : ndarray of int
         Indices of the features with a nonzero coefficient.
-    k_ : int
+    n_nonzero_coefs_ : int
         Number of selected features, or groups. Larger than the support when selected
         features depend on each other: the later ones have the coefficient zero.
     path_ : SubsetPath
@@ -121,9 +136,9 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
     Raises
     ------
     ValueError
-        If `k` or `k_max` exceeds the number of samples or features, or is less than
-        the number of units in `always_select`, or there are too many features for
-        "exact".
+        If `n_nonzero_coefs` or `max_nonzero_coefs` exceeds the number of samples or
+        features, or is less than the number of units in `always_select`,
+        or there are too many features for "exact".
 
     See Also
     --------
@@ -161,22 +176,23 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
     >>> from sklearn.datasets import load_diabetes
     >>> from sparsestat.linear_model import BestSubsetRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> BestSubsetRegressor(k=3).fit(X, y).support_
+    >>> BestSubsetRegressor(n_nonzero_coefs=3).fit(X, y).support_
     array([2, 3, 8])
-    >>> BestSubsetRegressor(criterion="bic").fit(X, y).k_
+    >>> BestSubsetRegressor(criterion="bic").fit(X, y).n_nonzero_coefs_
     5
     """
 
     _parameter_constraints = {
         **SUBSET_CONSTRAINTS,
+        **OLD_CONSTRAINTS,
         "method": [StrOptions(set(METHODS))],
     }
 
     def __init__(
         self,
-        k="auto",
+        n_nonzero_coefs="auto",
         *,
-        k_max=None,
+        max_nonzero_coefs=None,
         method="splicing",
         criterion="gic",
         groups=None,
@@ -189,9 +205,11 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         max_iter=100,
         n_jobs=None,
         verbose=0,
+        k="deprecated",
+        k_max="deprecated",
     ):
-        self.k = k
-        self.k_max = k_max
+        self.n_nonzero_coefs = n_nonzero_coefs
+        self.max_nonzero_coefs = max_nonzero_coefs
         self.method = method
         self.criterion = criterion
         self.groups = groups
@@ -204,6 +222,8 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         self.max_iter = max_iter
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.k = k
+        self.k_max = k_max
 
     def _validated(self, X, y, sample_weight):
         X, y, sample_weight = super()._validated(X, y, sample_weight)
@@ -231,7 +251,9 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         del self._dtype
 
 
-class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifier):
+class BestSubsetClassifier(
+    OldNamesMixin, SubsetFitMixin, CallbackSupportMixin, LinearClassifier
+):
     r"""Logistic regression on the best k features, binary or multinomial.
 
     Looks for
@@ -251,10 +273,10 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
 
     Parameters
     ----------
-    k : int, "auto" or None, default="auto"
+    n_nonzero_coefs : int, "auto" or None, default="auto"
         Number of features (with `groups`, of groups) to select. 0 is the intercept
         alone. "auto" and None choose the size by `criterion`.
-    k_max : int, default=None
+    max_nonzero_coefs : int, default=None
         Largest size that "auto" tries. None means
         ``n / (log(log(n)) log(n_features))``, at most 100.
     method : str, default="splicing"
@@ -292,6 +314,17 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         Workers over folds. The result does not depend on it.
     verbose : int, default=0
         At 1 and above, log a line per size.
+    k : object, default="deprecated"
+        The old name of `n_nonzero_coefs`.
+
+        .. deprecated:: 0.2
+            Use `n_nonzero_coefs`. This name goes in 0.4.
+
+    k_max : object, default="deprecated"
+        The old name of `max_nonzero_coefs`.
+
+        .. deprecated:: 0.2
+            Use `max_nonzero_coefs`. This name goes in 0.4.
 
     Attributes
     ----------
@@ -303,7 +336,7 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         Intercepts, zeros without; several sum to zero.
     support_ : ndarray of int
         Indices of the features with a nonzero coefficient.
-    k_ : int
+    n_nonzero_coefs_ : int
         Number of selected features, or groups.
     path_ : SubsetPath
         Named tuple ``(sizes, coefs, intercepts, losses)`` over the sizes tried.
@@ -327,9 +360,9 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
     Raises
     ------
     ValueError
-        If `k` or `k_max` exceeds the number of samples or features, or is less than
-        the number of units in `always_select`, there are too many features for
-        "exact", or y holds one class.
+        If `n_nonzero_coefs` or `max_nonzero_coefs` exceeds the number of samples or
+        features, or is less than the number of units in `always_select`,
+        there are too many features for "exact", or y holds one class.
 
     See Also
     --------
@@ -354,7 +387,7 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
     >>> from sklearn.datasets import load_wine
     >>> from sparsestat.linear_model import BestSubsetClassifier
     >>> X, y = load_wine(return_X_y=True)
-    >>> model = BestSubsetClassifier(k=3).fit(X, y)
+    >>> model = BestSubsetClassifier(n_nonzero_coefs=3).fit(X, y)
     >>> model.support_
     array([ 6,  9, 12])
     >>> round(float(model.score(X, y)), 3)
@@ -363,15 +396,16 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
 
     _parameter_constraints = {
         **SUBSET_CONSTRAINTS,
+        **OLD_CONSTRAINTS,
         "method": [StrOptions(set(METHODS) - {"cd_swaps"})],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
     def __init__(
         self,
-        k="auto",
+        n_nonzero_coefs="auto",
         *,
-        k_max=None,
+        max_nonzero_coefs=None,
         method="splicing",
         criterion="gic",
         groups=None,
@@ -385,9 +419,11 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         max_iter=100,
         n_jobs=None,
         verbose=0,
+        k="deprecated",
+        k_max="deprecated",
     ):
-        self.k = k
-        self.k_max = k_max
+        self.n_nonzero_coefs = n_nonzero_coefs
+        self.max_nonzero_coefs = max_nonzero_coefs
         self.method = method
         self.criterion = criterion
         self.groups = groups
@@ -401,6 +437,8 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         self.max_iter = max_iter
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.k = k
+        self.k_max = k_max
 
     def _validated(self, X, y, sample_weight):
         X, codes, sample_weight = super()._validated(X, y, sample_weight)

@@ -18,6 +18,7 @@ from sparsestat._utils.compat import (
     align_sparse_interface,
     fit_context,
 )
+from sparsestat._utils.deprecation import renamed
 from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
@@ -29,16 +30,19 @@ from sparsestat.linear_model._path_problems import weighted_mean
 from sparsestat.linear_model._subset_units import make_units
 
 __all__ = [
+    "OLD_CONSTRAINTS",
     "SUBSET_CONSTRAINTS",
+    "OldNamesMixin",
     "SubsetFitMixin",
     "SubsetPath",
     "criterion_penalty",
     "default_largest",
 ]
 
+_SIZE = [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"}), None]
 SUBSET_CONSTRAINTS = {
-    "k": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"}), None],
-    "k_max": [Interval(Integral, 0, None, closed="left"), None],
+    "n_nonzero_coefs": _SIZE,
+    "max_nonzero_coefs": [Interval(Integral, 0, None, closed="left"), None],
     "criterion": [StrOptions({"gic", "ebic", "bic", "aic", "cv"})],
     "groups": ["array-like", int, str, None],
     "always_select": ["array-like", None],
@@ -50,6 +54,14 @@ SUBSET_CONSTRAINTS = {
     "max_iter": [Interval(Integral, 1, None, closed="left")],
     "n_jobs": [Integral, None],
     "verbose": ["verbose"],
+}
+OLD_CONSTRAINTS = {
+    "k": [*_SIZE, StrOptions({"deprecated"})],
+    "k_max": [
+        Interval(Integral, 0, None, closed="left"),
+        StrOptions({"deprecated"}),
+        None,
+    ],
 }
 
 _MOST_SIZES = 100  # on an automatic path
@@ -142,6 +154,7 @@ class SubsetFitMixin:
         self : object
             Fitted estimator.
         """
+        self._size_limits(warn=True)
         X, y, sample_weight = self._validated(X, y, sample_weight)
         if sparse.issparse(X):
             X = as_compressed(X, "csc")
@@ -215,16 +228,21 @@ class SubsetFitMixin:
             tol=self.tol,
         )
 
+    def _size_limits(self, *, warn=False):
+        """Return the size asked for, and the largest that an automatic one may be."""
+        return self.n_nonzero_coefs, self.max_nonzero_coefs
+
     def _is_open(self):
-        return self.k is None or self.k == "auto"
+        size = self._size_limits()[0]
+        return size is None or size == "auto"
 
     def _sizes(self, units, forced, total, n_rows):
         """Return the sizes to try, the last of them the largest."""
         n_forced, n_units = int(forced.sum()), len(units)
         what = "features" if units.single else "groups"
-        name, largest = "k", self.k
+        name, largest = "n_nonzero_coefs", self._size_limits()[0]
         if self._is_open():
-            name, largest = "k_max", self.k_max
+            name, largest = "max_nonzero_coefs", self._size_limits()[1]
         if largest is None:
             largest = default_largest(total, n_units)
             largest = min(largest, max(1, int(min(total, n_rows)) - 2))
@@ -277,7 +295,7 @@ class SubsetFitMixin:
         # On a fresh factor, so that the answer does not depend on the search.
         fit = problem.refit(chosen.units)
         fit.state.update(doubt=chosen.state.get("doubt", 0.0))
-        self.k_ = len(fit.units)
+        self.n_nonzero_coefs_ = len(fit.units)
         coef, intercept = problem.coefficients(fit)
         dense = np.zeros((problem.n_features, *coef.shape[1:]))
         dense[fit.columns] = coef
@@ -295,7 +313,7 @@ class SubsetFitMixin:
             _DOUBT if kind == "exact" else 0.0,
             doubt <= _DOUBT,
             _SCALE_EXACT if kind == "exact" else _SCALE_NONE,
-            {"objective": self.objective_, "size": self.k_},
+            {"objective": self.objective_, "size": self.n_nonzero_coefs_},
         )
         warn_if_unsatisfied(
             self.certificate_,
@@ -323,6 +341,22 @@ class SubsetFitMixin:
             intercepts,
             np.array([problem.loss_of(fit.data_loss) for fit in fits]),
         )
+
+
+class OldNamesMixin:
+    """The names of sizes before 0.2."""
+
+    def _size_limits(self, *, warn=False):
+        size = renamed(self.n_nonzero_coefs, self.k, "n_nonzero_coefs", "k", warn=warn)
+        most = renamed(
+            self.max_nonzero_coefs, self.k_max, "max_nonzero_coefs", "k_max", warn=warn
+        )
+        return size, most
+
+    @property
+    def k_(self):
+        """The old name of `n_nonzero_coefs_`."""
+        return renamed(None, self.n_nonzero_coefs_, "n_nonzero_coefs_", "k_")
 
 
 def _fold_losses(estimator, X, y, sample_weight, train, test, units, forced, sizes):

@@ -55,8 +55,8 @@ CVS = {
     "multinomial": (ssl.SparseLogisticRegressionCV, {}, "three"),
 }
 OTHERS = {
-    "BestSubsetRegressor": (ssl.BestSubsetRegressor, {"k": 4}, "real"),
-    "BestSubsetClassifier": (ssl.BestSubsetClassifier, {"k": 4}, "three"),
+    "BestSubsetRegressor": (ssl.BestSubsetRegressor, {"n_nonzero_coefs": 4}, "real"),
+    "BestSubsetClassifier": (ssl.BestSubsetClassifier, {"n_nonzero_coefs": 4}, "three"),
     "ElementaryEstimator": (ssl.ElementaryEstimator, {}, "real"),
     "RandomSupportRegressor": (
         ssl.RandomSupportRegressor,
