@@ -21,6 +21,8 @@ from sparsestat.linear_model import SparseLogisticRegression
 # Constructor arguments that keep the checks quick, and presets beside the default.
 PRESETS = {
     "BestSubsetClassifier": [{}, {"method": "htp", "groups": 2}],
+    "BestSubsetCoxRegressor": [{}, {"ties": "efron", "criterion": "cv", "cv": 3}],
+    "BestSubsetPoissonRegressor": [{}, {"method": "htp", "groups": 2}],
     "BestSubsetRegressor": [
         {},
         {"method": "cd_swaps", "criterion": "ebic"},

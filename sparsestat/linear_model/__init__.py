@@ -8,6 +8,10 @@ from sparsestat.linear_model._best_subset import (
     BestSubsetClassifier,
     BestSubsetRegressor,
 )
+from sparsestat.linear_model._best_subset_models import (
+    BestSubsetCoxRegressor,
+    BestSubsetPoissonRegressor,
+)
 from sparsestat.linear_model._coordinate_descent import (
     ElasticNet,
     Lasso,
@@ -46,6 +50,8 @@ from sparsestat.linear_model._tweedie import (
 
 __all__ = [
     "BestSubsetClassifier",
+    "BestSubsetCoxRegressor",
+    "BestSubsetPoissonRegressor",
     "BestSubsetRegressor",
     "ElasticNet",
     "ElasticNetCV",

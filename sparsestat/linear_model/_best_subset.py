@@ -15,9 +15,14 @@ from sparsestat.linear_model._best_subset_fit import (
     SubsetFitMixin,
 )
 from sparsestat.linear_model._best_subset_least_squares import LeastSquaresSubsets
-from sparsestat.linear_model._best_subset_likelihoods import LikelihoodSubsets
+from sparsestat.linear_model._best_subset_likelihoods import ClassSubsets
 from sparsestat.linear_model._best_subset_search import METHODS
-from sparsestat.linear_model._predictors import LinearClassifier, LinearPredictor
+from sparsestat.linear_model._best_subset_targets import TargetSubsets
+from sparsestat.linear_model._predictors import (
+    LinearClassifier,
+    LinearPredictor,
+    validate_fit_data,
+)
 
 __all__ = ["BestSubsetClassifier", "BestSubsetRegressor"]
 
@@ -41,6 +46,10 @@ class BestSubsetRegressor(
     ``certificate_`` says "none". Read more in the
     :ref:`User Guide <hard_regression>`.
 
+    Several targets share their features: the loss is the sum over targets, and a
+    feature is used for all or for none. Scale the targets, so that none outweighs the
+    others.
+
     Parameters
     ----------
     n_nonzero_coefs : int, "auto" or None, default="auto"
@@ -60,13 +69,16 @@ class BestSubsetRegressor(
           squares.
         - "htp": least squares on the k largest after a gradient step, repeated.
         - "cosamp": merge the 2 k most promising features, keep the k largest.
-        - "cd_swaps": coordinate descent with hard thresholds, then exchanges.
-        - "exact": branch and bound; at most 40 features (20 groups).
+        - "cd_swaps": coordinate descent with hard thresholds, then exchanges (of one
+          target).
+        - "exact": branch and bound; at most 40 features (20 groups, or 20 features of
+          several targets).
     criterion : {"gic", "ebic", "bic", "aic", "cv"}, default="gic"
         How "auto" chooses: the least ``n log(RSS / n) + c df`` with c =
         ``log(n_features) log(log(n))`` (GIC), ``log(n)`` (BIC), 2 (AIC); EBIC adds
-        ``2 log binomial(n_features, df)`` to that of the BIC. "cv" takes the least
-        held-out squared error.
+        ``2 log binomial(n_features, size)`` to that of the BIC. df is the size, times
+        the number of targets; with several, n log(RSS / n) is ``n q log(RSS / (n q))``
+        for q targets. "cv" takes the least held-out squared error.
     groups : int, str, array-like or list of array-like, default=None
         Features that come and go together: the size of consecutive groups, a label for
         each feature, lists of features that do not overlap, or "prefix" for one-hot
@@ -105,9 +117,9 @@ class BestSubsetRegressor(
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
         Coefficients.
-    intercept_ : float
+    intercept_ : float or ndarray of shape (n_targets,)
         Intercept, 0.0 without one.
     support_ : ndarray of int
         Indices of the features with a nonzero coefficient.
@@ -225,13 +237,26 @@ class BestSubsetRegressor(
         self.k = k
         self.k_max = k_max
 
+    _losses_name = "mse_path_"
+
     def _validated(self, X, y, sample_weight):
-        X, y, sample_weight = super()._validated(X, y, sample_weight)
+        takes_several = self.method != "cd_swaps"
+        if not takes_several and getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
+            raise ValueError(
+                "method='cd_swaps' is for one target, but y has shape "
+                f"{y.shape}. Use method='splicing', or fit each column by itself."
+            )
+        X, y, sample_weight = validate_fit_data(
+            self, X, y, sample_weight, multi_output=takes_several
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
         self._dtype = X.dtype
         return X, y, sample_weight
 
     def _subset_problem(self, X, y, sample_weight, units):
-        return LeastSquaresSubsets(
+        cls = LeastSquaresSubsets if y.ndim == 1 else TargetSubsets
+        return cls(
             X,
             y,
             sample_weight,
@@ -243,12 +268,18 @@ class BestSubsetRegressor(
     def _held_out(self, X, y, fit, problem):
         coef, intercept = problem.coefficients(fit)
         fitted = safe_sparse_dot(X[:, fit.columns], coef, dense_output=True)
-        return (y - fitted - intercept) ** 2
+        errors = (y - fitted - intercept) ** 2
+        return errors if y.ndim == 1 else errors.mean(axis=1)
 
     def _store(self, coef, intercept):
-        self.coef_ = coef.astype(self._dtype)
-        self.intercept_ = self._dtype.type(intercept)
+        self.coef_ = np.ascontiguousarray(coef.T, dtype=self._dtype)
+        self.intercept_ = np.asarray(intercept, dtype=self._dtype)[()]
         del self._dtype
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self.method != "cd_swaps"
+        return tags
 
 
 class BestSubsetClassifier(
@@ -446,7 +477,7 @@ class BestSubsetClassifier(
         return X, codes, sample_weight
 
     def _subset_problem(self, X, codes, sample_weight, units):
-        return LikelihoodSubsets(
+        return ClassSubsets(
             X,
             codes,
             sample_weight,

@@ -105,11 +105,12 @@ def default_largest(n_effective, n_units):
     return max(1, min(int(share), n_units, _MOST_SIZES))
 
 
-def criterion_penalty(name, df, n_effective, n_features):
+def criterion_penalty(name, df, n_effective, n_features, size=None):
     """Return what a criterion adds to minus twice the log likelihood.
 
     ``df`` times log(d) log(log(n)) (GIC), log(n) (BIC) or 2 (AIC); the extended BIC
-    adds ``2 log binomial(d, df)`` to that of the BIC.
+    adds ``2 log binomial(d, size)`` to that of the BIC, where `size` counts features
+    (None: as many as `df`).
     """
     n = max(n_effective, 1.0)
     if name == "gic":
@@ -118,8 +119,9 @@ def criterion_penalty(name, df, n_effective, n_features):
         return 2.0 * df
     value = df * float(np.log(n))
     if name == "ebic":
-        d = max(n_features, df)
-        value += 2.0 * float(gammaln(d + 1) - gammaln(df + 1) - gammaln(d - df + 1))
+        k = df if size is None else size
+        d = max(n_features, k)
+        value += 2.0 * float(gammaln(d + 1) - gammaln(k + 1) - gammaln(d - k + 1))
     return value
 
 
@@ -128,9 +130,11 @@ class SubsetFitMixin:
 
     A class to its right has ``_validated(X, y, sample_weight)``; the class itself
     ``_subset_problem(X, y, sample_weight, units)``, ``_held_out(X, y, fit,
-    problem)``, the losses of a fit on other rows, and ``_stored(coef, intercept)``,
-    which shapes coefficients for `coef_`.
+    problem)``, the losses of a fit on other rows (or ``_held_out_losses``, means of
+    several fits), and ``_store(coef, intercept)``, which shapes `coef_`.
     """
+
+    _losses_name = "loss_path_"
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, groups=None):
@@ -160,7 +164,7 @@ class SubsetFitMixin:
             X = as_compressed(X, "csc")
         names = getattr(self, "feature_names_in_", None)
         units, forced = make_units(self.groups, X.shape[1], self.always_select, names)
-        total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        total = self._n_effective(y, sample_weight)
         if self._is_open() and self.criterion != "cv":
             check_counts(sample_weight, X.shape[0], f"criterion={self.criterion!r}")
         n_rows = X.shape[0]
@@ -193,6 +197,15 @@ class SubsetFitMixin:
             self._keep(problem, fits, fit)
         return self
 
+    def _n_effective(self, y, sample_weight):
+        """Return what counts as the number of samples in sizes and criteria."""
+        return float(len(y) if sample_weight is None else sample_weight.sum())
+
+    def _held_out_losses(self, X, y, fits, problem, held):
+        """Return the mean loss of each fit on other rows of weights `held`."""
+        losses = [self._held_out(X, y, fit, problem) for fit in fits]
+        return weighted_mean(np.column_stack(losses), held)
+
     def _choose(self, problem, fits, forced, total, index):
         """Store the criterion and return the position of the chosen fit.
 
@@ -203,7 +216,8 @@ class SubsetFitMixin:
 
         def value(fit):
             df = problem.parameters * len(fit.columns)
-            penalty = criterion_penalty(name, df, total, problem.n_features)
+            size = len(fit.columns)
+            penalty = criterion_penalty(name, df, total, problem.n_features, size)
             return problem.criterion_loss(fit) + penalty
 
         values = np.array([value(fit) for fit in fits])
@@ -287,11 +301,12 @@ class SubsetFitMixin:
         ]
         losses = np.array(run_parallel(_fold_losses, tasks, n_jobs=self.n_jobs)).T
         weights = fold_weights(folds, sample_weight)
-        setattr(self, "loss_path_" if is_classifier(self) else "mse_path_", losses)
+        setattr(self, self._losses_name, losses)
         self.criterion_path_ = np.average(losses, axis=1, weights=weights)
         return sizes[int(np.argmin(self.criterion_path_))]
 
     def _keep(self, problem, fits, chosen):
+        """Store the path and the chosen fit of it, which is returned refitted."""
         # On a fresh factor, so that the answer does not depend on the search.
         fit = problem.refit(chosen.units)
         fit.state.update(doubt=chosen.state.get("doubt", 0.0))
@@ -320,6 +335,7 @@ class SubsetFitMixin:
             f"{type(self).__name__}: what a set of nearly dependent columns might save",
             "Leave out columns that are almost combinations of others, or set `l2`.",
         )
+        return fit
 
     def _path(self, problem, fits):
         coefs, intercepts = [], []
@@ -369,6 +385,4 @@ def _fold_losses(estimator, X, y, sample_weight, train, test, units, forced, siz
         rows = np.asfortranarray(X[train])
     problem = estimator._subset_problem(rows, y[train], weights, units)
     fits, _ = estimator._search(problem, sizes, forced)
-    X_test, y_test = X[test], y[test]
-    losses = [estimator._held_out(X_test, y_test, fit, problem) for fit in fits]
-    return weighted_mean(np.column_stack(losses), held)
+    return estimator._held_out_losses(X[test], y[test], fits, problem, held)

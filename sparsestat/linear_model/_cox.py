@@ -19,7 +19,12 @@ from sparsestat.linear_model._glm import (
 from sparsestat.linear_model._glm_problems import CoxProblem
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
-__all__ = ["SparseCoxRegressor", "SparseCoxRegressorCV", "concordance_index"]
+__all__ = [
+    "CoxPredictor",
+    "SparseCoxRegressor",
+    "SparseCoxRegressorCV",
+    "concordance_index",
+]
 
 
 def survival_target(y):
@@ -100,7 +105,7 @@ def concordance_index(time, event, risk, sample_weight=None):
     return (concordant + 0.5 * tied) / comparable if comparable > 0 else 0.5
 
 
-class _CoxPredictor(LinearPredictor):
+class CoxPredictor(LinearPredictor):
     """Log hazard ratios, survival functions and the concordance index."""
 
     def _validated(self, X, y, sample_weight):
@@ -199,7 +204,7 @@ class _CoxPredictor(LinearPredictor):
         return tags
 
 
-class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
+class SparseCoxRegressor(GLMFitMixin, CoxPredictor):
     r"""Sparse Cox regression for right-censored survival times.
 
     Minimizes, with Breslow's method for ties,
@@ -364,7 +369,7 @@ class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
         self.verbose = verbose
 
 
-class SparseCoxRegressorCV(GLMCVMixin, _CoxPredictor):
+class SparseCoxRegressorCV(GLMCVMixin, CoxPredictor):
     r"""Sparse Cox regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparseCoxRegressor` and chooses the point with the least

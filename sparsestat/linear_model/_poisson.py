@@ -17,7 +17,12 @@ from sparsestat.linear_model._glm import (
 from sparsestat.linear_model._glm_problems import PoissonProblem
 from sparsestat.linear_model._predictors import LinearPredictor
 
-__all__ = ["LogLinkPredictor", "SparsePoissonRegressor", "SparsePoissonRegressorCV"]
+__all__ = [
+    "LogLinkPredictor",
+    "PoissonPredictor",
+    "SparsePoissonRegressor",
+    "SparsePoissonRegressorCV",
+]
 
 
 class LogLinkPredictor(LinearPredictor):
@@ -98,12 +103,14 @@ class LogLinkPredictor(LinearPredictor):
         return tags
 
 
-class _PoissonPredictor(LogLinkPredictor):
+class PoissonPredictor(LogLinkPredictor):
+    """Means of counts."""
+
     _power, _target_name = 1, "Counts"
     _problem_class = PoissonProblem
 
 
-class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
+class SparsePoissonRegressor(GLMFitMixin, PoissonPredictor):
     r"""Sparse Poisson regression with the logarithmic link.
 
     Minimizes
@@ -255,7 +262,7 @@ class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
         self.verbose = verbose
 
 
-class SparsePoissonRegressorCV(GLMCVMixin, _PoissonPredictor):
+class SparsePoissonRegressorCV(GLMCVMixin, PoissonPredictor):
     r"""Sparse Poisson regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparsePoissonRegressor` and chooses the point with the

@@ -57,6 +57,16 @@ CVS = {
 OTHERS = {
     "BestSubsetRegressor": (ssl.BestSubsetRegressor, {"n_nonzero_coefs": 4}, "real"),
     "BestSubsetClassifier": (ssl.BestSubsetClassifier, {"n_nonzero_coefs": 4}, "three"),
+    "BestSubsetCoxRegressor": (
+        ssl.BestSubsetCoxRegressor,
+        {"n_nonzero_coefs": 4},
+        "time",
+    ),
+    "BestSubsetPoissonRegressor": (
+        ssl.BestSubsetPoissonRegressor,
+        {"n_nonzero_coefs": 4},
+        "count",
+    ),
     "ElementaryEstimator": (ssl.ElementaryEstimator, {}, "real"),
     "RandomSupportRegressor": (
         ssl.RandomSupportRegressor,
@@ -113,7 +123,7 @@ def test_sparse_coefficients_are_the_coefficients(name):
     assert_array_equal(stored.toarray(), np.atleast_2d(model.coef_))
     # They predict as the model does.
     scores = (sparse.csr_array(X) @ stored.T).toarray() + model.intercept_
-    if name == "SparsePoissonRegressor":
+    if "Poisson" in name:
         scores = np.exp(scores)
     shown = model.decision_function(X) if is_classifier(model) else model.predict(X)
     assert_allclose(scores.reshape(shown.shape), shown, rtol=1e-10)
