@@ -88,8 +88,8 @@ def compare(name, draw, seeds, repeat, classes=False):
 
         def ours(X=X, y=y, largest=largest):
             if classes:
-                return BestSubsetClassifier(k_max=largest, l2=0.0).fit(X, y)
-            return BestSubsetRegressor(k_max=largest).fit(X, y)
+                return BestSubsetClassifier(max_nonzero_coefs=largest, l2=0.0).fit(X, y)
+            return BestSubsetRegressor(max_nonzero_coefs=largest).fit(X, y)
 
         def peer(X=X, y=y, largest=largest):
             cls = LogisticRegression if classes else LinearRegression
@@ -135,11 +135,13 @@ def methods_row(seeds, quick):
                 rho=0.7, snr=5.0, coef="sign", random_state=seed,
             )  # fmt: skip
             X = np.asfortranarray(made.X)
-            reference = BestSubsetRegressor(k_max=20).fit(X, made.y)
+            reference = BestSubsetRegressor(max_nonzero_coefs=20).fit(X, made.y)
             base = criterion(X, made.y, reference.support_, False)
 
             def fit(X=X, y=made.y, method=method):
-                return BestSubsetRegressor(k_max=20, method=method).fit(X, y)
+                return BestSubsetRegressor(max_nonzero_coefs=20, method=method).fit(
+                    X, y
+                )
 
             timing = measure(fit, 1, budget=3.0)
             model = timing.value

@@ -131,7 +131,7 @@ def check_squared(rng):
         ratio = rng.uniform(0.2, 1.0)
         model = ElasticNet(alpha, l1_ratio=ratio, **options)
     elif name == 2:
-        model = GroupLasso(2, alpha=alpha, weights=None, **options)
+        model = GroupLasso(2, alpha=alpha, group_weights=None, **options)
     else:
         y = np.column_stack([y, rng.standard_normal(len(y))])
         model = MultiTaskLasso(alpha, **options)

@@ -22,6 +22,8 @@ from sparsestat.linear_model import Lasso, SparseLogisticRegression
 PRESETS = {
     "AdaptiveLassoCV": [{"alphas": 8, "cv": 3}],
     "BestSubsetClassifier": [{}, {"method": "htp", "groups": 2}],
+    "BestSubsetCoxRegressor": [{}, {"ties": "efron", "criterion": "cv", "cv": 3}],
+    "BestSubsetPoissonRegressor": [{}, {"method": "htp", "groups": 2}],
     "BestSubsetRegressor": [
         {},
         {"method": "cd_swaps", "criterion": "ebic"},

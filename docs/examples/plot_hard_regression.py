@@ -16,6 +16,8 @@ from sklearn.datasets import load_diabetes, load_wine
 from sparsestat.datasets import make_hard_regression, make_sparse_regression
 from sparsestat.linear_model import (
     BestSubsetClassifier,
+    BestSubsetCoxRegressor,
+    BestSubsetPoissonRegressor,
     BestSubsetRegressor,
     ElementaryEstimator,
     LassoCV,
@@ -25,15 +27,24 @@ from sparsestat.linear_model import (
 diabetes = load_diabetes()
 names = np.array(diabetes.feature_names)
 for k in (1, 3, 5):
-    model = BestSubsetRegressor(k=k).fit(diabetes.data, diabetes.target)
+    model = BestSubsetRegressor(n_nonzero_coefs=k).fit(diabetes.data, diabetes.target)
     print(k, ", ".join(names[model.support_]))
 chosen = BestSubsetRegressor(criterion="bic").fit(diabetes.data, diabetes.target)
-print(f"BIC takes {chosen.k_}")
+print(f"BIC takes {chosen.n_nonzero_coefs_}")
 
 wine = load_wine()
-classes = BestSubsetClassifier(k=3).fit(wine.data, wine.target)
+classes = BestSubsetClassifier(n_nonzero_coefs=3).fit(wine.data, wine.target)
 used = ", ".join(np.array(wine.feature_names)[classes.support_])
 print(f"{classes.score(wine.data, wine.target):.1%} of the wines by {used}")
+
+# %%
+# Counts, and times until an event: the same search with their likelihoods.
+rng = np.random.default_rng(0)
+X = rng.standard_normal((200, 30))
+eta = 0.8 * X[:, 4] - 0.8 * X[:, 7]
+counts = BestSubsetPoissonRegressor(2).fit(X, rng.poisson(np.exp(eta)))
+times = BestSubsetCoxRegressor(2).fit(X, rng.exponential(np.exp(-eta)))
+print("counts", counts.support_, "times", times.support_)
 
 # %%
 # A design of two scales

@@ -50,7 +50,7 @@ def run(progress):
         tumours = load_breast_cancer()
         X = (tumours.data - tumours.data.mean(axis=0)) / tumours.data.std(axis=0)
         for name, make in (
-            ("best subset, GIC", lambda: BestSubsetClassifier(k_max=8)),
+            ("best subset, GIC", lambda: BestSubsetClassifier(max_nonzero_coefs=8)),
             (
                 "l1, CV",
                 lambda: SparseLogisticRegressionCV(alphas=15, eps=1e-2, cv=3),
@@ -61,7 +61,7 @@ def run(progress):
                 ("tumours", name, f"{used:.1f} of 30", f"{score:.3f}",
                  f"{1e3 * seconds:.0f} ms")
             )  # fmt: skip
-        model = BestSubsetRegressor(k_max=15).fit(data.data, data.target)
+        model = BestSubsetRegressor(max_nonzero_coefs=15).fit(data.data, data.target)
     progress("drawing")
     names = np.asarray(data.feature_names)[model.support_]
     (used, score, _), (lasso_used, lasso_score, _) = found.values()
@@ -79,7 +79,8 @@ def run(progress):
     plot = Plot(
         _draw(model, data.target),
         "What each further feature explains, and the criterion that stops at "
-        f"{model.k_} of {data.data.shape[1]} on all patients: {', '.join(names)}.",
+        f"{model.n_nonzero_coefs_} of {data.data.shape[1]} on all patients: "
+        f"{', '.join(names)}.",
     )
     return SectionResult(finding, table, plot)
 
@@ -113,7 +114,14 @@ def _draw(model, y):
     )
     left.set(xlabel="features", ylabel="R², all patients")
     right.plot(sizes, model.criterion_path_, "o-", ms=4, color=COLORS[0])
-    right.plot(model.k_, model.criterion_path_.min(), "o", mfc="none", ms=11, c=INK)
+    right.plot(
+        model.n_nonzero_coefs_,
+        model.criterion_path_.min(),
+        "o",
+        mfc="none",
+        ms=11,
+        c=INK,
+    )
     right.set(xlabel="features", ylabel="information criterion (GIC)")
     for ax in (left, right):
         ax.set_xticks(sizes[::3])

@@ -23,6 +23,7 @@ from sklearn.utils._param_validation import (
     validate_params as _validate_params,
 )
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _get_feature_names as feature_names
 
 from sparsestat._utils.names import check_arguments
 
@@ -105,6 +106,7 @@ __all__ = [
     "StrOptions",
     "align_sparse_interface",
     "check_sample_weight",
+    "feature_names",
     "fit_context",
     "validate_params",
 ]

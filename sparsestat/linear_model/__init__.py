@@ -9,6 +9,10 @@ from sparsestat.linear_model._best_subset import (
     BestSubsetClassifier,
     BestSubsetRegressor,
 )
+from sparsestat.linear_model._best_subset_models import (
+    BestSubsetCoxRegressor,
+    BestSubsetPoissonRegressor,
+)
 from sparsestat.linear_model._coordinate_descent import ElasticNet, Lasso
 from sparsestat.linear_model._coordinate_descent_cv import ElasticNetCV, LassoCV
 from sparsestat.linear_model._cox import SparseCoxRegressor, SparseCoxRegressorCV
@@ -58,6 +62,8 @@ from sparsestat.linear_model._tweedie import (
 __all__ = [
     "AdaptiveLassoCV",
     "BestSubsetClassifier",
+    "BestSubsetCoxRegressor",
+    "BestSubsetPoissonRegressor",
     "BestSubsetRegressor",
     "ElasticNet",
     "ElasticNetCV",

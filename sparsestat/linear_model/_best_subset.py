@@ -9,18 +9,27 @@ from sklearn.utils.extmath import safe_sparse_dot
 
 from sparsestat._utils.compat import CallbackSupportMixin, StrOptions
 from sparsestat.linear_model._best_subset_fit import (
+    OLD_CONSTRAINTS,
     SUBSET_CONSTRAINTS,
+    OldNamesMixin,
     SubsetFitMixin,
 )
 from sparsestat.linear_model._best_subset_least_squares import LeastSquaresSubsets
-from sparsestat.linear_model._best_subset_likelihoods import LikelihoodSubsets
+from sparsestat.linear_model._best_subset_likelihoods import ClassSubsets
 from sparsestat.linear_model._best_subset_search import METHODS
-from sparsestat.linear_model._predictors import LinearClassifier, LinearPredictor
+from sparsestat.linear_model._best_subset_targets import TargetSubsets
+from sparsestat.linear_model._predictors import (
+    LinearClassifier,
+    LinearPredictor,
+    validate_fit_data,
+)
 
 __all__ = ["BestSubsetClassifier", "BestSubsetRegressor"]
 
 
-class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor):
+class BestSubsetRegressor(
+    OldNamesMixin, SubsetFitMixin, CallbackSupportMixin, LinearPredictor
+):
     r"""Linear regression on the best k features, k given or chosen from the data.
 
     Looks for
@@ -37,12 +46,16 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
     ``certificate_`` says "none". Read more in the
     :ref:`User Guide <hard_regression>`.
 
+    Several targets share their features: the loss is the sum over targets, and a
+    feature is used for all or for none. Scale the targets, so that none outweighs the
+    others.
+
     Parameters
     ----------
-    k : int, "auto" or None, default="auto"
+    n_nonzero_coefs : int, "auto" or None, default="auto"
         Number of features (with `groups`, of groups) to select. 0 is the intercept
         alone. "auto" and None choose the size by `criterion`.
-    k_max : int, default=None
+    max_nonzero_coefs : int, default=None
         Largest size that "auto" tries. None means
         ``n / (log(log(n)) log(n_features))``, at most 100.
     method : str, default="splicing"
@@ -56,17 +69,21 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
           squares.
         - "htp": least squares on the k largest after a gradient step, repeated.
         - "cosamp": merge the 2 k most promising features, keep the k largest.
-        - "cd_swaps": coordinate descent with hard thresholds, then exchanges.
-        - "exact": branch and bound; at most 40 features (20 groups).
+        - "cd_swaps": coordinate descent with hard thresholds, then exchanges (of one
+          target).
+        - "exact": branch and bound; at most 40 features (20 groups, or 20 features of
+          several targets).
     criterion : {"gic", "ebic", "bic", "aic", "cv"}, default="gic"
         How "auto" chooses: the least ``n log(RSS / n) + c df`` with c =
         ``log(n_features) log(log(n))`` (GIC), ``log(n)`` (BIC), 2 (AIC); EBIC adds
-        ``2 log binomial(n_features, df)`` to that of the BIC. "cv" takes the least
-        held-out squared error.
-    groups : int, array-like or list of array-like, default=None
-        Features that come and go together: the size of consecutive groups, one
-        integer label for each feature, or lists of indices that partition the
-        features.
+        ``2 log binomial(n_features, size)`` to that of the BIC. df is the size, times
+        the number of targets; with several, n log(RSS / n) is ``n q log(RSS / (n q))``
+        for q targets. "cv" takes the least held-out squared error.
+    groups : int, str, array-like or list of array-like, default=None
+        Features that come and go together: the size of consecutive groups, a label for
+        each feature, lists of features that do not overlap, or "prefix" for one-hot
+        columns, as in :class:`GroupLasso`. Groups of samples for the splitter go to
+        `fit`.
     always_select : array-like of int, default=None
         Indices of features (with `groups`, of groups) that are part of every subset.
         They count.
@@ -86,16 +103,27 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         Workers over folds. The result does not depend on it.
     verbose : int, default=0
         At 1 and above, log a line per size.
+    k : object, default="deprecated"
+        The old name of `n_nonzero_coefs`.
+
+        .. deprecated:: 0.2
+            Use `n_nonzero_coefs`. This name goes in 0.4.
+
+    k_max : object, default="deprecated"
+        The old name of `max_nonzero_coefs`.
+
+        .. deprecated:: 0.2
+            Use `max_nonzero_coefs`. This name goes in 0.4.
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
         Coefficients.
-    intercept_ : float
+    intercept_ : float or ndarray of shape (n_targets,)
         Intercept, 0.0 without one.
     support_ : ndarray of int
         Indices of the features with a nonzero coefficient.
-    k_ : int
+    n_nonzero_coefs_ : int
         Number of selected features, or groups. Larger than the support when selected
         features depend on each other: the later ones have the coefficient zero.
     path_ : SubsetPath
@@ -120,9 +148,9 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
     Raises
     ------
     ValueError
-        If `k` or `k_max` exceeds the number of samples or features, or is less than
-        the number of units in `always_select`, or there are too many features for
-        "exact".
+        If `n_nonzero_coefs` or `max_nonzero_coefs` exceeds the number of samples or
+        features, or is less than the number of units in `always_select`,
+        or there are too many features for "exact".
 
     See Also
     --------
@@ -160,22 +188,23 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
     >>> from sklearn.datasets import load_diabetes
     >>> from sparsestat.linear_model import BestSubsetRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> BestSubsetRegressor(k=3).fit(X, y).support_
+    >>> BestSubsetRegressor(n_nonzero_coefs=3).fit(X, y).support_
     array([2, 3, 8])
-    >>> BestSubsetRegressor(criterion="bic").fit(X, y).k_
+    >>> BestSubsetRegressor(criterion="bic").fit(X, y).n_nonzero_coefs_
     5
     """
 
     _parameter_constraints = {
         **SUBSET_CONSTRAINTS,
+        **OLD_CONSTRAINTS,
         "method": [StrOptions(set(METHODS))],
     }
 
     def __init__(
         self,
-        k="auto",
+        n_nonzero_coefs="auto",
         *,
-        k_max=None,
+        max_nonzero_coefs=None,
         method="splicing",
         criterion="gic",
         groups=None,
@@ -188,9 +217,11 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         max_iter=100,
         n_jobs=None,
         verbose=0,
+        k="deprecated",
+        k_max="deprecated",
     ):
-        self.k = k
-        self.k_max = k_max
+        self.n_nonzero_coefs = n_nonzero_coefs
+        self.max_nonzero_coefs = max_nonzero_coefs
         self.method = method
         self.criterion = criterion
         self.groups = groups
@@ -203,14 +234,29 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
         self.max_iter = max_iter
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.k = k
+        self.k_max = k_max
+
+    _losses_name = "mse_path_"
 
     def _validated(self, X, y, sample_weight):
-        X, y, sample_weight = super()._validated(X, y, sample_weight)
+        takes_several = self.method != "cd_swaps"
+        if not takes_several and getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
+            raise ValueError(
+                "method='cd_swaps' is for one target, but y has shape "
+                f"{y.shape}. Use method='splicing', or fit each column by itself."
+            )
+        X, y, sample_weight = validate_fit_data(
+            self, X, y, sample_weight, multi_output=takes_several
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
         self._dtype = X.dtype
         return X, y, sample_weight
 
     def _subset_problem(self, X, y, sample_weight, units):
-        return LeastSquaresSubsets(
+        cls = LeastSquaresSubsets if y.ndim == 1 else TargetSubsets
+        return cls(
             X,
             y,
             sample_weight,
@@ -222,15 +268,23 @@ class BestSubsetRegressor(SubsetFitMixin, CallbackSupportMixin, LinearPredictor)
     def _held_out(self, X, y, fit, problem):
         coef, intercept = problem.coefficients(fit)
         fitted = safe_sparse_dot(X[:, fit.columns], coef, dense_output=True)
-        return (y - fitted - intercept) ** 2
+        errors = (y - fitted - intercept) ** 2
+        return errors if y.ndim == 1 else errors.mean(axis=1)
 
     def _store(self, coef, intercept):
-        self.coef_ = coef.astype(self._dtype)
-        self.intercept_ = self._dtype.type(intercept)
+        self.coef_ = np.ascontiguousarray(coef.T, dtype=self._dtype)
+        self.intercept_ = np.asarray(intercept, dtype=self._dtype)[()]
         del self._dtype
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self.method != "cd_swaps"
+        return tags
 
-class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifier):
+
+class BestSubsetClassifier(
+    OldNamesMixin, SubsetFitMixin, CallbackSupportMixin, LinearClassifier
+):
     r"""Logistic regression on the best k features, binary or multinomial.
 
     Looks for
@@ -250,10 +304,10 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
 
     Parameters
     ----------
-    k : int, "auto" or None, default="auto"
+    n_nonzero_coefs : int, "auto" or None, default="auto"
         Number of features (with `groups`, of groups) to select. 0 is the intercept
         alone. "auto" and None choose the size by `criterion`.
-    k_max : int, default=None
+    max_nonzero_coefs : int, default=None
         Largest size that "auto" tries. None means
         ``n / (log(log(n)) log(n_features))``, at most 100.
     method : str, default="splicing"
@@ -263,10 +317,11 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         How "auto" chooses: the least ``2 n loss + c df``, see
         :class:`BestSubsetRegressor`; df counts a feature once for each class but one.
         "cv" takes the least held-out log loss on stratified folds.
-    groups : int, array-like or list of array-like, default=None
-        Features that come and go together: the size of consecutive groups, one
-        integer label for each feature, or lists of indices that partition the
-        features.
+    groups : int, str, array-like or list of array-like, default=None
+        Features that come and go together: the size of consecutive groups, a label for
+        each feature, lists of features that do not overlap, or "prefix" for one-hot
+        columns, as in :class:`GroupLasso`. Groups of samples for the splitter go to
+        `fit`.
     always_select : array-like of int, default=None
         Indices of features (with `groups`, of groups) that are part of every subset.
         They count.
@@ -290,6 +345,17 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         Workers over folds. The result does not depend on it.
     verbose : int, default=0
         At 1 and above, log a line per size.
+    k : object, default="deprecated"
+        The old name of `n_nonzero_coefs`.
+
+        .. deprecated:: 0.2
+            Use `n_nonzero_coefs`. This name goes in 0.4.
+
+    k_max : object, default="deprecated"
+        The old name of `max_nonzero_coefs`.
+
+        .. deprecated:: 0.2
+            Use `max_nonzero_coefs`. This name goes in 0.4.
 
     Attributes
     ----------
@@ -301,7 +367,7 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         Intercepts, zeros without; several sum to zero.
     support_ : ndarray of int
         Indices of the features with a nonzero coefficient.
-    k_ : int
+    n_nonzero_coefs_ : int
         Number of selected features, or groups.
     path_ : SubsetPath
         Named tuple ``(sizes, coefs, intercepts, losses)`` over the sizes tried.
@@ -325,9 +391,9 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
     Raises
     ------
     ValueError
-        If `k` or `k_max` exceeds the number of samples or features, or is less than
-        the number of units in `always_select`, there are too many features for
-        "exact", or y holds one class.
+        If `n_nonzero_coefs` or `max_nonzero_coefs` exceeds the number of samples or
+        features, or is less than the number of units in `always_select`,
+        there are too many features for "exact", or y holds one class.
 
     See Also
     --------
@@ -352,7 +418,7 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
     >>> from sklearn.datasets import load_wine
     >>> from sparsestat.linear_model import BestSubsetClassifier
     >>> X, y = load_wine(return_X_y=True)
-    >>> model = BestSubsetClassifier(k=3).fit(X, y)
+    >>> model = BestSubsetClassifier(n_nonzero_coefs=3).fit(X, y)
     >>> model.support_
     array([ 6,  9, 12])
     >>> round(float(model.score(X, y)), 3)
@@ -361,15 +427,16 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
 
     _parameter_constraints = {
         **SUBSET_CONSTRAINTS,
+        **OLD_CONSTRAINTS,
         "method": [StrOptions(set(METHODS) - {"cd_swaps"})],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
     def __init__(
         self,
-        k="auto",
+        n_nonzero_coefs="auto",
         *,
-        k_max=None,
+        max_nonzero_coefs=None,
         method="splicing",
         criterion="gic",
         groups=None,
@@ -383,9 +450,11 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         max_iter=100,
         n_jobs=None,
         verbose=0,
+        k="deprecated",
+        k_max="deprecated",
     ):
-        self.k = k
-        self.k_max = k_max
+        self.n_nonzero_coefs = n_nonzero_coefs
+        self.max_nonzero_coefs = max_nonzero_coefs
         self.method = method
         self.criterion = criterion
         self.groups = groups
@@ -399,6 +468,8 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         self.max_iter = max_iter
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.k = k
+        self.k_max = k_max
 
     def _validated(self, X, y, sample_weight):
         X, codes, sample_weight = super()._validated(X, y, sample_weight)
@@ -406,7 +477,7 @@ class BestSubsetClassifier(SubsetFitMixin, CallbackSupportMixin, LinearClassifie
         return X, codes, sample_weight
 
     def _subset_problem(self, X, codes, sample_weight, units):
-        return LikelihoodSubsets(
+        return ClassSubsets(
             X,
             codes,
             sample_weight,

@@ -18,6 +18,7 @@ from sparsestat._utils.compat import (
     align_sparse_interface,
     fit_context,
 )
+from sparsestat._utils.deprecation import renamed
 from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
@@ -29,18 +30,21 @@ from sparsestat.linear_model._path_problems import weighted_mean
 from sparsestat.linear_model._subset_units import make_units
 
 __all__ = [
+    "OLD_CONSTRAINTS",
     "SUBSET_CONSTRAINTS",
+    "OldNamesMixin",
     "SubsetFitMixin",
     "SubsetPath",
     "criterion_penalty",
     "default_largest",
 ]
 
+_SIZE = [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"}), None]
 SUBSET_CONSTRAINTS = {
-    "k": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"}), None],
-    "k_max": [Interval(Integral, 0, None, closed="left"), None],
+    "n_nonzero_coefs": _SIZE,
+    "max_nonzero_coefs": [Interval(Integral, 0, None, closed="left"), None],
     "criterion": [StrOptions({"gic", "ebic", "bic", "aic", "cv"})],
-    "groups": ["array-like", int, None],
+    "groups": ["array-like", int, str, None],
     "always_select": ["array-like", None],
     "l2": [Interval(Real, 0, None, closed="left")],
     "splice_size": [Interval(Integral, 1, None, closed="left")],
@@ -50,6 +54,14 @@ SUBSET_CONSTRAINTS = {
     "max_iter": [Interval(Integral, 1, None, closed="left")],
     "n_jobs": [Integral, None],
     "verbose": ["verbose"],
+}
+OLD_CONSTRAINTS = {
+    "k": [*_SIZE, StrOptions({"deprecated"})],
+    "k_max": [
+        Interval(Integral, 0, None, closed="left"),
+        StrOptions({"deprecated"}),
+        None,
+    ],
 }
 
 _MOST_SIZES = 100  # on an automatic path
@@ -93,11 +105,12 @@ def default_largest(n_effective, n_units):
     return max(1, min(int(share), n_units, _MOST_SIZES))
 
 
-def criterion_penalty(name, df, n_effective, n_features):
+def criterion_penalty(name, df, n_effective, n_features, size=None):
     """Return what a criterion adds to minus twice the log likelihood.
 
     ``df`` times log(d) log(log(n)) (GIC), log(n) (BIC) or 2 (AIC); the extended BIC
-    adds ``2 log binomial(d, df)`` to that of the BIC.
+    adds ``2 log binomial(d, size)`` to that of the BIC, where `size` counts features
+    (None: as many as `df`).
     """
     n = max(n_effective, 1.0)
     if name == "gic":
@@ -106,8 +119,9 @@ def criterion_penalty(name, df, n_effective, n_features):
         return 2.0 * df
     value = df * float(np.log(n))
     if name == "ebic":
-        d = max(n_features, df)
-        value += 2.0 * float(gammaln(d + 1) - gammaln(df + 1) - gammaln(d - df + 1))
+        k = df if size is None else size
+        d = max(n_features, k)
+        value += 2.0 * float(gammaln(d + 1) - gammaln(k + 1) - gammaln(d - k + 1))
     return value
 
 
@@ -116,12 +130,14 @@ class SubsetFitMixin:
 
     A class to its right has ``_validated(X, y, sample_weight)``; the class itself
     ``_subset_problem(X, y, sample_weight, units)``, ``_held_out(X, y, fit,
-    problem)``, the losses of a fit on other rows, and ``_stored(coef, intercept)``,
-    which shapes coefficients for `coef_`.
+    problem)``, the losses of a fit on other rows (or ``_held_out_losses``, means of
+    several fits), and ``_store(coef, intercept)``, which shapes `coef_`.
     """
 
+    _losses_name = "loss_path_"
+
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, groups=None):
         """Fit the model.
 
         Parameters
@@ -133,17 +149,22 @@ class SubsetFitMixin:
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; an integer weight equals repetition. Their sum is
             the number of samples in the criteria.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of samples, handed to the splitter of ``criterion="cv"``; those of
+            features are a parameter of the class.
 
         Returns
         -------
         self : object
             Fitted estimator.
         """
+        self._size_limits(warn=True)
         X, y, sample_weight = self._validated(X, y, sample_weight)
         if sparse.issparse(X):
             X = as_compressed(X, "csc")
-        units, forced = make_units(self.groups, X.shape[1], self.always_select)
-        total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        names = getattr(self, "feature_names_in_", None)
+        units, forced = make_units(self.groups, X.shape[1], self.always_select, names)
+        total = self._n_effective(y, sample_weight)
         if self._is_open() and self.criterion != "cv":
             check_counts(sample_weight, X.shape[0], f"criterion={self.criterion!r}")
         n_rows = X.shape[0]
@@ -158,7 +179,9 @@ class SubsetFitMixin:
         ):
             problem = self._subset_problem(X, y, sample_weight, units)
             if by_cv:
-                chosen = self._cross_validate(X, y, sample_weight, units, forced, sizes)
+                chosen = self._cross_validate(
+                    X, y, sample_weight, groups, units, forced, sizes
+                )
             fits, self.n_iter_ = self._search(
                 problem,
                 sizes,
@@ -174,6 +197,15 @@ class SubsetFitMixin:
             self._keep(problem, fits, fit)
         return self
 
+    def _n_effective(self, y, sample_weight):
+        """Return what counts as the number of samples in sizes and criteria."""
+        return float(len(y) if sample_weight is None else sample_weight.sum())
+
+    def _held_out_losses(self, X, y, fits, problem, held):
+        """Return the mean loss of each fit on other rows of weights `held`."""
+        losses = [self._held_out(X, y, fit, problem) for fit in fits]
+        return weighted_mean(np.column_stack(losses), held)
+
     def _choose(self, problem, fits, forced, total, index):
         """Store the criterion and return the position of the chosen fit.
 
@@ -184,7 +216,8 @@ class SubsetFitMixin:
 
         def value(fit):
             df = problem.parameters * len(fit.columns)
-            penalty = criterion_penalty(name, df, total, problem.n_features)
+            size = len(fit.columns)
+            penalty = criterion_penalty(name, df, total, problem.n_features, size)
             return problem.criterion_loss(fit) + penalty
 
         values = np.array([value(fit) for fit in fits])
@@ -209,16 +242,21 @@ class SubsetFitMixin:
             tol=self.tol,
         )
 
+    def _size_limits(self, *, warn=False):
+        """Return the size asked for, and the largest that an automatic one may be."""
+        return self.n_nonzero_coefs, self.max_nonzero_coefs
+
     def _is_open(self):
-        return self.k is None or self.k == "auto"
+        size = self._size_limits()[0]
+        return size is None or size == "auto"
 
     def _sizes(self, units, forced, total, n_rows):
         """Return the sizes to try, the last of them the largest."""
         n_forced, n_units = int(forced.sum()), len(units)
         what = "features" if units.single else "groups"
-        name, largest = "k", self.k
+        name, largest = "n_nonzero_coefs", self._size_limits()[0]
         if self._is_open():
-            name, largest = "k_max", self.k_max
+            name, largest = "max_nonzero_coefs", self._size_limits()[1]
         if largest is None:
             largest = default_largest(total, n_units)
             largest = min(largest, max(1, int(min(total, n_rows)) - 2))
@@ -249,11 +287,11 @@ class SubsetFitMixin:
             step=step,
         )
 
-    def _cross_validate(self, X, y, sample_weight, units, forced, sizes):
+    def _cross_validate(self, X, y, sample_weight, groups, units, forced, sizes):
         """Return the size with the least held-out loss."""
         rows = X.tocsr() if sparse.issparse(X) else X
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        folds = checked_folds(splitter.split(rows, y), sample_weight)
+        folds = checked_folds(splitter.split(rows, y, groups), sample_weight)
         if self.method != "exact":
             least = min(len(train) for train, _ in folds)
             sizes = [s for s in sizes if s <= max(least - 2, sizes[0])]
@@ -263,15 +301,16 @@ class SubsetFitMixin:
         ]
         losses = np.array(run_parallel(_fold_losses, tasks, n_jobs=self.n_jobs)).T
         weights = fold_weights(folds, sample_weight)
-        setattr(self, "loss_path_" if is_classifier(self) else "mse_path_", losses)
+        setattr(self, self._losses_name, losses)
         self.criterion_path_ = np.average(losses, axis=1, weights=weights)
         return sizes[int(np.argmin(self.criterion_path_))]
 
     def _keep(self, problem, fits, chosen):
+        """Store the path and the chosen fit of it, which is returned refitted."""
         # On a fresh factor, so that the answer does not depend on the search.
         fit = problem.refit(chosen.units)
         fit.state.update(doubt=chosen.state.get("doubt", 0.0))
-        self.k_ = len(fit.units)
+        self.n_nonzero_coefs_ = len(fit.units)
         coef, intercept = problem.coefficients(fit)
         dense = np.zeros((problem.n_features, *coef.shape[1:]))
         dense[fit.columns] = coef
@@ -289,13 +328,14 @@ class SubsetFitMixin:
             _DOUBT if kind == "exact" else 0.0,
             doubt <= _DOUBT,
             _SCALE_EXACT if kind == "exact" else _SCALE_NONE,
-            {"objective": self.objective_, "size": self.k_},
+            {"objective": self.objective_, "size": self.n_nonzero_coefs_},
         )
         warn_if_unsatisfied(
             self.certificate_,
             f"{type(self).__name__}: what a set of nearly dependent columns might save",
             "Leave out columns that are almost combinations of others, or set `l2`.",
         )
+        return fit
 
     def _path(self, problem, fits):
         coefs, intercepts = [], []
@@ -319,6 +359,22 @@ class SubsetFitMixin:
         )
 
 
+class OldNamesMixin:
+    """The names of sizes before 0.2."""
+
+    def _size_limits(self, *, warn=False):
+        size = renamed(self.n_nonzero_coefs, self.k, "n_nonzero_coefs", "k", warn=warn)
+        most = renamed(
+            self.max_nonzero_coefs, self.k_max, "max_nonzero_coefs", "k_max", warn=warn
+        )
+        return size, most
+
+    @property
+    def k_(self):
+        """The old name of `n_nonzero_coefs_`."""
+        return renamed(None, self.n_nonzero_coefs_, "n_nonzero_coefs_", "k_")
+
+
 def _fold_losses(estimator, X, y, sample_weight, train, test, units, forced, sizes):
     """Held-out losses on the rows `test` of the subsets found on `train`."""
     weights = None if sample_weight is None else sample_weight[train]
@@ -329,6 +385,4 @@ def _fold_losses(estimator, X, y, sample_weight, train, test, units, forced, siz
         rows = np.asfortranarray(X[train])
     problem = estimator._subset_problem(rows, y[train], weights, units)
     fits, _ = estimator._search(problem, sizes, forced)
-    X_test, y_test = X[test], y[test]
-    losses = [estimator._held_out(X_test, y_test, fit, problem) for fit in fits]
-    return weighted_mean(np.column_stack(losses), held)
+    return estimator._held_out_losses(X[test], y[test], fits, problem, held)

@@ -1,6 +1,7 @@
-r"""Likelihoods of classes on subsets of the features, refitted by Newton's method.
+r"""Likelihoods on subsets of the features, refitted by Newton's method.
 
-The loss is the (weighted) sum of log losses plus ``l2 / 2 sum_j s_j |w_j|^2`` with
+The loss is a (weighted) sum of losses, from the least value that any predictor could
+have (zero for classes), plus ``l2 / 2 sum_j s_j |w_j|^2`` with
 s_j the squared norm of the centred column, so that the ridge does not depend on the
 scale of a feature. Units are scored by the diagonal of the Hessian.
 """
@@ -11,17 +12,19 @@ scale of a feature. Units are scored by the diagonal of the Hessian.
 import numpy as np
 from scipy.linalg import lapack
 from scipy.sparse import issparse
+from sklearn.utils.extmath import safe_sparse_dot
 
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import read_only, read_only_triple
 from sparsestat.linear_model import _kernels_design as passes
 from sparsestat.linear_model import _kernels_subset as subsets
 from sparsestat.linear_model._best_subset_least_squares import SubsetFit
-from sparsestat.linear_model._datafits import Logistic, Softmax
+from sparsestat.linear_model._datafits import Logistic, Poisson, Softmax
 from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._softmax_solver import OneColumn
+from sparsestat.linear_model._survival import Cox
 
-__all__ = ["LikelihoodSubsets"]
+__all__ = ["ClassSubsets", "CoxSubsets", "LikelihoodSubsets", "PoissonSubsets"]
 
 _MAX_NEWTON = 60
 _DECREMENT = 1e-13  # of the null loss: what a further Newton step may still gain
@@ -32,34 +35,37 @@ _CANDIDATES = 8  # features considered for exchanges
 
 
 class LikelihoodSubsets:
-    """The log loss of one data set as the subset searches see it.
+    """A likelihood of one data set as the subset searches see it.
+
+    Classes have ``make_datafit(y, sample_weight)``.
 
     Parameters
     ----------
     X : validated array or CSC array
-    codes : ndarray of int of shape (n_samples,)
-        Class of each sample.
+    y : ndarray of shape (n_samples, ...)
     sample_weight : ndarray or None
-    n_classes : int
     fit_intercept : bool
+        Whether columns are centered, and there is an intercept if the likelihood sees
+        one.
     units : Units
     l2 : float
     """
 
     exact_exchange = False
+    counts_rows = False  # whether more than the ratios of weights matters
 
-    def __init__(
-        self, X, codes, sample_weight, *, n_classes, fit_intercept, units, l2=0.0
-    ):
-        X, codes, sample_weight = effective_rows(X, codes, sample_weight)
-        sample_weight, self.weight_unit = relative_weights(sample_weight)
+    def __init__(self, X, y, sample_weight, *, fit_intercept, units, l2=0.0):
+        self.dtype = X.dtype
+        X, y, sample_weight = effective_rows(X, y, sample_weight)
+        self.weight_unit = 1.0
+        if not self.counts_rows:
+            sample_weight, self.weight_unit = relative_weights(sample_weight)
         if issparse(X):
             X = X.tocsc()
         self.design = make_design(X, None, fit_intercept=fit_intercept)
-        if n_classes == 2:
-            self.datafit = OneColumn(Logistic(codes == 1, sample_weight))
-        else:
-            self.datafit = Softmax(codes, n_classes, sample_weight)
+        self.datafit = self.make_datafit(y, sample_weight)
+        self.has_shift = fit_intercept and self.datafit.has_intercept
+        self.least = self.least_value()
         self.n_outputs = self.datafit.n_classes
         self.parameters = max(1, self.n_outputs - 1)  # for each feature
         self.weights, self.total = self.datafit.weights, self.datafit.total
@@ -78,11 +84,22 @@ class LikelihoodSubsets:
         self._inverse = np.zeros(self.n_features)
         self._inverse[usable] = 1.0 / self.norms[usable]
         shift = np.zeros(self.n_outputs)
-        if fit_intercept:
+        if self.has_shift:
             shift = np.atleast_1d(self.datafit.null_intercept())
         eta = np.tile(shift, (self.design.n_samples, 1))
-        self.null_loss = self.datafit.value(eta)
+        self.null_loss = self._value(eta)
         self._null_shift = shift
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss, of one predictor for each output."""
+        raise NotImplementedError
+
+    def least_value(self):
+        """Return what no value of the loss is below."""
+        return self.datafit.saturated
+
+    def _value(self, eta):
+        return self.datafit.value(eta) - self.least
 
     # Fits
 
@@ -94,7 +111,7 @@ class LikelihoodSubsets:
         scale = np.where(self.norms[columns] > 0.0, self.norms[columns], 1.0)
         scale = scale / np.sqrt(self.total)
         n, m = self.design.n_samples, len(columns)
-        has_shift = self.design.fit_intercept
+        has_shift = self.has_shift
         A = np.empty((n, m + has_shift), order="F")
         if m:
             self.design.gather(columns, A, 0)
@@ -116,7 +133,7 @@ class LikelihoodSubsets:
             "shift": theta[m] if has_shift else np.zeros(self.n_outputs),
             "eta": eta,
         }
-        return SubsetFit(units, columns, coef, loss, self.datafit.value(eta), state)
+        return SubsetFit(units, columns, coef, loss, self._value(eta), state)
 
     def refit(self, units):
         """Fit from zero coefficients, so that the answer is that of these units."""
@@ -127,12 +144,12 @@ class LikelihoodSubsets:
 
         def measure(theta):
             eta = A @ theta
-            return eta, datafit.value(eta) + 0.5 * float(ridge @ (theta**2).sum(axis=1))
+            return eta, self._value(eta) + 0.5 * float(ridge @ (theta**2).sum(axis=1))
 
         eta, value = measure(theta)
         if value > self.null_loss * (1.0 + 1e-12):  # a start that is worse than none
             theta = np.zeros_like(theta)
-            if self.design.fit_intercept:
+            if self.has_shift:
                 theta[-1] = self._null_shift
             eta, value = measure(theta)
         if A.shape[1] == 0:
@@ -160,14 +177,7 @@ class LikelihoodSubsets:
 
     def _newton_step(self, A, eta, slope, ridge):
         C, p = self.n_outputs, A.shape[1]
-        P, Q = self.datafit.model(eta)
-        H = np.empty((C, p, C, p))
-        for a in range(C):
-            for b in range(a, C):
-                h = Q[:, a] * ((a == b) - P[:, b])
-                H[a, :, b] = A.T @ (h[:, None] * A)
-                H[b, :, a] = H[a, :, b]
-        flat = H.reshape(C * p, C * p)
+        flat = self._hessian(A, eta).reshape(C * p, C * p)
         at = np.arange(C * p)
         level = max(float(np.trace(flat)) / (C * p), 1e-300)
         flat[at, at] += np.tile(ridge, C) + _JITTER * level
@@ -183,14 +193,26 @@ class LikelihoodSubsets:
             step = np.linalg.lstsq(flat, right, rcond=1e-12)[0]
         return step.reshape(C, p).T
 
+    def _hessian(self, A, eta):
+        """Return the Hessian of the loss in the coefficients of A, by output."""
+        C, p = self.n_outputs, A.shape[1]
+        P, Q = self.datafit.model(eta)
+        H = np.empty((C, p, C, p))
+        for a in range(C):
+            for b in range(a, C):
+                h = Q[:, a] * ((a == b) - P[:, b])
+                H[a, :, b] = A.T @ (h[:, None] * A)
+                H[b, :, a] = H[a, :, b]
+        return H
+
     def coefficients(self, fit):
         """Return coefficients of the original features and the intercepts."""
         coef = fit.coef / self.design.unit
         return coef, fit.state["shift"] - self.design.center_dot(fit.columns, coef)
 
     def loss_of(self, value):
-        """Return a loss as a mean over samples."""
-        return value / self.total
+        """Return a loss as a mean over samples, from where the objective counts."""
+        return (value + self.least) / self.total
 
     # Scores
 
@@ -210,7 +232,7 @@ class LikelihoodSubsets:
             out[:, c] = squares
             total = float(h.sum())
             if self.design.fit_intercept and total > 0.0:
-                out[:, c] = np.maximum(squares - sums**2 / total, 0.0)
+                out[:, c] = np.maximum(squares - sums * (sums / total), 0.0)
         floor = 1e-10 * self.squares[:, None]
         return np.maximum(out, floor) + self.l2 * self.squares[:, None]
 
@@ -228,7 +250,8 @@ class LikelihoodSubsets:
             slope = self.design.correlations(-self.datafit.gradient(eta))
             curvature = self._curvatures(eta)
             with np.errstate(divide="ignore", invalid="ignore"):
-                gains = 0.5 * (slope**2 / curvature).sum(axis=1)
+                # In this order no square overflows.
+                gains = 0.5 * (slope * (slope / curvature)).sum(axis=1)
             gains[~(self.squares > 0.0)] = 0.0
             promise = np.array(self.units.sums(gains), dtype=np.float64)
             promise[~self.usable] = -np.inf
@@ -350,11 +373,11 @@ class LikelihoodSubsets:
         columns = np.flatnonzero(w.any(axis=1))
         v = w[columns] * self._inverse[columns, None]
         eta = self.design.product(columns, v).reshape(-1, self.n_outputs)
-        if self.design.fit_intercept:
+        if self.has_shift:
             eta = eta + self.datafit.settle_intercept(eta)
         slope = self.design.correlations(-self.datafit.gradient(eta))
         slope = slope * self._inverse[:, None] - self.l2 * w
-        loss = self.datafit.value(eta) + 0.5 * self.l2 * float((w * w).sum())
+        loss = self._value(eta) + 0.5 * self.l2 * float((w * w).sum())
         return loss, slope
 
     def bend(self, direction):
@@ -362,10 +385,110 @@ class LikelihoodSubsets:
         columns = np.flatnonzero(direction.any(axis=1))
         v = direction[columns] * self._inverse[columns, None]
         image = self.design.product(columns, v).reshape(-1, self.n_outputs)
-        bound = 0.25 if self.n_outputs == 1 else 0.5
+        bound = self.bend_bound
         bend = bound * float(self.weights @ (image * image).sum(axis=1))
         return bend + self.l2 * float((direction * direction).sum())
 
     def criterion_loss(self, fit):
-        """Return minus twice the log likelihood."""
+        """Return minus twice the log likelihood, up to a constant."""
         return 2.0 * fit.data_loss * self.weight_unit
+
+
+class ClassSubsets(LikelihoodSubsets):
+    """The log loss; y holds the class of each sample.
+
+    Parameters
+    ----------
+    n_classes : int
+    """
+
+    def __init__(self, *arguments, n_classes, **options):
+        self.n_classes = n_classes
+        self.bend_bound = 0.25 if n_classes == 2 else 0.5
+        super().__init__(*arguments, **options)
+
+    def make_datafit(self, y, sample_weight):
+        """Return the log loss of a sigmoid, or of several classes."""
+        if self.n_classes == 2:
+            return OneColumn(Logistic(y == 1, sample_weight))
+        return Softmax(y, self.n_classes, sample_weight)
+
+
+class PoissonSubsets(LikelihoodSubsets):
+    """Counts with the logarithmic link."""
+
+    def make_datafit(self, y, sample_weight):
+        """Return the Poisson loss."""
+        if not y.any():
+            raise ValueError(
+                "All counts in y (of positive weight) are zero: the likelihood has no "
+                "maximum. At least one positive count is required."
+            )
+        return OneColumn(Poisson(y, sample_weight))
+
+    def coefficients(self, fit):
+        """Return coefficients of the original features and the intercept."""
+        coef, intercept = super().coefficients(fit)
+        return coef[:, 0], float(intercept[0])
+
+
+class CoxSubsets(LikelihoodSubsets):
+    """The partial likelihood; y has the columns time and event.
+
+    Features are scored with expected events as weights of the samples, as if all risk
+    sets had one center; what is proposed is refitted with the full Hessian.
+    """
+
+    def __init__(self, *arguments, ties, **options):
+        self.ties = ties
+        self.counts_rows = ties == "efron"
+        super().__init__(*arguments, fit_intercept=True, **options)
+
+    def make_datafit(self, y, sample_weight):
+        """Return the partial likelihood."""
+        if y.shape[1] > 2:
+            raise ValueError(
+                "Entry times (a y of three columns) are not taken by "
+                "BestSubsetCoxRegressor. Use SparseCoxRegressor, or leave them out."
+            )
+        event = y[:, 1] > 0
+        if not event.any():
+            raise ValueError(
+                "All samples (of positive weight) are censored: the partial likelihood "
+                "is constant. At least one observed event is required."
+            )
+        return OneColumn(Cox(y[:, 0], event, sample_weight, ties=self.ties))
+
+    def least_value(self):
+        """Return the limit where at every time those who fail have all the risk."""
+        return self.datafit.datafit.least_value
+
+    def _hessian(self, A, eta):
+        datafit, eta = self.datafit.datafit, eta[:, 0]
+        H = datafit.gram(A, eta, datafit.model_curvature(eta))
+        return H[None, :, None]
+
+    def coefficients(self, fit):
+        """Return coefficients of the original features, and no intercept."""
+        return super().coefficients(fit)[0][:, 0], 0.0
+
+    def held_out_losses(self, X, y, fits, held):
+        """Partial likelihood of all rows less that of the rows fitted, per event."""
+        here = self.datafit.datafit
+        held = np.ones(len(y)) if held is None else held / self.weight_unit
+        whole = Cox(
+            np.concatenate([here.y, y[:, 0]]),
+            np.concatenate([here.event, y[:, 1] > 0]),
+            np.concatenate([here.weights, held]),
+            ties=self.ties,
+        )
+        events = float(held @ (y[:, 1] > 0))
+        losses = np.zeros(len(fits))
+        for at, fit in enumerate(fits if events > 0 else ()):
+            coef, _ = self.coefficients(fit)
+            eta = fit.state["eta"][:, 0]
+            there = safe_sparse_dot(X[:, fit.columns], coef, dense_output=True)
+            there = there - self.design.center_dot(fit.columns, coef)
+            gain = whole.value(np.concatenate([eta, there])) - here.value(eta)
+            losses[at] = gain / events
+        return losses

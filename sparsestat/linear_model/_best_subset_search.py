@@ -378,7 +378,7 @@ class _Search:
         if nodes < 0:
             raise ValueError(
                 f"The search tree of method='exact' exceeded {_MAX_NODES} nodes. Use "
-                "method='splicing', or a smaller k_max."
+                "method='splicing', or a smaller max_nonzero_coefs."
             )
         self.n_rounds += nodes
         out = []

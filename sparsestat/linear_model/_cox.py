@@ -24,7 +24,12 @@ from sparsestat.linear_model._glm import (
 from sparsestat.linear_model._glm_problems import CoxProblem
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
-__all__ = ["SparseCoxRegressor", "SparseCoxRegressorCV", "concordance_index"]
+__all__ = [
+    "CoxPredictor",
+    "SparseCoxRegressor",
+    "SparseCoxRegressorCV",
+    "concordance_index",
+]
 
 
 def survival_target(y):
@@ -117,7 +122,7 @@ def concordance_index(time, event, risk, sample_weight=None):
     return (concordant + 0.5 * tied) / comparable if comparable > 0 else 0.5
 
 
-class _CoxPredictor(OffsetMixin, LinearPredictor):
+class CoxPredictor(OffsetMixin, LinearPredictor):
     """Log hazard ratios, survival functions and the concordance index."""
 
     def _validated(self, X, y, sample_weight):
@@ -194,7 +199,7 @@ class _CoxPredictor(OffsetMixin, LinearPredictor):
         hazard = np.column_stack([np.zeros(len(hazard)), hazard])
         at = np.searchsorted(self.event_times_, times, side="right")
         stratum = np.zeros(len(risk), dtype=np.intp)
-        if self.strata_ is not None:
+        if getattr(self, "strata_", None) is not None:
             stratum = self._stratum_of(strata, len(risk))
         with np.errstate(divide="ignore"):
             relative = risk[:, None] - self._center_predictor
@@ -260,7 +265,7 @@ class _CoxPredictor(OffsetMixin, LinearPredictor):
         return tags
 
 
-class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
+class SparseCoxRegressor(GLMFitMixin, CoxPredictor):
     r"""Sparse Cox regression for right-censored survival times.
 
     Minimizes, with Breslow's method for ties,
@@ -296,9 +301,10 @@ class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
     gamma : float, default=None
         Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
         penalty becomes constant. None is 3.0 and 3.7.
-    groups : int, array-like or list of array-like, default=None
-        For ``penalty="group"``: the size of consecutive groups, one integer label for
-        each feature, or lists of indices that partition the features.
+    groups : int, str, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, a label for each
+        feature, lists of features (they may overlap), or "prefix" for one-hot columns,
+        as in :class:`GroupLasso`.
     group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
         Multipliers of the norms of groups: the roots of their sizes, those given, or
         ones. 0 leaves a group without its norm, infinity drops it.
@@ -455,7 +461,7 @@ class SparseCoxRegressor(GLMFitMixin, _CoxPredictor):
         return self._fit_validated(X, y, sample_weight, **rows)
 
 
-class SparseCoxRegressorCV(GLMCVMixin, _CoxPredictor):
+class SparseCoxRegressorCV(GLMCVMixin, CoxPredictor):
     r"""Sparse Cox regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparseCoxRegressor` and chooses the point with the least
@@ -478,9 +484,10 @@ class SparseCoxRegressorCV(GLMCVMixin, _CoxPredictor):
     gamma : float, default=None
         Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
         penalty becomes constant. None is 3.0 and 3.7.
-    groups : int, array-like or list of array-like, default=None
-        For ``penalty="group"``: the size of consecutive groups, one integer label for
-        each feature, or lists of indices that partition the features.
+    groups : int, str, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, a label for each
+        feature, lists of features (they may overlap), or "prefix" for one-hot columns,
+        as in :class:`GroupLasso`.
     group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
         Multipliers of the norms of groups: the roots of their sizes, those given, or
         ones. 0 leaves a group without its norm, infinity drops it.

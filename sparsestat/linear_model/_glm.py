@@ -92,6 +92,7 @@ class _PenaltyMixin:
             group_weights=self.group_weights,
             feature_weights=self.feature_weights,
             positive=self.positive,
+            feature_names=getattr(self, "feature_names_in_", None),
             **options,
         )
 

@@ -107,13 +107,15 @@ class GLMProblem(PathProblem):
         y, self.y_unit = self.moderate_target(y)
         if issparse(X):
             X = as_compressed(X, "csc")
+        self.n_features = X.shape[1]
+        if self.spec.is_grouped:
+            X, self.copies = self.spec.groups.spread(X), self.spec.groups.copies
         self.y, self.sample_weight = y, sample_weight
         self.design = make_design(X, None, fit_intercept=fit_intercept)
         self.datafit = self.make_datafit(y, sample_weight)
         if offset is not None:
             self.datafit = Offset(self.datafit, self._inner_offset(offset))
         self.total = self.datafit.total
-        self.n_features = self.design.n_features
         self.tol = tol
         self.limits = {"tol": tol, "max_iter": max_iter, "max_epochs": max_epochs}
         self._squares = None

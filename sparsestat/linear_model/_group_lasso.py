@@ -12,14 +12,12 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from sparsestat._utils.compat import Interval, StrOptions, fit_context
+from sparsestat._utils.compat import Interval, StrOptions, feature_names
+from sparsestat._utils.deprecation import renamed
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
-from sparsestat.linear_model._group_penalty import (
-    GroupPenalty,
-    group_weight_array,
-    make_groups,
-)
+from sparsestat.linear_model._group_names import make_groups
+from sparsestat.linear_model._group_penalty import GroupPenalty, group_weight_array
 from sparsestat.linear_model._path_problems import LeastSquaresProblem
 from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._paths import (
@@ -36,10 +34,22 @@ __all__ = ["GroupLasso", "GroupLassoCV", "group_lasso_path"]
 class GroupProblem(LeastSquaresProblem):
     """Least squares with the sparse-group penalty; the setting is its l1_ratio."""
 
-    def __init__(self, X, y, sample_weight=None, *, groups, weights, **options):
-        super().__init__(X, y, sample_weight, **options)
-        self.groups = make_groups(groups, self.n_features)
-        self.weights = group_weight_array(weights, self.groups)
+    def __init__(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        groups,
+        group_weights,
+        feature_names=None,
+        **options,
+    ):
+        n_features = X.shape[1]
+        self.groups = make_groups(groups, n_features, feature_names)
+        self.weights = group_weight_array(group_weights, self.groups)
+        super().__init__(self.groups.spread(X), y, sample_weight, **options)
+        self.n_features, self.copies = n_features, self.groups.copies
 
     def penalty(self, alpha, setting):
         """Return the penalty of one strength."""
@@ -52,12 +62,21 @@ class GroupProblem(LeastSquaresProblem):
         start = self.start_of(coef_init)
         return WorkingSetSolver(self.design, self.target, start, self.groups)
 
+    def given(self, result):
+        """Return a result in the units of the given data."""
+        result.active_groups = np.unique(self.groups.labels[result.columns])
+        return super().given(result)
+
     def keep_one(self, estimator, result):
         """Store one solution on an estimator, and its groups."""
         super().keep_one(estimator, result)
-        estimator.group_labels_ = self.groups.labels
-        estimator.group_sizes_ = self.groups.sizes
-        estimator.active_groups_ = np.unique(self.groups.labels[result.columns])
+        groups = self.groups
+        estimator.group_labels_ = groups.labels[: self.n_features]
+        estimator.group_sizes_ = groups.sizes
+        estimator.group_features_ = groups.features()
+        names = np.arange(len(groups)) if groups.names is None else groups.names
+        estimator.group_names_ = names
+        estimator.active_groups_ = result.active_groups
 
 
 def group_lasso_path(
@@ -66,7 +85,7 @@ def group_lasso_path(
     *,
     groups=1,
     l1_ratio=0.0,
-    weights="sqrt",
+    group_weights="sqrt",
     eps=1e-3,
     alphas=100,
     fit_intercept=False,
@@ -76,6 +95,7 @@ def group_lasso_path(
     max_iter=100,
     max_epochs=10_000,
     verbose=0,
+    weights="deprecated",
 ):
     """Group Lasso path by working-set block coordinate descent with warm starts.
 
@@ -88,12 +108,11 @@ def group_lasso_path(
         Design. F-ordered dense or CSC float64 avoids a copy; never modified.
     y : array-like of shape (n_samples,)
         Target.
-    groups : int, array-like of int or list of array-like, default=1
-        Size of consecutive groups (the last may be smaller), or one label per
-        feature, or the features of each group.
+    groups : int, str, array-like or list of array-like, default=1
+        Groups of features, as in :class:`GroupLasso`.
     l1_ratio : float, default=0.0
         Share of the absolute penalty inside the groups, in [0, 1].
-    weights : {"sqrt"}, array-like of shape (n_groups,) or None, default="sqrt"
+    group_weights : {"sqrt"}, array-like of shape (n_groups,) or None, default="sqrt"
         Penalty multipliers of the groups: square roots of the sizes, given, or
         ones; 0 frees a group of its norm, infinity drops it.
     eps : float, default=1e-3
@@ -116,6 +135,11 @@ def group_lasso_path(
         Largest number of block coordinate descent sweeps, for each alpha.
     verbose : int, default=0
         At 1 and above, show a progress bar.
+    weights : object, default="deprecated"
+        The old name of `group_weights`.
+
+        .. deprecated:: 0.2
+            Use `group_weights`. This name goes in 0.4.
 
     Returns
     -------
@@ -126,7 +150,7 @@ def group_lasso_path(
     ------
     ValueError
         If the data are not finite, real and of matching shapes, a strength is
-        negative, or the groups overlap or miss a feature.
+        negative, or the groups miss a feature.
 
     Warns
     -----
@@ -148,13 +172,16 @@ def group_lasso_path(
     True
     """
     l1_ratio = check_l1_ratio(l1_ratio)
+    group_weights = renamed(group_weights, weights, "group_weights", "weights")
+    names = feature_names(X)
     X, y, sample_weight, coef_init = check_path_input(X, y, sample_weight, coef_init)
     problem = GroupProblem(
         X,
         y,
         sample_weight,
         groups=groups,
-        weights=weights,
+        group_weights=group_weights,
+        feature_names=names,
         fit_intercept=fit_intercept,
         tol=tol,
         max_iter=max_iter,
@@ -166,20 +193,31 @@ def group_lasso_path(
 class _GroupProblemMixin:
     """The problem, for fits and for cross-validation."""
 
+    def _validated(self, X, y, sample_weight):
+        self._weights(warn=True)
+        return super()._validated(X, y, sample_weight)
+
+    def _weights(self, *, warn=False):
+        return renamed(
+            self.group_weights, self.weights, "group_weights", "weights", warn=warn
+        )
+
     def _problem(self, X, y, sample_weight):
         return GroupProblem(
             X,
             y,
             sample_weight,
             groups=self.groups,
-            weights=self.weights,
+            group_weights=self._weights(),
+            feature_names=getattr(self, "feature_names_in_", None),
             **solver_options(self),
         )
 
 
 _GROUP_CONSTRAINTS = {
-    "groups": [Interval(Integral, 1, None, closed="left"), "array-like"],
-    "weights": [StrOptions({"sqrt"}), "array-like", None],
+    "groups": [Interval(Integral, 1, None, closed="left"), "array-like", str],
+    "group_weights": [StrOptions({"sqrt"}), "array-like", None],
+    "weights": [StrOptions({"sqrt", "deprecated"}), "array-like", None],
 }
 
 
@@ -192,7 +230,7 @@ class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
         \omega_g \|w_g\|_2 + \rho \|w\|_1\Big)
 
     over coefficients w (`coef_`) and intercept b (`intercept_`), where rho is
-    `l1_ratio`, omega `weights`, and w_g are the coefficients of group g.
+    `l1_ratio`, omega `group_weights`, and w_g are the coefficients of group g.
     A group enters or stays out as a whole, with ``l1_ratio > 0`` also single
     features inside it. Use it for features that belong together: the indicator
     columns of a category, a basis expansion of one variable, the lags of one series.
@@ -201,18 +239,29 @@ class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
 
     Parameters
     ----------
-    groups : int, array-like of int or list of array-like, default=1
-        Size of consecutive groups (the last may be smaller), or one label per
-        feature, or the features of each group. They must not overlap and must hold
-        every feature.
+    groups : int, str, array-like or list of array-like, default=1
+        Groups of features; each feature is in one at least. One of:
+
+        - int: the size of consecutive groups (the last may be smaller);
+        - array-like of shape (n_features,): a label per feature, integers, strings or
+          anything else hashable;
+        - list of lists: the features of each group, by index or, where X has column
+          names, by name. Lists that share features overlap, see Notes;
+        - "prefix": columns whose names are equal up to the last underscore after the
+          last ``__``, as one-hot columns of a ColumnTransformer are
+          (``cat__city_Paris`` and ``cat__city_Rome`` form ``cat__city``). Other columns
+          stand alone. "prefix:cat__" does this for names that start with ``cat__``,
+          and leaves ``num__house_age`` and ``num__house_size`` apart. Where categories
+          have underscores themselves, it raises an error; give labels then.
     alpha : float, default=1.0
         Penalty strength, in units of y times a feature. Zero warns and gives
         least squares.
     l1_ratio : float, default=0.0
         Share of the absolute penalty, in [0, 1]; 0 is the group Lasso, 1 the Lasso.
-    weights : {"sqrt"}, array-like of shape (n_groups,) or None, default="sqrt"
+    group_weights : {"sqrt"}, array-like of shape (n_groups,) or None, default="sqrt"
         Penalty multipliers of the groups: square roots of their sizes, given (in
-        increasing order of the labels, or in the order of the list), or ones.
+        increasing order of labels that are numbers, in the order of other labels or
+        of the list), or ones.
         0 frees a group of its norm, infinity drops it.
     fit_intercept : bool, default=True
         Fit an intercept. X is centered implicitly, so sparse X stays sparse.
@@ -227,6 +276,11 @@ class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
         Start from the previous `coef_`.
     verbose : int, default=0
         At 1 and above, log a line per outer iteration.
+    weights : object, default="deprecated"
+        The old name of `group_weights`.
+
+        .. deprecated:: 0.2
+            Use `group_weights`. This name goes in 0.4.
 
     Attributes
     ----------
@@ -239,9 +293,13 @@ class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
     active_groups_ : ndarray of int
         The groups with a non-zero coefficient.
     group_labels_ : ndarray of int of shape (n_features,)
-        The group of each feature, numbered from 0.
+        The group of each feature, numbered from 0; of several the first.
     group_sizes_ : ndarray of int of shape (n_groups,)
         Number of features of each group.
+    group_features_ : list of ndarray of int
+        The features of each group.
+    group_names_ : ndarray of shape (n_groups,)
+        The labels, or the common beginnings of the names; otherwise numbers.
     certificate_ : Certificate
         Duality gap relative to ``||y||^2 / n_samples`` (``kkt`` when alpha is 0).
     dual_gap_ : float
@@ -272,6 +330,12 @@ class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
     memory are those of :class:`Lasso`, plus the cube of a group size once for each
     group that ever enters. The result is deterministic.
 
+    Where groups overlap, each has coefficients of its own for its features, and
+    `coef_` is their sum ([4]_): the selected features are a union of groups. The
+    penalty of `coef_` is that of the cheapest such split, and the certificate is of
+    the problem in the split coefficients, whose design has a column for every feature
+    of every group.
+
     References
     ----------
     .. [1] M. Yuan, Y. Lin, "Model selection and estimation in regression with
@@ -280,6 +344,8 @@ class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
        Journal of Computational and Graphical Statistics 22, 2013.
     .. [3] E. Ndiaye, O. Fercoq, A. Gramfort, J. Salmon, "Gap safe screening rules for
        sparsity enforcing penalties", JMLR 18, 2017.
+    .. [4] L. Jacob, G. Obozinski, J.-P. Vert, "Group lasso with overlap and graph
+       lasso", ICML 2009.
 
     Examples
     --------
@@ -309,24 +375,26 @@ class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
         *,
         alpha=1.0,
         l1_ratio=0.0,
-        weights="sqrt",
+        group_weights="sqrt",
         fit_intercept=True,
         tol=1e-4,
         max_iter=100,
         max_epochs=10_000,
         warm_start=False,
         verbose=0,
+        weights="deprecated",
     ):
         self.groups = groups
         self.alpha = alpha
         self.l1_ratio = l1_ratio
-        self.weights = weights
+        self.group_weights = group_weights
         self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
         self.max_epochs = max_epochs
         self.warm_start = warm_start
         self.verbose = verbose
+        self.weights = weights
 
     def _setting(self):
         return float(self.l1_ratio)
@@ -341,11 +409,12 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
 
     Parameters
     ----------
-    groups : int, array-like of int or list of array-like, default=1
-        Groups of features, as in :class:`GroupLasso`.
+    groups : int, str, array-like or list of array-like, default=1
+        Groups of features, as in :class:`GroupLasso`; groups of samples for the
+        splitter go to `fit`.
     l1_ratio : float or array-like of float, default=0.0
         Shares of the absolute penalty to try, each in [0, 1].
-    weights : {"sqrt"}, array-like of shape (n_groups,) or None, default="sqrt"
+    group_weights : {"sqrt"}, array-like of shape (n_groups,) or None, default="sqrt"
         Penalty multipliers of the groups, as in :class:`GroupLasso`.
     eps : float, default=1e-3
         Smallest alpha divided by the largest, when `alphas` is an int.
@@ -357,8 +426,8 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         Take the largest alpha whose error is within one standard error of the
         least: a sparser, more stable model.
     cv : int, cross-validation generator or iterable, default=None
-        Splitting; None means 5 folds. For splits that respect groups of samples pass
-        the splits themselves: the parameter `groups` is about features.
+        Splitting; None means 5 folds. Splits that respect groups of samples get these
+        from `fit`.
     tol : float, default=1e-4
         Every problem stops when its duality gap is at most
         ``tol * ||y||^2 / n_samples``.
@@ -370,6 +439,11 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         Workers over folds and ratios. The result does not depend on it.
     verbose : int, default=0
         At 1 and above, show a progress bar for the final path.
+    weights : object, default="deprecated"
+        The old name of `group_weights`.
+
+        .. deprecated:: 0.2
+            Use `group_weights`. This name goes in 0.4.
 
     Attributes
     ----------
@@ -396,9 +470,13 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
     active_groups_ : ndarray of int
         The groups with a non-zero coefficient at the chosen point.
     group_labels_ : ndarray of int of shape (n_features,)
-        The group of each feature, numbered from 0.
+        The group of each feature, numbered from 0; of several the first.
     group_sizes_ : ndarray of int of shape (n_groups,)
         Number of features of each group.
+    group_features_ : list of ndarray of int
+        The features of each group.
+    group_names_ : ndarray of shape (n_groups,)
+        The labels, or the common beginnings of the names; otherwise numbers.
     certificate_ : Certificate
         Duality gap at the chosen point relative to ``||y||^2 / n_samples``.
     dual_gap_ : float
@@ -451,7 +529,7 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         groups=1,
         *,
         l1_ratio=0.0,
-        weights="sqrt",
+        group_weights="sqrt",
         eps=1e-3,
         alphas=100,
         fit_intercept=True,
@@ -462,10 +540,11 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         max_epochs=10_000,
         n_jobs=None,
         verbose=0,
+        weights="deprecated",
     ):
         self.groups = groups
         self.l1_ratio = l1_ratio
-        self.weights = weights
+        self.group_weights = group_weights
         self.eps = eps
         self.alphas = alphas
         self.fit_intercept = fit_intercept
@@ -476,23 +555,4 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         self.max_epochs = max_epochs
         self.n_jobs = n_jobs
         self.verbose = verbose
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
-        """Fit the paths and choose a point.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data; F-ordered dense or CSC avoids a copy. Never modified.
-        y : array-like of shape (n_samples,)
-            Target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, of the training and of the held-out errors.
-
-        Returns
-        -------
-        self : object
-            Fitted estimator.
-        """
-        return self._fit_cv(X, y, sample_weight)
+        self.weights = weights

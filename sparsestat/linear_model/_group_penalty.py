@@ -1,35 +1,40 @@
-"""Groups of features, and the sparse-group penalty on them."""
+"""The sparse-group penalty, and the groups it works on."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numbers import Integral
-
 import numpy as np
+from scipy.sparse import issparse
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_group as kernels
 from sparsestat.linear_model._penalties import Penalty, multiplier_array
 
-__all__ = ["GroupPenalty", "Groups", "group_weight_array", "make_groups"]
+__all__ = ["GroupPenalty", "Groups", "group_weight_array"]
 
 
 class Groups:
-    """A partition of the features.
+    """A partition of the features, or of copies of them where groups overlap.
 
     Attributes
     ----------
-    labels : ndarray of int of shape (n_features,)
-        Group of each feature.
-    order : ndarray of int of shape (n_features,)
+    labels : ndarray of int of shape (n_columns,)
+        Group of each feature, and of its further copies.
+    order : ndarray of int of shape (n_columns,)
         The features, those of one group side by side.
     ptr : ndarray of int of shape (n_groups + 1,)
         Group k holds ``order[ptr[k]:ptr[k + 1]]``.
     sizes : ndarray of int of shape (n_groups,)
+    names : ndarray of shape (n_groups,) or None
+        What the user calls the groups, if anything.
+    copies : ndarray of int of shape (n_columns,) or None
+        The feature behind each column, when groups overlap: first every feature once,
+        then the further copies.
     """
 
-    def __init__(self, labels, n_groups):
+    def __init__(self, labels, n_groups, *, names=None, copies=None):
         self.labels = labels
+        self.names, self.copies = names, copies
         self.sizes = np.bincount(labels, minlength=n_groups)
         self.order = read_only(np.argsort(labels, kind="stable"))
         self.ptr = read_only(np.concatenate([[0], np.cumsum(self.sizes)]))
@@ -41,6 +46,19 @@ class Groups:
         """Return the features of some groups, group after group."""
         pieces = [self.order[self.ptr[k] : self.ptr[k + 1]] for k in units]
         return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.intp)
+
+    def features(self):
+        """Return the features of each group, as a list of arrays."""
+        order = self.order if self.copies is None else self.copies[self.order]
+        return np.split(order, self.ptr[1:-1])
+
+    def spread(self, X):
+        """Return X with a column for every copy."""
+        if self.copies is None:
+            return X
+        return (
+            X[:, self.copies] if issparse(X) else np.asfortranarray(X[:, self.copies])
+        )
 
     def sums(self, values):
         """Sum feature values over each group."""
@@ -57,89 +75,17 @@ class Groups:
         return Groups(labels, len(units))
 
 
-def make_groups(groups, n_features):
-    """Validate `groups` of an estimator: a size, lists of indices, or labels.
-
-    Parameters
-    ----------
-    groups : int, array-like of int of shape (n_features,) or list of array-like
-    n_features : int
-
-    Returns
-    -------
-    groups : Groups
-    """
-    if isinstance(groups, Integral) and not isinstance(groups, bool | np.bool_):
-        if groups < 1:
-            raise ValueError(f"An integer `groups` is a size of at least 1: {groups}.")
-        labels = np.arange(n_features) // int(groups)
-        return Groups(labels, int(labels[-1]) + 1)
-    if isinstance(groups, str) or not np.iterable(groups) or len(groups) == 0:
-        raise ValueError(
-            f"`groups` must be a size, a list of index arrays that partition the "
-            f"features, or one integer label per feature, got {groups!r}."
-        )
-    if any(np.ndim(group) > 0 for group in groups):
-        return _from_lists(groups, n_features)
-    labels = np.asarray(groups)
-    if labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"`groups` has labels of dtype {labels.dtype}, but integers are required. "
-            "Encode them, e.g. numpy.unique(labels, return_inverse=True)[1]."
-        )
-    if labels.shape != (n_features,):
-        raise ValueError(
-            f"`groups` has {len(labels)} labels, but X has {n_features} features: one "
-            "label per feature is required."
-        )
-    names, codes = np.unique(labels, return_inverse=True)
-    return Groups(codes, len(names))
-
-
-def _from_lists(groups, n_features):
-    labels = np.full(n_features, -1)
-    expected = f"Pass a list of index arrays that partition range({n_features})."
-    for k, group in enumerate(groups):
-        index = np.asarray(group)
-        if index.ndim != 1 or index.size == 0 or index.dtype.kind not in "iu":
-            raise ValueError(
-                f"Group {k} must be a list of feature indices, got {group!r}. "
-                + expected
-            )
-        if index.min() < 0 or index.max() >= n_features:
-            raise ValueError(
-                f"Group {k} has indices from {index.min()} to {index.max()}, but X has "
-                f"{n_features} features. " + expected
-            )
-        twice = np.unique(index[labels[index] >= 0])
-        if twice.size or len(np.unique(index)) < len(index):
-            seen, count = np.unique(index, return_counts=True)
-            twice = twice if twice.size else seen[count > 1]
-            raise ValueError(
-                "`groups` must not overlap, but features "
-                f"{twice[:10].tolist()} occur more than once. " + expected
-            )
-        labels[index] = k
-    missing = np.flatnonzero(labels < 0)
-    if missing.size:
-        raise ValueError(
-            f"`groups` must assign each of the {n_features} features exactly once, but "
-            f"features {missing[:10].tolist()} are missing. " + expected
-        )
-    return Groups(labels, len(groups))
-
-
-def group_weight_array(weights, groups):
+def group_weight_array(weights, groups, name="group_weights"):
     """Validate penalty multipliers of groups: "sqrt", None or one for each group."""
     if weights is None:
         return np.ones(len(groups))
     if isinstance(weights, str):
         if weights != "sqrt":
             raise ValueError(
-                f"`weights` must be 'sqrt', None or an array, got {weights!r}."
+                f"`{name}` must be 'sqrt', None or an array, got {weights!r}."
             )
         return np.sqrt(groups.sizes)
-    return multiplier_array(weights, "weights", len(groups), "group")
+    return multiplier_array(weights, name, len(groups), "group")
 
 
 class GroupPenalty(Penalty):

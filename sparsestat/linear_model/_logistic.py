@@ -172,9 +172,10 @@ class SparseLogisticRegression(GLMFitMixin, _LogisticModel):
     gamma : float, default=None
         Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
         penalty becomes constant. None is 3.0 and 3.7.
-    groups : int, array-like or list of array-like, default=None
-        For ``penalty="group"``: the size of consecutive groups, one integer label for
-        each feature, or lists of indices that partition the features.
+    groups : int, str, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, a label for each
+        feature, lists of features (they may overlap), or "prefix" for one-hot columns,
+        as in :class:`GroupLasso`.
     group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
         Multipliers of the norms of groups: the roots of their sizes, those given, or
         ones. 0 leaves a group without its norm, infinity drops it.
@@ -331,9 +332,10 @@ class SparseLogisticRegressionCV(GLMCVMixin, _LogisticModel):
     gamma : float, default=None
         Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
         penalty becomes constant. None is 3.0 and 3.7.
-    groups : int, array-like or list of array-like, default=None
-        For ``penalty="group"``: the size of consecutive groups, one integer label for
-        each feature, or lists of indices that partition the features.
+    groups : int, str, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, a label for each
+        feature, lists of features (they may overlap), or "prefix" for one-hot columns,
+        as in :class:`GroupLasso`.
     group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
         Multipliers of the norms of groups: the roots of their sizes, those given, or
         ones. 0 leaves a group without its norm, infinity drops it.

@@ -67,6 +67,7 @@ class PathProblem:
     """
 
     remedy = GAP_REMEDY
+    copies = None  # the feature behind each column of the design, if groups overlap
     y_unit, y_offset = 1.0, 0.0
 
     @property
@@ -81,6 +82,8 @@ class PathProblem:
 
     def given(self, result):
         """Return a result in the units of the given data."""
+        if self.copies is not None:
+            result.merge_copies(self.copies)
         self._add_storage_error(result)
         result.coef = result.coef * self.coef_unit
         result.shift = result.shift * self.y_unit + self.y_offset
@@ -108,7 +111,11 @@ class PathProblem:
 
     def start_of(self, coef_init):
         """Return coefficients to start from in the units of the solver."""
-        return None if coef_init is None else coef_init / self.coef_unit
+        if coef_init is None:
+            return None
+        further = 0 if self.copies is None else len(self.copies) - len(coef_init)
+        rest = np.zeros((further, *np.shape(coef_init)[1:]))
+        return np.concatenate([coef_init, rest]) / self.coef_unit
 
     def grid(self, alphas, eps, setting=None):
         """Return strengths in decreasing order: those given, or so many of them."""

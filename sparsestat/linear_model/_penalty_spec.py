@@ -8,7 +8,8 @@ from numbers import Integral, Real
 import numpy as np
 
 from sparsestat._utils.compat import Interval, StrOptions
-from sparsestat.linear_model._group_penalty import group_weight_array, make_groups
+from sparsestat.linear_model._group_names import make_groups
+from sparsestat.linear_model._group_penalty import group_weight_array
 from sparsestat.linear_model._penalties import SHAPES, multiplier_array
 
 __all__ = ["PENALTY_CONSTRAINTS", "PenaltySpec", "default_ratio", "penalty_spec"]
@@ -94,6 +95,7 @@ def penalty_spec(
     feature_weights=None,
     positive=False,
     row_sparse=False,
+    feature_names=None,
 ):
     """Validate the parameters of a penalty; return its :class:`PenaltySpec`.
 
@@ -127,10 +129,10 @@ def penalty_spec(
         if kind == "group":
             if groups is None:
                 raise ValueError(
-                    "penalty='group' needs `groups`: a size, a list of index arrays "
-                    "that partition the features, or one integer label per feature."
+                    "penalty='group' needs `groups`: a size, one label per feature, "
+                    "lists of the features of each group, or 'prefix'."
                 )
-            groups = make_groups(groups, n_features)
+            groups = make_groups(groups, n_features, feature_names)
             weights = group_weight_array(group_weights, groups)
             return PenaltySpec("group", groups=groups, group_weights=weights)
         groups = make_groups(1, n_features)

@@ -18,7 +18,12 @@ from sparsestat.linear_model._glm import (
 from sparsestat.linear_model._glm_problems import PoissonProblem
 from sparsestat.linear_model._predictors import LinearPredictor
 
-__all__ = ["LogLinkPredictor", "SparsePoissonRegressor", "SparsePoissonRegressorCV"]
+__all__ = [
+    "LogLinkPredictor",
+    "PoissonPredictor",
+    "SparsePoissonRegressor",
+    "SparsePoissonRegressorCV",
+]
 
 
 class LogLinkPredictor(OffsetMixin, LinearPredictor):
@@ -104,12 +109,14 @@ class LogLinkPredictor(OffsetMixin, LinearPredictor):
         return tags
 
 
-class _PoissonPredictor(LogLinkPredictor):
+class PoissonPredictor(LogLinkPredictor):
+    """Means of counts."""
+
     _power, _target_name = 1, "Counts"
     _problem_class = PoissonProblem
 
 
-class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
+class SparsePoissonRegressor(GLMFitMixin, PoissonPredictor):
     r"""Sparse Poisson regression with the logarithmic link.
 
     Minimizes
@@ -140,9 +147,10 @@ class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
     gamma : float, default=None
         Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
         penalty becomes constant. None is 3.0 and 3.7.
-    groups : int, array-like or list of array-like, default=None
-        For ``penalty="group"``: the size of consecutive groups, one integer label for
-        each feature, or lists of indices that partition the features.
+    groups : int, str, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, a label for each
+        feature, lists of features (they may overlap), or "prefix" for one-hot columns,
+        as in :class:`GroupLasso`.
     group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
         Multipliers of the norms of groups: the roots of their sizes, those given, or
         ones. 0 leaves a group without its norm, infinity drops it.
@@ -260,7 +268,7 @@ class SparsePoissonRegressor(GLMFitMixin, _PoissonPredictor):
         self.verbose = verbose
 
 
-class SparsePoissonRegressorCV(GLMCVMixin, _PoissonPredictor):
+class SparsePoissonRegressorCV(GLMCVMixin, PoissonPredictor):
     r"""Sparse Poisson regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparsePoissonRegressor` and chooses the point with the
@@ -278,9 +286,10 @@ class SparsePoissonRegressorCV(GLMCVMixin, _PoissonPredictor):
     gamma : float, default=None
         Shape of the MCP, above 1, or of SCAD, above 2: the larger, the further out the
         penalty becomes constant. None is 3.0 and 3.7.
-    groups : int, array-like or list of array-like, default=None
-        For ``penalty="group"``: the size of consecutive groups, one integer label for
-        each feature, or lists of indices that partition the features.
+    groups : int, str, array-like or list of array-like, default=None
+        For ``penalty="group"``: the size of consecutive groups, a label for each
+        feature, lists of features (they may overlap), or "prefix" for one-hot columns,
+        as in :class:`GroupLasso`.
     group_weights : "sqrt", array-like of shape (n_groups,) or None, default="sqrt"
         Multipliers of the norms of groups: the roots of their sizes, those given, or
         ones. 0 leaves a group without its norm, infinity drops it.

@@ -48,6 +48,8 @@ class SolverResult:
         A bound of the curvature of the loss along a change of the fit.
     null_value : float
         Loss of the intercept alone; of likelihoods only.
+    active_groups : ndarray of int or None
+        Groups with a non-zero coefficient, where groups are asked about.
     """
 
     columns: np.ndarray
@@ -67,6 +69,14 @@ class SolverResult:
     unit: float = 1.0
     bend: float = 1.0
     null_value: float = np.inf
+    active_groups: np.ndarray | None = None
+
+    def merge_copies(self, copies):
+        """Give each feature the sum of the coefficients of its copies."""
+        self.columns, at = np.unique(copies[self.columns], return_inverse=True)
+        coef = np.zeros((len(self.columns), *self.coef.shape[1:]))
+        np.add.at(coef, at, self.coef)
+        self.coef = coef
 
     def dense_coef(self, n_features, dtype=np.float64):
         """Return the coefficients of all features."""

@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from sparsestat.linear_model._group_penalty import make_groups
+from sparsestat.linear_model._group_names import make_groups
 
 __all__ = ["Units", "make_units"]
 
@@ -104,22 +104,25 @@ def top_units(scores, count):
     return np.sort(np.concatenate([above, level])).astype(np.intp)
 
 
-def make_units(groups, n_features, always_select=None):
+def make_units(groups, n_features, always_select=None, feature_names=None):
     """Validate groups and forced units; return the units and a flag for each.
 
     Parameters
     ----------
-    groups : int, array-like or list of array-like, or None
+    groups : int, str, array-like or list of array-like, or None
     n_features : int
     always_select : array-like of int, default=None
         Indices of units.
+    feature_names : array-like of str, default=None
 
     Returns
     -------
     units : Units
     forced : ndarray of bool of shape (n_units,)
     """
-    made = None if groups is None else make_groups(groups, n_features)
+    made = None
+    if groups is not None:
+        made = make_groups(groups, n_features, feature_names, may_overlap=False)
     units = Units(n_features, made)
     forced = np.zeros(len(units), dtype=bool)
     if always_select is not None:

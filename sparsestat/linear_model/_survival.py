@@ -293,6 +293,12 @@ class Cox(Datafit):
         return out + self.curvature(eta) * v
 
     @property
+    def least_value(self):
+        """What the value approaches where those who fail have all the risk."""
+        left = self._left if self.ties == "efron" else 1.0
+        return float(self._term_weight @ np.log(left * self._mass[self._term]))
+
+    @property
     def null_curvature(self):
         """Curvature of a sample beside its weight: events, on average."""
         return float(self._hit.sum()) / self.total

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from sparsestat.linear_model import (
+    BestSubsetPoissonRegressor,
     BestSubsetRegressor,
     GraphLabelPropagation,
     GroupLasso,
@@ -46,6 +47,7 @@ def warmup():
     labels = np.arange(20) % 3 - 1
     for method in ("cg", "greedy_tree", "red_black", "gs"):
         GraphLabelPropagation(n_neighbors=3, method=method).fit(X, labels)
+    BestSubsetPoissonRegressor(2).fit(X, np.arange(20) % 4)
     for method in ("splicing", "cd_swaps", "exact"):
         BestSubsetRegressor(3, method=method).fit(X, y)
     greedy_bcd(X, y, penalty="l1", alpha=0.05, tol=1e-2)

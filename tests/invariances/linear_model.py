@@ -258,6 +258,18 @@ SUBJECTS = [
         "BestSubsetClassifier", lambda: lm.BestSubsetClassifier(2), _classes,
         units=False, coef_axis=1, rtol=1e-5,
     ),
+    _model(
+        "BestSubsetPoissonRegressor", lambda: lm.BestSubsetPoissonRegressor(2), _counts,
+        units=False, rtol=1e-5,
+    ),
+    *(
+        _model(
+            f"BestSubsetCoxRegressor {ties}",
+            lambda ties=ties: lm.BestSubsetCoxRegressor(2, ties=ties), _times,
+            units=False, rtol=1e-5,
+        )
+        for ties in ("breslow", "efron")
+    ),
     _model("ElementaryEstimator", lambda: lm.ElementaryEstimator(), _numbers),
     _model(
         "RandomSupportRegressor",
@@ -280,6 +292,7 @@ EXEMPT = {
     **{
         (name, "scale sample_weight"): _COUNTS
         for name in (
+            "BestSubsetCoxRegressor efron",
             "SparseCoxRegressor efron",
             "ElementaryEstimator",
             "RandomSupportRegressor",

@@ -11,7 +11,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sparsestat.linear_model import BestSubsetRegressor, _best_subset_search
+from sparsestat.linear_model import (
+    BestSubsetClassifier,
+    BestSubsetRegressor,
+    _best_subset_search,
+)
 from sparsestat.linear_model import _kernels_subset as kernels
 from sparsestat.linear_model._best_subset_fit import criterion_penalty, default_largest
 
@@ -68,7 +72,7 @@ def test_splicing_finds_the_best_subset_in_95_of_100_draws():
 def test_branch_and_bound_is_exact_for_every_size(seed):
     X, y, _ = problem(seed, d=9)
     X[:, 1] = X[:, 0] + 0.05 * X[:, 2] + 0.01 * X[:, 1]  # a hard one
-    path = BestSubsetRegressor(k_max=9, method="exact").fit(X, y).path_
+    path = BestSubsetRegressor(max_nonzero_coefs=9, method="exact").fit(X, y).path_
     assert_array_equal(path.sizes, np.arange(10))
     best = [exhaustive(X, y, k) / (2 * len(y)) for k in range(10)]
     assert_allclose(path.losses, best, rtol=1e-8)
@@ -84,7 +88,7 @@ def test_no_method_beats_exhaustive_search_or_is_far_from_it(method):
         found = rss(model, X, y)
         assert found >= best * (1 - 1e-9)
         assert found <= best * 1.5
-        assert len(model.support_) == model.k_ == 3
+        assert len(model.support_) == model.n_nonzero_coefs_ == 3
         hits += found <= best * (1 + 1e-9)
     assert hits >= (20 if method == "exact" else 15)
 
@@ -143,7 +147,7 @@ def test_orthogonal_design_selects_the_largest_products():
 
 def test_coefficients_are_least_squares_and_losses_fall_along_the_path():
     X, y, _ = problem(1, n=100, d=60, k=8)
-    model = BestSubsetRegressor(k_max=20).fit(X, y)
+    model = BestSubsetRegressor(max_nonzero_coefs=20).fit(X, y)
     assert (np.diff(model.path_.losses) < 0).all()
     for size, coef, intercept, loss in zip(*model.path_, strict=True):
         columns = coef.toarray()[0].nonzero()[0]
@@ -151,7 +155,7 @@ def test_coefficients_are_least_squares_and_losses_fall_along_the_path():
         residual = y - X @ coef.toarray()[0] - intercept
         assert_allclose(X[:, columns].T @ residual, 0.0, atol=1e-9)
         assert_allclose(residual @ residual / 200, loss, rtol=1e-10)
-    greedy = BestSubsetRegressor(k_max=20, method="omp").fit(X, y)
+    greedy = BestSubsetRegressor(max_nonzero_coefs=20, method="omp").fit(X, y)
     assert (model.path_.losses <= greedy.path_.losses * (1 + 1e-12)).all()
 
 
@@ -198,21 +202,23 @@ def test_criteria_are_the_documented_ones(criterion):
             "aic": 2 * size,
         }[criterion]
         assert_allclose(model.criterion_path_[at], value, rtol=1e-10)
-    assert model.k_ == model.path_.sizes[np.argmin(model.criterion_path_)]
+    assert model.n_nonzero_coefs_ == model.path_.sizes[np.argmin(model.criterion_path_)]
 
 
 def test_cross_validation_refits_the_best_size_and_ignores_n_jobs():
     X, y, _ = problem(4, n=80)
-    one = BestSubsetRegressor(criterion="cv", cv=4, k_max=6).fit(X, y)
-    two = BestSubsetRegressor(criterion="cv", cv=4, k_max=6, n_jobs=2).fit(X, y)
+    one = BestSubsetRegressor(criterion="cv", cv=4, max_nonzero_coefs=6).fit(X, y)
+    two = BestSubsetRegressor(criterion="cv", cv=4, max_nonzero_coefs=6, n_jobs=2).fit(
+        X, y
+    )
     assert one.mse_path_.shape == (7, 4)
     assert_array_equal(one.mse_path_, two.mse_path_)
     assert_array_equal(one.coef_, two.coef_)
-    assert one.k_ == np.argmin(one.mse_path_.mean(axis=1))
+    assert one.n_nonzero_coefs_ == np.argmin(one.mse_path_.mean(axis=1))
     held = slice(0, 20)  # the first of four unshuffled folds
-    train = BestSubsetRegressor(one.k_).fit(X[20:], y[20:])
+    train = BestSubsetRegressor(one.n_nonzero_coefs_).fit(X[20:], y[20:])
     error = ((y[held] - train.predict(X[held])) ** 2).mean()
-    assert_allclose(one.mse_path_[one.k_, 0], error, rtol=1e-9)
+    assert_allclose(one.mse_path_[one.n_nonzero_coefs_, 0], error, rtol=1e-9)
 
 
 def test_certificates_say_what_was_proved():
@@ -245,7 +251,7 @@ def test_weights_are_repetitions(method):
     repeated = np.repeat(np.arange(50), weights)
     a = BestSubsetRegressor(method=method).fit(X, y, sample_weight=weights)
     b = BestSubsetRegressor(method=method).fit(X[repeated], y[repeated])
-    assert a.k_ == b.k_
+    assert a.n_nonzero_coefs_ == b.n_nonzero_coefs_
     assert_allclose(a.coef_, b.coef_, rtol=1e-8, atol=1e-12)
     assert_allclose(a.criterion_path_, b.criterion_path_, rtol=1e-9)
 
@@ -289,7 +295,7 @@ def test_features_that_are_always_selected_count(method):
     X, y, _ = problem(11)
     weakest = int(np.argmin(np.abs((X - X.mean(axis=0)).T @ (y - y.mean()))))
     model = BestSubsetRegressor(3, always_select=[weakest], method=method).fit(X, y)
-    assert weakest in model.support_ and model.k_ == 3
+    assert weakest in model.support_ and model.n_nonzero_coefs_ == 3
     best = min(
         rss_of(X, y, [weakest, *pair])
         for pair in combinations(set(range(12)) - {weakest}, 2)
@@ -310,7 +316,7 @@ def test_no_feature_is_the_intercept(method):
 def test_duplicate_and_constant_columns_do_no_harm(method):
     X, y, _ = problem(13, d=8, k=3)
     X = np.column_stack([X, X, np.ones(len(X)), X[:, 0] + X[:, 1]])
-    model = BestSubsetRegressor(k_max=8, method=method).fit(X, y)
+    model = BestSubsetRegressor(max_nonzero_coefs=8, method=method).fit(X, y)
     assert np.isfinite(model.coef_).all()
     assert model.coef_[16] == 0.0
     distinct = {j % 8 for j in model.support_ if j < 16}
@@ -322,7 +328,7 @@ def test_duplicate_and_constant_columns_do_no_harm(method):
 def test_constant_target_selects_nothing():
     X, _, _ = problem(14)
     model = BestSubsetRegressor().fit(X, np.full(len(X), 2.5))
-    assert model.k_ == 0
+    assert model.n_nonzero_coefs_ == 0
     assert_allclose(model.predict(X), 2.5)
 
 
@@ -338,12 +344,14 @@ def test_default_largest_size_follows_the_samples():
 
 def test_too_large_k_is_refused_with_the_numbers():
     X, y, _ = problem(15)
-    with pytest.raises(ValueError, match=r"`k`=13 is more than min.*= 12"):
+    with pytest.raises(
+        ValueError, match=r"`n_nonzero_coefs`=13 is more than min.*= 12"
+    ):
         BestSubsetRegressor(13).fit(X, y)
-    with pytest.raises(ValueError, match=r"`k`=9 is more than min.*= 8"):
+    with pytest.raises(ValueError, match=r"`n_nonzero_coefs`=9 is more than min.*= 8"):
         BestSubsetRegressor(9).fit(X[:8], y[:8])
-    with pytest.raises(ValueError, match="`k_max`=50 is more"):
-        BestSubsetRegressor(k_max=50).fit(X, y)
+    with pytest.raises(ValueError, match="`max_nonzero_coefs`=50 is more"):
+        BestSubsetRegressor(max_nonzero_coefs=50).fit(X, y)
     with pytest.raises(ValueError, match="samples of positive weight: 5"):
         weights = (np.arange(40) < 5).astype(float)
         BestSubsetRegressor(6).fit(X, y, sample_weight=weights)
@@ -497,3 +505,17 @@ def test_exhaustion_needs_no_good_start(groups, k, always, monkeypatch):
         assert_array_equal(model.support_, columns)
         assert_allclose(model.objective_, losses[best] / 50, rtol=1e-10)
         assert model.certificate_.satisfied and model.certificate_.value <= 1e-8
+
+
+@pytest.mark.parametrize("cls", [BestSubsetRegressor, BestSubsetClassifier])
+def test_old_names_of_sizes_warn_and_count(cls):
+    X, y, _ = problem(0)
+    y = y > 0 if cls is BestSubsetClassifier else y
+    with pytest.warns(FutureWarning, match="`n_nonzero_coefs` since 0.2"):
+        old = cls(k=2).fit(X, y)
+    assert_array_equal(old.coef_, cls(2).fit(X, y).coef_)
+    with pytest.warns(FutureWarning, match="`max_nonzero_coefs` since 0.2"):
+        old = cls(k_max=3).fit(X, y)
+    assert_array_equal(old.path_.sizes, [0, 1, 2, 3])
+    with pytest.warns(FutureWarning, match="`n_nonzero_coefs_` since 0.2"):
+        assert old.k_ == old.n_nonzero_coefs_

@@ -109,7 +109,7 @@ def test_weights_are_repetitions_and_class_weights_are_weights():
     repeated = np.repeat(np.arange(120), weights)
     a = BestSubsetClassifier().fit(X, y, sample_weight=weights)
     b = BestSubsetClassifier().fit(X[repeated], y[repeated])
-    assert a.k_ == b.k_
+    assert a.n_nonzero_coefs_ == b.n_nonzero_coefs_
     assert_allclose(a.coef_, b.coef_, rtol=1e-7, atol=1e-10)
     c = BestSubsetClassifier(2, class_weight={0: 1.0, 1: 3.0}).fit(X, y)
     d = BestSubsetClassifier(2).fit(X, y, sample_weight=np.where(y == 1, 3.0, 1.0))
@@ -134,10 +134,12 @@ def test_groups_forced_features_and_cross_validation():
     X, y = problem(9, k=2)
     model = BestSubsetClassifier(2, groups=2, always_select=[3]).fit(X, y)
     assert {6, 7} <= set(model.support_.tolist()) and len(model.support_) == 4
-    chosen = BestSubsetClassifier(criterion="cv", k_max=4, cv=3, n_jobs=2).fit(X, y)
-    again = BestSubsetClassifier(criterion="cv", k_max=4, cv=3).fit(X, y)
+    chosen = BestSubsetClassifier(
+        criterion="cv", max_nonzero_coefs=4, cv=3, n_jobs=2
+    ).fit(X, y)
+    again = BestSubsetClassifier(criterion="cv", max_nonzero_coefs=4, cv=3).fit(X, y)
     assert_array_equal(chosen.loss_path_, again.loss_path_)
-    assert chosen.k_ == np.argmin(chosen.loss_path_.mean(axis=1))
+    assert chosen.n_nonzero_coefs_ == np.argmin(chosen.loss_path_.mean(axis=1))
     assert (np.diff(chosen.path_.losses) <= 1e-12).all()
 
 
@@ -159,7 +161,7 @@ def test_duplicate_columns_do_no_harm():
 
 def test_bad_input_is_refused():
     X, y = problem(12)
-    with pytest.raises(ValueError, match="`k`=9 is more"):
+    with pytest.raises(ValueError, match="`n_nonzero_coefs`=9 is more"):
         BestSubsetClassifier(9).fit(X, y)
     with pytest.raises(ValueError, match="1 class"):
         BestSubsetClassifier(1).fit(X, np.zeros(120))
@@ -172,7 +174,9 @@ def test_bad_input_is_refused():
 def test_criteria_are_the_documented_ones(criterion):
     X, y = problem(2)
     n, p = X.shape
-    model = BestSubsetClassifier(criterion=criterion, k_max=4, splice_size=2).fit(X, y)
+    model = BestSubsetClassifier(
+        criterion=criterion, max_nonzero_coefs=4, splice_size=2
+    ).fit(X, y)
     sizes = np.asarray(model.path_.sizes)
     price = {
         "gic": np.log(p) * np.log(np.log(n)),
@@ -184,6 +188,6 @@ def test_criteria_are_the_documented_ones(criterion):
     if criterion == "ebic":
         expected = expected + 2 * np.log(comb(p, sizes))
     assert_allclose(model.criterion_path_, expected, rtol=1e-8)
-    assert model.k_ == sizes[expected.argmin()]
+    assert model.n_nonzero_coefs_ == sizes[expected.argmin()]
     plain = BestSubsetClassifier(2, fit_intercept=False).fit(X, y)
     assert not plain.intercept_.any() and plain.coef_.any()

@@ -65,8 +65,18 @@ OTHERS = {
     "AdaptiveLassoCV": (ssl.AdaptiveLassoCV, {"alphas": 6, "cv": 3}, "real"),
     "MultiTaskElasticNetCV": (ssl.MultiTaskElasticNetCV, {"alphas": 6}, "several"),
     "MultiTaskLassoCV": (ssl.MultiTaskLassoCV, {"alphas": 6}, "several"),
-    "BestSubsetRegressor": (ssl.BestSubsetRegressor, {"k": 4}, "real"),
-    "BestSubsetClassifier": (ssl.BestSubsetClassifier, {"k": 4}, "three"),
+    "BestSubsetRegressor": (ssl.BestSubsetRegressor, {"n_nonzero_coefs": 4}, "real"),
+    "BestSubsetClassifier": (ssl.BestSubsetClassifier, {"n_nonzero_coefs": 4}, "three"),
+    "BestSubsetCoxRegressor": (
+        ssl.BestSubsetCoxRegressor,
+        {"n_nonzero_coefs": 4},
+        "time",
+    ),
+    "BestSubsetPoissonRegressor": (
+        ssl.BestSubsetPoissonRegressor,
+        {"n_nonzero_coefs": 4},
+        "count",
+    ),
     "ElementaryEstimator": (ssl.ElementaryEstimator, {}, "real"),
     "RandomSupportRegressor": (
         ssl.RandomSupportRegressor,

@@ -17,7 +17,8 @@ from sparsestat.linear_model._gaps import (
     squared_parts,
     squared_screen,
 )
-from sparsestat.linear_model._group_penalty import GroupPenalty, make_groups
+from sparsestat.linear_model._group_names import make_groups
+from sparsestat.linear_model._group_penalty import GroupPenalty
 from sparsestat.linear_model._penalties import (
     ConcavePenalty,
     ElasticNetPenalty,
