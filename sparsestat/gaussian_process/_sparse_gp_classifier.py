@@ -245,7 +245,7 @@ class SparseGPClassifier(
         """Learn from further samples, the earlier ones being forgotten.
 
         The first call is a fit. Later ones keep the kernel and the points, and take the
-        posterior before for the prior [3]_.
+        posterior before for the prior.
 
         Parameters
         ----------

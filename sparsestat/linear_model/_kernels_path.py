@@ -76,13 +76,13 @@ def _gap(lam, l2, strength, ridge, w, q, c, d, yy, m, positive):
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
-def _sweep(GA, wA, qA, dA, lamA, l2A, strength, ridge, m, positive):
+def _sweep(GA, wA, qA, dA, lam_in, l2A, strength, ridge, m, positive):
     """One cycle over the list; return the sum of squared moves in the metric of G."""
     moved = 0.0
     for a in range(m):
         d = dA[a]
         old = wA[a]
-        new = _soft(qA[a] + d * old, strength * lamA[a], positive)
+        new = _soft(qA[a] + d * old, strength * lam_in[a], positive)
         new /= d + ridge * l2A[a]
         if new != old:
             step = new - old
@@ -95,7 +95,7 @@ def _sweep(GA, wA, qA, dA, lamA, l2A, strength, ridge, m, positive):
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
-def _newton(GA, wA, qA, lamA, l2A, strength, ridge, m, L, index, step):
+def _newton(GA, wA, qA, lam_in, l2A, strength, ridge, m, L, index, step):
     """Newton step on the support, cut at the first change of sign; whether it moved."""
     k = 0
     for a in range(m):
@@ -107,7 +107,7 @@ def _newton(GA, wA, qA, lamA, l2A, strength, ridge, m, L, index, step):
     for i in range(k):
         a = index[i]
         sign = 1.0 if wA[a] > 0.0 else -1.0
-        step[i] = qA[a] - strength * lamA[a] * sign - ridge * l2A[a] * wA[a]
+        step[i] = qA[a] - strength * lam_in[a] * sign - ridge * l2A[a] * wA[a]
         row = GA[a]
         for j in range(i + 1):
             total = row[index[j]]
@@ -208,7 +208,7 @@ def gram_path(
     GA = np.empty((capacity, capacity))
     L = np.empty((capacity, capacity))
     wA, qA, dA = np.zeros(p), np.zeros(p), np.zeros(p)
-    lamA, l2A, cA, lastA = np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p)
+    lam_in, l2A, cA, lastA = np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p)
     index, step = np.empty(p, dtype=np.int64), np.empty(p)
     m = 0
     for k in range(strengths.shape[0]):
@@ -252,7 +252,7 @@ def gram_path(
                         GA[m, a] = value
                         GA[a, m] = value
                     GA[m, m] = G[j, j]
-                    dA[m], lamA[m], l2A[m], cA[m] = G[j, j], lam[j], l2[j], c[j]
+                    dA[m], lam_in[m], l2A[m], cA[m] = G[j, j], lam[j], l2[j], c[j]
                     wA[m], qA[m], lastA[m] = 0.0, q[j], 0.0
                     m += 1
                     added += 1
@@ -273,12 +273,14 @@ def gram_path(
             since = 0
             nz = 0
             while sweeps < budget:
-                moved = _sweep(GA, wA, qA, dA, lamA, l2A, strength, ridge, m, positive)
+                moved = _sweep(
+                    GA, wA, qA, dA, lam_in, l2A, strength, ridge, m, positive
+                )
                 sweeps += 1
                 since += 1
                 if moved <= 2.0 * inner or since % _LOOK == 0:
                     gap, _, _, _ = _gap(
-                        lamA, l2A, strength, ridge, wA, qA, cA, dA, yy, m, positive
+                        lam_in, l2A, strength, ridge, wA, qA, cA, dA, yy, m, positive
                     )
                     if gap <= inner:
                         break
@@ -292,7 +294,7 @@ def gram_path(
                             GA,
                             wA,
                             qA,
-                            lamA,
+                            lam_in,
                             l2A,
                             strength,
                             ridge,
@@ -302,7 +304,7 @@ def gram_path(
                             step,
                         ):
                             gap, _, _, _ = _gap(
-                                lamA, l2A, strength, ridge, wA, qA, cA, dA, yy, m,
+                                lam_in, l2A, strength, ridge, wA, qA, cA, dA, yy, m,
                                 positive,
                             )  # fmt: skip
                             if gap <= inner:
