@@ -5,9 +5,11 @@
 
 from numbers import Real
 
+import numpy as np
 from sklearn.metrics import r2_score
 
-from sparsestat._utils.compat import Interval
+from sparsestat._utils.compat import Interval, StrOptions
+from sparsestat._utils.samples import effective_rows
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
@@ -22,8 +24,60 @@ from sparsestat.linear_model._predictors import LinearPredictor
 __all__ = ["SparseHuberRegressor", "SparseHuberRegressorCV"]
 
 
+_EFFICIENT = 1.35  # scales of the noise: 95 % efficient on Gaussian noise
+_NORMAL = 1.4826022185056018  # standard deviation beside the median distance
+_LEAST_SHARE = 1e-3  # of the first delta: less is an exact fit
+
+
+def robust_scale(values, weights=None):
+    """Return the median distance to the median, as a standard deviation.
+
+    Where more than half of the values are equal, the mean distance; weights count
+    repetitions.
+    """
+    weights = np.ones(len(values)) if weights is None else weights
+    distances = np.abs(values - _median(values, weights))
+    scale = _NORMAL * _median(distances, weights)
+    if scale == 0.0:
+        unit = distances.max(initial=0.0)
+        share = distances / unit if unit > 0.0 else distances
+        scale = np.sqrt(np.pi / 2.0) * float(np.average(share, weights=weights)) * unit
+    return float(scale)
+
+
+def _median(values, weights):
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order])
+    half = 0.5 * reached[-1]
+    low = values[order][np.searchsorted(reached, half, side="left")]
+    high = values[order][
+        min(np.searchsorted(reached, half, side="right"), len(values) - 1)
+    ]
+    return 0.5 * low + 0.5 * high
+
+
 class _HuberPredictor(OffsetMixin, LinearPredictor):
-    """The problem of both Huber regressors."""
+    """The problem of both; classes say by ``_pilot`` where the first of two fits is."""
+
+    def _validated(self, X, y, sample_weight):
+        X, y, sample_weight = super()._validated(X, y, sample_weight)
+        self.delta_ = self.delta
+        if self.delta == "auto":
+            self.delta_ = self._automatic_delta(X, y, sample_weight)
+        return X, y, sample_weight
+
+    def _automatic_delta(self, X, y, sample_weight):
+        rows, targets, weights = effective_rows(X, y, sample_weight)
+        first = _EFFICIENT * robust_scale(targets, weights)
+        if first == 0.0:  # a constant target
+            return _EFFICIENT
+        self.delta_ = first
+        problem = self._problem(rows, targets, weights)
+        alpha, setting = self._pilot(problem)
+        result = problem.solve_one(alpha, setting)
+        residual = targets - problem.predictors([result], rows)[:, 0]
+        second = _EFFICIENT * robust_scale(residual, weights)
+        return max(second, _LEAST_SHARE * first)
 
     def predict(self, X, offset=None):
         """Predict with the linear model.
@@ -64,12 +118,17 @@ class _HuberPredictor(OffsetMixin, LinearPredictor):
         return r2_score(y, self.predict(X, offset), sample_weight=sample_weight)
 
     def _problem(self, X, y, sample_weight, **rows):
+        if self.delta == "auto" and rows:
+            raise ValueError(
+                "delta='auto' measures the residuals of y alone and does not go with "
+                "`offset`. Subtract the offset from y, which is the same here."
+            )
         return HuberProblem(
             X,
             y,
             sample_weight,
             **rows,
-            delta=self.delta,
+            delta=self.delta_ if self.delta == "auto" else self.delta,
             penalty=self._spec(X.shape[1]),
             **solver_options(self),
         )
@@ -89,7 +148,8 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
     `l1_ratio`. With sample weights the loss is their weighted
     mean. Use it when some targets are far off; outliers in X (leverage points) still
     pull. Unlike :class:`sklearn.linear_model.HuberRegressor`, which has only the ridge,
-    it does not estimate the scale of the noise: `delta` is in units of y. Read more in
+    it estimates the scale of the noise only with ``delta="auto"``; otherwise `delta` is
+    in units of y. Read more in
     the :ref:`User Guide <glm>`.
 
     Parameters
@@ -97,9 +157,12 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
     alpha : float, default=1.0
         Penalty strength; the loss is a (weighted) mean over samples. Zero warns and
         looks for the maximum of the likelihood.
-    delta : float, default=1.35
+    delta : float or "auto", default=1.35
         Residuals beyond it, in units of y, count linearly. Choose it from the scale of
         the noise: 1.35 standard deviations lose 5 % of efficiency on Gaussian noise.
+        "auto" is 1.35 times the median distance of the residuals from their median, as
+        a standard deviation: those of a fit at the same `alpha` with the delta that
+        belongs to y itself. It costs a second fit, and follows the units of y.
     penalty : {"elasticnet", "mcp", "scad", "group"}, default="elasticnet"
         "elasticnet" ("l1" is an alias) has absolute values and a ridge. "mcp" and
         "scad" leave large coefficients unshrunk (not convex: a stationary point is
@@ -138,6 +201,8 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
 
     Attributes
     ----------
+    delta_ : float
+        The delta that was used.
     coef_ : ndarray of shape (n_features,)
         Coefficients.
     intercept_ : float
@@ -195,7 +260,7 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
 
     _parameter_constraints = {
         **FIT_CONSTRAINTS,
-        "delta": [Interval(Real, 0, None, closed="neither")],
+        "delta": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
     }
 
     def __init__(
@@ -233,6 +298,9 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
         self.warm_start = warm_start
         self.verbose = verbose
 
+    def _pilot(self, problem):
+        return self.alpha, self._setting()
+
 
 class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
     r"""Sparse Huber regression with alpha chosen by cross-validation.
@@ -242,9 +310,11 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
 
     Parameters
     ----------
-    delta : float, default=1.35
+    delta : float or "auto", default=1.35
         Residuals beyond it, in units of y, count linearly. Choose it from the scale of
         the noise: 1.35 standard deviations lose 5 % of efficiency on Gaussian noise.
+        "auto" takes it from the data, as :class:`SparseHuberRegressor` does, from a fit
+        at the strength next to a tenth of the largest; it is one for all folds.
     penalty : {"elasticnet", "mcp", "scad", "group"}, default="elasticnet"
         "elasticnet" ("l1" is an alias) has absolute values and a ridge. "mcp" and
         "scad" leave large coefficients unshrunk (not convex: a stationary point is
@@ -318,6 +388,8 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
         Their intercepts.
     kkt_residuals_ : ndarray of shape (n_alphas,)
         Their largest violations of stationarity, relative as in the certificate.
+    delta_ : float
+        The delta that was used.
     coef_ : ndarray of shape (n_features,)
         Coefficients.
     intercept_ : float
@@ -366,7 +438,7 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
 
     _parameter_constraints = {
         **CV_CONSTRAINTS,
-        "delta": [Interval(Real, 0, None, closed="neither")],
+        "delta": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
     }
 
     def __init__(
@@ -411,3 +483,8 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
         self.max_epochs = max_epochs
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    def _pilot(self, problem):
+        setting = self._settings()[0]
+        grid = problem.grid(self.alphas, self.eps, setting)
+        return float(grid[np.argmin(np.abs(grid - 0.1 * grid[0]))]), setting

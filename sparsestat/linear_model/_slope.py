@@ -9,12 +9,14 @@ with ``|w|_(1) >= |w|_(2) >= ...`` and ``lambda_1 >= lambda_2 >= ... >= 0``.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from copy import copy
 from numbers import Real
 
 import numpy as np
 from scipy.special import ndtri
 
 from sparsestat._utils.compat import Interval, StrOptions
+from sparsestat._utils.samples import check_counts
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
 from sparsestat.linear_model._path_problems import LeastSquaresProblem
@@ -24,6 +26,9 @@ from sparsestat.linear_model._predictors import LinearPredictor
 from sparsestat.linear_model._slope_solver import SlopePenalty, SlopeSolver
 
 __all__ = ["Slope", "SlopeCV", "slope_lambdas", "slope_path"]
+
+_MOST_ROUNDS = 20  # of support and noise in turn
+_LEAST_NOISE = 1e-6  # of the spread of y: less is an exact fit
 
 
 def slope_lambdas(lambdas, q, n_features):
@@ -87,6 +92,43 @@ class SlopeProblem(LeastSquaresProblem):
         """Return the smallest alpha at which every coefficient is zero."""
         correlations = self.design.correlations(self.target)
         return self.penalty(1.0).gauge(correlations) * self.alpha_unit
+
+    def noise_alpha(self, sigma):
+        """Return the strength that belongs to noise of standard deviation sigma."""
+        # The root mean square spread of the features: one, if standardized.
+        used = self.design.squares[self.design.squares > 0.0]
+        if not len(used) or sigma == 0.0:
+            return 1.0  # nothing to explain, or nothing to explain it by
+        spread = np.sqrt(used.mean() / self.total) * self.design.unit
+        return float(sigma * spread / np.sqrt(self.total * self.weight_unit))
+
+    def estimate_noise(self):
+        """Return the standard deviation that least squares on the support leaves.
+
+        The support and the deviation are found in turn, from the empty support on,
+        until it repeats; a support of more than half the samples is not believed.
+        """
+        support, seen, start = np.empty(0, dtype=np.intp), set(), None
+        sigma = first = self._noise_beside(support)
+        while tuple(support) not in seen and len(seen) < _MOST_ROUNDS and sigma > 0.0:
+            seen.add(tuple(support))
+            result = self.solve_one(self.noise_alpha(sigma), coef_init=start)
+            support, start = result.columns, result.dense_coef(self.n_features)
+            if 2 * len(support) > self.total * self.weight_unit:
+                break
+            sigma = max(self._noise_beside(support), _LEAST_NOISE * first)
+        return sigma
+
+    def _noise_beside(self, support):
+        A = np.empty((self.design.n_samples, len(support)), order="F")
+        self.design.gather(support, A, 0)
+        residual = self.target
+        if len(support):
+            residual = residual - A @ np.linalg.lstsq(A, residual, rcond=None)[0]
+        n = self.total * self.weight_unit
+        left = max(n - len(support) - self.design.fit_intercept, 1.0)
+        square = float(residual @ residual) * self.weight_unit / left
+        return np.sqrt(square) * self.y_unit
 
     def keep_one(self, estimator, result):
         """Store one solution on an estimator, and the strengths."""
@@ -235,17 +277,24 @@ class Slope(_SlopeProblemMixin, FitMixin, LinearPredictor):
 
     Parameters
     ----------
-    alpha : float, default=1.0
+    alpha : float or "noise", default=1.0
         Penalty strength, in units of y times a feature. With standardized
         orthogonal features and noise of standard deviation sigma, ``sigma /
-        sqrt(n_samples)`` controls the false discovery rate at `q`. Zero warns and
-        gives least squares.
+        sqrt(n_samples)`` controls the false discovery rate at `q`; "noise" is this
+        strength, times the root mean square of the features' standard deviations, for
+        the given or estimated `sigma`. Zero warns and gives least squares.
     lambdas : {"bh", "oscar", "lasso"} or array-like, default="bh"
         Strengths by rank: the normal quantiles at ``1 - q j / (2 n_features)``
         ("bh"), linear from 1 to ``1 / n_features`` ("oscar"), all one ("lasso"), or
         given; they must not increase.
     q : float, default=0.1
         Level of ``lambdas="bh"``, in (0, 1).
+    sigma : float, default=None
+        Standard deviation of the noise, for ``alpha="noise"``. None estimates it in
+        turn with the support [1]_: least squares on the support leaves a residual, its
+        deviation (with ``n_samples - size - 1`` in the denominator) gives a strength,
+        and that a new support, from the empty one on until it repeats. It is a little
+        too small where features are chosen by their fit to the noise.
     fit_intercept : bool, default=True
         Fit an intercept. X is centered implicitly, so sparse X stays sparse.
     tol : float, default=1e-4
@@ -268,6 +317,10 @@ class Slope(_SlopeProblemMixin, FitMixin, LinearPredictor):
         Intercept, 0.0 without one.
     sparse_coef_ : csr_array of shape (1, n_features)
         The coefficients in sparse form.
+    alpha_ : float
+        The strength that was used.
+    sigma_ : float
+        The standard deviation that it stands for (``alpha="noise"`` only).
     lambdas_ : ndarray of shape (n_features,)
         The strengths by rank.
     n_clusters_ : int
@@ -318,11 +371,15 @@ class Slope(_SlopeProblemMixin, FitMixin, LinearPredictor):
     >>> model = Slope(alpha=0.1).fit(data.X, data.y)
     >>> model.certificate_.satisfied
     True
+    >>> round(Slope("noise").fit(data.X, data.y).alpha_, 3)
+    0.078
     """
 
     _parameter_constraints = {
         **FIT_CONSTRAINTS,
         **_SLOPE_CONSTRAINTS,
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"noise"})],
+        "sigma": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     path = PathMethod(slope_path)
@@ -333,6 +390,7 @@ class Slope(_SlopeProblemMixin, FitMixin, LinearPredictor):
         *,
         lambdas="bh",
         q=0.1,
+        sigma=None,
         fit_intercept=True,
         tol=1e-4,
         max_iter=100,
@@ -343,12 +401,28 @@ class Slope(_SlopeProblemMixin, FitMixin, LinearPredictor):
         self.alpha = alpha
         self.lambdas = lambdas
         self.q = q
+        self.sigma = sigma
         self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
         self.max_epochs = max_epochs
         self.warm_start = warm_start
         self.verbose = verbose
+
+    def _fit_validated(self, X, y, sample_weight):
+        if self.alpha != "noise":
+            self.alpha_ = float(self.alpha)
+            return super()._fit_validated(X, y, sample_weight)
+        check_counts(sample_weight, len(y), "alpha='noise'")
+        problem = self._problem(X, y, sample_weight)
+        sigma = problem.estimate_noise() if self.sigma is None else float(self.sigma)
+        # A parameter stays what was given: a twin has the number.
+        twin = copy(self)
+        twin.alpha = problem.noise_alpha(sigma)
+        FitMixin._fit_validated(twin, X, y, sample_weight)
+        twin.sigma_, twin.alpha_, twin.alpha = sigma, twin.alpha, self.alpha
+        vars(self).update(vars(twin))
+        return self
 
 
 class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):

@@ -355,6 +355,9 @@ def test_bad_targets_are_refused_kindly():
         SparsePoissonRegressor().fit(X, np.zeros(60))
     with pytest.raises(ValueError, match="needs `groups`"):
         SparseLogisticRegression(penalty="group").fit(X, y)
+    with pytest.raises(ValueError, match="more than once"):
+        groups = [[0, 1], [2, 2]]
+        SparseLogisticRegression(penalty="group", groups=groups).fit(X[:, :3], y)
     with pytest.raises(ValueError, match="row_sparse=True goes with"):
         SparseLogisticRegression(penalty="mcp", row_sparse=True).fit(X, y)
     with pytest.warns(UserWarning, match="alpha=0 leaves"):
