@@ -932,6 +932,8 @@ def test_costs_and_kernels_that_are_nearly_symmetric_are_averaged():
     for bad in ({"reg": 1.0}, {"perplexity": 2.0}):
         with pytest.raises(ValueError, match="leave them out"):
             doubly_stochastic(C, kind="kernel", **bad)
+    with pytest.raises(ValueError, match="max_iter"):
+        doubly_stochastic(C, reg=1.0, max_iter=2.5)
     shut[1, 0] = np.inf
     for kernel in (shut, C - 2.0):
         with pytest.raises(ValueError, match="finite and non-negative"):
