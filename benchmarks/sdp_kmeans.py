@@ -116,6 +116,7 @@ def dense(n, gap_tol, *, warm):
     X, _, centres = mixture(n, 20, 4, 7.0, 901)
     labels, _, cost = lloyd(X, centres)
     data = CentredRows(X)
+    cost /= data.cost_unit  # solvers and bounds are in the units of the rows
     bounds = Bounds(data, labels, 4)
 
     def solve():
@@ -158,6 +159,7 @@ def conic(n):
         )
     )
     labels, _, cost = lloyd(X, centres)
+    cost /= data.cost_unit
     B = np.asarray(constraints[0].dual_value) * scale
     B = np.maximum(0.5 * (B + B.T), 0.0)
     bound = dual_bound(gram, B, data.root, 4, data.sum_of_squares)

@@ -163,7 +163,11 @@ MODULES = {
     ),
     "transport/_symmetric.py": (
         "doubly_stochastic",
-        [*_TRANSPORT, "transport/test_honest_margins.py"],
+        [
+            *_TRANSPORT,
+            "transport/test_variants.py",
+            "transport/test_honest_margins.py",
+        ],
     ),
 }
 _PRELOADED = (

@@ -251,7 +251,8 @@ def standardize(X, weights=None):
         blocks = [slice(start, start + step) for start in range(0, n, step)]
         for rows in blocks:
             offset += share[rows] @ X[rows].astype(wide, copy=False)
-            level &= (X[rows] == X[0]).all(axis=0)
+            if level.any():
+                level &= (X[rows] == X[0]).all(axis=0)
         offset = np.where(level, X[0], offset)
         for rows in blocks:
             rest += share[rows] @ np.subtract(X[rows], offset, dtype=wide)

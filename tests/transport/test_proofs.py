@@ -872,3 +872,69 @@ def test_symmetric_certificates_are_of_the_rows_as_they_are(monkeypatch):
     C[3] = C[:, 3] = np.inf
     with pytest.raises(ValueError, match=r"Rows \[3\] have no positive entry"):
         doubly_stochastic(C, reg=1.0)
+
+
+def test_potentials_at_the_floor_are_taken_off_the_costs(monkeypatch):
+    X = np.random.default_rng(0).random((20, 2))
+    C = ((X[:, None] - X) ** 2).sum(axis=-1)
+    solve, state = _symmetric.solve_symmetric, SimpleNamespace(at_floor=True, n_iter=5)
+
+    def rough(cost, a, eps, tol, max_iter):
+        found = solve(cost, a, eps, 1e-2, 3)
+        found.error = state.error
+        found.at_floor, found.n_iter = state.at_floor, state.n_iter
+        return found
+
+    monkeypatch.setattr(_symmetric, "solve_symmetric", rough)
+    goal = _symmetric._GOAL * 1e-9
+
+    def certified(error=0.5, at_floor=True, n_iter=5):
+        state.error, state.at_floor, state.n_iter = error, at_floor, n_iter
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            G, f, certificate = doubly_stochastic(C, reg=0.05, max_iter=50)
+        np.testing.assert_allclose(np.exp((f[:, None] + f - C) / 0.05), G, rtol=1e-9)
+        return certificate
+
+    good = certified()
+    assert good.satisfied and 5 < good.details["n_iter"] <= 50
+    for left_alone in (
+        certified(error=goal),
+        certified(at_floor=False),
+        certified(n_iter=50),
+        certified(error=1e-300, n_iter=5),
+    ):
+        assert not left_alone.satisfied
+        assert left_alone.details["n_iter"] in (5, 50)
+
+
+def test_costs_and_kernels_that_are_nearly_symmetric_are_averaged():
+    rng = np.random.default_rng(0)
+    C = rng.random((6, 6)) + 0.5
+    C = C + C.T
+    for kind, options in (("cost", {"reg": 0.5}), ("kernel", {})):
+        near = C.copy()
+        near[1, 4] *= 1.0 + 1e-9
+        mean = 0.5 * (near + near.T)
+        found = doubly_stochastic(near, kind=kind, **options)[0]
+        np.testing.assert_array_equal(
+            found, doubly_stochastic(mean, kind=kind, **options)[0]
+        )
+        for scale in (1e-6, 1.0, 1e6):  # relative to the largest
+            far = scale * C
+            far[1, 4] += 2e-8 * far.max()
+            with pytest.raises(ValueError, match="must be symmetric"):
+                doubly_stochastic(far, kind=kind, reg=scale)
+    shut = C.copy()
+    shut[0, 1] = np.inf
+    with pytest.raises(ValueError, match="must be symmetric"):
+        doubly_stochastic(shut, reg=1.0)
+    for bad in ({"reg": 1.0}, {"perplexity": 2.0}):
+        with pytest.raises(ValueError, match="leave them out"):
+            doubly_stochastic(C, kind="kernel", **bad)
+    with pytest.raises(ValueError, match="max_iter"):
+        doubly_stochastic(C, reg=1.0, max_iter=2.5)
+    shut[1, 0] = np.inf
+    for kernel in (shut, C - 2.0):
+        with pytest.raises(ValueError, match="finite and non-negative"):
+            doubly_stochastic(kernel, kind="kernel")
