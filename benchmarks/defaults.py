@@ -262,8 +262,7 @@ REMARKS = {
     "SBLRegressor": "a tie within a thousandth",
     "SBLClassifier": "probabilities moderated, few columns: the peer, an l2 penalty "
     "tuned on this score, goes further where classes hardly overlap",
-    "SparseLogisticRegressionCV": "l1 where the peer is l2, at the strength within one "
-    "standard error of the best",
+    "SparseLogisticRegressionCV": "an l1 penalty where that of the peer is l2",
 }
 
 
