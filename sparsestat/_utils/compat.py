@@ -25,6 +25,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
 
+from sparsestat._utils.compilation import announce_compilation
 from sparsestat._utils.names import check_arguments
 
 try:  # scikit-learn >= 1.9: experimental callback protocol
@@ -63,6 +64,7 @@ def fit_context(*, prefer_skip_nested_validation):
 
         @wraps(method)
         def fit(estimator, *args, **kwargs):
+            announce_compilation()
             before = dict(vars(estimator))
             try:
                 return checked(estimator, *args, **kwargs)
@@ -86,6 +88,7 @@ def validate_params(constraints, *, prefer_skip_nested_validation):
 
         @wraps(checked)
         def call(*args, **kwargs):
+            announce_compilation()
             check_arguments(f"{function.__name__}()", function, args, kwargs)
             return checked(*args, **kwargs)
 

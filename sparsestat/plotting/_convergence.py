@@ -88,8 +88,10 @@ class ConvergenceDisplay:
         Parameters
         ----------
         estimator : estimator instance, list or dict of them
-            Fitted, with ``gap_history_``. Pipelines and searches are opened. The
-            keys of a dict become the labels.
+            Fitted, with ``gap_history_``, or with a history of its objective or of
+            residuals; of an objective the distance to its last value is shown,
+            relative to the longest. Pipelines and searches are opened. The keys of a
+            dict become the labels.
         tol : float, "auto" or None, default="auto"
             Tolerance to draw. ``"auto"`` takes the common ``certificate_.tol`` of
             the estimators, or none if they differ.
@@ -104,21 +106,19 @@ class ConvergenceDisplay:
             The display, drawn.
         """
         named = name_estimators(estimator)
-        for fitted in named.values():
-            fitted_with(
-                fitted,
-                ["gap_history_"],
-                "Pass an iterative estimator of sparsestat, or build the display from "
-                "histories: ConvergenceDisplay({'name': (seconds, gaps)}).plot().",
-            )
+        histories, labels = {}, []
+        for name, fitted in named.items():
+            histories[name], label = _history_of(fitted)
+            labels.append(label)
+        same = len(set(labels)) == 1
         if isinstance(tol, str):
             certificates = [getattr(e, "certificate_", None) for e in named.values()]
             tols = {getattr(c, "tol", None) for c in certificates}
-            tol = tols.pop() if len(tols) == 1 else None
-        histories = {
-            name: np.asarray(e.gap_history_, dtype=float) for name, e in named.items()
-        }
-        return cls(histories, tol=tol).plot(ax=ax, **kwargs)
+            # The tolerance of a gap says nothing about a distance.
+            of_gaps = all(hasattr(e, "gap_history_") for e in named.values())
+            tol = tols.pop() if len(tols) == 1 and of_gaps else None
+        ylabel = labels[0] if same else "gap or distance to the last value, relative"
+        return cls(histories, tol=tol, ylabel=ylabel).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, *, xscale="linear", line_kwargs=None):
         """Draw the curves.
@@ -210,6 +210,56 @@ class ConvergenceDisplay:
             colors.append(INK)
         written = label_right(self.ax_, ends, texts, colors)
         self.label_texts_ = written[: len(curves)]
+
+
+# Histories that estimators keep; those of a measure that goes to zero come first.
+_MEASURES = ("residual_history_", "reduction_history_")
+_OBJECTIVES = (
+    "objective_history_",
+    "energy_history_",
+    "inertia_history_",
+    "rate_history_",
+    "log_likelihoods_",
+    "scores_",
+    "history_",
+)
+
+
+def _history_of(estimator):
+    """Return what a fitted estimator recorded, as numbers that fall, and its name."""
+    fitted = fitted_with(estimator, [], "")
+    if hasattr(fitted, "gap_history_"):
+        gaps = np.asarray(fitted.gap_history_, dtype=float)
+        return gaps, "relative duality gap"
+    for name in _MEASURES:
+        values = _numbers(fitted, name)
+        if values is not None:
+            return values, name[:-1].replace("_history", "")
+    for name in _OBJECTIVES:
+        values = _numbers(fitted, name)
+        if values is not None:
+            if len(values) == 1:
+                return np.ones(1), "distance to the last value, relative"
+            away = np.abs(values[:-1] - values[-1])
+            longest = away.max()
+            away = away / longest if longest > 0 else away
+            return away, "distance to the last value, relative"
+    fitted_with(
+        fitted,
+        ["gap_history_"],
+        "Pass an iterative estimator of sparsestat, or build the display from "
+        "histories: ConvergenceDisplay({'name': (seconds, gaps)}).plot().",
+    )
+    raise AssertionError("unreachable")
+
+
+def _numbers(fitted, name):
+    """Return a history as a vector of floats, or None where it is not one."""
+    try:
+        values = np.asarray(getattr(fitted, name, None), dtype=float)
+    except (TypeError, ValueError):
+        return None
+    return values if values.ndim == 1 and len(values) else None
 
 
 def _curve(name, history):

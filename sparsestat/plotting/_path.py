@@ -14,6 +14,7 @@ from sparsestat.plotting._style import (
     MUTED,
     fitted_with,
     label_right,
+    names_of,
     new_axes,
     tidy,
 )
@@ -62,6 +63,8 @@ class RegularizationPathDisplay:
         One curve for each feature that is ever nonzero.
     selected_lines_ : list of matplotlib Line2D
         The marks of the chosen strength.
+    minimum_lines_ : list of matplotlib Line2D
+        The marks of the strength of least held-out error, where that is another one.
     label_texts_ : list of matplotlib Text
         Names beside the curves.
 
@@ -116,7 +119,8 @@ class RegularizationPathDisplay:
             classes the norm of the coefficients of each feature is shown. Pipelines
             and searches are opened.
         feature_names : array-like of str of shape (n_features,), default=None
-            Names of the features; ``feature_names_in_`` when left out.
+            Names of the features; ``feature_names_in_`` when left out, or
+            what the steps of a pipeline make of them.
         ax : matplotlib Axes or pair of Axes, default=None
             Where to draw, see :meth:`plot`.
         name : str, default=None
@@ -129,14 +133,14 @@ class RegularizationPathDisplay:
         display : RegularizationPathDisplay
             The display, drawn.
         """
+        if feature_names is None:
+            feature_names = names_of(estimator)
         estimator = fitted_with(
             estimator,
             ["alphas_", "coef_path_"],
             "Pass a fitted cross-validated estimator such as LassoCV, or use "
             "RegularizationPathDisplay.from_path(alphas, coefs).",
         )
-        if feature_names is None:
-            feature_names = getattr(estimator, "feature_names_in_", None)
         alphas = np.asarray(estimator.alphas_)
         coefs, names = np.asarray(estimator.coef_path_), {}
         if coefs.ndim == 3:
@@ -278,6 +282,19 @@ class RegularizationPathDisplay:
                 )
                 self.selected_lines_.append(line)
             self._name_selected(alphas, coefs)
+        self.minimum_lines_ = []
+        if self.mse_path is not None:
+            errors = np.asarray(self.mse_path)[order]
+            lowest = float(alphas[int(np.argmin(errors.mean(axis=1)))])
+            chosen = self.selected_alpha
+            if chosen is None or abs(np.log(lowest / chosen)) > 1e-9:
+                for axis in axes[: 1 + with_cv]:
+                    self.minimum_lines_.append(
+                        axis.axvline(
+                            lowest, color=INK, linewidth=1, linestyle=(0, (1, 2))
+                        )
+                    )
+                self._name(lowest, "smallest error", 0.84, alphas)
         self._count_nonzeros(alphas, coefs)
         return self
 
@@ -290,6 +307,10 @@ class RegularizationPathDisplay:
         top = [int(j) for j in np.argsort(-size, kind="stable")[:n_labels] if size[j]]
         rank = {j: k for k, j in enumerate(top)}
         active = np.flatnonzero(np.any(coefs != 0, axis=1))
+        # Where a solver found the last answer good enough the path has a step, not
+        # the solution: lines lead over it.
+        moved = np.ones(len(alphas), dtype=bool)
+        moved[1:-1] = (coefs[:, 1:-1] != coefs[:, :-2]).any(axis=0)
         self.lines_ = []
         for j in active:
             k = rank.get(int(j))
@@ -301,7 +322,9 @@ class RegularizationPathDisplay:
                     "linewidth": 1.7,
                     "zorder": 3,
                 }
-            self.lines_ += ax.plot(alphas, coefs[j], **{**style, **line_kwargs})
+            self.lines_ += ax.plot(
+                alphas[moved], coefs[j, moved], **{**style, **line_kwargs}
+            )
         ax.axhline(0, color=INK, linewidth=0.8, zorder=2)
         ax.set_ylabel(self.coef_name)
         tidy(ax)
@@ -333,12 +356,15 @@ class RegularizationPathDisplay:
     def _name_selected(self, alphas, coefs):
         at = int(np.argmin(np.abs(np.log(alphas / self.selected_alpha))))
         count = np.count_nonzero(coefs[:, at])
-        left = np.log(self.selected_alpha / alphas[-1]) > 0.35 * np.log(
-            alphas[0] / alphas[-1]
-        )
+        text = f"chosen: {self.selected_alpha:.3g}\n{count} nonzero"
+        self._name(self.selected_alpha, text, 1.0, alphas)
+
+    def _name(self, alpha, text, height, alphas):
+        """Write beside the line of a strength, where there is more room."""
+        left = np.log(alpha / alphas[-1]) > 0.35 * np.log(alphas[0] / alphas[-1])
         self.ax_.annotate(
-            f"chosen: {self.selected_alpha:.3g}\n{count} nonzero",
-            (self.selected_alpha, 1.0),
+            text,
+            (alpha, height),
             xycoords=("data", "axes fraction"),
             xytext=(5 if left else -5, -3),
             textcoords="offset points",

@@ -66,7 +66,7 @@ class PredictionDisplay:
     >>> from sparsestat.gaussian_process import ToeplitzGPRegressor
     >>> from sparsestat.plotting import PredictionDisplay
     >>> t = np.arange(60.0)[:, None]
-    >>> y = np.sin(t[:, 0] / 6)
+    >>> y = np.sin(t[:, 0] / 6) + 0.1 * np.random.default_rng(0).standard_normal(60)
     >>> model = ToeplitzGPRegressor().fit(t, y)
     >>> PredictionDisplay.from_estimator(model, t, y)
     <...PredictionDisplay object at ...>

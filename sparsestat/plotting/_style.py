@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "fitted_with",
     "label_right",
     "name_estimators",
+    "names_of",
     "new_axes",
     "tidy",
 ]
@@ -152,6 +154,26 @@ def final_estimator(estimator):
             estimator = estimator.steps[-1][1]
         else:
             return estimator
+
+
+def names_of(estimator):
+    """Return the names of what the final estimator sees, or None.
+
+    Its own, or those that the steps before it in a pipeline give.
+    """
+    while hasattr(estimator, "best_estimator_"):
+        estimator = estimator.best_estimator_
+    last = final_estimator(estimator)
+    names = getattr(last, "feature_names_in_", None)
+    if names is None and hasattr(estimator, "steps") and len(estimator.steps) > 1:
+        try:
+            names = estimator[:-1].get_feature_names_out()
+        except (AttributeError, NotFittedError, ValueError):
+            return None  # a step that does not tell
+        seen = getattr(estimator[:-1], "feature_names_in_", None)
+        if seen is None:  # then "x0", "x1" is all that they say
+            return None
+    return names
 
 
 def fitted_with(estimator, attributes, remedy):

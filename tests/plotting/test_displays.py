@@ -289,3 +289,61 @@ def test_labels_keep_their_distance_and_order(seed):
 def test_labels_far_apart_stay_where_they_are():
     y = np.array([0.9, 0.1, 0.5])
     np.testing.assert_allclose(_spread(y, 0.05), y)
+
+
+def test_path_display_leads_over_steps_and_marks_the_least_error():
+    pytest.importorskip("matplotlib").use("agg")
+    alphas = np.array([1.0, 0.5, 0.25, 0.125, 0.0625])
+    coefs = np.array([[0.0, 1.0, 1.0, 1.0, 2.0], [0.0, 0.5, 0.5, 0.5, 0.5]])
+    errors = np.array([5.0, 3.0, 2.0, 1.0, 2.0])[:, None] + [0.0, 0.2]
+    display = RegularizationPathDisplay(
+        alphas=alphas, coefs=coefs, selected_alpha=0.5, mse_path=errors
+    ).plot()
+    for line in display.lines_:
+        np.testing.assert_array_equal(line.get_xdata(), alphas[[0, 1, 4]])
+    assert [line.get_xdata()[0] for line in display.minimum_lines_] == [0.125, 0.125]
+    same = RegularizationPathDisplay(
+        alphas=alphas, coefs=coefs, selected_alpha=0.125, mse_path=errors
+    ).plot()
+    assert same.minimum_lines_ == []
+
+
+def test_path_display_names_features_through_a_scaler():
+    pytest.importorskip("matplotlib").use("agg")
+    pd = pytest.importorskip("pandas")
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from sparsestat.linear_model import LassoCV
+
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.standard_normal((60, 2)), columns=["height", "width"])
+    model = make_pipeline(StandardScaler(), LassoCV(alphas=10, cv=3))
+    display = RegularizationPathDisplay.from_estimator(model.fit(X, X["width"]))
+    assert "width" in [text.get_text() for text in display.label_texts_]
+    display = RegularizationPathDisplay.from_estimator(
+        model.fit(X.to_numpy(), X["width"])
+    )
+    assert "x1" in [text.get_text() for text in display.label_texts_]
+
+
+def test_convergence_display_takes_every_history():
+    pytest.importorskip("matplotlib").use("agg")
+    from sparsestat.bayes import SBLClassifier
+    from sparsestat.decomposition import OrthogonalDictionary, SemiNMF
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 5))
+    models = {
+        "semi": SemiNMF(2, random_state=0).fit(X),
+        "orthogonal": OrthogonalDictionary(random_state=0).fit(X),
+        "classes": SBLClassifier().fit(X, X[:, 0] + 0.5 * X[:, 1] ** 2 > 0),
+    }
+    display = ConvergenceDisplay.from_estimator(models)
+    assert display.ylabel == "distance to the last value, relative"
+    h = models["semi"].objective_history_
+    np.testing.assert_allclose(
+        display.lines_[0].get_ydata(),
+        np.abs(h[:-1] - h[-1]) / np.abs(h[:-1] - h[-1]).max(),
+    )
+    assert len(display.lines_) == 3 and display.tol_line_ is None

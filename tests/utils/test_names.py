@@ -20,7 +20,7 @@ from sparsestat.linear_model import Lasso, LassoCV
     [
         (BinarySparseCoding, "n_component", "n_components"),
         (TernarySparseCoding, "max_itr", "max_iter"),
-        (Lasso, "alhpa", "alpha"),
+        (Lasso, "alphas_", "alpha"),
         (LassoCV, "n_job", "n_jobs"),
         (SDPKMeans, "n_cluster", "n_clusters"),
     ],
