@@ -339,6 +339,11 @@ CALLS = {
     "doubly_stochastic": {"C": lambda: _graph(7), "reg": 0.5},
     "enet_path": {"alphas": 5},
     "feature_choice_code": {"n_samples_per_feature": 2},
+    "from_edges": {
+        "edges": lambda: np.array(
+            [[0, 1, 1], [1, 2, 2], [2, 3, 1], [3, 0, 3], [4, 2, 1]]
+        )
+    },
     "greedy_bcd": {"alpha": 0.01, "max_iter": 50},
     "greedy_bcd_quadratic": {"A": _spd},
     "laplacian": {"W": _graph},
