@@ -374,6 +374,7 @@ CALLS = {
     },
     "sdr_overlap_probability": _SDR,
     "sdr_union_false_positive": {**_SDR, "m": 5},
+    "select_n_clusters": {"k_range": [2, 3], "certify": "quick", "n_resamples": 1},
     "sddmm": {"left": lambda: _table(15, 5, 2), "right": lambda: _table(16, 7, 2)},
     "sinkhorn": {"reg": 0.2},
     "sinkhorn_divergence": {"reg": 0.2},

@@ -8,6 +8,7 @@ from sparsestat.plotting._cluster import ClusterDisplay
 from sparsestat.plotting._convergence import ConvergenceDisplay
 from sparsestat.plotting._dictionary import DictionaryDisplay
 from sparsestat.plotting._embedding import EmbeddingDisplay
+from sparsestat.plotting._k_selection import KSelectionDisplay
 from sparsestat.plotting._path import RegularizationPathDisplay
 from sparsestat.plotting._prediction import PredictionDisplay
 from sparsestat.plotting._spectral import SpectralDensityDisplay
@@ -20,6 +21,7 @@ __all__ = [
     "ConvergenceDisplay",
     "DictionaryDisplay",
     "EmbeddingDisplay",
+    "KSelectionDisplay",
     "PredictionDisplay",
     "RegularizationPathDisplay",
     "SpectralDensityDisplay",
