@@ -35,10 +35,10 @@ class KSelectionResult:
     criterion : str
         "silhouette", "stability" or "gap".
     silhouette : ndarray of shape (n_tried,)
-        Mean silhouette; NaN for one cluster and for as many as points.
+        Mean silhouette; 0 for one cluster and for as many as points.
     stability : ndarray of shape (n_tried,)
         Mean adjusted Rand index of the labels and those found from halves of the
-        rows; NaN where halves have too few rows.
+        rows; 0 where halves have fewer than four rows for each cluster.
     gap : ndarray of shape (n_tried,)
         Relative optimality gap of k-means: 0 where the partition is proved optimal.
     inertia : ndarray of shape (n_tried,)
@@ -152,7 +152,7 @@ def select_n_clusters(
         rows = np.sort(rng.choice(n, _MOST_PAIRS, replace=False))
     halves = [rng.permutation(n)[: (n + 1) // 2] for _ in range(n_resamples)]
     seeds = rng.randint(2**31 - 1, size=len(numbers))
-    found = {name: np.full(len(numbers), np.nan) for name in _MEASURES}
+    found = {name: np.zeros(len(numbers)) for name in _MEASURES}
     models = []
     for place, (k, seed) in enumerate(zip(numbers, seeds, strict=True)):
         model = SDPKMeans(int(k), certify=certify, random_state=int(seed)).fit(X)
@@ -185,11 +185,9 @@ def _stability(X, model, halves):
 
 def _chosen(criterion, values):
     """Return the place of the number that a criterion chooses."""
-    if np.isnan(values).all():
-        return 0
     if criterion == "silhouette":
-        return int(np.nanargmax(values))
+        return int(np.argmax(values))
     if criterion == "gap":
         proved = np.flatnonzero(values <= _PROVED)
-        return int(proved[-1]) if len(proved) else int(np.nanargmin(values))
-    return int(np.flatnonzero(values >= np.nanmax(values) - _AS_STABLE)[-1])
+        return int(proved[-1]) if len(proved) else int(np.argmin(values))
+    return int(np.flatnonzero(values >= np.max(values) - _AS_STABLE)[-1])
