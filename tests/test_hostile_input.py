@@ -344,6 +344,11 @@ CALLS = {
     "doubly_stochastic": {"C": lambda: _graph(7), "reg": 0.5},
     "enet_path": {"alphas": 5},
     "feature_choice_code": {"n_samples_per_feature": 2},
+    "from_edges": {
+        "edges": lambda: np.array(
+            [[0, 1, 1], [1, 2, 2], [2, 3, 1], [3, 0, 3], [4, 2, 1]]
+        )
+    },
     "greedy_bcd": {"alpha": 0.01, "max_iter": 50},
     "greedy_bcd_quadratic": {"A": _spd},
     "laplacian": {"W": _graph},
@@ -376,6 +381,7 @@ CALLS = {
     },
     "sdr_overlap_probability": _SDR,
     "sdr_union_false_positive": {**_SDR, "m": 5},
+    "select_n_clusters": {"k_range": [2, 3], "certify": "quick", "n_resamples": 1},
     "sddmm": {"left": lambda: _table(15, 5, 2), "right": lambda: _table(16, 7, 2)},
     "sinkhorn": {"reg": 0.2},
     "sinkhorn_divergence": {"reg": 0.2},

@@ -12,6 +12,7 @@ from sparsestat.cluster._la_sdp import LikelihoodAdjustedSDP
 from sparsestat.cluster._laplacian import LaplacianKMeans
 from sparsestat.cluster._partitive import ProbabilisticPartitivePartitioning
 from sparsestat.cluster._sdp_kmeans import SDPKMeans
+from sparsestat.cluster._select import KSelectionResult, select_n_clusters
 from sparsestat.cluster._subspace import CodingRateSubspaceClustering
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "DoublyStochasticClustering",
     "KMeans1D",
     "KMeansCertificate",
+    "KSelectionResult",
     "LaplacianKMeans",
     "LikelihoodAdjustedSDP",
     "ProbabilisticPartitivePartitioning",
     "SDPKMeans",
     "kmeans_certificate",
+    "select_n_clusters",
 ]

@@ -49,6 +49,11 @@ class Trial:
 class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
     """Clusters that k-means finds again and again and a Gaussian mixture confirms.
 
+    It is strict: on real tables, whose clusters touch, it finds fewer clusters than
+    there are classes, often two, and one where nothing is confirmed. Take it for what
+    cannot be doubted; raise `resolution` for finer partitions that are less sure, or
+    choose K by :func:`select_n_clusters`.
+
     The number of clusters is found: for every K from 2 on, k-means is run from many
     starts, a mixture is started at the best partition, and K is acceptable if all
     starts agree and the mixture returns every cell of the partition with high
@@ -70,6 +75,10 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
         Least mean posterior of a cell, and least posterior of a core point.
     core_quorum : float, default=0.9
         Share of the runs in which a core point has to stay in its cell.
+    resolution : float, default=0.0
+        Between 0 and 1. Both thresholds are lowered to ``1 - resolution`` of
+        themselves, and the acceptable K are compared by their core points times
+        ``K ** resolution``: the larger, the more clusters, and the less sure.
     recursive : bool, default=False
         Split accepted cells again by the same rules, as long as they hold
         ``5 (n_features + 1)`` samples.
@@ -159,6 +168,7 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
         "stability_threshold": [Interval(Real, 0, 1, closed="both")],
         "posterior_threshold": [Interval(Real, 0, 1, closed="both")],
         "core_quorum": [Interval(Real, 0, 1, closed="both")],
+        "resolution": [Interval(Real, 0, 1, closed="both")],
         "recursive": ["boolean"],
         "standardize": ["boolean"],
         "reg_covar": [Interval(Real, 0, None, closed="neither")],
@@ -174,6 +184,7 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
         stability_threshold=0.9,
         posterior_threshold=0.9,
         core_quorum=0.9,
+        resolution=0.0,
         recursive=False,
         standardize=True,
         reg_covar=1e-6,
@@ -185,6 +196,7 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
         self.stability_threshold = stability_threshold
         self.posterior_threshold = posterior_threshold
         self.core_quorum = core_quorum
+        self.resolution = resolution
         self.recursive = recursive
         self.standardize = standardize
         self.reg_covar = reg_covar
@@ -223,7 +235,7 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
             warnings.warn(
                 "No number of clusters is acceptable: k-means does not find the same "
                 "cells again, or a mixture does not confirm them. All samples are put "
-                "into one cluster. Lower the thresholds to accept less.",
+                "into one cluster. Raise resolution, to .3 say, to accept less.",
                 NoAcceptablePartitionWarning,
                 stacklevel=users_stacklevel(),
             )
@@ -249,9 +261,12 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
             if not trial.acceptable:
                 continue
             # Ties go to the larger number.
-            if best is None or trial.core.mean() >= best.core.mean():
+            if best is None or self._worth(trial) >= self._worth(best):
                 best = trial
         return best, trials
+
+    def _worth(self, trial):
+        return trial.core.mean() * len(trial.centers) ** self.resolution
 
     def _try(self, Z, part, k, rng):
         rows = Z[part]
@@ -286,15 +301,18 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
             either = np.count_nonzero(one | two)
             jaccard[j] = np.count_nonzero(one & two) / either if either else 0.0
             mean_posterior[j] = own[two].mean() if two.any() else 0.0
+        share = 1.0 - self.resolution
+        stable = share * self.stability_threshold
+        sure = share * self.posterior_threshold
         kept = np.zeros(len(Z))
         for other in others:
             kept += _matched(labels, other, k) == labels
         core = kept >= self.core_quorum * len(others) - 1e-9
-        core &= (mapped == labels) & (own >= self.posterior_threshold)
+        core &= (mapped == labels) & (own >= sure)
         acceptable = (
-            stability >= self.stability_threshold
-            and jaccard.min() >= self.stability_threshold
-            and mean_posterior.min() >= self.posterior_threshold
+            stability >= stable
+            and jaccard.min() >= stable
+            and mean_posterior.min() >= sure
         )
         return Trial(
             labels,

@@ -182,6 +182,9 @@ def _columns(edges):
             "The parts of an edge list must be one-dimensional, equally long and not "
             f"empty, got shapes {source.shape}, {target.shape} and {weight.shape}."
         )
+    for part in (source, target, weight):
+        if part.dtype.kind == "c":
+            raise ValueError("Complex data not supported: an edge list is complex.")
     try:
         weight = weight.astype(np.float64)
     except (TypeError, ValueError) as error:

@@ -13,6 +13,7 @@ from sparsestat.plotting._inference import (
     KnockoffDisplay,
     StabilityPathDisplay,
 )
+from sparsestat.plotting._k_selection import KSelectionDisplay
 from sparsestat.plotting._path import RegularizationPathDisplay
 from sparsestat.plotting._prediction import PredictionDisplay
 from sparsestat.plotting._spectral import SpectralDensityDisplay
@@ -26,6 +27,7 @@ __all__ = [
     "DictionaryDisplay",
     "EmbeddingDisplay",
     "IntervalDisplay",
+    "KSelectionDisplay",
     "KnockoffDisplay",
     "PredictionDisplay",
     "RegularizationPathDisplay",

@@ -215,3 +215,22 @@ def test_a_mixture_that_stops_early_is_announced(monkeypatch):
         model = ProbabilisticPartitivePartitioning(max_clusters=2, random_state=0)
         model.fit(X)
     assert not model.certificate_.satisfied and model.n_iter_ == 1
+
+
+def test_resolution_lowers_the_thresholds_and_favors_more_clusters():
+    X = load_iris().data
+    strict = ProbabilisticPartitivePartitioning(random_state=0).fit(X)
+    fine = ProbabilisticPartitivePartitioning(resolution=1.0, random_state=0).fit(X)
+    assert strict.n_clusters_ == 2
+    assert fine.n_clusters_ > 2 and all(fine.acceptable_.values())
+    assert fine.separable_fraction_ < strict.separable_fraction_
+    half = ProbabilisticPartitivePartitioning(
+        max_clusters=5, resolution=0.5, random_state=0
+    ).fit(X)
+    same = ProbabilisticPartitivePartitioning(
+        max_clusters=5,
+        stability_threshold=0.45,
+        posterior_threshold=0.45,
+        random_state=0,
+    ).fit(X)
+    assert half.acceptable_ == same.acceptable_

@@ -584,7 +584,7 @@ def test_walks_are_exact_far_from_all_labels_too():
     short = GraphLabelPropagation("precomputed", normalize=True, max_iter=30)
     with pytest.warns(ConvergenceWarning, match="lower damping"):
         short.fit(path, y)
-    assert short.certificate_.value == 1.0
+    assert short.certificate_.value >= 1.0
 
 
 def test_class_masses_follow_the_labels():
