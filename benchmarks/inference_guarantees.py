@@ -199,7 +199,7 @@ def _selective(sets):
 
 def run(quick=False):
     """Simulate all parts; return the table."""
-    sets = 10 if quick else 200
+    sets = 10 if quick else 100
     rows = [
         *_stability(sets // 2),
         *_knockoffs(sets // 2),

@@ -96,8 +96,7 @@ class KnockoffSelector(SelectorMixin, SparsestatEstimator):
     covariance : {"ledoit_wolf"}, array-like or estimator, default="ledoit_wolf"
         Of X, for Gaussian knockoffs: estimated by shrinkage, known (in the units of
         X), or the ``covariance_`` that an estimator finds on standardized features.
-    statistic : {"coef_difference", "signed_max"} or callable, \
-            default="coef_difference"
+    statistic : str or callable, default="coef_difference"
         "coef_difference" is the difference of absolute coefficients, "signed_max" the
         penalty strength at which the first of the two enters the path, negative for
         the knockoff. ``statistic(X, knockoffs, y)`` returns W; for fixed knockoffs it
