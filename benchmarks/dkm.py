@@ -159,8 +159,7 @@ def run(quick=False):
             "deviation of the targets; for classes, the share that is wrong. NLPD: "
             "mean negative log predictive density in the same units.",
             "Tables: a fifth of the rows held out, means over splits with their "
-            "standard errors, 50 points on every side; nu is chosen by the default, "
-            "nu='auto'.",
+            "standard errors, 50 points on every side; nu is chosen by the default.",
             "friedman1: 2000 further rows; moons: 400. One thread, one run each.",
         ],
     }

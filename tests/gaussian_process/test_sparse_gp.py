@@ -302,7 +302,7 @@ def test_hitting_the_limit_of_iterations_warns_once():
             "Add the WhiteKernel to the kernel instead",
         ),
         ({"method": "svgp"}, ValueError, "'method' parameter"),
-        ({"kernel": "rbf"}, ValueError, "'kernel' parameter"),
+        ({"kernel": "gauss"}, ValueError, "'kernel' parameter"),
         ({"alpha_pep": 1.5}, ValueError, "'alpha_pep' parameter"),
         (
             {"kernel": RBF(1.0, (1e-3, np.inf)), "n_restarts_optimizer": 1},
