@@ -602,14 +602,18 @@ class Softmax:
             except np.linalg.LinAlgError:  # a class without any probability
                 step = np.linalg.lstsq(H, -slope, rcond=1e-13)[0]
             step -= step.mean()
-            length = min(1.0, 8.0 / max(np.abs(step).max(), 1e-300))
-            gain = float(slope @ step)
+            # Where probabilities are 0 or 1 to all digits, steps have no length.
+            step *= min(1.0, 8.0 / max(np.abs(step).max(), 1e-300))
+            length, gain = 1.0, float(slope @ step)
             while length > 1e-6:
                 new = self.value(eta + shift + length * step)
                 # Close to the optimum the decrease drowns in rounding.
                 if new <= value + 1e-4 * length * gain + 1e-14 * abs(value):
                     break
                 length *= 0.5
+            else:  # half the total bounds the curvature: this always descends
+                length, step = 1.0, -2.0 / self.total * slope
+                new = self.value(eta + shift + step)
             shift = shift + length * step
             value = new
         return shift

@@ -378,3 +378,14 @@ def test_risk_sets_that_vanish_take_nothing_off_the_hessian(ties):
         mean = e @ A[k:] / e.sum()
         expected -= np.outer(mean, mean)
     assert_allclose(fit.gram(A, eta, h), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("spread", [0.0, 3.0, 12.0, 30.0])
+def test_intercepts_of_classes_are_found_however_far_away(spread):
+    codes, mass = np.array([0, 1, 1, 2, 2, 2]), np.array([1.0, 2.0, 3.0])
+    fit = datafits.Softmax(codes, 3, np.ones(6))
+    eta = spread * np.array([1.0, -1.0, 0.25]) + np.zeros((6, 1))
+    expected = np.log(mass / 6.0) - eta[0]
+    assert_allclose(
+        fit.settle_intercept(eta), expected - expected.mean(), rtol=1e-9, atol=1e-9
+    )
