@@ -16,6 +16,7 @@ data, and where that does not suffice the working-set solver finishes.
 import numpy as np
 
 from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model import _kernels_path as kernels
 from sparsestat.linear_model._gaps import squared_parts
@@ -104,7 +105,7 @@ def _gap_rounding(moments, n, W, gaps, lam):
     return unit * reach**2 + 3.0 * scaled + 2.0 * unit * reach * gaps[:, 3]
 
 
-def gram_results(problem, alphas, l1_ratio):
+def gram_results(problem, alphas, l1_ratio, verbose=0):
     """Return the results of a path, or None where no strength could be solved.
 
     Parameters
@@ -114,6 +115,7 @@ def gram_results(problem, alphas, l1_ratio):
     alphas : ndarray of shape (n_alphas,)
         In decreasing order.
     l1_ratio : float
+    verbose : int, default=0
     """
     design, y = problem.design, problem.target
     yy = float(y @ y)
@@ -134,6 +136,9 @@ def gram_results(problem, alphas, l1_ratio):
     bounds = np.searchsorted(row, np.arange(len(W) + 1)).tolist()
     values = W[row, column]
     points = zip(gaps[:, :2].tolist(), errors.tolist(), info.tolist(), strict=True)
+    points = progress_bar(
+        points, total=len(W), description="path", verbose=verbose
+    )
     for k, ((gap, primal), error, counts) in enumerate(points):
         if k < n_solved and error > _DOUBT * goal:
             gap, primal, error = _measured(problem, A, y, W[k], alphas[k], l1_ratio)

@@ -462,7 +462,7 @@ class ElasticNetProblem(LeastSquaresProblem):
     def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
         """Solve for each alpha in turn; in one call where a Gram matrix is small."""
         if coef_init is None and suits_gram(self, alphas):
-            results = gram_results(self, alphas, setting)
+            results = gram_results(self, alphas, setting, verbose)
             if results is not None:
                 if all(result.gap <= self.tol for result in results):
                     return results

@@ -181,7 +181,7 @@ def fit_on_a_few_rows(estimator):
         X, y = [X[:4, :3], X[4:9]], rng.standard_normal(20)
     elif name == "ToeplitzGPRegressor":
         X = np.arange(24.0)[:, None]
-    elif name == "MultiTaskLasso":
+    elif name.startswith("MultiTask"):
         y = np.column_stack([y, y])
     elif is_classifier(estimator):
         y = (X[:, 0] > 0).astype(int)
