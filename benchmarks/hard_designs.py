@@ -34,7 +34,9 @@ def exact_path(X, y):
 def refitted(X, y, coefs):
     """Prediction of the path's supports after the refit of the package, no oracle."""
     from sparsestat.linear_model import RandomSupportRegressor
-    from sparsestat.linear_model._random_support_search import backward_elimination
+    from sparsestat.linear_model._subsets._random_support_search import (
+        backward_elimination,
+    )
 
     problem = RandomSupportRegressor(fit_intercept=False)._problem(X, y, None)
     n = len(X)

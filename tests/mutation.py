@@ -68,47 +68,47 @@ MODULES = {
     "_utils/arithmetic.py": ("", ["utils/test_arithmetic.py"]),
     "_utils/_kernels_arithmetic.py": ("", [_PLAIN, "utils/test_arithmetic.py"]),
     "_utils/results.py": ("", ["utils/test_results.py"]),
-    "linear_model/_rounding.py": ("", [*_PARTS, *_MEASURES, *_CERTIFIED]),
-    "linear_model/_penalties.py": ("", [*_PARTS, *_LASSO, *_CERTIFIED]),
-    "linear_model/_group_penalty.py": (
+    "linear_model/_penalized/_rounding.py": ("", [*_PARTS, *_MEASURES, *_CERTIFIED]),
+    "linear_model/_penalized/_penalties.py": ("", [*_PARTS, *_LASSO, *_CERTIFIED]),
+    "linear_model/_penalized/_groups.py": (
         "Groups GroupPenalty group_weight_array",
         [*_PARTS, "linear_model/test_group_lasso.py"],
     ),
-    "linear_model/_slope_solver.py": (
+    "linear_model/_penalized/_slope.py": (
         "SlopePenalty",
         [*_PARTS, "linear_model/test_slope.py"],
     ),
     "linear_model/_glm_penalties.py": ("", [*_PARTS, *_GLM]),
-    "linear_model/_datafits.py": (
+    "linear_model/_penalized/_datafits.py": (
         "",
         [*_FITS, "linear_model/test_cox.py", *_GLM],
     ),
-    "linear_model/_path_problems.py": (
+    "linear_model/_penalized/_problems.py": (
         "given _add_storage_error certificate dual_gaps keep_measures start_of "
         "coef_unit alpha_unit alpha_max _least_squares",
         [*_MEASURES, "linear_model/test_paths_and_cv.py", *_LASSO],
     ),
-    "linear_model/_glm_solver.py": (
+    "linear_model/_penalized/_newton.py": (
         "_unit _rounding _measure _measure_on _dual",
         [*_MEASURES, *_GLM],
     ),
-    "linear_model/_softmax_solver.py": (
+    "linear_model/_penalized/_softmax.py": (
         "OneColumn _rounding _measure",
         [*_MEASURES, *_GLM],
     ),
-    "linear_model/_best_subset_search.py": (
+    "linear_model/_subsets/_search.py": (
         "_exact _exact_triangular _exact_one",
         ["linear_model/test_best_subset.py"],
     ),
-    "linear_model/_kernels_subset.py": (
+    "linear_model/_subsets/_kernels_subset.py": (
         "_rotate _rotate_columns _invert _pivot _unexplained _coefficient best_subsets",
         [_PLAIN, "linear_model/test_subset_kernels.py"],
     ),
-    "linear_model/_graph_harmonic.py": (
+    "linear_model/_graphs/_harmonic.py": (
         "_residual _even_graph _propagate _refine",
         ["linear_model/test_graph_labels.py"],
     ),
-    "linear_model/_design.py": (
+    "linear_model/_penalized/_design.py": (
         "",
         ["linear_model/test_design.py", *_MEASURES, *_LASSO],
     ),

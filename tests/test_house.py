@@ -100,14 +100,58 @@ def test_rooms_use_only_the_rooms_they_may(path):
             )
 
 
+# Rooms that outgrew one floor: their sub-rooms, and what each may use of its room. The
+# estimators' face, the modules beside the sub-rooms, uses them all; "" is that face.
+SUBROOMS = {
+    "linear_model": {
+        "_penalized": set(),
+        "_forests": set(),
+        "_subsets": {"", "_penalized"},
+        "_descent": {"", "_forests", "_penalized"},
+        "_graphs": {"", "_forests", "_penalized"},
+        "_private": {"", "_penalized"},
+        "_bandits": {"", "_subsets", "_penalized"},
+    }
+}
+
+
+def sub_room_of(name):
+    """Return the sub-room of a module, "" for the face of its room."""
+    parts = name.split(".")
+    known = SUBROOMS.get(room_of(name), {})
+    return parts[2] if len(parts) > 2 and parts[2] in known else ""
+
+
+def test_sub_rooms_use_only_what_they_may(path):
+    name = module_name(path)
+    room, here = room_of(name), sub_room_of(name)
+    if not here:
+        return
+    for imported in own_imports(path):
+        if room_of(imported) == room and imported.count(".") > 1:
+            other = sub_room_of(imported)
+            allowed = SUBROOMS[room][here] | {here}
+            assert other in allowed, f"{name} imports {imported}"
+
+
+def test_every_sub_room_is_known():
+    found = {
+        (p.parent.parent.name, p.parent.name)
+        for p in PACKAGE.glob("*/*/__init__.py")
+        if p.parent.parent.name in SUBROOMS
+    }
+    assert found == {(room, sub) for room, subs in SUBROOMS.items() for sub in subs}
+
+
 def test_kernels_stand_on_numpy_numba_and_kernels_alone(path):
     if not is_kernel(path):
         return
     room = room_of(module_name(path))
-    for module, _, _ in imports(tree_of(path)):
+    for module, _name, _ in imports(tree_of(path)):
         root = module.split(".")[0]
         if root == "sparsestat":
             family, _, leaf = module.removeprefix("sparsestat.").partition(".")
+            leaf = leaf.rpartition(".")[2] or f"{module}.{_name}".rpartition(".")[2]
             assert family in ("sparse", room) and leaf.startswith("_kernels"), module
         else:
             assert root in ("numpy", "numba", "math"), module

@@ -97,7 +97,7 @@ def select_n_clusters(
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Points.
-    k_range : array-like of int, default=(2, 3, ..., 10)
+    k_range : array-like of int, default=(2, 3, 4, 5, 6, 7, 8, 9, 10)
         Numbers of clusters to try, each from 1 to n_samples.
     criterion : {"silhouette", "stability", "gap"}, default="silhouette"
         What chooses. ``silhouette``: the largest. ``stability``: the largest number

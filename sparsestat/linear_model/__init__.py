@@ -4,27 +4,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.linear_model._adaptive import AdaptiveLassoCV
-from sparsestat.linear_model._bandit import sparse_misspecified_bandit
-from sparsestat.linear_model._best_subset import (
-    BestSubsetClassifier,
-    BestSubsetRegressor,
-)
-from sparsestat.linear_model._best_subset_models import (
-    BestSubsetCoxRegressor,
-    BestSubsetPoissonRegressor,
-)
+from sparsestat.linear_model._bandits._bandit import sparse_misspecified_bandit
 from sparsestat.linear_model._coordinate_descent import ElasticNet, Lasso
 from sparsestat.linear_model._coordinate_descent_cv import ElasticNetCV, LassoCV
 from sparsestat.linear_model._cox import SparseCoxRegressor, SparseCoxRegressorCV
+from sparsestat.linear_model._descent._bcd import greedy_bcd, greedy_bcd_quadratic
 from sparsestat.linear_model._elementary import ElementaryEstimator
-from sparsestat.linear_model._graph_labels import (
+from sparsestat.linear_model._graphs._labels import (
     GraphLabelPropagation,
     GraphLabelRegressor,
 )
-from sparsestat.linear_model._greedy_bcd import greedy_bcd, greedy_bcd_quadratic
 from sparsestat.linear_model._group_lasso import GroupLasso, GroupLassoCV
 from sparsestat.linear_model._huber import SparseHuberRegressor, SparseHuberRegressorCV
-from sparsestat.linear_model._ldp import LDPSparseRegressor
 from sparsestat.linear_model._logistic import (
     SparseLogisticRegression,
     SparseLogisticRegressionCV,
@@ -50,8 +41,17 @@ from sparsestat.linear_model._poisson import (
     SparsePoissonRegressor,
     SparsePoissonRegressorCV,
 )
-from sparsestat.linear_model._random_support import RandomSupportRegressor
+from sparsestat.linear_model._private._ldp import LDPSparseRegressor
 from sparsestat.linear_model._slope import Slope, SlopeCV
+from sparsestat.linear_model._subsets._best_subset import (
+    BestSubsetClassifier,
+    BestSubsetRegressor,
+)
+from sparsestat.linear_model._subsets._models import (
+    BestSubsetCoxRegressor,
+    BestSubsetPoissonRegressor,
+)
+from sparsestat.linear_model._subsets._random_support import RandomSupportRegressor
 from sparsestat.linear_model._tweedie import (
     SparseGammaRegressor,
     SparseGammaRegressorCV,

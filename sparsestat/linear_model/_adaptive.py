@@ -15,10 +15,10 @@ from sparsestat._utils.compat import HasMethods, Interval, StrOptions
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._coordinate_descent_cv import LassoCV
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
-from sparsestat.linear_model._design import make_design
 from sparsestat.linear_model._fit import solver_options
-from sparsestat.linear_model._path_problems import ElasticNetProblem, PathProblem
-from sparsestat.linear_model._path_result import PathMethod
+from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._penalized._path_result import PathMethod
+from sparsestat.linear_model._penalized._problems import ElasticNetProblem, PathProblem
 from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["AdaptiveLassoCV"]

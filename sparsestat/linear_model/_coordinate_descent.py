@@ -8,11 +8,11 @@ from numbers import Real
 from sparsestat._utils.compat import Interval
 from sparsestat.linear_model import _paths as paths
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
-from sparsestat.linear_model._path_problems import (
+from sparsestat.linear_model._penalized._path_result import PathMethod
+from sparsestat.linear_model._penalized._problems import (
     ElasticNetProblem,
     feature_weight_array,
 )
-from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
 __all__ = ["ElasticNet", "Lasso"]

@@ -11,7 +11,7 @@ from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat.linear_model import _paths as paths
 from sparsestat.linear_model._coordinate_descent import ElasticNet
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
-from sparsestat.linear_model._path_result import PathMethod
+from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
 __all__ = ["ElasticNetCV", "LassoCV"]

@@ -12,7 +12,6 @@ from sklearn.utils.validation import (
 
 from sparsestat._utils.compat import StrOptions, fit_context
 from sparsestat._utils.validation import read_only, refuse_complex
-from sparsestat.linear_model import _kernels_glm as kernels
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
@@ -21,7 +20,8 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
-from sparsestat.linear_model._glm_problems import CoxProblem
+from sparsestat.linear_model._penalized import _kernels_glm as kernels
+from sparsestat.linear_model._penalized._likelihood_problems import CoxProblem
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
 __all__ = [

@@ -11,9 +11,9 @@ from sklearn.utils import check_array
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat.linear_model import _cv as cv
 from sparsestat.linear_model import _fit as one_fit
-from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._paths import check_l1_ratio
-from sparsestat.linear_model._penalty_spec import (
+from sparsestat.linear_model._penalized._path_result import PathMethod
+from sparsestat.linear_model._penalized._spec import (
     PENALTY_CONSTRAINTS,
     default_ratio,
     penalty_spec,

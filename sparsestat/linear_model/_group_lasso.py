@@ -16,17 +16,17 @@ from sparsestat._utils.compat import Interval, StrOptions, feature_names
 from sparsestat._utils.deprecation import renamed
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
-from sparsestat.linear_model._group_names import make_groups
-from sparsestat.linear_model._group_penalty import GroupPenalty, group_weight_array
-from sparsestat.linear_model._path_problems import LeastSquaresProblem
-from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._paths import (
     check_l1_ratio,
     check_path_input,
     convex_path,
 )
+from sparsestat.linear_model._penalized._group_names import make_groups
+from sparsestat.linear_model._penalized._groups import GroupPenalty, group_weight_array
+from sparsestat.linear_model._penalized._path_result import PathMethod
+from sparsestat.linear_model._penalized._problems import LeastSquaresProblem
+from sparsestat.linear_model._penalized._solver import WorkingSetSolver
 from sparsestat.linear_model._predictors import LinearPredictor
-from sparsestat.linear_model._solver import WorkingSetSolver
 
 __all__ = ["GroupLasso", "GroupLassoCV", "group_lasso_path"]
 
@@ -250,7 +250,7 @@ class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
         - "prefix": columns whose names are equal up to the last underscore after the
           last ``__``, as one-hot columns of a ColumnTransformer are
           (``cat__city_Paris`` and ``cat__city_Rome`` form ``cat__city``). Other columns
-          stand alone. "prefix:cat__" does this for names that start with ``cat__``,
+          stand alone. ``"prefix:cat__"`` does this for names that start with ``cat__``,
           and leaves ``num__house_age`` and ``num__house_size`` apart. Where categories
           have underscores themselves, it raises an error; give labels then.
     alpha : float, default=1.0

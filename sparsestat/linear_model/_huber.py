@@ -18,7 +18,7 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
-from sparsestat.linear_model._glm_problems import HuberProblem
+from sparsestat.linear_model._penalized._likelihood_problems import HuberProblem
 from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["SparseHuberRegressor", "SparseHuberRegressorCV"]

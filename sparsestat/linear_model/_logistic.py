@@ -15,7 +15,10 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
-from sparsestat.linear_model._glm_problems import LogisticProblem, MultinomialProblem
+from sparsestat.linear_model._penalized._likelihood_problems import (
+    LogisticProblem,
+    MultinomialProblem,
+)
 from sparsestat.linear_model._predictors import LinearClassifier
 
 __all__ = ["SparseLogisticRegression", "SparseLogisticRegressionCV"]

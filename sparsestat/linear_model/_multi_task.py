@@ -7,7 +7,7 @@ from sklearn.base import MultiOutputMixin
 
 from sparsestat._utils.compat import fit_context
 from sparsestat.linear_model._coordinate_descent import ElasticNet
-from sparsestat.linear_model._path_result import PathMethod
+from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._predictors import validate_fit_data
 
 __all__ = [

@@ -12,8 +12,8 @@ from sparsestat.linear_model._multi_task import (
     multi_task_enet_path,
     multi_task_lasso_path,
 )
-from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._paths import check_l1_ratio
+from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["MultiTaskElasticNetCV", "MultiTaskLassoCV"]

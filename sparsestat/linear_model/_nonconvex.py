@@ -20,8 +20,8 @@ from sparsestat.linear_model._nonconvex_paths import (
     mcp_path,
     scad_path,
 )
-from sparsestat.linear_model._path_problems import feature_weight_array
-from sparsestat.linear_model._path_result import PathMethod
+from sparsestat.linear_model._penalized._path_result import PathMethod
+from sparsestat.linear_model._penalized._problems import feature_weight_array
 from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["MCPRegressor", "SCADRegressor"]

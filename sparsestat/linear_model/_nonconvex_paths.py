@@ -3,12 +3,12 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from sparsestat.linear_model._path_problems import (
+from sparsestat.linear_model._paths import check_path_input
+from sparsestat.linear_model._penalized._penalties import ConcavePenalty
+from sparsestat.linear_model._penalized._problems import (
     LeastSquaresProblem,
     feature_weight_array,
 )
-from sparsestat.linear_model._paths import check_path_input
-from sparsestat.linear_model._penalties import ConcavePenalty
 
 __all__ = [
     "SHAPE_NAMES",

@@ -13,11 +13,11 @@ from sklearn.utils import check_array, check_X_y
 
 from sparsestat._utils.samples import FLOATS, given_weights
 from sparsestat._utils.validation import refuse_complex
-from sparsestat.linear_model._path_problems import (
+from sparsestat.linear_model._penalized._path_result import PathResult
+from sparsestat.linear_model._penalized._problems import (
     ElasticNetProblem,
     feature_weight_array,
 )
-from sparsestat.linear_model._path_result import PathResult
 
 __all__ = ["PathResult", "enet_path", "lasso_path"]
 

@@ -7,7 +7,6 @@ from sklearn.metrics import r2_score
 
 from sparsestat._utils.compat import HasMethods, StrOptions
 from sparsestat.linear_model._fit import solver_options
-from sparsestat.linear_model._given_problem import GivenProblem
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
     FIT_CONSTRAINTS,
@@ -15,7 +14,8 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
-from sparsestat.linear_model._path_problems import ElasticNetProblem
+from sparsestat.linear_model._penalized._given_problem import GivenProblem
+from sparsestat.linear_model._penalized._problems import ElasticNetProblem
 from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["PenalizedRegressor", "PenalizedRegressorCV"]

@@ -19,11 +19,11 @@ from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat._utils.samples import check_counts
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
-from sparsestat.linear_model._path_problems import LeastSquaresProblem
-from sparsestat.linear_model._path_result import PathMethod
 from sparsestat.linear_model._paths import check_path_input, convex_path
+from sparsestat.linear_model._penalized._path_result import PathMethod
+from sparsestat.linear_model._penalized._problems import LeastSquaresProblem
+from sparsestat.linear_model._penalized._slope import SlopePenalty, SlopeSolver
 from sparsestat.linear_model._predictors import LinearPredictor
-from sparsestat.linear_model._slope_solver import SlopePenalty, SlopeSolver
 
 __all__ = ["Slope", "SlopeCV", "slope_lambdas", "slope_path"]
 

@@ -12,7 +12,10 @@ from sparsestat.linear_model._glm import (
     GLMCVMixin,
     GLMFitMixin,
 )
-from sparsestat.linear_model._glm_problems import GammaProblem, TweedieProblem
+from sparsestat.linear_model._penalized._likelihood_problems import (
+    GammaProblem,
+    TweedieProblem,
+)
 from sparsestat.linear_model._poisson import LogLinkPredictor
 
 __all__ = [

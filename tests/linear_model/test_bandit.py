@@ -9,9 +9,9 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from sparsestat.linear_model import _bandit as module
 from sparsestat.linear_model import sparse_misspecified_bandit
-from sparsestat.linear_model._bandit_net import Net, subset_chunks
+from sparsestat.linear_model._bandits import _bandit as module
+from sparsestat.linear_model._bandits._net import Net, subset_chunks
 
 
 def make_bandit(d, s, eps, n_actions, rng, *, adversarial=True, norm=1.0):

@@ -14,10 +14,10 @@ from scipy import sparse
 from sparsestat.linear_model import (
     BestSubsetClassifier,
     BestSubsetRegressor,
-    _best_subset_search,
 )
-from sparsestat.linear_model import _kernels_subset as kernels
-from sparsestat.linear_model._best_subset_fit import criterion_penalty, default_largest
+from sparsestat.linear_model._subsets import _kernels_subset as kernels
+from sparsestat.linear_model._subsets import _search as _best_subset_search
+from sparsestat.linear_model._subsets._fit import criterion_penalty, default_largest
 
 METHODS = ("splicing", "omp", "iht", "htp", "cosamp", "cd_swaps", "exact")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sparsestat.linear_model import _datafits as datafits
-from sparsestat.linear_model import _survival as survival
+from sparsestat.linear_model._penalized import _datafits as datafits
+from sparsestat.linear_model._penalized import _survival as survival
 from tests.linear_model.glm_oracles import cox_loss
 
 N = 14

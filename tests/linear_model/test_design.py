@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sparsestat.linear_model import _design
-from sparsestat.linear_model._design import make_design
+from sparsestat.linear_model._penalized import _design
+from sparsestat.linear_model._penalized._design import make_design
 
 LAYOUTS = [np.asarray, sparse.csc_array]
 

@@ -9,22 +9,22 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsestat._utils.arithmetic import EPS
-from sparsestat.linear_model import _rounding
-from sparsestat.linear_model._design import make_design
-from sparsestat.linear_model._gaps import (
+from sparsestat.linear_model._penalized import _rounding
+from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._penalized._gaps import (
     GapParts,
     StationarityParts,
     squared_parts,
     squared_screen,
 )
-from sparsestat.linear_model._group_names import make_groups
-from sparsestat.linear_model._group_penalty import GroupPenalty
-from sparsestat.linear_model._penalties import (
+from sparsestat.linear_model._penalized._group_names import make_groups
+from sparsestat.linear_model._penalized._groups import GroupPenalty
+from sparsestat.linear_model._penalized._penalties import (
     ConcavePenalty,
     ElasticNetPenalty,
     multiplier_array,
 )
-from sparsestat.linear_model._slope_solver import SlopePenalty
+from sparsestat.linear_model._penalized._slope import SlopePenalty
 
 
 def gamma(n, size=1.0):

@@ -16,8 +16,8 @@ from sparsestat.linear_model import (
     SparseLogisticRegressionCV,
     SparsePoissonRegressor,
     SparsePoissonRegressorCV,
-    _design,
 )
+from sparsestat.linear_model._penalized import _design
 from tests.linear_model.glm_oracles import (
     logistic_gap,
     loss_terms,
@@ -271,10 +271,10 @@ def test_columns_may_be_permuted():
 
 
 def test_screening_never_discards_a_feature_of_the_optimal_support():
-    from sparsestat.linear_model._datafits import Logistic
-    from sparsestat.linear_model._design import make_design
-    from sparsestat.linear_model._glm_solver import GLMSolver
-    from sparsestat.linear_model._penalties import ElasticNetPenalty
+    from sparsestat.linear_model._penalized._datafits import Logistic
+    from sparsestat.linear_model._penalized._design import make_design
+    from sparsestat.linear_model._penalized._newton import GLMSolver
+    from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 
     screened = 0
     for seed in range(200):

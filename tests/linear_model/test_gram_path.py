@@ -9,8 +9,8 @@ from scipy import sparse
 from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit
 
 import sparsestat.linear_model as ssl
-from sparsestat.linear_model import _gram_path
-from sparsestat.linear_model._path_problems import ElasticNetProblem, PathProblem
+from sparsestat.linear_model._penalized import _gram_path
+from sparsestat.linear_model._penalized._problems import ElasticNetProblem, PathProblem
 from tests.linear_model.lasso_oracles import relative_gap
 
 TRIALS = int(os.environ.get("SPARSESTAT_PATH_PROBLEMS", "120"))

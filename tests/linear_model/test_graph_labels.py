@@ -19,9 +19,9 @@ from sklearn.utils.estimator_checks import check_classifiers_classes
 
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import GraphLabelPropagation, GraphLabelRegressor
-from sparsestat.linear_model import _graph_solvers as solvers
-from sparsestat.linear_model._graph_harmonic import _even_graph, _residual
-from sparsestat.linear_model._graph_solvers import METHODS
+from sparsestat.linear_model._graphs import _solvers as solvers
+from sparsestat.linear_model._graphs._harmonic import _even_graph, _residual
+from sparsestat.linear_model._graphs._solvers import METHODS
 
 
 def moons(n=300, n_labeled=20, seed=0):

@@ -14,14 +14,14 @@ from scipy.special import expit, logsumexp
 
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import Lasso, greedy_bcd, greedy_bcd_quadratic
-from sparsestat.linear_model import _greedy_rules as rules
-from sparsestat.linear_model._datafits import LeastSquares, Logistic, Softmax
-from sparsestat.linear_model._greedy_problems import (
+from sparsestat.linear_model._descent import _rules as rules
+from sparsestat.linear_model._descent._objectives import (
     LinearProblem,
     Penalty,
     SoftmaxProblem,
 )
-from sparsestat.linear_model._greedy_updates import UPDATES, solve_block
+from sparsestat.linear_model._descent._updates import UPDATES, solve_block
+from sparsestat.linear_model._penalized._datafits import LeastSquares, Logistic, Softmax
 from tests.linear_model.test_greedy_forests import lattice, random_system
 
 LOSSES = ("squared", "logistic", "softmax", "poisson", "huber", "cox")

@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from sparsestat.linear_model import greedy_bcd_quadratic
-from sparsestat.linear_model._forests import SparseSystem, static_blocks
+from sparsestat.linear_model._forests._forests import SparseSystem, static_blocks
 
 
 def random_system(n, density, seed):

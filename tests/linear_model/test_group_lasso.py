@@ -6,12 +6,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 import sparsestat.linear_model as ssl
-from sparsestat.linear_model import _kernels_group as kernels
-from sparsestat.linear_model._design import make_design
-from sparsestat.linear_model._gaps import squared_parts, squared_screen
-from sparsestat.linear_model._group_names import make_groups
-from sparsestat.linear_model._group_penalty import GroupPenalty
-from sparsestat.linear_model._solver import WorkingSetSolver
+from sparsestat.linear_model._penalized import _kernels_group as kernels
+from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._penalized._gaps import squared_parts, squared_screen
+from sparsestat.linear_model._penalized._group_names import make_groups
+from sparsestat.linear_model._penalized._groups import GroupPenalty
+from sparsestat.linear_model._penalized._solver import WorkingSetSolver
 from tests.linear_model.lasso_oracles import centred
 from tests.linear_model.penalty_oracles import group_gap, group_objective
 

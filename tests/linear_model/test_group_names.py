@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import sparsestat.linear_model as ssl
-from sparsestat.linear_model._group_names import make_groups
+from sparsestat.linear_model._penalized._group_names import make_groups
 
 OVERLAPPING = [[0, 1, 2], [2, 3], [3, 4, 5, 0], [6], [7]]
 

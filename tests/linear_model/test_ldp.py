@@ -11,9 +11,13 @@ from scipy import integrate, sparse, stats
 
 from sparsestat.exceptions import PrivacyLeakWarning
 from sparsestat.linear_model import LDPSparseRegressor
-from sparsestat.linear_model._ldp_clients import Bounds, GradientClient, MomentClient
-from sparsestat.linear_model._ldp_ledger import ledger_entry, spent
-from sparsestat.linear_model._ldp_randomisers import (
+from sparsestat.linear_model._private._clients import (
+    Bounds,
+    GradientClient,
+    MomentClient,
+)
+from sparsestat.linear_model._private._ledger import ledger_entry, spent
+from sparsestat.linear_model._private._randomizers import (
     clip_lengths,
     gaussian_delta,
     gaussian_scale,
@@ -24,7 +28,7 @@ from sparsestat.linear_model._ldp_randomisers import (
     sphere_length,
     unpack_symmetric,
 )
-from sparsestat.linear_model._ldp_server import gradient_step, moment_estimate
+from sparsestat.linear_model._private._server import gradient_step, moment_estimate
 
 
 def make_users(n, d=20, k=3, noise=0.1, seed=0):

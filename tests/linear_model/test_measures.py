@@ -9,20 +9,23 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import xlogy
 
-from sparsestat.linear_model._datafits import Logistic, Poisson, Softmax
-from sparsestat.linear_model._design import make_design
-from sparsestat.linear_model._glm_solver import GLMSolver
-from sparsestat.linear_model._path_problems import (
+from sparsestat.linear_model._penalized._datafits import Logistic, Poisson, Softmax
+from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._penalized._newton import GLMSolver
+from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
+from sparsestat.linear_model._penalized._problems import (
     GAP_SCALE,
     KKT_SCALE,
     ElasticNetProblem,
     LeastSquaresProblem,
 )
-from sparsestat.linear_model._penalties import ElasticNetPenalty
-from sparsestat.linear_model._rounding import likelihood_rounding, storage_error
-from sparsestat.linear_model._softmax_solver import OneColumn, SoftmaxSolver
-from sparsestat.linear_model._solver_result import SolverResult
-from sparsestat.linear_model._unpenalized import unpenalized_least_squares
+from sparsestat.linear_model._penalized._result import SolverResult
+from sparsestat.linear_model._penalized._rounding import (
+    likelihood_rounding,
+    storage_error,
+)
+from sparsestat.linear_model._penalized._softmax import OneColumn, SoftmaxSolver
+from sparsestat.linear_model._penalized._unpenalized import unpenalized_least_squares
 
 
 def binary(seed=0):
@@ -303,7 +306,7 @@ def test_a_violation_of_least_squares_is_seen(monkeypatch):
     q, start = A.T @ (target - A @ wrong), np.abs(A.T @ target).max()
     assert_allclose(result.gap, np.abs(q).max() / start, rtol=1e-10)
     monkeypatch.setattr(
-        "sparsestat.linear_model._unpenalized.nnls",
+        "sparsestat.linear_model._penalized._unpenalized.nnls",
         lambda *args: (np.array([0.5, 0.0, 0.0]), 0.0),
     )
     positive = ElasticNetPenalty(0.0, 1.0, 3, 20.0, positive=True)

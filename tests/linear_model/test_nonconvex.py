@@ -8,8 +8,8 @@ from scipy import sparse
 import sparsestat.linear_model as ssl
 from sparsestat.datasets import make_sparse_regression
 from sparsestat.exceptions import ConvergenceWarning
-from sparsestat.linear_model import _kernels_cd as kernels
-from sparsestat.linear_model._penalties import ConcavePenalty
+from sparsestat.linear_model._penalized import _kernels_cd as kernels
+from sparsestat.linear_model._penalized._penalties import ConcavePenalty
 from tests.linear_model.penalty_oracles import concave_problem, concave_value
 
 TIGHT = 1e-12

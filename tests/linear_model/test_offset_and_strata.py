@@ -14,8 +14,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sparsestat.linear_model as ssl
-from sparsestat.linear_model._datafits import Gamma, Huber, Logistic, Offset, Tweedie
-from sparsestat.linear_model._survival import Cox, StratifiedCox, partial_likelihood
+from sparsestat.linear_model._penalized._datafits import (
+    Gamma,
+    Huber,
+    Logistic,
+    Offset,
+    Tweedie,
+)
+from sparsestat.linear_model._penalized._survival import (
+    Cox,
+    StratifiedCox,
+    partial_likelihood,
+)
 from tests.linear_model.test_penalty_matrix import ALPHA, ESTIMATORS, gradient_of, make
 
 storages = pytest.mark.parametrize("storage", [np.asarray, sparse.csc_array])

@@ -16,12 +16,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sparsestat.linear_model as ssl
-from sparsestat.linear_model._criteria import information_criterion
 from sparsestat.linear_model._cv import mean_and_error
-from sparsestat.linear_model._design import make_design
-from sparsestat.linear_model._gaps import squared_parts, squared_screen
-from sparsestat.linear_model._penalties import ElasticNetPenalty
-from sparsestat.linear_model._solver import WorkingSetSolver
+from sparsestat.linear_model._penalized._criteria import information_criterion
+from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._penalized._gaps import squared_parts, squared_screen
+from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
+from sparsestat.linear_model._penalized._solver import WorkingSetSolver
 from tests.linear_model.lasso_oracles import objective, relative_gap
 
 

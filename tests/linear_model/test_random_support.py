@@ -15,8 +15,8 @@ from sklearn.linear_model import lars_path
 
 from sparsestat.datasets import make_hard_regression
 from sparsestat.linear_model import RandomSupportRegressor, lasso_path
-from sparsestat.linear_model._design import make_design
-from sparsestat.linear_model._random_support_search import (
+from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._subsets._random_support_search import (
     ProjectedDesign,
     backward_elimination,
     extended_bic,

@@ -7,7 +7,7 @@ from scipy import sparse
 from scipy.stats import norm
 
 import sparsestat.linear_model as ssl
-from sparsestat.linear_model._slope_solver import SlopePenalty
+from sparsestat.linear_model._penalized._slope import SlopePenalty
 from tests.linear_model.penalty_oracles import slope_gap, slope_objective
 
 

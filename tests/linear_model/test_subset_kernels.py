@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sparsestat.linear_model import _kernels_subset as kernels
+from sparsestat.linear_model._subsets import _kernels_subset as kernels
 
 DEPENDENT, ROUNDING = 1e-8, 1e-13
 

@@ -1,0 +1,244 @@
+r"""Paths and cross-validation of the elastic net from moments of the data.
+
+Where the features are few enough for a Gram matrix of all of them, a path is one call
+of a compiled kernel, and the folds of cross-validation need no pass over their rows:
+their moments are what is left of those of all rows without the held-out ones, and so
+are the errors.
+
+Gaps are differences of moments. Their rounding is bounded from the norms of the
+columns; where the bound is not far below the tolerance, the gap is measured from the
+data, and where that does not suffice the working-set solver finishes.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+
+from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.progress import progress_bar
+from sparsestat._utils.validation import read_only
+from sparsestat.linear_model._penalized import _kernels_path as kernels
+from sparsestat.linear_model._penalized._gaps import squared_parts
+from sparsestat.linear_model._penalized._result import SolverResult
+from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
+
+__all__ = ["fold_errors", "gram_results", "suits_gram"]
+
+_MOST_FEATURES = 1000
+_MOST_BYTES = 2e9  # of the centered columns
+_LEAST_TOL = 1e-10  # below it differences of moments have no digits left
+_BUDGET = 2000  # sweeps for one strength, before the working-set solver takes over
+_DOUBT = 0.1  # share of the tolerance that rounding may have without a look at the data
+_LOST = (
+    1e-6  # share of a sum of moments that is left, below which they are computed anew
+)
+
+
+def suits_gram(problem, alphas):
+    """Whether a path is solved on the Gram matrix of all features."""
+    design = problem.design
+    n, p = design.n_samples, design.n_features
+    omega = problem.feature_weights
+    return (
+        problem.target.ndim == 1
+        and design.prefers_gram
+        and p <= _MOST_FEATURES
+        and 8.0 * n * p <= _MOST_BYTES
+        and problem.tol >= _LEAST_TOL
+        and (omega is None or omega.min() > 0.0)
+        and len(alphas) > 3
+        and alphas[-1] > 0.0
+    )
+
+
+class _Moments:
+    """Products of the centered columns with each other and with the target."""
+
+    def __init__(self, G, c, yy, total):
+        self.G, self.c, self.yy, self.total = np.ascontiguousarray(G), c, yy, total
+
+
+def _columns(design):
+    A = np.empty((design.n_samples, design.n_features), order="F")
+    design.gather(np.arange(design.n_features), A, 0)
+    return A
+
+
+def _solve(problem, moments, alphas, l1_ratio):
+    """Run the kernel; return coefficients, gaps, counts and how many were solved."""
+    omega = problem.feature_weights
+    multipliers = np.ones(problem.n_features) if omega is None else omega
+    inside = moments.total * np.asarray(alphas, dtype=np.float64) / problem.alpha_unit
+    ridges = inside * (1.0 - l1_ratio) * problem.coef_unit
+    l2 = np.where(np.isfinite(multipliers), multipliers, 0.0)
+    K = len(alphas)
+    W = np.zeros((K, problem.n_features))
+    gaps, info = np.zeros((K, 4)), np.zeros((K, 3), dtype=np.int64)
+    n_solved = kernels.gram_path(
+        read_only(moments.G),
+        read_only(moments.c),
+        moments.yy,
+        read_only(multipliers),
+        read_only(l2),
+        inside * l1_ratio,
+        ridges,
+        problem.positive,
+        problem.tol * moments.yy,
+        min(_BUDGET, problem.limits["max_epochs"]),
+        W,
+        gaps,
+        info,
+    )
+    return W, gaps, info, n_solved
+
+
+def _gap_rounding(moments, n, W, gaps, lam):
+    """Bound the rounding errors of the gaps that moments give."""
+    norms = np.sqrt(np.maximum(moments.G.diagonal(), 0.0))
+    reach = np.sqrt(moments.yy) + np.abs(W) @ norms
+    unit = rounding(n + 8)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steepest = np.nanmax(norms / lam, axis=1, initial=0.0)
+    target_dot = np.abs(moments.yy - W @ moments.c)
+    scaled = unit * steepest * reach * target_dot * gaps[:, 2]
+    return unit * reach**2 + 3.0 * scaled + 2.0 * unit * reach * gaps[:, 3]
+
+
+def gram_results(problem, alphas, l1_ratio, verbose=0):
+    """Return the results of a path, or None where no strength could be solved.
+
+    Parameters
+    ----------
+    problem : ElasticNetProblem
+        For which :func:`suits_gram` is true.
+    alphas : ndarray of shape (n_alphas,)
+        In decreasing order.
+    l1_ratio : float
+    verbose : int, default=0
+    """
+    design, y = problem.design, problem.target
+    yy = float(y @ y)
+    if yy == 0.0 or l1_ratio == 0.0:
+        return None
+    A = _columns(design)
+    moments = _Moments(A.T @ A, A.T @ y, yy, problem.total)
+    W, gaps, info, n_solved = _solve(problem, moments, alphas, l1_ratio)
+    if n_solved == 0:
+        return None
+    lam = np.vstack(
+        [problem.penalty(a / problem.alpha_unit, l1_ratio).lam for a in alphas[:1]]
+    ) * (np.asarray(alphas)[:, None] / alphas[0])
+    errors = _gap_rounding(moments, design.n_samples, W, gaps, lam)
+    results, solver = [], None
+    goal = problem.tol * yy
+    row, column = np.nonzero(W)
+    bounds = np.searchsorted(row, np.arange(len(W) + 1)).tolist()
+    values = W[row, column]
+    points = zip(gaps[:, :2].tolist(), errors.tolist(), info.tolist(), strict=True)
+    points = progress_bar(points, total=len(W), description="path", verbose=verbose)
+    for k, ((gap, primal), error, counts) in enumerate(points):
+        if k < n_solved and error > _DOUBT * goal:
+            gap, primal, error = _measured(problem, A, y, W[k], alphas[k], l1_ratio)
+        if k >= n_solved or gap + error > goal:
+            if solver is None:
+                solver = problem.make_solver(W[min(k, n_solved)] * problem.coef_unit)
+            results.append(problem.solve_one(alphas[k], l1_ratio, solver=solver))
+            continue
+        gap = max(gap, 0.0)
+        here = slice(bounds[k], bounds[k + 1])
+        result = SolverResult(
+            columns=column[here],
+            coef=values[here],
+            gap=gap / yy,
+            objective=primal,
+            dual=primal - gap,
+            n_iter=counts[2],
+            n_sweeps=counts[0],
+            n_newton=counts[1],
+            gap_history=[gap / yy],
+            rounding=error / yy,
+            unit=yy,
+        )
+        results.append(problem.given(result))
+    return results
+
+
+def _measured(problem, A, y, w, alpha, l1_ratio):
+    """Return gap, primal value and rounding of one point, from the data."""
+    columns = np.flatnonzero(w)
+    penalty = problem.penalty(alpha / problem.alpha_unit, l1_ratio)
+    r = y - A[:, columns] @ w[columns]
+    q = A.T @ r
+    parts = squared_parts(penalty, w, q, float(r @ r), float(y @ r))
+    error = squared_loss_rounding(
+        problem.design, penalty, columns, w[columns], r, q, parts
+    )
+    return parts.gap, parts.primal, error
+
+
+def fold_errors(problem, folds, l1_ratio, alphas):
+    """Return held-out squared errors of paths on folds, an array or None for each.
+
+    None where moments have lost too many digits, or a path did not end.
+
+    Parameters
+    ----------
+    problem : ElasticNetProblem
+        Of all rows.
+    folds : list of (ndarray, ndarray)
+        Rows to train on and rows to test on, of which each pair holds all.
+    l1_ratio : float
+    alphas : ndarray of shape (n_alphas,)
+    """
+    if l1_ratio == 0.0:
+        return [None] * len(folds)
+    design, y = problem.design, problem.target
+    p = design.n_features
+    n = design.n_samples
+    B = np.empty((n, p + 2), order="F")
+    design.gather(np.arange(p), B, 0)
+    B[:, p] = y
+    B[:, p + 1] = design.roots if design.is_weighted else 1.0
+    whole = B.T @ B
+    return [
+        _fold(problem, B, whole, train, test, l1_ratio, alphas) for train, test in folds
+    ]
+
+
+def _fold(problem, B, whole, train, test, l1_ratio, alphas):
+    p = problem.n_features
+    held = B[test]
+    outside = held.T @ held
+    inside = whole - outside
+    diagonal = inside.diagonal()[: p + 1]
+    if np.any(diagonal < _LOST * whole.diagonal()[: p + 1]):
+        return None
+    total = inside[p + 1, p + 1]
+    mean = np.zeros(p + 1)
+    if problem.design.fit_intercept:
+        mean = inside[: p + 1, p + 1] / total
+        spread = inside[: p + 1, : p + 1] - total * np.outer(mean, mean)
+        if np.any(spread.diagonal() < _LOST * diagonal):
+            return None
+    else:
+        spread = inside[: p + 1, : p + 1]
+    moments = _Moments(spread[:p, :p], spread[:p, p].copy(), float(spread[p, p]), total)
+    if not moments.yy > 0.0:
+        return None
+    W, _, _, n_solved = _solve(problem, moments, alphas, l1_ratio)
+    if n_solved < len(alphas):
+        return None
+    # Held-out rows about the means of the training rows.
+    sums, weight = outside[: p + 1, p + 1], outside[p + 1, p + 1]
+    about = outside[: p + 1, : p + 1] - np.outer(sums, mean) - np.outer(mean, sums)
+    about += weight * np.outer(mean, mean)
+    V = np.column_stack([-W, np.ones(len(W))])
+    products = V @ about
+    errors = np.einsum("kj,kj->k", products, V)
+    size = np.einsum("kj,kj->k", np.abs(V) @ np.abs(about), np.abs(V))
+    lost = errors < _LOST * size
+    if lost.any():
+        rest = held[:, : p + 1] - held[:, p + 1 :] * mean
+        errors[lost] = ((rest @ V[lost].T) ** 2).sum(axis=0)
+    return errors / weight * problem.y_unit**2

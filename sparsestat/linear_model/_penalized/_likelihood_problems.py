@@ -1,0 +1,629 @@
+"""Penalised likelihoods on one data set, as fits, paths and cross-validation see them.
+
+See ``_path_problems`` for what a problem is. The setting of these problems is the
+l1_ratio.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+
+import numpy as np
+from scipy.sparse import issparse
+from scipy.special import softmax, xlogy
+
+from sparsestat._utils.arithmetic import moderate
+from sparsestat._utils.results import users_stacklevel
+from sparsestat._utils.samples import effective_rows, relative_weights
+from sparsestat._utils.validation import as_compressed
+from sparsestat.linear_model._penalized._criteria import (
+    deviance_criterion,
+    information_criterion,
+)
+from sparsestat.linear_model._penalized._datafits import (
+    Gamma,
+    Huber,
+    Logistic,
+    Offset,
+    Poisson,
+    Softmax,
+    Tweedie,
+)
+from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._penalized._groups import GroupPenalty
+from sparsestat.linear_model._penalized._newton import GLMSolver
+from sparsestat.linear_model._penalized._penalties import (
+    ConcavePenalty,
+    ElasticNetPenalty,
+)
+from sparsestat.linear_model._penalized._problems import (
+    PathProblem,
+    refuse_ridge_grid,
+    stack_coefs,
+    weighted_mean,
+)
+from sparsestat.linear_model._penalized._softmax import OneColumn, SoftmaxSolver
+from sparsestat.linear_model._penalized._spec import PenaltySpec
+from sparsestat.linear_model._penalized._survival import partial_likelihood
+
+__all__ = [
+    "CoxProblem",
+    "GLMProblem",
+    "GammaProblem",
+    "HuberProblem",
+    "LogisticProblem",
+    "MultinomialProblem",
+    "PoissonProblem",
+    "TweedieProblem",
+]
+
+GAP_SCALE = "duality gap / (loss of the intercept alone - least possible loss)"
+KKT_SCALE = "largest violation of stationarity / largest gradient at zero"
+_LEAST_PROBABILITY = 1e-15
+_SEPARATED = 1e-3  # share of the null loss below which the classes are separated
+
+
+class GLMProblem(PathProblem):
+    """A likelihood with an elastic net, concave or group penalty.
+
+    Rows of weight zero are left out, so that they are as good as not there.
+
+    Parameters
+    ----------
+    X, y, sample_weight : validated arrays
+    fit_intercept : bool
+    tol, max_iter, max_epochs : see the solver
+    penalty : PenaltySpec, default=None
+        None is the elastic net.
+    """
+
+    has_gap = True
+    counts_rows = False  # whether more than the ratios of weights matters
+    no_penalty = (
+        "alpha=0 leaves the coefficients unpenalized: the maximum of the likelihood is "
+        "looked for, which need not exist. Use alpha > 0."
+    )
+
+    def __init__(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        fit_intercept=True,
+        tol=1e-4,
+        max_iter=100,
+        max_epochs=10_000,
+        penalty=None,
+        offset=None,
+    ):
+        self.spec = PenaltySpec() if penalty is None else penalty
+        self.dtype, self.fit_intercept = X.dtype, fit_intercept
+        self.n_rows = X.shape[0]
+        if offset is not None and sample_weight is not None:
+            offset = offset[sample_weight > 0]
+        X, y, sample_weight = effective_rows(X, y, sample_weight)
+        self.weight_unit = 1.0
+        if not self.counts_rows:
+            sample_weight, self.weight_unit = relative_weights(sample_weight)
+        y, self.y_unit = self.moderate_target(y)
+        if issparse(X):
+            X = as_compressed(X, "csc")
+        self.n_features = X.shape[1]
+        if self.spec.is_grouped:
+            X, self.copies = self.spec.groups.spread(X), self.spec.groups.copies
+        self.y, self.sample_weight = y, sample_weight
+        self.design = make_design(X, None, fit_intercept=fit_intercept)
+        self.datafit = self.make_datafit(y, sample_weight)
+        if offset is not None:
+            self.datafit = Offset(self.datafit, self._inner_offset(offset))
+        self.total = self.datafit.total
+        self.tol = tol
+        self.limits = {"tol": tol, "max_iter": max_iter, "max_epochs": max_epochs}
+        self._squares = None
+
+    @property
+    def coef_shape(self):
+        """Shape of the coefficients inside the solver."""
+        return (self.n_features,)
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        raise NotImplementedError
+
+    def moderate_target(self, y):
+        """Return y and its unit: 1 where the likelihood fixes the units of y."""
+        return y, 1.0
+
+    def _inner_offset(self, offset):
+        """Return the offset as the datafit takes it."""
+        return offset / self.y_unit
+
+    @property
+    def weighted_squares(self):
+        """Squared norms of the columns, weighted and centred."""
+        if self._squares is None:
+            self._squares = self.design.squares
+            if self.sample_weight is not None:
+                self._squares = make_design(
+                    self.design.X,
+                    self.sample_weight,
+                    fit_intercept=self.design.fit_intercept,
+                ).squares
+        return self._squares
+
+    def penalty(self, alpha, setting):
+        """Return the penalty object of one strength."""
+        spec, total, unit = self.spec, self.total, self.coef_unit
+        if spec.is_grouped:
+            if spec.has_ridge:
+                l2 = total * alpha * (1.0 - setting) * unit
+                strength, share = alpha * setting, 0.0
+            else:
+                l2, strength, share = 0.0, alpha, setting
+            return GroupPenalty(
+                spec.groups, spec.group_weights, strength, share, total, l2=l2
+            )
+        options = {
+            "l2_unit": unit,
+            "positive": spec.positive,
+            "feature_weights": spec.feature_weights,
+        }
+        if spec.is_convex:
+            return ElasticNetPenalty(alpha, setting, self.n_features, total, **options)
+        curvatures = self.datafit.null_curvature * self.weighted_squares
+        return ConcavePenalty(
+            spec.kind, alpha, spec.shape, curvatures, total, l1_ratio=setting, **options
+        )
+
+    def make_solver(self, coef_init=None):
+        """Return a solver that can be used for all strengths in turn."""
+        norms = None
+        coef_init = self.start_of(coef_init)
+        if self.spec.is_grouped:
+            start = None if coef_init is None else coef_init.reshape(-1, 1)
+            return SoftmaxSolver(self.design, OneColumn(self.datafit), start)
+        if self.datafit.smoothness is not None and self._gap_is_measured(1.0):
+            # The smoothness is a constant times the weights.
+            share = self.datafit.smoothness[0] / self.datafit.weights[0]
+            norms = np.sqrt(share * self.weighted_squares)
+        return GLMSolver(self.design, self.datafit, coef_init, norms=norms)
+
+    def _gap_is_measured(self, alpha):
+        return self.has_gap and self.spec.has_gap and alpha > 0
+
+    def grid(self, alphas, eps, setting=None):
+        """Return strengths in decreasing order: those given, or so many of them."""
+        if self.spec.has_ridge or not self.spec.is_grouped:
+            refuse_ridge_grid(alphas, setting)
+        return super().grid(alphas, eps, setting)
+
+    def alpha_max(self, setting=None):
+        """Return the smallest alpha at which every coefficient is zero."""
+        solver, penalty = self.make_solver(), self.penalty(1.0, setting)
+        solver.settle_free(penalty)
+        return penalty.gauge(solver.q) * self.alpha_unit
+
+    def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
+        """Solve for one strength."""
+        kind = "duality_gap" if self._gap_is_measured(alpha) else "kkt"
+        limits, swept = dict(self.limits), 0
+        if solver is None:
+            solver = self.make_solver(coef_init)
+            # Of wide data: others have no strength at which too many features enter.
+            if coef_init is None and self.n_features > self.design.n_samples:
+                swept = self._approach(solver, alpha, setting, kind=kind)
+                limits["max_epochs"] -= swept
+        penalty = self.penalty(alpha / self.alpha_unit, setting)
+        result = solver.solve(penalty, kind=kind, step=step, **limits)
+        result.n_sweeps += swept
+        result.scale = GAP_SCALE if kind == "duality_gap" else KKT_SCALE
+        result.null_value = solver.null_value
+        if result.coef.ndim > len(self.coef_shape):  # groups: a matrix of one column
+            result.coef, result.shift = result.coef[:, 0], float(result.shift[0])
+        return self.given(result)
+
+    def _warn_of_separation(self, result):
+        if self.spec.is_convex or self.datafit.saturated != 0.0:
+            return
+        if result.objective <= _SEPARATED * result.null_value:
+            warnings.warn(
+                "The fitted model separates the classes almost perfectly. The penalty "
+                f"{self.spec.kind!r} is bounded, so that then no finite coefficients "
+                "are best, and those returned depend on max_iter. Raise alpha, or use "
+                "penalty='elasticnet'.",
+                UserWarning,
+                stacklevel=users_stacklevel(),
+            )
+
+    def predictors(self, results, X):
+        """Return the linear predictors, shape (n_samples, n_results)."""
+        used = np.unique(np.concatenate([r.columns for r in results]))
+        coefs = np.column_stack(
+            [r.dense_coef(self.n_features)[used] for r in results]
+        ).reshape(len(used), len(results))
+        shifts = np.array([r.shift for r in results])
+        return np.asarray(X[:, used] @ coefs) + (
+            shifts - self.design.center_dot(used, coefs)
+        )
+
+    def losses(self, results, X, y, sample_weight=None, offset=None):
+        """Mean held-out loss of each result on other rows."""
+        eta = self.predictors(results, X)
+        if offset is not None:
+            eta = eta + offset[:, None]
+        return weighted_mean(self.row_losses(y[:, None], eta), sample_weight)
+
+    def row_losses(self, y, eta):
+        """Return the loss of each prediction; a column for each result."""
+        raise NotImplementedError
+
+    has_dispersion = False  # whether the likelihood leaves a scale to be estimated
+
+    @property
+    def n_observed(self):
+        """Number of observations; here weights count rows."""
+        return self.total * self.weight_unit
+
+    def criteria(self, name, results, alphas, setting=None):
+        """Information criterion of each result."""
+        deviance, df = np.empty(len(results)), np.empty(len(results))
+        for k, (result, alpha) in enumerate(zip(results, alphas, strict=True)):
+            coef = result.coef / self.coef_unit
+            eta = self.design.product(result.columns, coef)
+            eta = eta + (result.shift - self.y_offset) / self.y_unit
+            deviance[k] = 2.0 * (self.datafit.value(eta) - self.datafit.saturated)
+            df[k] = self.degrees_of_freedom(result, eta, alpha, setting)
+        deviance = np.maximum(deviance, 0.0) * self.weight_unit
+        n, p = self.n_observed, self.n_features
+        if not self.has_dispersion:
+            return deviance_criterion(name, deviance, df, n, p)
+        return information_criterion(name, deviance, float(deviance.max()), df, n, p)
+
+    def degrees_of_freedom(self, result, eta, alpha, setting):
+        """Return the effective number of parameters of one result.
+
+        With a ridge the trace of the map from working responses to the fit.
+        """
+        plain = float(np.count_nonzero(result.coef))
+        ridge = self.penalty(alpha / self.alpha_unit, setting).l2
+        columns = result.columns
+        if self.spec.is_grouped or result.coef.ndim == 2 or not ridge[columns].any():
+            return plain
+        A = np.empty((self.design.n_samples, len(columns)), order="F")
+        self.design.gather(columns, A, 0)
+        h = self.datafit.model_curvature(eta)
+        H = self.datafit.gram(A, eta, h)
+        if self.datafit.has_intercept and self.design.fit_intercept:
+            means = A.T @ h / h.sum()
+            H -= h.sum() * np.outer(means, means)
+        shifted = H + np.diag(ridge[columns])
+        return float(np.trace(np.linalg.solve(shifted, H)))
+
+    def intercept_of(self, result):
+        """Return the intercept that belongs to uncentred features."""
+        return result.shift - self.design.center_dot(result.columns, result.coef)
+
+    def coefs_of(self, results):
+        """Return coefficients along a path, shape (n_features, n_results)."""
+        return stack_coefs(results, self.n_features, self.dtype)
+
+    def intercepts_of(self, results):
+        """Return intercepts along a path, one for each result."""
+        return np.array([self.intercept_of(r) for r in results]).astype(self.dtype)
+
+    def keep(self, estimator, results, index):
+        """Store a path and the chosen point of it on an estimator."""
+        estimator.coef_path_ = self.coefs_of(results)
+        estimator.intercept_path_ = self.intercepts_of(results)
+        self.keep_measures(estimator, results)
+        estimator.n_epochs_ = results[index].n_sweeps
+        self.keep_one(estimator, results[index])
+
+    def keep_one(self, estimator, result):
+        """Store one solution on an estimator."""
+        self._warn_of_separation(result)
+        coef = result.dense_coef(self.n_features, self.dtype)
+        estimator.coef_, estimator.intercept_ = self.shaped(
+            coef, self.intercept_of(result)
+        )
+        estimator.certificate_ = self.certificate(result)
+        estimator.objective_ = result.objective / self.total
+        if result.kind == "duality_gap":
+            gap = max(result.objective - result.dual, 0.0)
+            estimator.dual_gap_ = gap / self.total
+        estimator.gap_history_ = np.array(result.gap_history)
+        estimator.n_iter_ = result.n_iter
+
+    def shaped(self, coef, intercept):
+        """Return coefficients and intercept as the estimator shows them."""
+        return coef, self.dtype.type(intercept)
+
+
+class PoissonProblem(GLMProblem):
+    """Poisson counts with the logarithmic link."""
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        if not y.any():
+            raise ValueError(
+                "All counts in y (of positive weight) are zero: the likelihood has no "
+                "maximum. At least one positive count is required."
+            )
+        return Poisson(y, sample_weight)
+
+    def row_losses(self, y, eta):
+        """Return the unit deviances."""
+        mean = np.exp(np.minimum(eta, 700.0))
+        return 2.0 * (xlogy(y, y) - y * eta - y + mean)
+
+
+class TweedieProblem(GLMProblem):
+    """Targets that are zero or positive, the variance a power of the mean."""
+
+    has_dispersion = True
+
+    def __init__(self, *arguments, power, **options):
+        self.power = power
+        super().__init__(*arguments, **options)
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        if not y.any():
+            raise ValueError(
+                "All targets in y (of positive weight) are zero: the likelihood has no "
+                "maximum. At least one positive target is required."
+            )
+        return Tweedie(y, sample_weight, power=self.power)
+
+    def row_losses(self, y, eta):
+        """Return the unit deviances."""
+        mean = np.exp(np.clip(eta, -700.0, 700.0))
+        p = self.power
+        fitted = y * mean ** (1.0 - p) / (p - 1.0) + mean ** (2.0 - p) / (2.0 - p)
+        return 2.0 * (fitted - y ** (2.0 - p) / ((p - 1.0) * (2.0 - p)))
+
+
+class GammaProblem(GLMProblem):
+    """Positive targets with a spread in proportion to their mean."""
+
+    has_dispersion = True
+
+    def moderate_target(self, y):
+        """Return y divided by its unit, which the intercept takes up."""
+        if not self.fit_intercept:
+            return y, 1.0
+        y, unit = moderate(y, "y")
+        self.y_offset = float(np.log(unit))
+        return y, 1.0
+
+    def given(self, result):
+        """Return a result in the units of the given data."""
+        result = super().given(result)
+        moved = self.total * self.y_offset
+        result.objective, result.dual = result.objective + moved, result.dual + moved
+        return result
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        return Gamma(y, sample_weight)
+
+    def row_losses(self, y, eta):
+        """Return the unit deviances."""
+        ratio = np.log(y) - eta
+        return 2.0 * (np.expm1(np.minimum(ratio, 700.0)) - ratio)
+
+
+class HuberProblem(GLMProblem):
+    """Huber's loss of the residuals."""
+
+    has_gap = False
+    has_dispersion = True
+
+    def __init__(self, *arguments, delta, **options):
+        self.delta = delta
+        super().__init__(*arguments, **options)
+
+    def moderate_target(self, y):
+        """Return y divided by its unit, moved towards zero if an intercept follows."""
+        y, unit = moderate(y, "y")
+        if self.fit_intercept and len(y):
+            center = float(np.median(y))
+            y, self.y_offset = y - center, center * unit
+        return y, unit
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        return Huber(y, sample_weight, delta=self.delta / self.y_unit)
+
+    def row_losses(self, y, eta):
+        """Return Huber's losses."""
+        size = np.abs(eta - y)
+        inner = np.minimum(size, self.delta)
+        return inner * (size - 0.5 * inner)
+
+
+class CoxProblem(GLMProblem):
+    """Partial likelihood of survival times; y has the columns time and event."""
+
+    has_gap = False
+
+    def __init__(self, X, y, sample_weight=None, *, ties, strata=None, **options):
+        self.ties, self.strata = ties, strata
+        if strata is not None and sample_weight is not None:
+            self.strata = strata[sample_weight > 0]
+        self.counts_rows = ties == "efron"
+        # The likelihood does not see a constant; centred columns are better to work
+        # with.
+        super().__init__(X, y, sample_weight, fit_intercept=True, **options)
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        if not (y[:, -1] > 0).any():
+            raise ValueError(
+                "All samples (of positive weight) are censored: the partial likelihood "
+                "is constant. At least one observed event is required."
+            )
+        return partial_likelihood(y, sample_weight, ties=self.ties, strata=self.strata)
+
+    def losses(self, results, X, y, sample_weight=None, offset=None, strata=None):
+        """Partial likelihood of all rows less that of the rows fitted, per event.
+
+        Held-out rows alone would often have tiny risk sets.
+        """
+        held = np.ones(len(y)) if sample_weight is None else sample_weight
+        fitted = self.datafit.weights
+        held = held / self.weight_unit
+        whole = partial_likelihood(
+            np.vstack([self.y, y]),
+            np.concatenate([fitted, held]),
+            ties=self.ties,
+            strata=None if strata is None else np.concatenate([self.strata, strata]),
+        )
+        here = np.column_stack(
+            [self.design.product(r.columns, r.coef / self.coef_unit) for r in results]
+        )
+        there = self.predictors(results, X)
+        if offset is not None:
+            there = there + offset[:, None]
+        known = getattr(self.datafit, "offset", 0.0)
+        losses = np.array(
+            [
+                whole.value(np.concatenate([a + known, b])) - self.datafit.value(a)
+                for a, b in zip(here.T, there.T, strict=True)
+            ]
+        )
+        events = float(held @ (y[:, -1] > 0))
+        return losses / events if events > 0 else np.zeros(len(results))
+
+    @property
+    def n_observed(self):
+        """Number of events: censored samples tell less."""
+        return float(self.datafit.weights @ (self.y[:, -1] > 0)) * self.weight_unit
+
+    def criteria(self, name, results, alphas, setting=None):
+        """Information criterion of each result."""
+        values = super().criteria(name, results, alphas, setting)
+        # Sums over risk sets are of relative weights.
+        return values + 2.0 * self.n_observed * np.log(self.weight_unit)
+
+    def intercept_of(self, result):
+        """Return 0: the likelihood has no intercept."""
+        return 0.0
+
+    def keep_one(self, estimator, result):
+        """Store one solution on an estimator, with its baseline hazard."""
+        super().keep_one(estimator, result)
+        eta = self.design.product(result.columns, result.coef / self.coef_unit)
+        offset = float(self.design.center_dot(result.columns, result.coef))
+        estimator.event_times_ = self.datafit.event_times
+        # Of a sample at the center of the features, whose predictor is the offset;
+        # far from zero the hazard of a sample of zeros would overflow.
+        estimator._center_predictor = offset
+        estimator._center_hazard = self.datafit.baseline(eta)
+        with np.errstate(over="ignore", under="ignore"):
+            estimator.baseline_hazard_ = estimator._center_hazard * np.exp(-offset)
+
+
+class LogisticProblem(GLMProblem):
+    """Two classes; y holds the codes 0 and 1."""
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        if len(np.unique(y)) < 2:
+            raise ValueError(
+                "The samples (of positive weight) are of one class, but a classifier "
+                "needs two. In cross-validation use fewer or stratified folds."
+            )
+        return Logistic(y, sample_weight)
+
+    def row_losses(self, y, eta):
+        """Return the log losses."""
+        return np.logaddexp(0.0, np.where(y > 0, -eta, eta))
+
+    def shaped(self, coef, intercept):
+        """Return coefficients and intercept as the estimator shows them."""
+        return coef[None, :], np.array([intercept], dtype=self.dtype)
+
+
+class MultinomialProblem(GLMProblem):
+    """More than two classes; y holds their codes.
+
+    Parameters
+    ----------
+    n_classes : int
+        Of the whole data. A fold may lack some of them: it is fitted without, and
+        gives them the least probability that is reckoned with, 1e-15.
+    """
+
+    def __init__(self, *arguments, n_classes, **options):
+        self.n_classes = n_classes
+        super().__init__(*arguments, **options)
+
+    @property
+    def coef_shape(self):
+        """Shape of the coefficients inside the solver."""
+        return (self.n_features, self.n_classes)
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        self.present, codes = np.unique(y, return_inverse=True)
+        if len(self.present) < 2:
+            raise ValueError(
+                "The samples (of positive weight) are of one class, but a classifier "
+                "needs two. In cross-validation use fewer or stratified folds."
+            )
+        return Softmax(codes, len(self.present), sample_weight)
+
+    def make_solver(self, coef_init=None):
+        """Return a solver that can be used for all strengths in turn."""
+        return SoftmaxSolver(self.design, self.datafit, self.start_of(coef_init))
+
+    def given(self, result):
+        """Return a result in the units of the given data."""
+        # A constant added to a feature's coefficients of all classes changes nothing
+        # but the penalty: where that is none, they sum to zero, as the intercepts do.
+        weights = self.spec.feature_weights
+        if weights is not None and not self.spec.positive:
+            free = weights[result.columns] == 0.0
+            result.coef[free] -= result.coef[free].mean(axis=1, keepdims=True)
+        return super().given(result)
+
+    def _inner_offset(self, offset):
+        return offset[:, self.present]
+
+    def losses(self, results, X, y, sample_weight=None, offset=None):
+        """Mean held-out log loss of each result on other rows."""
+        columns = []
+        rows = np.arange(len(y))
+        for result in results:
+            eta = np.asarray(X[:, result.columns] @ result.coef)
+            eta = eta + self.intercept_of(result)
+            if offset is not None:
+                eta = eta + offset[:, self.present]
+            P = np.zeros((len(y), self.n_classes))
+            P[:, self.present] = softmax(eta, axis=1)
+            columns.append(-np.log(np.maximum(P[rows, y], _LEAST_PROBABILITY)))
+        return weighted_mean(np.column_stack(columns), sample_weight)
+
+    def intercept_of(self, result):
+        """Return the intercepts of uncentred features; they sum to zero."""
+        # A constant added to all of them changes nothing.
+        intercepts = super().intercept_of(result)
+        return intercepts - intercepts.mean()
+
+    def coefs_of(self, results):
+        """Return coefficients, shape (n_classes, n_features, n_results)."""
+        out = np.zeros((self.n_classes, self.n_features, len(results)), self.dtype)
+        for k, result in enumerate(results):
+            out[:, result.columns, k] = result.coef.T
+        return out
+
+    def intercepts_of(self, results):
+        """Return intercepts, shape (n_classes, n_results)."""
+        return super().intercepts_of(results).T
+
+    def shaped(self, coef, intercept):
+        """Return coefficients and intercept as the estimator shows them."""
+        return np.ascontiguousarray(coef.T), np.asarray(intercept, dtype=self.dtype)

@@ -1,0 +1,539 @@
+"""Problems on one data set, as fits, paths and cross-validation see them.
+
+A problem holds validated data. It knows its penalties, solves for one strength or
+along a path, measures held-out losses and stores what was found on an estimator.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from copy import copy
+from numbers import Integral
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import issparse
+from sklearn.utils import check_array
+
+from sparsestat._utils.arithmetic import moderate
+from sparsestat._utils.progress import progress_bar
+from sparsestat._utils.results import Certificate, warn_if_unsatisfied
+from sparsestat._utils.samples import effective_rows, relative_weights
+from sparsestat._utils.validation import as_compressed
+from sparsestat.linear_model._penalized._criteria import information_criterion
+from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._penalized._gram_path import (
+    fold_errors,
+    gram_results,
+    suits_gram,
+)
+from sparsestat.linear_model._penalized._path_result import PathResult
+from sparsestat.linear_model._penalized._penalties import (
+    ElasticNetPenalty,
+    multiplier_array,
+)
+from sparsestat.linear_model._penalized._rounding import storage_error
+from sparsestat.linear_model._penalized._solver import VIOLATION_SCALE, WorkingSetSolver
+from sparsestat.linear_model._penalized._unpenalized import unpenalized_least_squares
+
+__all__ = [
+    "ElasticNetProblem",
+    "LeastSquaresProblem",
+    "PathProblem",
+    "feature_weight_array",
+    "refuse_ridge_grid",
+    "stack_coefs",
+    "weighted_mean",
+]
+
+GAP_SCALE = "duality gap / squared norm of the centered y, both divided by n_samples"
+KKT_SCALE = "largest gradient of a free coefficient / largest gradient at zero"
+GAP_REMEDY = (
+    "Increase max_iter or max_epochs, scale the features, or raise alpha or tol."
+)
+_FAR_BELOW = 1 / 30  # share of the largest strength below which one comes down to it
+
+
+class PathProblem:
+    """What the cross-validation mixin asks of a problem; a base for all of them.
+
+    The *setting* of a problem is what is tried beside the strength alpha, such as
+    the l1_ratio of the elastic net; None where there is no such thing. A *result*
+    is one point of a path and has at least the attributes of
+    :class:`~sparsestat.linear_model._penalized._result.SolverResult`.
+
+    Subclasses give ``alpha_max(setting)``, ``solve(alphas, setting, coef_init,
+    verbose)``, ``losses(results, X, y, sample_weight)``, ``keep(estimator, results,
+    index)`` and, for information criteria, ``criteria(name, results, alphas,
+    setting)``. Attributes: ``design``; ``total``, the sum of the weights; ``tol``;
+    ``n_features``; ``dtype``.
+
+    Inside, X and y are divided by powers of two where products of their entries would
+    overflow or vanish. Strengths that come in, and results that go out, are in the
+    units of the data that were given.
+    """
+
+    remedy = GAP_REMEDY
+    copies = None  # the feature behind each column of the design, if groups overlap
+    y_unit, y_offset = 1.0, 0.0
+
+    @property
+    def coef_unit(self):
+        """What coefficients inside are multiplied by to fit the given data."""
+        return self.y_unit / self.design.unit
+
+    @property
+    def alpha_unit(self):
+        """What strengths of absolute penalties inside are multiplied by."""
+        return self.y_unit * self.design.unit
+
+    def given(self, result):
+        """Return a result in the units of the given data."""
+        if self.copies is not None:
+            result.merge_copies(self.copies)
+        self._add_storage_error(result)
+        result.coef = result.coef * self.coef_unit
+        result.shift = result.shift * self.y_unit + self.y_offset
+        square = self.y_unit**2
+        result.objective, result.dual = result.objective * square, result.dual * square
+        return result
+
+    def _add_storage_error(self, result):
+        """Add what single precision moves the fit by to the bound of rounding."""
+        if self.dtype != np.float32:
+            return
+        shift = np.asarray(result.shift)
+        if self.design.fit_intercept:
+            center = self.design.center_dot(result.columns, result.coef)
+            shift = np.abs(shift) + np.abs(center / self.design.unit)
+        moved = storage_error(
+            self.design, result, self.dtype, self.design.n_samples, shift
+        )
+        if result.kind == "duality_gap":  # at a minimum it falls with the square
+            error = 0.5 * result.bend * moved**2
+        else:
+            steepest = float(np.sqrt(self.design.squares.max(initial=0.0)))
+            error = result.bend * steepest * moved
+        result.rounding += error / result.unit
+
+    def start_of(self, coef_init):
+        """Return coefficients to start from in the units of the solver."""
+        if coef_init is None:
+            return None
+        further = 0 if self.copies is None else len(self.copies) - len(coef_init)
+        rest = np.zeros((further, *np.shape(coef_init)[1:]))
+        return np.concatenate([coef_init, rest]) / self.coef_unit
+
+    def grid(self, alphas, eps, setting=None):
+        """Return strengths in decreasing order: those given, or so many of them."""
+        if not isinstance(alphas, Integral):
+            alphas = check_array(alphas, ensure_2d=False, dtype=np.float64)
+            alphas = np.sort(alphas)[::-1]
+            if alphas[-1] < 0.0:
+                raise ValueError(
+                    f"`alphas` must not be negative, got {alphas[-1]}. Zero is no "
+                    "penalty at all."
+                )
+            return alphas
+        largest = self.alpha_max(setting)
+        if largest == 0.0:  # as scikit-learn does
+            return np.full(alphas, np.finfo(np.float64).resolution)
+        if alphas == 1:
+            return np.array([largest])
+        grid = np.geomspace(largest, largest * eps, num=alphas)
+        grid[0] = largest  # geomspace rounds its ends
+        return grid
+
+    def run(self, alphas, eps, setting=None, *, coef_init=None, verbose=0):
+        """Solve on a grid; return it and the results.
+
+        Warns once if a point of the path missed its tolerance.
+        """
+        alphas = self.grid(alphas, eps, setting)
+        results = self.solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+        certificate = self.certificate(max(results, key=lambda result: result.gap))
+        what = "gap" if certificate.kind == "duality_gap" else "violation"
+        warn_if_unsatisfied(certificate, f"The largest {what}", self.remedy)
+        return alphas, results
+
+    def path_result(self, alphas, results):
+        """Return a path as users see it."""
+        kind = results[0].kind
+        gaps = np.array([result.gap for result in results])
+        if self.gaps_are_absolute and kind == "duality_gap":
+            gaps = self.dual_gaps(results)
+        return PathResult(
+            alphas, self.coefs_of(results), gaps, self.intercepts_of(results), kind
+        )
+
+    def fold_losses(self, folds, setting, alphas):
+        """Return held-out losses of paths on folds where that needs no fits, or None.
+
+        The folds hold every row of the problem once, to train on or to test on.
+        """
+        return [None] * len(folds)
+
+    gaps_are_absolute = False  # whether the gaps of a path are those of the objective
+
+    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
+        """Solve for each alpha in turn with warm starts; return the results."""
+        solver = self.make_solver(coef_init)
+        return [
+            self.solve_one(alpha, setting, solver=solver)
+            for alpha in progress_bar(alphas, description="path", verbose=verbose)
+        ]
+
+    def _approach(self, solver, alpha, setting, **options):
+        """Come down to a strength far below the largest; return the sweeps used.
+
+        Started at zero, coefficients that should rest there enter by the hundred and
+        leave one at a time.
+        """
+        largest = self.alpha_max(setting)
+        if alpha <= 0.0 or alpha >= _FAR_BELOW * largest:
+            return 0
+        n_steps = int(np.ceil(np.log10(largest / alpha)))
+        budget = left = self.limits["max_epochs"] // 2
+        for strength in np.geomspace(largest, alpha, n_steps + 1)[1:-1]:
+            if left <= 0:
+                break
+            result = solver.solve(
+                self.penalty(strength / self.alpha_unit, setting),
+                tol=max(1e-2 * strength / largest, self.tol),
+                max_iter=self.limits["max_iter"],
+                max_epochs=left,
+                **options,
+            )
+            left -= result.n_sweeps
+        return budget - max(left, 0)
+
+    def dual_gaps(self, results):
+        """Return the duality gaps, in the units of the objective."""
+        gaps = np.array([result.objective - result.dual for result in results])
+        return np.maximum(gaps, 0.0) / self.total
+
+    def keep_measures(self, estimator, results):
+        """Store what the certificates of a path measure."""
+        if all(result.kind == "duality_gap" for result in results):
+            estimator.dual_gaps_ = self.dual_gaps(results)
+        else:
+            estimator.kkt_residuals_ = np.array([result.gap for result in results])
+
+    def certificate(self, result):
+        """Return the certificate of one result, in the units of the estimator."""
+        details = {"objective": result.objective / self.total}
+        scale = result.scale or (GAP_SCALE if result.kind != "kkt" else KKT_SCALE)
+        if result.kind == "duality_gap":
+            details["dual_objective"] = result.dual / self.total
+        return Certificate.measured(
+            result.kind,
+            result.gap,
+            self.tol,
+            scale,
+            rounding=result.rounding,
+            details=details,
+        )
+
+
+class LeastSquaresProblem(PathProblem):
+    """A squared loss on one design and target; subclasses name the penalty.
+
+    Parameters
+    ----------
+    X, y, sample_weight : validated arrays
+    fit_intercept : bool
+    tol, max_iter, max_epochs : see the solver
+    """
+
+    no_penalty = (
+        "alpha=0 leaves the coefficients unpenalized: the least squares solution is "
+        "returned. Use sklearn.linear_model.LinearRegression for that, or alpha > 0."
+    )
+
+    def __init__(
+        self, X, y, sample_weight=None, *, fit_intercept, tol, max_iter, max_epochs
+    ):
+        self.dtype, self.n_rows = X.dtype, X.shape[0]
+        X, y, sample_weight = effective_rows(X, y, sample_weight)
+        weights, self.weight_unit = relative_weights(sample_weight)
+        if issparse(X):
+            X = as_compressed(X, "csc")
+        y, self.y_unit = moderate(y, "y")
+        self.design = make_design(X, weights, fit_intercept=fit_intercept)
+        self.target, y_mean = self.design.target(y)
+        self.y_mean = y_mean * self.y_unit
+        self.total = self.design.total
+        self.n_features = self.design.n_features
+        self.tol = tol
+        self.limits = {"tol": tol, "max_iter": max_iter, "max_epochs": max_epochs}
+
+    @property
+    def coef_shape(self):
+        """Shape of the coefficients inside the solver."""
+        return (self.n_features, *self.target.shape[1:])
+
+    gaps_are_absolute = True
+
+    def penalty(self, alpha, setting):
+        """Return the penalty object of one strength, in the units of the solver."""
+        raise NotImplementedError
+
+    def make_solver(self, coef_init=None):
+        """Return a solver that can be used for all strengths in turn."""
+        return WorkingSetSolver(self.design, self.target, self.start_of(coef_init))
+
+    def alpha_max(self, setting=None):
+        """Return the smallest alpha at which every penalised coefficient is zero."""
+        penalty = self.penalty(1.0, setting)
+        solver = self.make_solver()
+        solver.settle_free(penalty)
+        return penalty.gauge(solver.correlations) * self.alpha_unit
+
+    def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
+        """Solve one problem; least squares when nothing is penalised."""
+        penalty = self.penalty(alpha / self.alpha_unit, setting)
+        if penalty.is_nothing:
+            return self.given(
+                unpenalized_least_squares(self.design, self.target, penalty)
+            )
+        limits = dict(self.limits)
+        swept = 0
+        if solver is None:
+            solver = self.make_solver(coef_init)
+            if coef_init is None and self.comes_down:
+                swept = self._approach(solver, alpha, setting)
+                limits["max_epochs"] -= swept
+        result = solver.solve(penalty, step=step, **limits)
+        result.n_sweeps += swept
+        return self.given(result)
+
+    @property
+    def comes_down(self):
+        """Whether a cold start is far from the solution of a small strength."""
+        return self.target.ndim == 2
+
+    def losses(self, results, X, y, sample_weight=None):
+        """Mean squared error of each result on other rows."""
+        if self.target.ndim == 2:
+            return self._joint_losses(results, X, y, sample_weight)
+        used = np.unique(np.concatenate([r.columns for r in results]))
+        coefs = stack_coefs(results, self.n_features)[used]
+        fitted = np.asarray(X[:, used] @ coefs)
+        fitted = fitted + self.design.intercept(self.y_mean, used, coefs)
+        return weighted_mean((y[:, None] - fitted) ** 2, sample_weight)
+
+    def _joint_losses(self, results, X, y, sample_weight):
+        """Mean over rows and targets of the squared errors."""
+        squares = []
+        for result in results:
+            fitted = np.asarray(X[:, result.columns] @ result.coef)
+            intercept = self.design.intercept(self.y_mean, result.columns, result.coef)
+            squares.append(((y - fitted - intercept) ** 2).mean(axis=1))
+        return weighted_mean(np.column_stack(squares), sample_weight)
+
+    def refit(self, result):
+        """Return the coefficients of least squares on the support of a result.
+
+        None if these are not determined: dependent columns, or as many as rows.
+        """
+        columns = result.columns
+        rows = self.design.n_samples - int(self.design.fit_intercept)
+        if len(columns) == 0 or len(columns) >= rows or self.target.ndim == 2:
+            return None
+        one = np.ones(1)
+        block = np.column_stack(
+            [self.design.product(columns[k : k + 1], one) for k in range(len(columns))]
+        )
+        scales = np.sqrt(self.design.squares[columns])
+        coef, _, rank, _ = np.linalg.lstsq(block / scales, self.target, rcond=1e-10)
+        return coef / scales * self.coef_unit if rank == len(columns) else None
+
+    def criteria(self, name, results, alphas, setting=None):
+        """Information criterion of each result."""
+        rss = np.empty(len(results))
+        df = np.empty(len(results))
+        for k, (result, alpha) in enumerate(zip(results, alphas, strict=True)):
+            fitted = self.design.product(result.columns, result.coef / self.coef_unit)
+            residual = self.target - fitted
+            rss[k] = float(np.vdot(residual, residual))
+            df[k] = self.degrees_of_freedom(result, alpha, setting)
+        scale = float(np.vdot(self.target, self.target))
+        # Here weights count rows: their sum is the number of observations.
+        n = self.total * self.weight_unit
+        if self.target.ndim == 2:
+            n *= self.target.shape[1]
+        rss, scale = rss * self.weight_unit, scale * self.weight_unit
+        values = information_criterion(name, rss, scale, df, n, self.n_features)
+        return values + 2.0 * n * np.log(self.y_unit)
+
+    def degrees_of_freedom(self, result, alpha, setting):
+        """Return the effective number of parameters of one result."""
+        return float(np.count_nonzero(result.coef))
+
+    def of_target(self, t):
+        """Return the problem of one of several targets, on the same design."""
+        other = copy(self)
+        other.target = np.ascontiguousarray(self.target[:, t])
+        other.y_mean = self.y_mean[t]
+        return other
+
+    def alpha_max_of_targets(self, setting=None):
+        """Return the smallest alpha that is the largest for every target by itself."""
+        targets = range(self.target.shape[1])
+        return max(self.of_target(t).alpha_max(setting) for t in targets)
+
+    def coefs_of(self, results):
+        """Return coefficients, shape ([n_targets,] n_features, n_results)."""
+        if self.target.ndim == 1:
+            return stack_coefs(results, self.n_features, self.dtype)
+        out = [result.dense_coef(self.n_features, self.dtype).T for result in results]
+        return np.stack(out, axis=-1)
+
+    def intercepts_of(self, results):
+        """Return intercepts, shape ([n_targets,] n_results)."""
+        if self.target.ndim == 1:
+            used = np.unique(np.concatenate([r.columns for r in results]))
+            coefs = stack_coefs(results, self.n_features)[used]
+            return self.design.intercept(self.y_mean, used, coefs).astype(self.dtype)
+        return np.stack(
+            [
+                np.asarray(self.design.intercept(self.y_mean, r.columns, r.coef))
+                for r in results
+            ],
+            axis=-1,
+        ).astype(self.dtype)
+
+    def keep(self, estimator, results, index):
+        """Store a path and the chosen point of it on an estimator."""
+        estimator.coef_path_ = self.coefs_of(results)
+        estimator.intercept_path_ = self.intercepts_of(results)
+        self.keep_measures(estimator, results)
+        self.keep_one(estimator, results[index])
+
+    def keep_one(self, estimator, result):
+        """Store one solution on an estimator."""
+        # C order also for several targets, as scikit-learn's linear models have it.
+        estimator.coef_ = np.ascontiguousarray(
+            result.dense_coef(self.n_features, self.dtype).T
+        )
+        intercept = self.design.intercept(self.y_mean, result.columns, result.coef)
+        estimator.intercept_ = (
+            self.dtype.type(intercept)
+            if self.y_mean.ndim == 0
+            else intercept.astype(self.dtype)
+        )
+        estimator.certificate_ = self.certificate(result)
+        estimator.objective_ = result.objective / self.total
+        if result.scale != VIOLATION_SCALE:
+            gap = max(result.objective - result.dual, 0.0)
+            estimator.dual_gap_ = gap / self.total
+        estimator.gap_history_ = np.array(result.gap_history)
+        estimator.n_iter_ = result.n_iter
+
+
+class ElasticNetProblem(LeastSquaresProblem):
+    """Weighted elastic net; the setting is its l1_ratio."""
+
+    def __init__(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        positive=False,
+        feature_weights=None,
+        **options,
+    ):
+        super().__init__(X, y, sample_weight, **options)
+        self.positive = positive
+        self.feature_weights = feature_weights
+
+    def penalty(self, alpha, setting):
+        """Return the elastic net penalty of one strength."""
+        return ElasticNetPenalty(
+            alpha,
+            setting,
+            self.n_features,
+            self.total,
+            l2_unit=self.coef_unit,
+            positive=self.positive,
+            feature_weights=self.feature_weights,
+            joint=self.target.ndim == 2,
+        )
+
+    def grid(self, alphas, eps, setting=None):
+        """Return strengths in decreasing order: those given, or so many of them."""
+        refuse_ridge_grid(alphas, setting)
+        return super().grid(alphas, eps, setting)
+
+    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
+        """Solve for each alpha in turn; in one call where a Gram matrix is small."""
+        if coef_init is None and suits_gram(self, alphas):
+            results = gram_results(self, alphas, setting, verbose)
+            if results is not None:
+                if all(result.gap <= self.tol for result in results):
+                    return results
+                # Near-copies: the way down from zero may do better.
+                others = super().solve(alphas, setting, verbose=verbose)
+                return [
+                    min(pair, key=lambda result: result.gap)
+                    for pair in zip(results, others, strict=True)
+                ]
+        return super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+
+    def fold_losses(self, folds, setting, alphas):
+        """Return held-out errors of paths on folds from moments, None where not so."""
+        if not suits_gram(self, alphas):
+            return [None] * len(folds)
+        return fold_errors(self, folds, setting, alphas)
+
+    def degrees_of_freedom(self, result, alpha, setting):
+        """Trace of the map from y to the fit on a support: its size without ridge."""
+        ridge = self.total * alpha * (1.0 - setting) / self.design.unit**2
+        if self.feature_weights is not None:
+            ridge = ridge * self.feature_weights[result.columns]
+        columns = result.columns
+        if len(columns) == 0 or not np.any(ridge) or self.target.ndim == 2:
+            return super().degrees_of_freedom(result, alpha, setting)
+        block = np.column_stack(
+            [
+                self.design.product(columns[k : k + 1], np.ones(1))
+                for k in range(len(columns))
+            ]
+        )
+        gram = block.T @ block
+        shifted = gram + np.diag(np.broadcast_to(ridge, len(columns)))
+        return float(np.trace(cho_solve(cho_factor(shifted), gram)))
+
+
+def refuse_ridge_grid(alphas, l1_ratio):
+    """Refuse an automatic grid where no strength makes all coefficients zero."""
+    if isinstance(alphas, Integral) and l1_ratio == 0.0:
+        raise ValueError(
+            "No alpha makes the ridge solution (l1_ratio=0) exactly zero, so there "
+            "is no automatic grid. Pass `alphas` as an array."
+        )
+
+
+def weighted_mean(losses, sample_weight=None):
+    """Mean over rows of (n_samples, n_alphas); zeros when all weights vanish."""
+    if sample_weight is None:
+        return losses.mean(axis=0)
+    weights, _ = relative_weights(sample_weight)
+    total = weights.sum()
+    return weights @ losses / total if total > 0 else np.zeros(losses.shape[1])
+
+
+def feature_weight_array(feature_weights, n_features):
+    """Validate penalty multipliers: None, or non-negative and possibly infinite."""
+    if feature_weights is None:
+        return None
+    return multiplier_array(feature_weights, "feature_weights", n_features, "feature")
+
+
+def stack_coefs(results, n_features, dtype=np.float64):
+    """Return the coefficients of a path as (n_features, n_alphas)."""
+    coefs = np.zeros((n_features, len(results)), dtype=dtype, order="F")
+    for k, result in enumerate(results):
+        coefs[result.columns, k] = result.coef
+    return coefs
