@@ -48,6 +48,18 @@ def compensated_dots(x, Y, out):
 
 
 @njit(cache=True, nogil=True)
+def column_extremes(X, low, high):
+    """Narrow `low` and widen `high` to the entries of each column, in one pass."""
+    for i in range(X.shape[0]):
+        for j in range(X.shape[1]):
+            x = X[i, j]
+            if x < low[j]:
+                low[j] = x
+            if x > high[j]:
+                high[j] = x
+
+
+@njit(cache=True, nogil=True)
 def compensated_sum(x):
     """Return the sum of a vector as a sum of two numbers."""
     total = 0.0

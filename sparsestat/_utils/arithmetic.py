@@ -24,6 +24,7 @@ __all__ = [
     "column_signs",
     "dot",
     "dots",
+    "extremes",
     "moderate",
     "power_of_two",
     "rounding",
@@ -245,15 +246,13 @@ def standardize(X, weights=None):
     if not sparse.issparse(X):
         wide = _double(X)
         offset, rest = np.zeros(p, wide), np.zeros(p, wide)
-        level = np.ones(p, bool)
+        low, high = extremes(X)
         # Blocks of rows bound every temporary array.
         step = max(1, _ENTRIES // max(p, 1))
         blocks = [slice(start, start + step) for start in range(0, n, step)]
         for rows in blocks:
             offset += share[rows] @ X[rows].astype(wide, copy=False)
-            if level.any():
-                level &= (X[rows] == X[0]).all(axis=0)
-        offset = np.where(level, X[0], offset)
+        offset = np.where(low == high, low, offset)
         for rows in blocks:
             rest += share[rows] @ np.subtract(X[rows], offset, dtype=wide)
         return Standardization(offset, rest, zeros)
@@ -263,7 +262,7 @@ def standardize(X, weights=None):
     else:
         full = np.bincount(X.indices, minlength=p) == n
     # A constant column becomes zeros, whatever its mean was rounded to.
-    low, high = _extremes(X)
+    low, high = extremes(X)
     level = full & (low == high)
     offset = np.where(level, low, np.where(full, mean, 0.0))
     moved = Standardization(offset, zeros, zeros).apply(X)
@@ -271,9 +270,15 @@ def standardize(X, weights=None):
     return Standardization(offset, np.where(full, left, 0.0), np.where(full, 0.0, left))
 
 
-def _extremes(X):
-    """Return the least and the largest entries of sparse columns, part by part."""
+def extremes(X):
+    """Return the least and the largest entries of columns, of each part if complex."""
     if X.dtype.kind == "c":
-        parts = zip(_extremes(X.real), _extremes(X.imag), strict=True)
+        parts = zip(extremes(X.real), extremes(X.imag), strict=True)
         return tuple(real + 1j * imaginary for real, imaginary in parts)
+    if not sparse.issparse(X):
+        if not (X.flags.c_contiguous and X.dtype in (np.float32, np.float64)):
+            return X.min(axis=0), X.max(axis=0)
+        low, high = X[0].copy(), X[0].copy()
+        kernels.column_extremes(read_only(X), low, high)
+        return low, high
     return X.min(axis=0).toarray().ravel(), X.max(axis=0).toarray().ravel()

@@ -10,6 +10,7 @@ from scipy import linalg, sparse
 
 from sparsestat._utils.arithmetic import (
     Standardization,
+    extremes,
     power_of_two,
     rounding,
     standardize,
@@ -135,7 +136,7 @@ class CentredRows:
             self.sum_of_squares = max(raw, 0.0)
         else:
             self._X, self.unit = X, 1.0
-            low, high = X.min(axis=0), X.max(axis=0)
+            low, high = extremes(X)
             ends = np.array([low, high]) - self.record.offset - self.record.rest
             self.unit = power_of_two(np.abs(ends).max(initial=0.0))
             self.mean = np.zeros(X.shape[1])

@@ -68,3 +68,5 @@ EXEMPT = {
         ("permute features", _NODES),
     )
 }
+
+LEFT_OUT = {"from_edges": "names and counts: tests/embedding/test_edges.py"}

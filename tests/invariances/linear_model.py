@@ -317,6 +317,8 @@ LEFT_OUT = {
     "LDPSparseRegressor": "bounds on the data are public parameters in their units",
     "enet_path": "the problem of ElasticNetCV",
     "lasso_path": "the problem of LassoCV",
+    "multi_task_enet_path": "the problem of MultiTaskElasticNetCV",
+    "multi_task_lasso_path": "the problem of MultiTaskLassoCV",
     "greedy_bcd": "tests/linear_model/test_greedy_bcd.py",
     "greedy_bcd_quadratic": "tests/linear_model/test_greedy_bcd.py",
     "sparse_misspecified_bandit": "actions and rewards are bounded by one",
