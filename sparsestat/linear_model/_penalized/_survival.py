@@ -306,9 +306,14 @@ class Cox(Datafit):
     def baseline(self, eta):
         """Return the cumulative baseline hazard after each event time."""
         _, top, _, risk, tied = self._sums(eta)
-        inverse = self._term_weight / self._phi(risk, tied)
-        rate = np.bincount(self._term, inverse, len(self._mass))
-        return np.cumsum(rate) * np.exp(-top)
+        phi = self._phi(risk, tied)
+        if np.all(phi > 0.0):
+            rate = np.bincount(self._term, self._term_weight / phi, len(self._mass))
+            return np.cumsum(rate) * np.exp(-top)
+        # Some risk sets vanish beside the largest: their hazards may overflow.
+        with np.errstate(over="ignore"):
+            inverse = self._term_weight * np.exp(-self._log_phi(eta[self.order]))
+        return np.cumsum(np.bincount(self._term, inverse, len(self._mass)))
 
     def null_intercept(self):
         """Return 0: the partial likelihood does not see a constant."""
