@@ -78,7 +78,7 @@ MODULES = {
         "SlopePenalty",
         [*_PARTS, "linear_model/test_slope.py"],
     ),
-    "linear_model/_glm_penalties.py": ("", [*_PARTS, *_GLM]),
+    "linear_model/_penalized/_gaps.py": ("", [*_PARTS, *_GLM]),
     "linear_model/_penalized/_datafits.py": (
         "",
         [*_FITS, "linear_model/test_cox.py", *_GLM],
