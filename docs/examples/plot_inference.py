@@ -38,8 +38,14 @@ _ = StabilityPathDisplay.from_estimator(stable, feature_names=names)
 # Against a competitor
 # --------------------
 # Every feature has a knockoff that cannot have an effect. One in five of those selected
-# may be false, on average.
+# may be false, on average. The copies are drawn, and another draw may select nothing:
+# the numbers selected by five other ones are printed beside.
 knockoffs = KnockoffSelector(construction="fixed", fdr=0.2, random_state=0).fit(X, y)
+others = [
+    KnockoffSelector(construction="fixed", fdr=0.2, random_state=seed).fit(X, y)
+    for seed in range(1, 6)
+]
+print([int(other.get_support().sum()) for other in others])
 print([names[j] for j in knockoffs.get_support(indices=True)])
 print(knockoffs.certificate_.details["assumption"])
 _ = KnockoffDisplay.from_estimator(knockoffs, feature_names=names)

@@ -66,7 +66,8 @@ def run(progress):
         tuple(rows),
         note=f"442 patients, {X.shape[1]} measurements and products of two, in "
         "standard deviations. Halves: at most one false feature expected from 0.75 on. "
-        "Knockoffs: a fifth of those selected may be false.",
+        "Knockoffs: a fifth of those selected may be false; another draw of them may "
+        "select nothing.",
         text_columns=1,
     )
     chosen = [data.feature_names[j] for j in stable.get_support(indices=True)]

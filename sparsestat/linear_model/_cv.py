@@ -177,11 +177,8 @@ def _without_fits(problem, folds, sample_weight, settings, grids):
         # Rows of weight zero are no rows of the problem.
         position = np.cumsum(used) - 1
         inner.append((position[train], position[test]))
-    out = []
-    for setting, grid in zip(settings, grids, strict=True):
-        found = problem.fold_losses(inner, setting, grid)
-        out += [None if table is None else table[None, :] for table in found]
-    return out
+    found = problem.fold_losses(inner, settings, grids)
+    return [None if table is None else table[None, :] for table in found]
 
 
 def _criterion_path(problem, setting, alphas, criterion, verbose):

@@ -193,3 +193,11 @@ def test_one_zero_among_equal_entries_makes_no_constant():
     design = make_design(sparse.csc_array(X))
     assert_allclose(design.squares, [25.0 * 299 / 300, 0.0], rtol=1e-12)
     assert design.is_sparse and not make_design(X).is_sparse
+
+
+def test_rows_of_a_sparse_matrix_are_not_read_as_columns():
+    X = sparse.random_array((9, 4), density=0.6, rng=np.random.default_rng(0))
+    a, b = make_design(X.tocsc()), make_design(X.tocsr())
+    np.testing.assert_array_equal(a.squares, b.squares)
+    r = np.arange(9.0)
+    np.testing.assert_array_equal(a.correlations(r), b.correlations(r))

@@ -39,6 +39,8 @@ _GATHER_BYTES = 1e9
 def make_design(X, sample_weight=None, *, fit_intercept=True):
     """Return the Design for dense X (F-ordered inside) or compressed sparse X."""
     if sparse.issparse(X):
+        # The kernels would read any other format as columns, past its end.
+        X = X if X.format == "csc" else X.tocsc()
         return _CSCDesign(X, sample_weight, fit_intercept)
     return _DenseDesign(X, sample_weight, fit_intercept)
 
@@ -190,6 +192,12 @@ class Design:
         for t in range(residuals.shape[1]):
             column = np.ascontiguousarray(out[:, t])
             out[:, t] = self.correlations(residuals[:, t], columns, column)
+        return out
+
+    def block(self, columns):
+        """Return some columns, centered and weighted, as a dense F-ordered array."""
+        out = np.empty((self.n_samples, len(columns)), order="F")
+        self.gather(columns, out, 0)
         return out
 
     def center_dot(self, columns, w):

@@ -59,12 +59,6 @@ class _Moments:
         self.G, self.c, self.yy, self.total = np.ascontiguousarray(G), c, yy, total
 
 
-def _columns(design):
-    A = np.empty((design.n_samples, design.n_features), order="F")
-    design.gather(np.arange(design.n_features), A, 0)
-    return A
-
-
 def _solve(problem, moments, alphas, l1_ratio):
     """Run the kernel; return coefficients, gaps, counts and how many were solved."""
     omega = problem.feature_weights
@@ -121,14 +115,13 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
     yy = float(y @ y)
     if yy == 0.0 or l1_ratio == 0.0:
         return None
-    A = _columns(design)
+    A = design.block(np.arange(design.n_features))
     moments = _Moments(A.T @ A, A.T @ y, yy, problem.total)
     W, gaps, info, n_solved = _solve(problem, moments, alphas, l1_ratio)
     if n_solved == 0:
         return None
-    lam = np.vstack(
-        [problem.penalty(a / problem.alpha_unit, l1_ratio).lam for a in alphas[:1]]
-    ) * (np.asarray(alphas)[:, None] / alphas[0])
+    largest = problem.penalty(alphas[0] / problem.alpha_unit, l1_ratio).lam
+    lam = np.multiply.outer(alphas / alphas[0], largest)
     errors = _gap_rounding(moments, design.n_samples, W, gaps, lam)
     results, solver = [], None
     goal = problem.tol * yy
@@ -177,10 +170,11 @@ def _measured(problem, A, y, w, alpha, l1_ratio):
     return parts.gap, parts.primal, error
 
 
-def fold_errors(problem, folds, l1_ratio, alphas):
-    """Return held-out squared errors of paths on folds, an array or None for each.
+def fold_errors(problem, folds, l1_ratios, grids):
+    """Return held-out squared errors of paths on folds, ratio after ratio.
 
-    None where moments have lost too many digits, or a path did not end.
+    An array for each ratio and fold, or None where moments have lost too many digits,
+    or a path did not end.
 
     Parameters
     ----------
@@ -188,11 +182,10 @@ def fold_errors(problem, folds, l1_ratio, alphas):
         Of all rows.
     folds : list of (ndarray, ndarray)
         Rows to train on and rows to test on, of which each pair holds all.
-    l1_ratio : float
-    alphas : ndarray of shape (n_alphas,)
+    l1_ratios : list of float
+    grids : list of ndarray of shape (n_alphas,)
+        Strengths for each ratio.
     """
-    if l1_ratio == 0.0:
-        return [None] * len(folds)
     design, y = problem.design, problem.target
     p = design.n_features
     n = design.n_samples
@@ -201,44 +194,55 @@ def fold_errors(problem, folds, l1_ratio, alphas):
     B[:, p] = y
     B[:, p + 1] = design.roots if design.is_weighted else 1.0
     whole = B.T @ B
-    return [
-        _fold(problem, B, whole, train, test, l1_ratio, alphas) for train, test in folds
-    ]
+    tables = [_fold(problem, B[test], whole, l1_ratios, grids) for _, test in folds]
+    return [table[k] for k in range(len(grids)) for table in tables]
 
 
-def _fold(problem, B, whole, train, test, l1_ratio, alphas):
+def _fold(problem, held, whole, l1_ratios, grids):
+    """Return the errors on the rows `held` of paths on the others, for each ratio."""
     p = problem.n_features
-    held = B[test]
+    nothing = [None] * len(grids)
     outside = held.T @ held
     inside = whole - outside
     diagonal = inside.diagonal()[: p + 1]
     if np.any(diagonal < _LOST * whole.diagonal()[: p + 1]):
-        return None
+        return nothing
     total = inside[p + 1, p + 1]
     mean = np.zeros(p + 1)
     if problem.design.fit_intercept:
         mean = inside[: p + 1, p + 1] / total
         spread = inside[: p + 1, : p + 1] - total * np.outer(mean, mean)
         if np.any(spread.diagonal() < _LOST * diagonal):
-            return None
+            return nothing
     else:
         spread = inside[: p + 1, : p + 1]
     moments = _Moments(spread[:p, :p], spread[:p, p].copy(), float(spread[p, p]), total)
     if not moments.yy > 0.0:
-        return None
-    W, _, _, n_solved = _solve(problem, moments, alphas, l1_ratio)
-    if n_solved < len(alphas):
-        return None
+        return nothing
     # Held-out rows about the means of the training rows.
     sums, weight = outside[: p + 1, p + 1], outside[p + 1, p + 1]
     about = outside[: p + 1, : p + 1] - np.outer(sums, mean) - np.outer(mean, sums)
     about += weight * np.outer(mean, mean)
+    out = []
+    for l1_ratio, alphas in zip(l1_ratios, grids, strict=True):
+        W, n_solved = np.empty((0, p)), 0
+        if l1_ratio > 0.0:
+            W, _, _, n_solved = _solve(problem, moments, alphas, l1_ratio)
+        errors = None
+        if n_solved == len(alphas):
+            errors = _errors(W, about, held, mean) / weight * problem.y_unit**2
+        out.append(errors)
+    return out
+
+
+def _errors(W, about, held, mean):
+    """Return the squared errors of coefficients, from moments where these suffice."""
     V = np.column_stack([-W, np.ones(len(W))])
     products = V @ about
     errors = np.einsum("kj,kj->k", products, V)
     size = np.einsum("kj,kj->k", np.abs(V) @ np.abs(about), np.abs(V))
     lost = errors < _LOST * size
     if lost.any():
-        rest = held[:, : p + 1] - held[:, p + 1 :] * mean
+        rest = held[:, :-1] - held[:, -1:] * mean
         errors[lost] = ((rest @ V[lost].T) ** 2).sum(axis=0)
-    return errors / weight * problem.y_unit**2
+    return errors

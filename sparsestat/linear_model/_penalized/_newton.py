@@ -278,11 +278,7 @@ class GLMSolver:
         if kind != "duality_gap" or free.size == 0:
             self._free = self._free[:0]
         else:
-            one = np.ones(1)
-            columns = [
-                self.design.product(free[k : k + 1], one) for k in range(len(free))
-            ]
-            self._block = np.column_stack(columns)
+            self._block = self.design.block(free)
         if moved or self._free.size:
             self._refresh()
             self._correlate()

@@ -166,12 +166,12 @@ class PathProblem:
             alphas, self.coefs_of(results), gaps, self.intercepts_of(results), kind
         )
 
-    def fold_losses(self, folds, setting, alphas):
-        """Return held-out losses of paths on folds where that needs no fits, or None.
+    def fold_losses(self, folds, settings, grids):
+        """Return held-out losses where that needs no fits, or None; setting by setting.
 
         The folds hold every row of the problem once, to train on or to test on.
         """
-        return [None] * len(folds)
+        return [None] * (len(settings) * len(folds))
 
     gaps_are_absolute = False  # whether the gaps of a path are those of the objective
 
@@ -340,10 +340,7 @@ class LeastSquaresProblem(PathProblem):
         rows = self.design.n_samples - int(self.design.fit_intercept)
         if len(columns) == 0 or len(columns) >= rows or self.target.ndim == 2:
             return None
-        one = np.ones(1)
-        block = np.column_stack(
-            [self.design.product(columns[k : k + 1], one) for k in range(len(columns))]
-        )
+        block = self.design.block(columns)
         scales = np.sqrt(self.design.squares[columns])
         coef, _, rank, _ = np.linalg.lstsq(block / scales, self.target, rcond=1e-10)
         return coef / scales * self.coef_unit if rank == len(columns) else None
@@ -481,11 +478,11 @@ class ElasticNetProblem(LeastSquaresProblem):
                 ]
         return super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
 
-    def fold_losses(self, folds, setting, alphas):
+    def fold_losses(self, folds, settings, grids):
         """Return held-out errors of paths on folds from moments, None where not so."""
-        if not suits_gram(self, alphas):
-            return [None] * len(folds)
-        return fold_errors(self, folds, setting, alphas)
+        if not all(suits_gram(self, alphas) for alphas in grids):
+            return super().fold_losses(folds, settings, grids)
+        return fold_errors(self, folds, settings, grids)
 
     def degrees_of_freedom(self, result, alpha, setting):
         """Trace of the map from y to the fit on a support: its size without ridge."""
@@ -495,12 +492,7 @@ class ElasticNetProblem(LeastSquaresProblem):
         columns = result.columns
         if len(columns) == 0 or not np.any(ridge) or self.target.ndim == 2:
             return super().degrees_of_freedom(result, alpha, setting)
-        block = np.column_stack(
-            [
-                self.design.product(columns[k : k + 1], np.ones(1))
-                for k in range(len(columns))
-            ]
-        )
+        block = self.design.block(columns)
         gram = block.T @ block
         shifted = gram + np.diag(np.broadcast_to(ridge, len(columns)))
         return float(np.trace(cho_solve(cho_factor(shifted), gram)))

@@ -237,10 +237,7 @@ class WorkingSetSolver:
         if free.size == 0:
             return
         self.set.hold(free)
-        one = np.ones(1)
-        block = np.column_stack(
-            [self.design.product(free[k : k + 1], one) for k in range(len(free))]
-        )
+        block = self.design.block(free)
         position = np.empty(self.design.n_features, dtype=np.intp)
         position[self.set.columns] = np.arange(len(self.set))
         at = position[free]
