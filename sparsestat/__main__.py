@@ -1,4 +1,4 @@
-"""Command line: ``python -m sparsestat tour | warmup | info``."""
+"""Command line: ``sparsestat tour | warmup | info``, or ``python -m sparsestat``."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -6,17 +6,27 @@
 import argparse
 import sys
 
+from sparsestat._version import __version__
+
 
 def main(argv=None):
     """Run one of the commands; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m sparsestat",
+        prog="sparsestat",
         description="Sparse estimation and clustering with certificates.",
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command")
     tour = commands.add_parser("tour", help="fit every family on real data")
     tour.add_argument("--output", default="sparsestat-tour.html", help="report file")
-    tour.add_argument("--only", nargs="*", metavar="SECTION", help="sections to run")
+    tour.add_argument(
+        "--section",
+        "--only",
+        dest="only",
+        nargs="*",
+        metavar="SECTION",
+        help="sections to run; all when left out",
+    )
     warm = commands.add_parser("warmup", help="compile the kernels into the cache")
     warm.add_argument("families", nargs="*", help="subpackages; all when left out")
     commands.add_parser("info", help="versions, threads, BLAS, cache folder")
@@ -36,8 +46,10 @@ def main(argv=None):
         seconds = warmup(arguments.families or None, verbose=1)
         for family, spent in seconds.items():
             print(f"{family:20s} {spent:6.1f} s")
-    else:
+    elif arguments.command == "info":
         print(info())
+    else:
+        parser.print_help()
     return 0
 
 
@@ -47,10 +59,10 @@ def info():
     from importlib.metadata import PackageNotFoundError, version
 
     import numba
-    from numba.misc.appdirs import user_cache_dir
     from threadpoolctl import threadpool_info
 
     import sparsestat
+    from sparsestat._utils.jit import cache_folder
 
     lines = [
         f"sparsestat      {sparsestat.__version__}",
@@ -77,11 +89,9 @@ def info():
                 f"BLAS            {pool['internal_api']} {pool['version']}, "
                 f"{pool['num_threads']} threads"
             )
-    cache = numba.config.CACHE_DIR or (
-        "__pycache__ beside each module, or if that is read-only "
-        + user_cache_dir("numba")
+    lines.append(
+        f"kernel cache    {cache_folder() or 'none: no folder can be written'}"
     )
-    lines.append(f"kernel cache    {cache}")
     return "\n".join(lines)
 
 

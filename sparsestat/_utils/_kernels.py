@@ -3,7 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numba import njit
+from sparsestat._utils.jit import njit
 
 __all__ = ["BAD_INDEX", "BAD_POINTER", "SORTED", "UNIQUE", "UNSORTED", "scan_indices"]
 

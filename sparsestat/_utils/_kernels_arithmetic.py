@@ -8,7 +8,7 @@ bits and rounded once (Ogita, Rump and Oishi 2005). Numbers up to 1e140 are safe
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numba import njit
+from sparsestat._utils.jit import njit
 
 _SPLIT = 134217729.0  # 2**27 + 1: halves of 26 bits, whose products are exact
 

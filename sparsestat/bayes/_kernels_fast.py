@@ -9,7 +9,8 @@ covariance C of y; `Sigma` and `mu` are the posterior of the active columns.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = ["ADD", "DONE", "LIMIT", "act", "best_move"]
 

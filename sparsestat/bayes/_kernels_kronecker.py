@@ -10,7 +10,8 @@ measurements and of unknowns is ever made.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = ["AM", "MM", "SVD", "e_step", "expand", "m_step", "relative_change"]
 

@@ -11,7 +11,8 @@ keeps the assignment optimal for the sizes it has.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = ["assign", "nearest"]
 

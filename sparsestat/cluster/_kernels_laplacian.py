@@ -11,7 +11,8 @@ updated, so that no logarithm of a membership is ever taken.
 import math
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = ["color_rows", "energy_terms", "jacobi_rows", "plain_softmax", "sweep"]
 

@@ -3,7 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numba import njit
+from sparsestat._utils.jit import njit
 
 __all__ = ["solve_factored"]
 

@@ -11,7 +11,8 @@ block column.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = ["factor_masks", "improve_core"]
 

@@ -3,8 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numba import njit
-
+from sparsestat._utils.jit import njit
 from sparsestat.decomposition._kernels_cholesky import solve_factored
 
 __all__ = ["nnls_active_set", "nnls_rows"]

@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
 
+from sparsestat._utils.jit import njit
 from sparsestat.sparse._kernels_codebook import cut_points, fill_layers, merge_equal
 
 __all__ = ["code_rows", "decode_rows", "pack_rows", "round_rows", "unpack_rows"]

@@ -3,8 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numba import njit
-
+from sparsestat._utils.jit import njit
 from sparsestat.sparse._kernels_structure import kth_largest
 
 __all__ = ["keep_n_of_m", "keep_two_of_four", "topk_of_rows"]

@@ -11,8 +11,8 @@ instructions. In a lane, candidates are addressed by position, 0 to H'-1.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
 
+from sparsestat._utils.jit import njit
 from sparsestat.sparse._kernels_exp import exponentials
 
 __all__ = [

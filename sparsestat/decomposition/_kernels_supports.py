@@ -10,8 +10,8 @@ gathered row by row and spread over causes afterwards, once for all points.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
 
+from sparsestat._utils.jit import njit
 from sparsestat.decomposition._kernels_sparse_coding import exponentials_from
 
 __all__ = [

@@ -10,7 +10,8 @@ hidden units to output i.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = ["decode_and_update", "encode", "strengths", "update_encoder"]
 

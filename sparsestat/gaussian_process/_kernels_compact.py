@@ -7,7 +7,8 @@ Factors are in CSC form with sorted rows and the unit diagonal first in every co
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = ["explained", "gather", "is_closed", "selected_inverse"]
 

@@ -9,7 +9,8 @@ of points: cos(b(x - z)) = cos bx cos bz + sin bx sin bz.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = ["product_gram", "product_scan"]
 

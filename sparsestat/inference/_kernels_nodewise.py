@@ -6,7 +6,8 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 _ACTIVE_SWEEPS = 20  # before a Newton step
 

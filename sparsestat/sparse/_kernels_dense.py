@@ -9,8 +9,8 @@ often, and the rows needed next are prefetched.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
 
+from sparsestat._utils.jit import njit
 from sparsestat.sparse._kernels import kernel
 from sparsestat.sparse._kernels_intrinsics import prefetch
 

@@ -8,8 +8,8 @@ positive number, and skips entries that cannot change a sum in double precision.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
 
+from sparsestat._utils.jit import njit
 from sparsestat.sparse._kernels_exp import exponentials
 
 __all__ = [

@@ -9,8 +9,8 @@ largest potential in it, less the smallest cost to its box, can matter there.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
 
+from sparsestat._utils.jit import njit
 from sparsestat.sparse._kernels_exp import exponentials
 
 __all__ = ["METRIC_CODES", "cell_pass", "name_columns", "placed_rows"]

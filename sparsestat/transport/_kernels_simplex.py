@@ -14,7 +14,8 @@ Costs are a matrix of lines: of rows, or of columns (`flat`) where rows are shor
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = ["is_monge", "least_reduced", "pivots", "start_tree", "tree_potentials"]
 

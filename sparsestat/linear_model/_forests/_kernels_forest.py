@@ -9,7 +9,8 @@ that one sweep serves all of them.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = [
     "apply_step",

@@ -11,7 +11,8 @@ with t = (D + L')^{-1} p it is ``t + (D + L)^{-1} L' t``.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = [
     "advance",

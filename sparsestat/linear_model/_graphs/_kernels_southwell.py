@@ -4,7 +4,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = ["build_heap", "explore", "reduce_graph", "southwell"]
 

@@ -8,7 +8,8 @@ penalty shares one compiled, disk-cached kernel.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
 

@@ -13,7 +13,8 @@ pair (u, beta) that stands for u + beta s, so that a column costs O(nnz).
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}  # lets dots vectorise, keeps NaN
 

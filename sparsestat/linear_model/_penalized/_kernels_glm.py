@@ -12,7 +12,8 @@ F-ordered: a class is contiguous.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
 

@@ -8,7 +8,8 @@ stand side by side: group k holds positions ``ptr[k]`` to ``ptr[k + 1]``.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
 _INNER = 10  # prox-gradient steps inside a block before its step is applied

@@ -11,7 +11,8 @@ list.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
 _LOOK = 8  # sweeps between two looks at the gap

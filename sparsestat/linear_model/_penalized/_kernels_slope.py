@@ -9,7 +9,8 @@ adaptive variable selection via convex optimization", Annals of Applied Statisti
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 
 @njit(cache=True, nogil=True)

@@ -10,7 +10,8 @@ normal equations are formed.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 __all__ = [
     "append_columns",

@@ -1,0 +1,82 @@
+"""A kernel needs no folder to keep its code in, and no room there."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sparsestat._utils import jit
+
+FIT = """
+import errno, numpy as np, numba.core.caching as caching
+def full(self, *arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+if {full}:
+    caching.IndexDataCacheFile.save = full
+from sparsestat.__main__ import info
+from sparsestat.linear_model import Lasso
+X = np.random.default_rng(0).standard_normal((20, 5))
+print(Lasso(0.1).fit(X, X[:, 0]).coef_.tolist())
+print(info().splitlines()[-1])
+"""
+
+
+def outputs(full, **environment):
+    """Return what a fit in a fresh process prints, and the warnings it gave."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIT.format(full=full)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    coef, where = done.stdout.splitlines()
+    return eval(coef), where, done.stderr.count("Compiled kernels cannot be kept")
+
+
+@pytest.fixture
+def expected():
+    from sparsestat.linear_model import Lasso
+
+    X = np.random.default_rng(0).standard_normal((20, 5))
+    return Lasso(0.1).fit(X, X[:, 0]).coef_.tolist()
+
+
+@pytest.mark.slow
+def test_nowhere_to_write(expected):
+    coef, where, warned = outputs(
+        full=False,
+        NUMBA_CACHE_DIR=os.path.join(os.devnull, "below"),
+        NUMBA_CACHE_LOCATOR_CLASSES="UserProvidedCacheLocator",
+    )
+    assert coef == expected
+    assert "none" in where
+    assert warned == 1
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full(expected, tmp_path):
+    coef, where, warned = outputs(full=True, NUMBA_CACHE_DIR=str(tmp_path))
+    assert coef == expected
+    assert str(tmp_path) in where
+    assert warned == 1
+
+
+def test_what_cannot_be_read_is_compiled(tmp_path, monkeypatch):
+    monkeypatch.setattr(jit, "_told", False)
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+
+    def twice(x):
+        return 2 * x
+
+    kernel = jit.njit(cache=True)(twice)
+    assert kernel(3) == 6
+    (index,) = tmp_path.rglob("*.nbi")
+    index.write_bytes(b"")
+    with pytest.warns(RuntimeWarning, match="cannot be kept on disk"):
+        assert jit.njit(cache=True)(twice)(3) == 6
