@@ -1,9 +1,12 @@
-"""The order of the gallery: that of the user guide, and new examples last."""
+"""The order of the gallery: whole jobs, the user guide, and new examples last."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
 ORDER = (
+    "plot_job_clinical_survival",
+    "plot_job_signal",
+    "plot_job_edges_to_classes",
     "plot_lasso_path",
     "plot_duality_gap",
     "plot_beyond_the_lasso",

@@ -637,3 +637,14 @@ def test_minus_one_among_names_is_unlabeled(kind):
     model = GraphLabelPropagation(n_neighbors=2).fit(X, y)
     assert list(model.classes_) == ["a", "b"]
     assert list(model.transduction_) == list("aaabbb")
+
+
+def test_a_graph_that_is_taken_for_features_warns():
+    graph = sparse.csr_array(np.diag(np.ones(5), 1) + np.diag(np.ones(5), -1))
+    labels = [0, -1, -1, -1, -1, 1]
+    with pytest.warns(UserWarning, match="affinity='precomputed' for a graph"):
+        GraphLabelPropagation(n_neighbors=2).fit(graph, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        GraphLabelPropagation(affinity="precomputed").fit(graph, labels)
+        GraphLabelPropagation(n_neighbors=2).fit(graph.toarray(), labels)

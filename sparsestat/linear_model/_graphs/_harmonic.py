@@ -119,6 +119,14 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
         if self.affinity == "precomputed":
             self.graph_ = align_sparse_interface(_checked_graph(X))
             return
+        if _could_be_a_graph(X):
+            warnings.warn(
+                "X is sparse, square, symmetric and not negative, as graphs are, but "
+                f"its rows are taken for features of {X.shape[0]} samples. Use "
+                "affinity='precomputed' for a graph.",
+                UserWarning,
+                stacklevel=users_stacklevel(),
+            )
         index = NearestNeighbors(n_neighbors=self.n_neighbors, n_jobs=self.n_jobs)
         self._index = index.fit(X)
         self._points = X
@@ -374,6 +382,14 @@ def _checked_graph(X):
             "(X + X.T) / 2."
         )
     return W
+
+
+def _could_be_a_graph(X):
+    """Whether features look like the weights of a graph on their rows."""
+    if not sparse.issparse(X) or X.shape[0] != X.shape[1] or X.nnz == 0:
+        return False
+    W = as_compressed(X, "csr", dtype=np.float64)
+    return W.data.min() >= 0 and kernels.asymmetry(*read_only_triple(W)) == 0
 
 
 def _check_weights(W):
