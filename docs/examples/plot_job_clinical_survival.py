@@ -3,8 +3,8 @@ A clinical question: which markers change survival?
 ===================================================
 
 What a biostatistician does: a table with numbers and categories, age and sex that stay
-in the model whatever happens, markers of which few matter, censored times, two hospitals
-with hazards of their own. The cohort is simulated, so that the truth is known.
+in the model whatever happens, markers of which few matter, censored times, two
+hospitals with hazards of their own. The cohort is simulated, so that the truth is known.
 """
 
 # %%
@@ -77,7 +77,8 @@ print(model.certificate_)
 # ----------------------------------------
 # ``groups="prefix"`` reads the groups from the names that the transformer gave:
 # ``cat__stage_II`` and ``cat__stage_III`` are one. They are in the order of their first
-# columns; a weight of zero leaves a group free, the others have the roots of their sizes.
+# columns; a weight of zero leaves a group free, the others have the roots of their
+# sizes.
 groups = pd.Series([c.rsplit("_", 1)[0] if "cat__" in c else c for c in X.columns])
 sizes = groups.value_counts(sort=False)
 group_weights = np.sqrt(sizes)
@@ -91,8 +92,8 @@ print(groups[grouped.coef_ != 0].unique().tolist())
 # %%
 # The path, and two patients
 # --------------------------
-# Markers enter one by one. Survival at the first hospital is predicted for two patients,
-# one young and at stage I, one old and at stage III.
+# Markers enter one by one. Survival at the first hospital is predicted for two
+# patients, one young and at stage I, one old and at stage III.
 _ = RegularizationPathDisplay.from_estimator(model)
 
 # %%

@@ -9,8 +9,8 @@ classifier in a pipeline, and a look at how many groups there are.
 # %%
 # An edge list
 # ------------
-# Images of handwritten digits, each joined to those that look most like it. Of this only
-# the names at the two ends of each edge are kept, as they come from a database.
+# Images of handwritten digits, each joined to those that look most like it. Of this
+# only the names at the two ends of each edge are kept, as they come from a database.
 import numpy as np
 import pandas as pd
 from sklearn.datasets import load_digits

@@ -43,8 +43,7 @@ for ax, image, title in zip(
 # Sources
 # -------
 # Three of 200 directions send to an array of 24 sensors. Neighboring directions look
-# alike to it. Sparse Bayesian learning has no penalty to choose, and gives a spread with
-# each prediction.
+# alike to it. Sparse Bayesian learning has no penalty to choose.
 angles = np.linspace(0, 1, 200)
 steering = np.cos(np.pi * np.outer(np.arange(24), angles)) / np.sqrt(24)
 sources = np.zeros(200)
