@@ -4,7 +4,8 @@ A clinical question: which markers change survival?
 
 What a biostatistician does: a table with numbers and categories, age and sex that stay
 in the model whatever happens, markers of which few matter, censored times, two
-hospitals with hazards of their own. The cohort is simulated, so that the truth is known.
+hospitals with hazards of their own. The cohort is simulated, so that the truth is
+known.
 """
 
 # %%
