@@ -11,12 +11,13 @@ JOBS ?= 2
 MUTANTS ?= 200
 MODULES ?=
 
-.PHONY: demo test test-fast mutation lint docs notebooks bench warmup clean clean-cache help
+.PHONY: demo test test-fast test-lowest test-pythons mutation lint docs notebooks bench warmup clean clean-cache help
 
 help:
 	@echo "make demo        fit certified sparse models on real data, write sparsestat-tour.html"
 	@echo "make test        run the whole test suite"
 	@echo "make test-fast   the same without the tests marked slow"
+	@echo "make test-lowest test-pythons   on the oldest versions, on each Python there is"
 	@echo "make lint docs notebooks bench mutation clean clean-cache"
 
 $(PY):
@@ -46,6 +47,21 @@ test: warmup
 test-fast: warmup
 	$(PYTEST) -m "not slow"
 
+# The suite on the oldest versions that setup.cfg allows, and on each interpreter there is.
+test-lowest: $(META)
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/pip install --quiet uv
+	$(VENV)-lowest/bin/uv pip install --quiet --resolution lowest-direct \
+		--python $(VENV)-lowest/bin/python --editable ".[test]"
+	$(MAKE) test VENV=$(VENV)-lowest -o $(VENV)-lowest/.installed-test
+
+test-pythons:
+	@for version in 3.11 3.12 3.13; do \
+		if command -v python$$version > /dev/null; then \
+			$(MAKE) test PYTHON=python$$version VENV=$(VENV)-$$version || exit 1; \
+		else echo "python$$version is not here: left out"; fi; \
+	done
+
 # Hours for all modules: see "Tests" in CONTRIBUTING.md.
 mutation: $(VENV)/.installed-mutation
 	$(PY) tests/mutation.py --mutants $(MUTANTS) $(MODULES)
@@ -69,10 +85,10 @@ bench: $(VENV)/.installed-bench
 	$(PY) -m benchmarks lasso
 
 clean: clean-cache
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	rm -rf docs/_build docs/api docs/generated docs/auto_examples docs/gen_modules
 	rm -f docs/sg_execution_times.rst sparsestat-tour.html
 
 clean-cache:
-	find . -path ./$(VENV) -prune -o -name '*.nb[ic]' -exec rm -f {} +
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	find . -path "./$(VENV)*" -prune -o -name '*.nb[ic]' -exec rm -f {} +
+	find . -path "./$(VENV)*" -prune -o -name __pycache__ -type d -exec rm -rf {} +
