@@ -90,6 +90,4 @@ html_theme_options = {
     "pygments_light_style": "friendly",
 }
 # Single pages have no section to navigate.
-html_sidebars = {
-    page: [] for page in ("index", "install", "quick_start", "performance", "changelog")
-}
+html_sidebars = {page: [] for page in ("index", "install", "quick_start", "changelog")}

@@ -282,3 +282,32 @@ def test_stored_benchmark_results_are_readable():
     reader = load(DOCS / "_ext" / "benchmark_results.py")
     _, problems = reader.read_results(ROOT / "benchmarks" / "results")
     assert problems == []
+
+
+def test_every_stored_result_is_on_one_page():
+    pages = (DOCS / "performance").glob("*.rst")
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    listed = [
+        name
+        for text in texts
+        for name in text.partition(".. benchmark-results::")[2].split()
+    ]
+    stored = {path.stem for path in (ROOT / "benchmarks" / "results").glob("*.json")}
+    assert sorted(listed) == sorted(stored)
+
+
+def test_bars_show_how_many_times_as_long_peers_take():
+    reader = load(DOCS / "_ext" / "benchmark_results.py")
+    rows = [
+        ["d", "sparsestat", "3 ms", "1"],
+        ["d", "a", "9 ms", "3"],
+        ["d", "<b>", "1 ms", "0.5"],
+        ["d", "c", "-", "-"],
+        ["e", "a", "4 ms", "4 x"],
+    ]
+    result = {"columns": ["data", "library", "ms", "time / ours"], "rows": rows}
+    assert reader.times_of(result) == [("d | a", 3.0), ("d | <b>", 0.5), ("e | a", 4.0)]
+    chart = "\n".join(reader.bars(result))
+    assert chart.count('class="won"') == 2 and chart.count('class="lost"') == 1
+    assert "&lt;b&gt;" in chart
+    assert reader.bars({"columns": ["data"], "rows": [["d"]] * 5}) == []

@@ -1,8 +1,8 @@
 """Tables and single figures from benchmarks/results/*.json.
 
-The directive ``benchmark-results`` gives each file one section with its claim, its
-table, the environment and the date; the names in its content come first, in that
-order. Without any file it says how to make one.
+The directive ``benchmark-results`` gives each file named in its content one section,
+with its claim, a chart where a column says how many times as long peers take, its
+table, the environment and the date. Without any file it says how to make one.
 
 The role ``measured`` quotes one cell, so that no figure is copied by hand::
 
@@ -14,7 +14,10 @@ names the file, the first cells of the row (``*`` for any) and the column.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import html
 import json
+import math
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -98,6 +101,8 @@ def section(result):
     lines += [result["title"], "-" * max(4, len(result["title"])), ""]
     if result["claim"]:
         lines += [escape(result["claim"]), ""]
+    if chart := bars(result):
+        lines += [".. raw:: html", "", *(f"   {line}" for line in chart), ""]
     lines += [".. list-table::", "   :header-rows: 1", "   :class: benchmark", ""]
     for row in [result["columns"], *result["rows"]]:
         # A lone dash or star would start a list inside the cell.
@@ -118,6 +123,71 @@ def section(result):
         "",
     ]
     return lines
+
+
+# Columns that say how many times as long the peer of a row takes, or one peer in all.
+TIMES = (
+    "time / ours",
+    "CPU / ours",
+    "times faster",
+    "emd / ours",
+    "regot / ours",
+    "ratio",
+    "x scipy",
+    "x peer",
+)
+MOST_BARS = 24
+NUMBER = re.compile(r"[-+\d.,e±% \[\]]*(ms|s|yes)?")
+
+
+def times_of(result):
+    """Return ``(label, ratio)`` of each row that compares with a peer."""
+    columns = result["columns"]
+    column = next((c for c in TIMES if c in columns), None)
+    if column is None:
+        return []
+    at = columns.index(column)
+    found = []
+    for row in result["rows"]:
+        text = [
+            part for part in map(cell, row[: min(at, 3)]) if not NUMBER.fullmatch(part)
+        ]
+        try:
+            ratio = float(cell(row[at]).rstrip("x times"))
+        except ValueError:
+            continue
+        ours = any(part.startswith(("sparsestat", "ours")) for part in text)
+        if ratio > 0 and not ours and ratio != 1:
+            found.append((" | ".join(text), ratio))
+    return found
+
+
+def bars(result):
+    """Return a chart of these ratios as lines of HTML, none for fewer than three."""
+    found = times_of(result)
+    if len(found) < 3:
+        return []
+    # Of many rows those at even ranks stay, the lowest and the highest among them.
+    found.sort(key=lambda pair: -pair[1])
+    if len(found) > MOST_BARS:
+        ranks = [
+            round(k * (len(found) - 1) / (MOST_BARS - 1)) for k in range(MOST_BARS)
+        ]
+        found = [found[k] for k in ranks]
+    logs = [math.log2(ratio) for _, ratio in found]
+    left, right = min(0.0, *logs), max(0.0, *logs)
+    scale = 100.0 / (right - left)
+    lines = ['<div class="bars" role="img" aria-label="times as long as ours">']
+    for (label, ratio), log in zip(found, logs, strict=True):
+        start, width = (min(log, 0.0) - left) * scale, abs(log) * scale
+        kind = "won" if ratio > 1 else "lost"
+        lines.append(
+            f'<div class="bar"><span class="label">{html.escape(label)}</span>'
+            f'<span class="track"><span class="{kind}" style="margin-left:{start:.1f}%;'
+            f'width:{max(width, 0.4):.1f}%"></span></span>'
+            f'<span class="value">{ratio:.3g}</span></div>'
+        )
+    return [*lines, "</div>"]
 
 
 def quote(results, text):
@@ -190,14 +260,15 @@ class BenchmarkResults(SphinxDirective):
             self.state_machine.reporter.warning(
                 f"benchmark result not usable: {problem}", line=self.lineno
             )
-        first = " ".join(self.content).split()
-        known = {result["name"] for result in results}
-        for unknown in set(first) - known if results else ():
+        names = " ".join(self.content).split()
+        found = {result["name"]: result for result in results}
+        for unknown in set(names) - set(found) if results else ():
             self.state_machine.reporter.warning(
                 f"benchmark-results: there is no result {unknown!r}", line=self.lineno
             )
-        results.sort(key=lambda r: (first + [r["name"]]).index(r["name"]))
-        lines = [line for result in results for line in section(result)]
+        lines = [
+            line for name in names if name in found for line in section(found[name])
+        ]
         text = StringList(lines or MISSING.splitlines(), source=str(folder))
         node = nodes.section()
         node.document = self.state.document
