@@ -137,7 +137,7 @@ TIMES = (
     "x peer",
 )
 MOST_BARS = 24
-NUMBER = re.compile(r"[-+\d.,e±% \[\]]*(ms|s|yes)?")
+NUMBER = re.compile(r"[-+\[]?\d[-+\d.,e±% \[\]]*(ms|s)?|yes|no|")
 
 
 def times_of(result):
