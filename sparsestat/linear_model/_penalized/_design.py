@@ -9,6 +9,8 @@ columns of a working set, sparse ones never (the mean enters as a rank-one term)
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from functools import cached_property
+
 import numpy as np
 from scipy import sparse
 
@@ -290,6 +292,12 @@ class _CSCDesign(Design):
         held = 8.0 * self.n_samples * min(4096, self.n_features)
         self.prefers_gram = bool(full and held <= _GATHER_BYTES)
 
+    @cached_property
+    def matrix(self):
+        """The scaled columns as a CSC array; their means are not taken off."""
+        triple = (self.data, self.indices, self.indptr)
+        return sparse.csc_array(triple, shape=self.X.shape)
+
     @property
     def chain(self):
         """How many additions follow each other in a product with a column."""
@@ -341,6 +349,18 @@ class _CSCDesign(Design):
             read_only(columns),
             out,
         )
+        return out
+
+    def _many_correlations(self, residuals, columns, out):
+        if columns is not None:
+            return super()._many_correlations(residuals, columns, out)
+        products = self.matrix.T @ residuals
+        if self.fit_intercept:
+            roots = self.roots if self.is_weighted else np.ones(self.n_samples)
+            products -= np.outer(self.means, roots @ residuals)
+        if out is None:
+            return products
+        out[...] = products
         return out
 
     def shifted(self, u, shift):

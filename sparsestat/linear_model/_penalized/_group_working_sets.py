@@ -9,7 +9,6 @@ curvature of the group norms ends the problem quadratically.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg import blas, eigvalsh, lapack
 
 from sparsestat._utils.validation import read_only
@@ -252,10 +251,7 @@ class _CSCGroups(_GroupMoves, CSCWorkingSet):
         columns = self.columns[start:stop]
         if len(columns) <= _WIDE:
             design = self.design
-            X = sparse.csc_array(
-                (design.data, design.indices, design.indptr),
-                shape=(design.n_samples, design.n_features),
-            )[:, columns]
+            X = design.matrix[:, columns]
             means = design.means[columns]
             gram = (X.T @ X).toarray() - design.total * np.outer(means, means)
             return max(float(eigvalsh(gram)[-1]), 0.0)

@@ -17,6 +17,7 @@ from sparsestat._utils.arithmetic import moderate
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
+from sparsestat.linear_model._penalized._class_datafits import OneColumn, Softmax
 from sparsestat.linear_model._penalized._criteria import (
     deviance_criterion,
     information_criterion,
@@ -27,7 +28,6 @@ from sparsestat.linear_model._penalized._datafits import (
     Logistic,
     Offset,
     Poisson,
-    Softmax,
     Tweedie,
 )
 from sparsestat.linear_model._penalized._design import make_design
@@ -43,7 +43,7 @@ from sparsestat.linear_model._penalized._problems import (
     stack_coefs,
     weighted_mean,
 )
-from sparsestat.linear_model._penalized._softmax import OneColumn, SoftmaxSolver
+from sparsestat.linear_model._penalized._softmax import SoftmaxSolver
 from sparsestat.linear_model._penalized._spec import PenaltySpec
 from sparsestat.linear_model._penalized._survival import partial_likelihood
 

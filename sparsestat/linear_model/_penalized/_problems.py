@@ -287,7 +287,7 @@ class LeastSquaresProblem(PathProblem):
         penalty = self.penalty(1.0, setting)
         solver = self.make_solver()
         solver.settle_free(penalty)
-        return penalty.gauge(solver.correlations) * self.alpha_unit
+        return penalty.gauge(solver.q) * self.alpha_unit
 
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve one problem; least squares when nothing is penalised."""

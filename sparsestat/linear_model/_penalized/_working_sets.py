@@ -103,11 +103,11 @@ class _WorkingSet:
 
     def use(self, penalty, residual, correlations):
         """Adopt a penalty and the residual and correlations at the present w."""
-        self._prepare()
+        self.prepare()
         self._take(penalty.restricted(self.columns))
         self._adopt(residual, correlations)
 
-    def _prepare(self):
+    def prepare(self):
         """Bring the columns in the order that suits the moves."""
 
     def _take(self, penalty):
@@ -287,7 +287,7 @@ class _WorkingSet:
         sigma = 5.0 * largest / float(np.mean(some))
         w = self.w.copy()
         xi = -self.residual()
-        products = self._products(xi)
+        products = self.products(xi)
         total, outer = 0, 0
 
         def multiplier(products_now):
@@ -307,7 +307,7 @@ class _WorkingSet:
             value = psi(xi, z)
             n_newton, diverging = 0, False
             while True:
-                gradient = xi + y - self._product(z)
+                gradient = xi + y - self.product(z)
                 size = np.linalg.norm(gradient)
                 accuracy = 0.1 * min(1e-3, 1.0 / (outer + 1) ** 2)
                 wanted = accuracy * np.linalg.norm(z - w) / np.sqrt(sigma)
@@ -317,7 +317,7 @@ class _WorkingSet:
                     diverging = True
                     break
                 active = np.flatnonzero(z)
-                gradient_products = self._products(gradient)
+                gradient_products = self.products(gradient)
                 t = self._solve_normal(
                     active,
                     1.0 / sigma + l2[active],
@@ -329,8 +329,8 @@ class _WorkingSet:
                     break
                 full = np.zeros(len(w))
                 full[active] = t
-                direction = self._product(full) - gradient
-                direction_products = self._products(direction)
+                direction = self.product(full) - gradient
+                direction_products = self.products(direction)
                 slope = float(gradient @ direction)
                 length = 1.0
                 while True:
@@ -520,10 +520,12 @@ class GramWorkingSet(_WorkingSet):
         self.w[support] = new
         self.q -= length * image
 
-    def _product(self, z):
+    def product(self, z):
+        """Return the columns times z."""
         return self.A @ z
 
-    def _products(self, v):
+    def products(self, v):
+        """Return the products of the columns with a vector over the samples."""
         return self.A.T @ v
 
 
@@ -546,7 +548,7 @@ class CSCWorkingSet(_WorkingSet):
         """Drop every column but those at `positions`."""
         self._leave(positions)
 
-    def _prepare(self):
+    def prepare(self):
         # Sorted columns are read in memory order.
         order = np.argsort(self.columns)
         self.columns, self.w = self.columns[order], self.w[order]
@@ -588,7 +590,7 @@ class CSCWorkingSet(_WorkingSet):
         """Duality gap of the problem restricted to the working set."""
         r = self._present()
         square, target_dot = float(np.vdot(r, r)), float(np.vdot(self.target, r))
-        products = self._products(r)
+        products = self.products(r)
         parts = squared_parts(self.penalty, self.w, products, square, target_dot)
         return parts.gap + self._free_slack(products)
 
@@ -599,7 +601,7 @@ class CSCWorkingSet(_WorkingSet):
 
     def residual(self):
         """Return y - A w, computed afresh."""
-        return self.target - self._product(self.w)
+        return self.target - self.product(self.w)
 
     def _gram_product(self, support, V):
         return self._at_columns(support, self._image(support, V))
@@ -650,10 +652,12 @@ class CSCWorkingSet(_WorkingSet):
         self.w[support] = new
         self.u -= length * image
 
-    def _product(self, z):
+    def product(self, z):
+        """Return the columns times z."""
         return self.design.product(self.columns, z)
 
-    def _products(self, v):
+    def products(self, v):
+        """Return the products of the columns with vectors over the samples."""
         if v.ndim == 2:
-            return np.column_stack([self._products(column) for column in v.T])
+            return np.column_stack([self.products(column) for column in v.T])
         return self.design.correlations(v, self.columns, self._wide)[self.columns]
