@@ -17,6 +17,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 
 from sparsestat._utils.compat import Interval, fit_context
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
 from sparsestat._utils.samples import relative_weights
@@ -206,6 +207,7 @@ class PathCVMixin:
 
     _losses_name = "mse_path_"
     _setting_name = None
+    gap_history_ = OldAttribute("history_")
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, groups=None):
@@ -300,7 +302,7 @@ class PathCVMixin:
             results[pick.index] = blends([chosen], [problem.refit(chosen)], self.phi_)[
                 0
             ]
-        problem.keep(self, results, pick.index)
+        vars(self).update(problem.path_attributes(results, pick.index))
         self.alphas_ = np.array(grids) if self._many_settings() else grid
         self.alpha_ = float(grid[pick.index])
         self.alpha_min_ = float(grid[pick.least])

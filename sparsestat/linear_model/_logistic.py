@@ -223,7 +223,7 @@ class SparseLogisticRegression(GLMFitMixin, _LogisticModel):
         Duality gap of the objective (not for the MCP).
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -416,7 +416,7 @@ class SparseLogisticRegressionCV(GLMCVMixin, _LogisticModel):
         Duality gap of the objective (not for the MCP).
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.

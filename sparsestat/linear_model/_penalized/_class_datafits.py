@@ -180,7 +180,7 @@ class OneColumn:
     def __init__(self, datafit):
         self.datafit = datafit
         self.weights, self.total = datafit.weights, datafit.total
-        self.n_samples = datafit.n_samples
+        self.n_samples, self.n_classes = datafit.n_samples, 1
         self.saturated = datafit.saturated
         self.has_intercept = datafit.has_intercept
         self.is_separable = datafit.is_separable

@@ -199,12 +199,6 @@ class GLMProblem(PathProblem):
             refuse_ridge_grid(alphas, setting)
         return super().grid(alphas, eps, setting)
 
-    def alpha_max(self, setting=None):
-        """Return the smallest alpha at which every coefficient is zero."""
-        solver, penalty = self.make_solver(), self.penalty(1.0, setting)
-        solver.settle_free(penalty)
-        return penalty.gauge(solver.q) * self.alpha_unit
-
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve for one strength."""
         kind = "duality_gap" if self._gap_is_measured(alpha) else "kkt"
@@ -313,28 +307,10 @@ class GLMProblem(PathProblem):
         """Return intercepts along a path, one for each result."""
         return np.array([self.intercept_of(r) for r in results]).astype(self.dtype)
 
-    def keep(self, estimator, results, index):
-        """Store a path and the chosen point of it on an estimator."""
-        estimator.coef_path_ = self.coefs_of(results)
-        estimator.intercept_path_ = self.intercepts_of(results)
-        self.keep_measures(estimator, results)
-        estimator.n_epochs_ = results[index].n_sweeps
-        self.keep_one(estimator, results[index])
-
-    def keep_one(self, estimator, result):
-        """Store one solution on an estimator."""
+    def attributes(self, result):
+        """Return what an estimator shows of one solution, by name."""
         self._warn_of_separation(result)
-        coef = result.dense_coef(self.n_features, self.dtype)
-        estimator.coef_, estimator.intercept_ = self.shaped(
-            coef, self.intercept_of(result)
-        )
-        estimator.certificate_ = self.certificate(result)
-        estimator.objective_ = result.objective / self.total
-        if result.kind == "duality_gap":
-            gap = max(result.objective - result.dual, 0.0)
-            estimator.dual_gap_ = gap / self.total
-        estimator.gap_history_ = np.array(result.gap_history)
-        estimator.n_iter_ = result.n_iter
+        return super().attributes(result)
 
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
@@ -512,18 +488,22 @@ class CoxProblem(GLMProblem):
         """Return 0: the likelihood has no intercept."""
         return 0.0
 
-    def keep_one(self, estimator, result):
-        """Store one solution on an estimator, with its baseline hazard."""
-        super().keep_one(estimator, result)
+    def attributes(self, result):
+        """Return what an estimator shows of one solution, and its baseline hazard."""
         eta = self.design.product(result.columns, result.coef / self.coef_unit)
         offset = float(self.design.center_dot(result.columns, result.coef))
-        estimator.event_times_ = self.datafit.event_times
-        # Of a sample at the center of the features, whose predictor is the offset;
-        # far from zero the hazard of a sample of zeros would overflow.
-        estimator._center_predictor = offset
-        estimator._center_hazard = self.datafit.baseline(eta)
+        hazard = self.datafit.baseline(eta)
         with np.errstate(over="ignore", under="ignore"):
-            estimator.baseline_hazard_ = estimator._center_hazard * np.exp(-offset)
+            of_zeros = hazard * np.exp(-offset)
+        # A sample at the center of the features has the offset as its predictor; far
+        # from zero the hazard of a sample of zeros would overflow.
+        return {
+            **super().attributes(result),
+            "event_times_": self.datafit.event_times,
+            "baseline_hazard_": of_zeros,
+            "_center_predictor": offset,
+            "_center_hazard": hazard,
+        }
 
 
 class LogisticProblem(GLMProblem):
