@@ -19,7 +19,6 @@ from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_optio
 from sparsestat.linear_model._paths import (
     check_l1_ratio,
     check_path_input,
-    convex_path,
 )
 from sparsestat.linear_model._penalized._group_names import make_groups
 from sparsestat.linear_model._penalized._groups import GroupPenalty, group_weight_array
@@ -189,7 +188,7 @@ def group_lasso_path(
         max_iter=max_iter,
         max_epochs=max_epochs,
     )
-    return convex_path(problem, alphas, eps, l1_ratio, coef_init, verbose)
+    return problem.path(alphas, eps, l1_ratio, coef_init=coef_init, verbose=verbose)
 
 
 class _GroupProblemMixin:

@@ -19,7 +19,7 @@ from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat._utils.samples import check_counts
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
-from sparsestat.linear_model._paths import check_path_input, convex_path
+from sparsestat.linear_model._paths import check_path_input
 from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._penalized._problems import LeastSquaresProblem
 from sparsestat.linear_model._penalized._slope import SlopePenalty, SlopeSolver
@@ -237,7 +237,7 @@ def slope_path(
         max_iter=max_iter,
         max_epochs=max_epochs,
     )
-    return convex_path(problem, alphas, eps, None, coef_init, verbose)
+    return problem.path(alphas, eps, None, coef_init=coef_init, verbose=verbose)
 
 
 class _SlopeProblemMixin:

@@ -145,17 +145,22 @@ class PathProblem:
         grid[0] = largest  # geomspace rounds its ends
         return grid
 
-    def run(self, alphas, eps, setting=None, *, coef_init=None, verbose=0):
-        """Solve on a grid; return it and the results.
-
-        Warns once if a point of the path missed its tolerance.
-        """
+    def path(
+        self, alphas, eps, setting=None, *, coef_init=None, verbose=0, name="PathResult"
+    ):
+        """Solve on a grid; return what users see, and warn of what missed `tol`."""
         alphas = self.grid(alphas, eps, setting)
         results = self.solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+        self.warn_of_path(results, name)
+        return self.path_result(alphas, results)
+
+    def warn_of_path(self, results, name):
+        """Warn once if a point of a path missed its tolerance."""
         certificate = self.certificate(max(results, key=lambda result: result.gap))
         what = "gap" if certificate.kind == "duality_gap" else "violation"
-        warn_if_unsatisfied(certificate, f"The largest {what}", self.remedy)
-        return alphas, results
+        warn_if_unsatisfied(
+            certificate, f"{name}: the largest {what} on the path", self.remedy
+        )
 
     def path_result(self, alphas, results):
         """Return a path as users see it."""
