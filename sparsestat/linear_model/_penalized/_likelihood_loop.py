@@ -150,7 +150,7 @@ class LikelihoodLoop(OuterLoop):
         self.gradient = self.datafit.gradient(self.eta)
 
     def _correlate(self, penalty=None, alive=None):
-        columns = self._few_columns(penalty, alive)
+        columns = None if alive is None else self._few_columns(penalty, alive)
         self.design.correlations(-self.gradient, columns, self.q)
         self._partial = columns is not None
 
@@ -178,5 +178,7 @@ class LikelihoodLoop(OuterLoop):
         held = self._support
         return held, self.w[held]
 
-    def _bend(self):
+    @property
+    def bend(self):
+        """A bound of the curvature of the loss along a change of the fit."""
         return self.datafit.steepest(self.eta)

@@ -127,6 +127,7 @@ class GLMSolver(LikelihoodLoop):
         w = self.w[columns]
         sub = penalty.restricted(columns)
         l2 = sub.l2
+        present = datafit.value(self.eta) + sub.value(w)
         for _ in range(_MAX_NEWTON):
             lam = sub.slopes(w)
             tangent = ElasticNetPenalty.of(lam, l2, positive=sub.positive)
@@ -151,7 +152,6 @@ class GLMSolver(LikelihoodLoop):
             change = float(-q @ d + lam @ (np.abs(new) - np.abs(w)))
             change += float((l2 * d) @ (new + w)) / 2.0
             change += d_shift * float(self.gradient.sum())
-            present = datafit.value(self.eta) + sub.value(w)
 
             def objective(t, w=w, d=d, image=image):
                 return datafit.value(self.eta + t * image) + sub.value(w + t * d)
@@ -169,7 +169,7 @@ class GLMSolver(LikelihoodLoop):
             q = A.T @ r
             if not dense:
                 q = q - centre * r.sum()
-            measure = self._measure_on(sub, w, q)[2]
+            present, _, measure = self._measure_on(sub, w, q)
             if measure <= goal or counter["sweeps"] >= max_epochs:
                 return
 

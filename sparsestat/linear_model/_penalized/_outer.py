@@ -40,6 +40,7 @@ class OuterLoop:
     growth_is_progress = True  # the objective need not fall while the set grows
     scale = ""  # what the measure is relative to, where its kind does not say it
     shift = 0.0
+    bend = 1.0  # a bound of the curvature of the loss along a change of the fit
     _alive = None  # units that no screening has left out
     _partial = False  # some of q was left out
     _previous_lam = None
@@ -101,7 +102,12 @@ class OuterLoop:
                 break
             if patience.ends(value, self._slack(value), grew=grew):
                 break
-            self._screen(penalty, value - dual)
+            gone = self._gone(penalty, value - dual)
+            if gone is not None and gone.any():
+                # A screened feature keeps a correlation that cannot disturb the gap.
+                self.q[penalty.columns_of(gone)] = 0.0
+                self._partial = True
+                self._alive = ~gone if self._alive is None else ~gone & self._alive
             chosen, complete = self._choose(penalty)
             grew = self.growth_is_progress and not complete
             # With no violation outside, the set probably holds the solution.
@@ -128,16 +134,12 @@ class OuterLoop:
             scale=self.scale,
             rounding=self._error(penalty) if error is None else error,
             unit=self._unit or 1.0,
-            bend=self._bend(),
+            bend=self.bend,
         )
 
     def _error(self, penalty):
         """Bound the rounding error of the relative measure."""
         return self._rounding(penalty) / self._unit if self._unit > 0 else 0.0
-
-    def _bend(self):
-        """Bound the curvature of the loss along a change of the fit."""
-        return 1.0
 
     def _slack(self, value):
         """Return a decrease of the objective that is no progress."""
@@ -146,18 +148,7 @@ class OuterLoop:
     def _gone(self, penalty, gap):
         return None
 
-    def _screen(self, penalty, gap):
-        """Leave out units that are certainly zero, once that can be shown."""
-        gone = self._gone(penalty, gap)
-        if gone is not None and gone.any():
-            # A screened feature keeps a correlation that cannot disturb the gap.
-            self.q[penalty.columns_of(gone)] = 0.0
-            self._partial = True
-            self._alive = ~gone if self._alive is None else ~gone & self._alive
-
     def _few_columns(self, penalty, alive):
         """Return the features of a mask of units, or None for nearly all."""
-        if alive is None:
-            return None
         columns = penalty.columns_of(alive)
         return columns if len(columns) <= _NEARLY_ALL * len(self.q) else None

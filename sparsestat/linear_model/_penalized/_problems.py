@@ -92,7 +92,8 @@ class PathProblem:
         """Return a result in the units of the given data."""
         if self.copies is not None:
             result.merge_copies(self.copies)
-        self._add_storage_error(result)
+        if self.dtype == np.float32:
+            self._add_storage_error(result)
         result.coef = result.coef * self.coef_unit
         result.shift = result.shift * self.y_unit + self.y_offset
         square = self.y_unit**2
@@ -101,8 +102,6 @@ class PathProblem:
 
     def _add_storage_error(self, result):
         """Add what single precision moves the fit by to the bound of rounding."""
-        if self.dtype != np.float32:
-            return
         shift = np.asarray(result.shift)
         if self.design.fit_intercept:
             center = self.design.center_dot(result.columns, result.coef)

@@ -165,7 +165,9 @@ class ProximalSolver(OuterLoop):
         support = np.flatnonzero(self.w)
         return support, self.w[support]
 
-    def _bend(self):
+    @property
+    def bend(self):
+        """A bound of the curvature of the loss along a change of the fit."""
         return self.datafit.steepest(self.eta)
 
     def _step(self, penalty, point):

@@ -27,6 +27,9 @@ References
 import numpy as np
 from scipy.optimize import nnls
 
+from sparsestat.linear_model._penalized._augmented_lagrangian import (
+    augmented_lagrangian,
+)
 from sparsestat.linear_model._penalized._gaps import squared_parts, squared_screen
 from sparsestat.linear_model._penalized._group_working_sets import (
     make_group_working_set,
@@ -149,7 +152,8 @@ class WorkingSetSolver(SquaredLossLoop):
     def _begin(self, penalty):
         if len(self.set):
             self._drop_forbidden(penalty)
-        self.settle_free(penalty)
+        if penalty.free.size:
+            self.settle_free(penalty)
         self._correlate(penalty)
         self._unit, self.scale = self.square, ""
         if not penalty.is_convex:
@@ -199,7 +203,7 @@ class WorkingSetSolver(SquaredLossLoop):
     def _correlate(self, penalty, alive=None, *, exact=False):
         if not (self._moved or self._partial or self._estimated):
             return
-        columns = self._few_columns(penalty, alive)
+        columns = None if alive is None else self._few_columns(penalty, alive)
         self._estimated = False
         if self._bounds is not None and penalty.is_convex and not exact:
             self._correlate_doubtful(penalty, columns)
@@ -287,7 +291,8 @@ class WorkingSetSolver(SquaredLossLoop):
         self._solve_set(penalty, goal * self._unit, worst, max_epochs, counter)
         self.residual = self.set.residual()
         self._moved = True
-        self.settle_free(penalty)
+        if penalty.free.size:
+            self.settle_free(penalty)
 
     def _solve_set(self, penalty, goal, worst, max_epochs, counter):
         """Solve the problem restricted to the working set to a gap of `goal`."""
@@ -336,7 +341,7 @@ class WorkingSetSolver(SquaredLossLoop):
                 and sweeps >= working.patience
                 and gap <= _HANDOVER * self.square
             ):
-                if working.augmented_lagrangian(goal, counter):
+                if augmented_lagrangian(working, goal, counter):
                     if working.gap() <= goal:
                         return
                     newton_rests = False

@@ -19,13 +19,9 @@ from sparsestat.linear_model._penalized._gaps import squared_parts
 
 __all__ = ["CSCWorkingSet", "GramWorkingSet", "make_working_set"]
 
-_MAX_INNER_NEWTON = 20  # augmented Lagrangian: more than this means sigma too large
-_MAX_TOTAL_NEWTON = 300
-_ARMIJO = 1e-4
 _SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
 _MAX_CG = 200
 _LARGEST_SYSTEM = 1500  # rows times targets of a dense Newton system
-_EPS = np.finfo(np.float64).eps
 
 
 def make_working_set(design, target):
@@ -53,7 +49,7 @@ class _WorkingSet:
     is_curved : bool
         Whether the penalty makes the Newton system regular on any support.
     has_dual_step : bool
-        Whether :meth:`augmented_lagrangian` can be used.
+        Whether ``augmented_lagrangian`` can be used.
     newton_waits : bool
         Whether a Newton step costs so much that sweeps come first while they pay.
     """
@@ -82,19 +78,6 @@ class _WorkingSet:
     def active(self):
         return self.support
 
-    @property
-    def is_curved(self):
-        # The norm of a row of coefficients is curved across its direction.
-        return self.penalty.has_l2 or self.w.ndim == 2
-
-    @property
-    def newton_waits(self):
-        return not self.penalty.is_convex or self.w.ndim == 2
-
-    @property
-    def has_dual_step(self):
-        return self.penalty.is_convex and self.w.ndim == 1
-
     def hold(self, columns):
         """Add those of the columns that are not held yet."""
         missing = columns[~self.inside[columns]]
@@ -103,17 +86,17 @@ class _WorkingSet:
 
     def use(self, penalty, residual, correlations):
         """Adopt a penalty and the residual and correlations at the present w."""
-        self.prepare()
-        self._take(penalty.restricted(self.columns))
+        self.penalty = penalty = penalty.restricted(self.columns)
+        self.lam, self.l2 = penalty.lam, penalty.kernel_l2
+        single = self.w.ndim == 1
+        # The norm of a row of coefficients is curved across its direction.
+        self.is_curved = penalty.has_l2 or not single
+        self.has_dual_step = penalty.is_convex and single
+        self.newton_waits = not self.has_dual_step
         self._adopt(residual, correlations)
 
     def prepare(self):
         """Bring the columns in the order that suits the moves."""
-
-    def _take(self, penalty):
-        """Adopt the penalty of the columns held."""
-        self.penalty = penalty
-        self.lam, self.l2 = penalty.lam, penalty.kernel_l2
 
     def _enter(self, columns):
         zeros = np.zeros((len(columns), *self.w.shape[1:]))
@@ -155,11 +138,11 @@ class _WorkingSet:
         old = self.w[support]
         first, second = self.penalty.restricted(support).derivatives(old)
         slope = self._support_q(support) - first
-        step = self._solve_normal(support, second, slope, rtol)
+        step = self.solve_normal(support, second, slope, rtol)
         if step is None and not self.penalty.is_convex:
             # A concave penalty lies below its tangent: without its curvature the
             # model is an upper bound, and its minimum a step down.
-            step = self._solve_normal(support, np.zeros(len(old)), slope, rtol)
+            step = self.solve_normal(support, np.zeros(len(old)), slope, rtol)
         if step is None or not np.isfinite(step).all():
             return -1
         new = old + step
@@ -268,101 +251,6 @@ class _WorkingSet:
                 return length
         return 0.0
 
-    def augmented_lagrangian(self, goal, counter):
-        """Semismooth-Newton augmented Lagrangian on the dual, until gap <= goal.
-
-        The multiplier of the dual problem is w itself: each outer step sets
-        ``w = soft(w - sigma A'xi)`` after minimising a smooth function of xi by
-        Newton's method. The better of the start and the end is kept; returns
-        whether that is the end.
-        """
-        positive = self.penalty.positive
-        lam, l2 = self.lam, self.l2
-        some = lam[lam > 0]
-        largest = np.abs(self.w).max(initial=0.0)
-        if largest == 0.0 or some.size == 0:
-            return False
-        start_w, start_objective = self.w.copy(), self.objective()
-        y = self.target
-        sigma = 5.0 * largest / float(np.mean(some))
-        w = self.w.copy()
-        xi = -self.residual()
-        products = self.products(xi)
-        total, outer = 0, 0
-
-        def multiplier(products_now):
-            u = w - sigma * products_now
-            if positive:
-                return np.maximum(u - sigma * lam, 0.0) / (1.0 + sigma * l2)
-            shrunk = np.sign(u) * np.maximum(np.abs(u) - sigma * lam, 0.0)
-            return shrunk / (1.0 + sigma * l2)
-
-        def psi(xi_now, z):
-            envelope = ((1.0 + sigma * l2) * z) @ z
-            return 0.5 * xi_now @ xi_now + y @ xi_now + envelope / (2.0 * sigma)
-
-        while total < _MAX_TOTAL_NEWTON:
-            saved = xi, products
-            z = multiplier(products)
-            value = psi(xi, z)
-            n_newton, diverging = 0, False
-            while True:
-                gradient = xi + y - self.product(z)
-                size = np.linalg.norm(gradient)
-                accuracy = 0.1 * min(1e-3, 1.0 / (outer + 1) ** 2)
-                wanted = accuracy * np.linalg.norm(z - w) / np.sqrt(sigma)
-                if size <= max(wanted, 10 * _EPS * np.sqrt(self.target_square)):
-                    break
-                if n_newton >= _MAX_INNER_NEWTON:
-                    diverging = True
-                    break
-                active = np.flatnonzero(z)
-                gradient_products = self.products(gradient)
-                t = self._solve_normal(
-                    active,
-                    1.0 / sigma + l2[active],
-                    gradient_products[active],
-                    rtol=min(1e-2, size / np.sqrt(self.target_square)),
-                )
-                if t is None:
-                    diverging = True
-                    break
-                full = np.zeros(len(w))
-                full[active] = t
-                direction = self.product(full) - gradient
-                direction_products = self.products(direction)
-                slope = float(gradient @ direction)
-                length = 1.0
-                while True:
-                    xi_new = xi + length * direction
-                    products_new = products + length * direction_products
-                    z = multiplier(products_new)
-                    value_new = psi(xi_new, z)
-                    decrease = _ARMIJO * length * slope + 1e-14 * abs(value)
-                    if value_new <= value + decrease or length < 1e-8:
-                        break
-                    length *= 0.5
-                xi, products, value = xi_new, products_new, value_new
-                n_newton += 1
-                total += 1
-            if diverging:
-                xi, products = saved
-                sigma /= 10.0
-                if sigma * float(np.mean(some)) < 1e-8 * largest:
-                    break
-                continue
-            w = z
-            self.set(w)
-            outer += 1
-            if self.gap() <= goal or outer > 50:
-                break
-            sigma *= 3.0
-        counter["newton"] += total
-        if self.objective() > start_objective:
-            self.set(start_w)
-            return False
-        return True
-
 
 class GramWorkingSet(_WorkingSet):
     """Columns, gathered densely, with their Gram matrix, both grown in place."""
@@ -458,7 +346,7 @@ class GramWorkingSet(_WorkingSet):
     def gap(self):
         """Duality gap of the problem restricted to the working set."""
         parts = squared_parts(self.penalty, self.w, self.q, *self._moments())
-        return parts.gap + self._free_slack(self.q)
+        return parts.gap + (self._free_slack(self.q) if self.penalty.free.size else 0.0)
 
     def objective(self):
         """Objective at w."""
@@ -472,7 +360,7 @@ class GramWorkingSet(_WorkingSet):
     def _support_q(self, support):
         return self.q[support]
 
-    def _solve_normal(self, index, ridge, rhs, rtol=None):
+    def solve_normal(self, index, ridge, rhs, rtol=None):
         if len(index) == 0:
             return np.empty(0)
         H = np.empty((len(index), len(index)), order="F")
@@ -553,6 +441,11 @@ class CSCWorkingSet(_WorkingSet):
         order = np.argsort(self.columns)
         self.columns, self.w = self.columns[order], self.w[order]
 
+    def use(self, penalty, residual, correlations):
+        """Adopt a penalty and the residual and correlations at the present w."""
+        self.prepare()
+        super().use(penalty, residual, correlations)
+
     def _adopt(self, residual, correlations):
         self.u = np.ascontiguousarray(residual).copy()
         self.beta = np.zeros(1 if residual.ndim == 1 else residual.shape[1])
@@ -624,7 +517,7 @@ class CSCWorkingSet(_WorkingSet):
         )
         return out
 
-    def _solve_normal(self, index, ridge, rhs, rtol=1e-3):
+    def solve_normal(self, index, ridge, rhs, rtol=1e-3):
         x = np.zeros(len(index))
         if len(index) == 0:
             return x
