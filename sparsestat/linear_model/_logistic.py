@@ -17,8 +17,8 @@ from sparsestat.linear_model._glm import (
 )
 from sparsestat.linear_model._penalized._likelihood_problems import (
     LogisticProblem,
-    MultinomialProblem,
 )
+from sparsestat.linear_model._penalized._multinomial_problem import MultinomialProblem
 from sparsestat.linear_model._predictors import LinearClassifier
 
 __all__ = ["SparseLogisticRegression", "SparseLogisticRegressionCV"]

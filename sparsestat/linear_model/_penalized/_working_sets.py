@@ -263,21 +263,12 @@ class GramWorkingSet(_WorkingSet):
         self._A = np.empty((design.n_samples, capacity), order="F")
         self._G = np.empty((capacity, capacity))
         self._b = np.empty((capacity, *target.shape[1:]))
+        self._view()
 
-    @property
-    def A(self):
-        """The centred, weighted columns."""
-        return self._A[:, : len(self)]
-
-    @property
-    def G(self):
-        """Their Gram matrix."""
-        return self._G[: len(self), : len(self)]
-
-    @property
-    def b(self):
-        """Their products with the target."""
-        return self._b[: len(self)]
+    def _view(self):
+        """Look at the columns held: centered and weighted, their Gram matrix, A'y."""
+        m = len(self.columns)
+        self.A, self.G, self.b = self._A[:, :m], self._G[:m, :m], self._b[:m]
 
     def add(self, columns):
         """Gather more columns and extend the Gram matrix."""
@@ -290,6 +281,7 @@ class GramWorkingSet(_WorkingSet):
         self._G[m : m + k, : m + k] = block.T
         self._b[m : m + k] = new.T @ self.target
         self._enter(columns)
+        self._view()
 
     def keep(self, positions):
         """Drop every column but those at `positions`."""
@@ -298,6 +290,7 @@ class GramWorkingSet(_WorkingSet):
         self._G[:k, :k] = self._G[np.ix_(positions, positions)]
         self._b[:k] = self._b[positions]
         self._leave(positions)
+        self._view()
 
     def _reserve(self, size):
         m, capacity = len(self), self._A.shape[1]
