@@ -19,13 +19,13 @@ References
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy.linalg import lapack
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_slope as kernels
 from sparsestat.linear_model._penalized._gaps import squared_parts
 from sparsestat.linear_model._penalized._penalties import Penalty
 from sparsestat.linear_model._penalized._solver import SquaredLossLoop
+from sparsestat.linear_model._penalized._systems import solve_definite
 
 __all__ = ["SlopePenalty", "SlopeSolver"]
 
@@ -33,7 +33,6 @@ _FIRST_SET = 100  # columns added at least, when so many can enter
 _BLOCK = 10  # proximal steps between two looks at the pattern
 _MAX_IMAGE = 5e7  # entries of the matrix of pooled columns of a sparse design
 _TINY = 1e-15
-_SINGULAR = 1e-12
 
 
 class SlopePenalty(Penalty):
@@ -216,7 +215,9 @@ class SlopeSolver(SquaredLossLoop):
             pooled = H
             if n_pools < len(alive):
                 pooled = np.add.reduceat(np.add.reduceat(H, firsts, 0), firsts, 1)
-            solution = _solve_spd(pooled, np.add.reduceat(rhs, firsts))
+            solution = solve_definite(
+                np.array(pooled, order="F"), np.add.reduceat(rhs, firsts)
+            )
             if solution is None:
                 return None
             gaps = -np.diff(values, append=0.0)
@@ -261,12 +262,3 @@ def _pattern(w):
     """Ranks of the absolute values, with signs."""
     _, ranks = np.unique(np.abs(w), return_inverse=True)
     return np.where(w == 0, 0, np.sign(w) * (1 + ranks)).astype(np.intp)
-
-
-def _solve_spd(H, rhs):
-    H = np.asfortranarray(H)
-    diagonal = H.diagonal().copy()
-    factor, info = lapack.dpotrf(H, lower=1, clean=0)
-    if info != 0 or np.any(factor.diagonal() ** 2 < _SINGULAR * diagonal):
-        return None
-    return lapack.dpotrs(factor, rhs, lower=1)[0]

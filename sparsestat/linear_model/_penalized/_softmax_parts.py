@@ -14,11 +14,11 @@ from scipy import sparse
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_glm as kernels
+from sparsestat.linear_model._penalized._systems import conjugate_gradients
 
 __all__ = ["Block", "GroupPart", "Model", "PairPart", "better"]
 
 _SWEEPS = 5  # descent sweeps on one model
-_MAX_CG = 200
 
 
 def better(part, model, W, swept, newton):
@@ -128,30 +128,6 @@ class Model:
         return D, (self.P * D).sum(axis=1)
 
 
-def conjugate_gradients(product, rhs, diagonal, rtol):
-    """Solve for several blocks at once with a diagonal preconditioner."""
-    x = np.zeros_like(rhs)
-    r = rhs.copy()
-    z = r / diagonal
-    p = z.copy()
-    rz = float(np.vdot(r, z))
-    goal = rtol * rtol * rz
-    for _ in range(_MAX_CG):
-        if rz <= goal or rz == 0.0:
-            break
-        Hp = product(p)
-        bend = float(np.vdot(p, Hp))
-        if bend <= 0.0:
-            break
-        length = rz / bend
-        x += length * p
-        r -= length * Hp
-        z = r / diagonal
-        rz, before = float(np.vdot(r, z)), rz
-        p = z + (rz / before) * p
-    return x
-
-
 class _Part:
     """A working set; subclasses know what it is made of."""
 
@@ -240,7 +216,7 @@ class PairPart(_Part):
         def product(V):
             return free * (model.hessian_product(V) + l2 * V)
 
-        step = conjugate_gradients(product, slope, diagonal, rtol)
+        step = conjugate_gradients(product, slope, 1.0 / diagonal, rtol)
         if not np.isfinite(step).all():
             return new
         out = new + step
@@ -336,7 +312,7 @@ class GroupPart(_Part):
             out[:m] -= ((pull * along)[label])[:, None] * unit
             return free * out
 
-        step = conjugate_gradients(product, slope, diagonal, rtol)
+        step = conjugate_gradients(product, slope, 1.0 / diagonal, rtol)
         if not np.isfinite(step).all() or not norms.any():
             return new
         out = new + step

@@ -10,17 +10,18 @@ entries of the column. Both offer the same moves to the solver.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy.linalg import lapack
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_cd as cd
 from sparsestat.linear_model._penalized import _kernels_design as passes
 from sparsestat.linear_model._penalized._gaps import squared_parts
+from sparsestat.linear_model._penalized._systems import (
+    conjugate_gradients,
+    solve_definite,
+)
 
 __all__ = ["CSCWorkingSet", "GramWorkingSet", "make_working_set"]
 
-_SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
-_MAX_CG = 200
 _LARGEST_SYSTEM = 1500  # rows times targets of a dense Newton system
 
 
@@ -209,25 +210,7 @@ class _WorkingSet:
             return out + (pull + l2)[:, None] * V - (pull * along)[:, None] * direction
 
         bend = self.design.squares[self.columns[support]] + pull + l2
-        inverse = (1.0 / bend)[:, None]
-        x, r = np.zeros_like(rhs), rhs.copy()
-        z = inverse * r
-        move, rz = z, float(np.vdot(r, z))
-        goal = rtol * rtol * rz
-        for _ in range(_MAX_CG):
-            if rz <= goal:
-                break
-            image = hessian(move)
-            curvature = float(np.vdot(move, image))
-            if curvature <= 0.0:
-                break
-            length = rz / curvature
-            x += length * move
-            r -= length * image
-            z = inverse * r
-            rz, before = float(np.vdot(r, z)), rz
-            move = z + (rz / before) * move
-        return x
+        return conjugate_gradients(hessian, rhs, (1.0 / bend)[:, None], rtol)
 
     def _curvature(self, support, step, image):
         ridge = float((self.l2[support] * step) @ step)
@@ -358,12 +341,7 @@ class GramWorkingSet(_WorkingSet):
             return np.empty(0)
         H = np.empty((len(index), len(index)), order="F")
         cd.gather_square(self.G, index, np.ascontiguousarray(ridge), H)
-        diagonal = H.diagonal().copy()
-        factor, info = lapack.dpotrf(H, lower=1, overwrite_a=1, clean=0)
-        # A pivot at rounding level passes or fails by luck: call it singular.
-        if info != 0 or np.any(factor.diagonal() ** 2 < _SINGULAR * diagonal):
-            return None
-        return lapack.dpotrs(factor, rhs, lower=1)[0]
+        return solve_definite(H, rhs)
 
     def _solve_rows(self, support, pull, l2, direction, rhs, rtol):
         s, n_targets = rhs.shape
@@ -379,12 +357,8 @@ class GramWorkingSet(_WorkingSet):
         along = direction[:, :, None] * direction[:, None, :]
         H[:, at, :, at] -= pull[:, None, None] * along
         H = H.reshape(s * n_targets, s * n_targets)
-        diagonal = H.diagonal().copy()
-        factor, info = lapack.dpotrf(H.T, lower=1, overwrite_a=1, clean=0)
-        if info != 0 or np.any(factor.diagonal() ** 2 < _SINGULAR * diagonal):
-            return None
-        step = lapack.dpotrs(factor, rhs.T.ravel(), lower=1)[0]
-        return step.reshape(n_targets, s).T
+        step = solve_definite(H.T, rhs.T.ravel())
+        return None if step is None else step.reshape(n_targets, s).T
 
     def _gram_product(self, support, V):
         return self._image(support, V)[support]
