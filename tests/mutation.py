@@ -84,18 +84,16 @@ MODULES = {
         [*_FITS, "linear_model/test_cox.py", *_GLM],
     ),
     "linear_model/_penalized/_problems.py": (
-        "given _add_storage_error certificate dual_gaps keep_measures start_of "
+        "given _add_storage_error certificate dual_gaps measures start_of "
         "coef_unit alpha_unit alpha_max _least_squares",
         [*_MEASURES, "linear_model/test_paths_and_cv.py", *_LASSO],
     ),
-    "linear_model/_penalized/_newton.py": (
-        "_unit _rounding _measure _measure_on _dual",
+    "linear_model/_penalized/_class_datafits.py": ("", [*_FITS, *_MEASURES, *_GLM]),
+    "linear_model/_penalized/_likelihood_loop.py": (
+        "_unit _rounding _measure _measure_on",
         [*_MEASURES, *_GLM],
     ),
-    "linear_model/_penalized/_softmax.py": (
-        "OneColumn _rounding _measure",
-        [*_MEASURES, *_GLM],
-    ),
+    "linear_model/_penalized/_outer.py": ("_error solve", [*_MEASURES, *_LASSO, *_GLM]),
     "linear_model/_subsets/_search.py": (
         "_exact _exact_triangular _exact_one",
         ["linear_model/test_best_subset.py"],

@@ -183,6 +183,22 @@ def test_only_core_libraries_are_imported_at_import_time(path):
             )
 
 
+def test_algorithms_of_linear_models_know_no_estimator(path):
+    """They get arrays and return attributes; the mixins of the face store them."""
+    name = module_name(path)
+    if room_of(name) != "linear_model":
+        return
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef) and sub_room_of(name) == "_penalized":
+            taken = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
+            allowed = node.name == "__get__"  # of descriptors
+            assert "estimator" not in taken or allowed, f"{name}.{node.name}"
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            fitted = node.attr.endswith("_") and not node.attr.endswith("__")
+            written = f"{ast.unparse(node)} is written in {name}"
+            assert not fitted or ast.unparse(node.value) == "self", written
+
+
 def numba_names(tree):
     """Map the names a module gives to numba's compilers to what they are."""
     names = {}

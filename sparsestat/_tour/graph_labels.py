@@ -130,7 +130,7 @@ def _picture(models):
     for (method, model), dash, color in zip(
         models.items(), DASHES, COLORS, strict=False
     ):
-        ax.semilogy(model.residual_history_, label=method, linestyle=dash, color=color)
+        ax.semilogy(model.history_, label=method, linestyle=dash, color=color)
     ax.axhline(models["cg"].tol, color="0.6", linestyle="--", linewidth=1)
     ax.set(xlabel="iteration", ylabel="relative residual, worst class")
     tidy(ax)

@@ -32,10 +32,10 @@ class _AdaptiveProblem(ElasticNetProblem):
 
     fold_losses = PathProblem.fold_losses  # every fold has weights of its own
 
-    def keep_one(self, estimator, result):
-        """Store one solution on an estimator, and the weights."""
-        super().keep_one(estimator, result)
-        estimator.feature_weights_ = self.feature_weights
+    def attributes(self, result):
+        """Return what an estimator shows of one solution, and the weights."""
+        weights = {"feature_weights_": self.feature_weights}
+        return super().attributes(result) | weights
 
 
 class AdaptiveLassoCV(PathCVMixin, LinearPredictor):
@@ -135,10 +135,12 @@ class AdaptiveLassoCV(PathCVMixin, LinearPredictor):
         Duality gap of the objective at the chosen point.
     objective_ : float
         Objective at the chosen point.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative gap at each outer iteration of the chosen point.
     n_iter_ : int
         Number of outer iterations of the chosen point.
+    n_epochs_ : int
+        Number of coordinate descent sweeps of the chosen point.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)

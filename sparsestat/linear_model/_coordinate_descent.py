@@ -74,7 +74,7 @@ class ElasticNet(FitMixin, LinearPredictor):
         Duality gap of the objective, in units of y squared.
     objective_ : float or ndarray of shape (n_targets,)
         The objective at the solution.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative duality gap at each outer iteration, of the target with the largest.
     n_iter_ : int
         Number of outer iterations, the largest over the targets.
@@ -243,7 +243,7 @@ class Lasso(ElasticNet):
         Duality gap of the objective, in units of y squared.
     objective_ : float or ndarray of shape (n_targets,)
         The objective at the solution.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative duality gap at each outer iteration, of the target with the largest.
     n_iter_ : int
         Number of outer iterations, the largest over the targets.

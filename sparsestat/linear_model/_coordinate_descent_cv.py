@@ -28,7 +28,7 @@ _CONSTRAINTS = {
 _BY_TARGET = frozenset(
     "alpha_ alpha_min_ alpha_1se_ phi_ l1_ratio_ alphas_ mse_path_ cv_mean_ "
     "cv_standard_error_ criterion_path_ coef_path_ intercept_path_ dual_gaps_ coef_ "
-    "intercept_ dual_gap_ objective_ n_iter_ certificate_".split()
+    "intercept_ dual_gap_ objective_ n_iter_ n_epochs_ certificate_ history_".split()
 )
 
 
@@ -50,11 +50,12 @@ class _SeparateTargets(PathCVMixin):
                 X, np.ascontiguousarray(target), sample_weight, rows, groups
             )
             fits.append({k: v for k, v in vars(self).items() if k in _BY_TARGET})
-        for name in fits[0]:
+        worst = max(fits, key=lambda values: values["certificate_"].value)
+        for name in set(fits[0]) - {"certificate_", "history_"}:
             setattr(self, name, np.array([values[name] for values in fits]))
-        certificates = list(self.certificate_)
-        self.certificate_ = max(certificates, key=lambda certificate: certificate.value)
+        self.certificate_, self.history_ = worst["certificate_"], worst["history_"]
         self.n_iter_ = int(self.n_iter_.max())
+        self.n_epochs_ = int(self.n_epochs_.max())
         return self
 
     def __sklearn_tags__(self):
@@ -152,10 +153,12 @@ class ElasticNetCV(_SeparateTargets, LinearPredictor):
         Duality gap of the objective at the chosen point.
     objective_ : float
         Objective at the chosen point.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative gap at each outer iteration of the chosen point.
     n_iter_ : int
         Number of outer iterations of the chosen point.
+    n_epochs_ : int
+        Number of coordinate descent sweeps of the chosen point.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -322,10 +325,12 @@ class LassoCV(_SeparateTargets, LinearPredictor):
         Duality gap of the objective at the chosen point.
     objective_ : float
         Objective at the chosen point.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative gap at each outer iteration of the chosen point.
     n_iter_ : int
         Number of outer iterations of the chosen point.
+    n_epochs_ : int
+        Number of coordinate descent sweeps of the chosen point.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -342,7 +342,7 @@ class SparseCoxRegressor(GLMFitMixin, CoxPredictor):
         Largest violation of stationarity relative to the largest gradient at zero.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -560,7 +560,7 @@ class SparseCoxRegressorCV(GLMCVMixin, CoxPredictor):
         Largest violation of stationarity relative to the largest gradient at zero.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.

@@ -10,6 +10,7 @@ path on some rows, and for the losses of that path on others.
 import warnings
 from copy import copy
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
@@ -17,8 +18,9 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 
 from sparsestat._utils.compat import Interval, fit_context
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.parallel import run_parallel
-from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
+from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.samples import relative_weights
 from sparsestat.exceptions import NumericalError
 
@@ -26,6 +28,7 @@ __all__ = [
     "CV_CONSTRAINTS",
     "PathCVMixin",
     "checked_folds",
+    "cross_validate",
     "fold_weights",
     "held_out",
     "mean_and_error",
@@ -107,26 +110,75 @@ def fold_weights(folds, sample_weight):
     return np.array([weights[test].sum() for _, test in folds])
 
 
-def _fold_losses(
-    estimator, X, y, sample_weight, rows, train, test, setting, alphas, phis
-):
-    """Held-out losses on the rows `test` of a path fitted on `train`.
+class Rows(NamedTuple):
+    """Some rows of what `fit` was given, and the fold that they belong to."""
 
-    An array of shape (n_phis, n_alphas).
+    X: object
+    y: np.ndarray
+    weights: np.ndarray | None
+    others: dict
+    fold: int
+
+
+def _on_fold(measure, X, y, sample_weight, others, train, test, fold, variant):
+    def rows_of(at, weights):
+        rest = {name: values[at] for name, values in others.items()}
+        return Rows(X[at], y[at], weights, rest, fold)
+
+    fitted = rows_of(train, None if sample_weight is None else sample_weight[train])
+    if not issparse(X):
+        fitted = fitted._replace(X=np.asfortranarray(fitted.X))
+    return measure(fitted, rows_of(*held_out(test, sample_weight)), *variant)
+
+
+def cross_validate(
+    measure,
+    X,
+    y,
+    sample_weight,
+    folds,
+    variants=((),),
+    *,
+    others=None,
+    known=None,
+    n_jobs=None,
+):
+    """Return what is measured on the held-out rows of every fold.
+
+    Parameters
+    ----------
+    measure : callable
+        Takes the rows to fit on, the rows held out (those of positive weight) and the
+        entries of a variant.
+    X, y, sample_weight : validated arrays
+    folds : list of (train, test)
+        As :func:`checked_folds` returns them.
+    variants : sequence of tuple, default=((),)
+    others : dict, default=None
+        Further arrays with an entry for each row.
+    known : list, default=None
+        What needs no fit, variant after variant, with None for the rest.
+    n_jobs : int, default=None
+        Results do not depend on it.
+
+    Returns
+    -------
+    found : list
+        Variant after variant, fold after fold.
     """
-    weights = None if sample_weight is None else sample_weight[train]
-    test, held = held_out(test, sample_weight)
-    X_train = X[train] if issparse(X) else np.asfortranarray(X[train])
-    fitted = {name: values[train] for name, values in rows.items()}
-    problem = estimator._problem(X_train, y[train], weights, **fitted)
-    results = problem.solve(alphas, setting)
-    others = {name: values[test] for name, values in rows.items()}
-    refits = None if phis is None else [problem.refit(result) for result in results]
-    losses = []
-    for phi in (1.0,) if phis is None else phis:
-        mixed = results if refits is None else blends(results, refits, phi)
-        losses.append(problem.losses(mixed, X[test], y[test], held, **others))
-    return np.array(losses)
+    X = X.tocsr() if issparse(X) else X
+    others = {} if others is None else others
+    tasks = [
+        (measure, X, y, sample_weight, others, train, test, k, variant)
+        for variant in variants
+        for k, (train, test) in enumerate(folds)
+    ]
+    found = [None] * len(tasks) if known is None else list(known)
+    left = [k for k, value in enumerate(found) if value is None]
+    fitted = run_parallel(_on_fold, [tasks[k] for k in left], n_jobs=n_jobs)
+    for k, value in zip(left, fitted, strict=True):
+        found[k] = value
+    return found
 
 
 def blends(results, refits, phi):
@@ -206,6 +258,7 @@ class PathCVMixin:
 
     _losses_name = "mse_path_"
     _setting_name = None
+    gap_history_ = OldAttribute("history_")
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, groups=None):
@@ -293,14 +346,13 @@ class PathCVMixin:
             values = np.array([values for _, values in found])
             self.criterion_path_ = values if self._many_settings() else values[0]
         pick, grid = picks[best], grids[best]
-        worst = problem.certificate(max(results, key=lambda result: result.gap))
         if phis is not None:
             self.phi_ = float(phis[pick.phi])
             chosen = results[pick.index]
             results[pick.index] = blends([chosen], [problem.refit(chosen)], self.phi_)[
                 0
             ]
-        problem.keep(self, results, pick.index)
+        vars(self).update(problem.path_attributes(results, pick.index))
         self.alphas_ = np.array(grids) if self._many_settings() else grid
         self.alpha_ = float(grid[pick.index])
         self.alpha_min_ = float(grid[pick.least])
@@ -308,36 +360,42 @@ class PathCVMixin:
             self.alpha_1se_ = float(grid[pick.sparse])
         if self._setting_name is not None:
             setattr(self, f"{self._setting_name}_", settings[best])
-        what = "gap" if worst.kind == "duality_gap" else "violation"
-        warn_if_unsatisfied(
-            worst,
-            f"{type(self).__name__}: the largest {what} on the path",
-            problem.remedy,
-        )
+        problem.warn_of_path(results, type(self).__name__)
         return self
+
+    def _held_out_losses(self, fitted, held, setting, alphas, phis):
+        """Losses on rows of a path fitted on others, of shape (n_phis, n_alphas)."""
+        problem = self._problem(fitted.X, fitted.y, fitted.weights, **fitted.others)
+        results = problem.solve(alphas, setting)
+        refits = None if phis is None else [problem.refit(result) for result in results]
+        losses = []
+        for phi in (1.0,) if phis is None else phis:
+            mixed = results if refits is None else blends(results, refits, phi)
+            losses.append(problem.losses(mixed, *held[:3], **held.others))
+        return np.array(losses)
 
     def _cross_validate(
         self, problem, X, y, sample_weight, rows, groups, settings, grids, phis
     ):
         """Held-out losses of every fold and setting; return a pick for each setting."""
-        if issparse(X):
-            X = X.tocsr()
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = checked_folds(splitter.split(X, y, groups), sample_weight)
         if is_classifier(self):
             _warn_of_missing_classes(y, folds, self.classes_)
-        losses = [None] * (len(settings) * len(folds))
+        known = None
         if phis is None:
-            losses = _without_fits(problem, folds, sample_weight, settings, grids)
-        tasks = [
-            (self, X, y, sample_weight, rows, train, test, setting, grid, phis)
-            for setting, grid in zip(settings, grids, strict=True)
-            for train, test in folds
-        ]
-        left = [k for k, found in enumerate(losses) if found is None]
-        found = run_parallel(_fold_losses, [tasks[k] for k in left], n_jobs=self.n_jobs)
-        for k, table in zip(left, found, strict=True):
-            losses[k] = table
+            known = _without_fits(problem, folds, sample_weight, settings, grids)
+        losses = cross_validate(
+            self._held_out_losses,
+            X,
+            y,
+            sample_weight,
+            folds,
+            [(*pair, phis) for pair in zip(settings, grids, strict=True)],
+            others=rows,
+            known=known,
+            n_jobs=self.n_jobs,
+        )
         losses = np.array(losses)
         # (settings, phis, alphas, folds)
         losses = losses.reshape(len(settings), len(folds), *losses.shape[1:])

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from sparsestat._utils.compat import CallbackSupportMixin, Interval, fit_context
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
 
@@ -40,6 +41,8 @@ class FitMixin(CallbackSupportMixin):
     by ``_problem(X, y, sample_weight, **rows)`` and ``_setting()``, see
     ``_path_problems``; `rows` are further arrays with an entry for each sample.
     """
+
+    gap_history_ = OldAttribute("history_")
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -84,8 +87,7 @@ class FitMixin(CallbackSupportMixin):
                 coef_init=self._start(problem),
                 step=lambda value: progress.step(certificate=value),
             )
-        problem.keep_one(self, result)
-        self.n_epochs_ = result.n_sweeps
+        vars(self).update(problem.attributes(result))
         self._warn(problem)
         return self
 
@@ -107,13 +109,11 @@ class FitMixin(CallbackSupportMixin):
                     coef_init=None if start is None else start[t].astype(np.float64),
                     step=lambda value: progress.step(certificate=value),
                 )
-                problem.keep_one(self, result)
                 results.append(result)
-                kept.append(dict(vars(self)))
+                kept.append(problem.attributes(result))
         worst = max(range(len(results)), key=lambda t: results[t].gap)
         vars(self).update(kept[worst])
-        names = ("coef_", "intercept_", "objective_", "dual_gap_")
-        for name in names:
+        for name in ("coef_", "intercept_", "objective_", "dual_gap_"):
             if all(name in values for values in kept):
                 setattr(self, name, np.array([values[name] for values in kept]))
         self.n_iter_ = max(result.n_iter for result in results)

@@ -19,7 +19,6 @@ from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_optio
 from sparsestat.linear_model._paths import (
     check_l1_ratio,
     check_path_input,
-    convex_path,
 )
 from sparsestat.linear_model._penalized._group_names import make_groups
 from sparsestat.linear_model._penalized._groups import GroupPenalty, group_weight_array
@@ -67,16 +66,18 @@ class GroupProblem(LeastSquaresProblem):
         result.active_groups = np.unique(self.groups.labels[result.columns])
         return super().given(result)
 
-    def keep_one(self, estimator, result):
-        """Store one solution on an estimator, and its groups."""
-        super().keep_one(estimator, result)
+    def attributes(self, result):
+        """Return what an estimator shows of one solution, and its groups."""
         groups = self.groups
-        estimator.group_labels_ = groups.labels[: self.n_features]
-        estimator.group_sizes_ = groups.sizes
-        estimator.group_features_ = groups.features()
         names = np.arange(len(groups)) if groups.names is None else groups.names
-        estimator.group_names_ = names
-        estimator.active_groups_ = result.active_groups
+        return {
+            **super().attributes(result),
+            "group_labels_": groups.labels[: self.n_features],
+            "group_sizes_": groups.sizes,
+            "group_features_": groups.features(),
+            "group_names_": names,
+            "active_groups_": result.active_groups,
+        }
 
 
 def group_lasso_path(
@@ -187,7 +188,7 @@ def group_lasso_path(
         max_iter=max_iter,
         max_epochs=max_epochs,
     )
-    return convex_path(problem, alphas, eps, l1_ratio, coef_init, verbose)
+    return problem.path(alphas, eps, l1_ratio, coef_init=coef_init, verbose=verbose)
 
 
 class _GroupProblemMixin:
@@ -306,7 +307,7 @@ class GroupLasso(_GroupProblemMixin, FitMixin, LinearPredictor):
         Duality gap of the objective, in units of y squared.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Relative duality gap at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -483,10 +484,12 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         Duality gap of the objective at the chosen point.
     objective_ : float
         Objective at the chosen point.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative gap at each outer iteration of the chosen point.
     n_iter_ : int
         Number of outer iterations of the chosen point.
+    n_epochs_ : int
+        Number of coordinate descent sweeps of the chosen point.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)

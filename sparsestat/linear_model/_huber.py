@@ -213,7 +213,7 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
         Largest violation of stationarity relative to the largest gradient at zero.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -400,7 +400,7 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
         Largest violation of stationarity relative to the largest gradient at zero.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.

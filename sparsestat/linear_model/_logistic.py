@@ -17,8 +17,8 @@ from sparsestat.linear_model._glm import (
 )
 from sparsestat.linear_model._penalized._likelihood_problems import (
     LogisticProblem,
-    MultinomialProblem,
 )
+from sparsestat.linear_model._penalized._multinomial_problem import MultinomialProblem
 from sparsestat.linear_model._predictors import LinearClassifier
 
 __all__ = ["SparseLogisticRegression", "SparseLogisticRegressionCV"]
@@ -223,7 +223,7 @@ class SparseLogisticRegression(GLMFitMixin, _LogisticModel):
         Duality gap of the objective (not for the MCP).
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -416,7 +416,7 @@ class SparseLogisticRegressionCV(GLMCVMixin, _LogisticModel):
         Duality gap of the objective (not for the MCP).
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.

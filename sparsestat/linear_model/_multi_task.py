@@ -284,7 +284,7 @@ class MultiTaskElasticNet(JointTargets, ElasticNet):
         Duality gap of the objective, in units of y squared.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Relative duality gap at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -421,7 +421,7 @@ class MultiTaskLasso(MultiTaskElasticNet):
         Duality gap of the objective, in units of y squared.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Relative duality gap at each outer iteration.
     n_iter_ : int
         Number of outer iterations.

@@ -97,10 +97,12 @@ class MultiTaskElasticNetCV(JointTargets, PathCVMixin, LinearPredictor):
         Duality gap of the objective, in units of y squared.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative duality gap at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
+    n_epochs_ : int
+        Number of coordinate descent sweeps of the chosen point.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -260,10 +262,12 @@ class MultiTaskLassoCV(JointTargets, PathCVMixin, LinearPredictor):
         Duality gap of the objective, in units of y squared.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative duality gap at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
+    n_epochs_ : int
+        Number of coordinate descent sweeps of the chosen point.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -105,7 +105,7 @@ class MCPRegressor(ConcaveProblemMixin, FitMixin, LinearPredictor):
         largest gradient at zero (the largest alpha without feature weights).
     objective_ : float
         The objective.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative violation at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -243,7 +243,7 @@ class SCADRegressor(ConcaveProblemMixin, FitMixin, LinearPredictor):
         largest gradient at zero (the largest alpha without feature weights).
     objective_ : float
         The objective.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative violation at each outer iteration.
     n_iter_ : int
         Number of outer iterations.

@@ -96,10 +96,12 @@ class MCPRegressorCV(_ConcaveCV):
         largest gradient at zero (the largest alpha without feature weights).
     objective_ : float
         The objective at the chosen point.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative violation at each outer iteration at the chosen point.
     n_iter_ : int
         Number of outer iterations at the chosen point.
+    n_epochs_ : int
+        Number of coordinate descent sweeps of the chosen point.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -237,10 +239,12 @@ class SCADRegressorCV(_ConcaveCV):
         largest gradient at zero (the largest alpha without feature weights).
     objective_ : float
         The objective at the chosen point.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative violation at each outer iteration at the chosen point.
     n_iter_ : int
         Number of outer iterations at the chosen point.
+    n_epochs_ : int
+        Number of coordinate descent sweeps of the chosen point.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -69,10 +69,8 @@ def _concave_path(kind, X, y, shape, eps, alphas, coef_init, verbose, **options)
         options["feature_weights"], X.shape[1]
     )
     problem = ConcaveProblem(kind, X, y, weights, **options)
-    alphas, results = problem.run(
-        alphas, eps, check_shape(kind, shape), coef_init=coef_init, verbose=verbose
-    )
-    return problem.path_result(alphas, results)
+    shape = check_shape(kind, shape)
+    return problem.path(alphas, eps, shape, coef_init=coef_init, verbose=verbose)
 
 
 def mcp_path(

@@ -242,15 +242,7 @@ def enet_path(
         max_iter=max_iter,
         max_epochs=max_epochs,
     )
-    return convex_path(problem, alphas, eps, l1_ratio, coef_init, verbose)
-
-
-def convex_path(problem, alphas, eps, setting, coef_init, verbose):
-    """Solve a path whose problems all have duality gaps."""
-    alphas, results = problem.run(
-        alphas, eps, setting, coef_init=coef_init, verbose=verbose
-    )
-    return problem.path_result(alphas, results)
+    return problem.path(alphas, eps, l1_ratio, coef_init=coef_init, verbose=verbose)
 
 
 def check_l1_ratio(l1_ratio, *, zero=True):

@@ -186,7 +186,7 @@ class PenalizedRegressor(GLMFitMixin, _PenalizedPredictor):
         Duality gap of the objective, where there is one.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -390,7 +390,7 @@ class PenalizedRegressorCV(GLMCVMixin, _PenalizedPredictor):
         Duality gap of the objective, where there is one.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.

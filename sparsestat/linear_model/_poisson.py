@@ -187,7 +187,7 @@ class SparsePoissonRegressor(GLMFitMixin, PoissonPredictor):
         Duality gap of the objective.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -361,7 +361,7 @@ class SparsePoissonRegressorCV(GLMCVMixin, PoissonPredictor):
         Duality gap of the objective.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.

@@ -19,7 +19,7 @@ from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat._utils.samples import check_counts
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
-from sparsestat.linear_model._paths import check_path_input, convex_path
+from sparsestat.linear_model._paths import check_path_input
 from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._penalized._problems import LeastSquaresProblem
 from sparsestat.linear_model._penalized._slope import SlopePenalty, SlopeSolver
@@ -130,13 +130,15 @@ class SlopeProblem(LeastSquaresProblem):
         square = float(residual @ residual) * self.weight_unit / left
         return np.sqrt(square) * self.y_unit
 
-    def keep_one(self, estimator, result):
-        """Store one solution on an estimator, and the strengths."""
-        super().keep_one(estimator, result)
-        estimator.lambdas_ = self.lambdas
+    def attributes(self, result):
+        """Return what an estimator shows of one solution, and the strengths."""
         # Coefficients of one pool are equal to the last bit before they are rounded.
         sizes = np.unique(np.abs(result.coef))
-        estimator.n_clusters_ = int(np.count_nonzero(sizes))
+        return {
+            **super().attributes(result),
+            "lambdas_": self.lambdas,
+            "n_clusters_": int(np.count_nonzero(sizes)),
+        }
 
 
 def slope_path(
@@ -235,7 +237,7 @@ def slope_path(
         max_iter=max_iter,
         max_epochs=max_epochs,
     )
-    return convex_path(problem, alphas, eps, None, coef_init, verbose)
+    return problem.path(alphas, eps, None, coef_init=coef_init, verbose=verbose)
 
 
 class _SlopeProblemMixin:
@@ -331,7 +333,7 @@ class Slope(_SlopeProblemMixin, FitMixin, LinearPredictor):
         Duality gap of the objective, in units of y squared.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Relative duality gap at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -420,8 +422,8 @@ class Slope(_SlopeProblemMixin, FitMixin, LinearPredictor):
         twin = copy(self)
         twin.alpha = problem.noise_alpha(sigma)
         FitMixin._fit_validated(twin, X, y, sample_weight)
-        twin.sigma_, twin.alpha_, twin.alpha = sigma, twin.alpha, self.alpha
-        vars(self).update(vars(twin))
+        vars(self).update(vars(twin) | {"alpha": self.alpha})
+        self.sigma_, self.alpha_ = sigma, twin.alpha
         return self
 
 
@@ -491,10 +493,12 @@ class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
         Duality gap of the objective at the chosen point.
     objective_ : float
         Objective at the chosen point.
-    gap_history_ : ndarray
+    history_ : ndarray
         Relative gap at each outer iteration of the chosen point.
     n_iter_ : int
         Number of outer iterations of the chosen point.
+    n_epochs_ : int
+        Number of coordinate descent sweeps of the chosen point.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)

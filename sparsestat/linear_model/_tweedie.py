@@ -116,7 +116,7 @@ class SparseGammaRegressor(GLMFitMixin, _GammaPredictor):
         Duality gap of the objective.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -289,7 +289,7 @@ class SparseGammaRegressorCV(GLMCVMixin, _GammaPredictor):
         Duality gap of the objective.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -442,7 +442,7 @@ class SparseTweedieRegressor(GLMFitMixin, _TweediePredictor):
         Duality gap of the objective.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.
@@ -621,7 +621,7 @@ class SparseTweedieRegressorCV(GLMCVMixin, _TweediePredictor):
         Duality gap of the objective.
     objective_ : float
         The objective at the solution.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         What the certificate measures, at each outer iteration.
     n_iter_ : int
         Number of outer iterations.

@@ -88,8 +88,8 @@ class ConvergenceDisplay:
         Parameters
         ----------
         estimator : estimator instance, list or dict of them
-            Fitted, with ``gap_history_``, or with a history of its objective or of
-            residuals; of an objective the distance to its last value is shown,
+            Fitted, with ``history_`` of the measure that its certificate names, or
+            with one of an objective, of which the distance to its last value is shown,
             relative to the longest. Pipelines and searches are opened. The keys of a
             dict become the labels.
         tol : float, "auto" or None, default="auto"
@@ -114,9 +114,8 @@ class ConvergenceDisplay:
         if isinstance(tol, str):
             certificates = [getattr(e, "certificate_", None) for e in named.values()]
             tols = {getattr(c, "tol", None) for c in certificates}
-            # The tolerance of a gap says nothing about a distance.
-            of_gaps = all(hasattr(e, "gap_history_") for e in named.values())
-            tol = tols.pop() if len(tols) == 1 and of_gaps else None
+            # The tolerance of a measure says nothing about a distance.
+            tol = tols.pop() if len(tols) == 1 and _AWAY not in labels else None
         ylabel = labels[0] if same else "gap or distance to the last value, relative"
         return cls(histories, tol=tol, ylabel=ylabel).plot(ax=ax, **kwargs)
 
@@ -212,6 +211,11 @@ class ConvergenceDisplay:
         self.label_texts_ = written[: len(curves)]
 
 
+_AWAY = "distance to the last value, relative"
+_LABELS = {
+    "duality_gap": "relative duality gap",
+    "kkt": "violation of stationarity",
+}
 # Histories that estimators keep; those of a measure that goes to zero come first.
 _MEASURES = ("residual_history_", "reduction_history_")
 _OBJECTIVES = (
@@ -228,6 +232,11 @@ _OBJECTIVES = (
 def _history_of(estimator):
     """Return what a fitted estimator recorded, as numbers that fall, and its name."""
     fitted = fitted_with(estimator, [], "")
+    values = _numbers(fitted, "history_")
+    certificate = getattr(fitted, "certificate_", None)
+    kind = getattr(certificate, "kind", None)
+    if values is not None and kind in _LABELS and values[-1] == certificate.value:
+        return values, _LABELS[kind]
     if hasattr(fitted, "gap_history_"):
         gaps = np.asarray(fitted.gap_history_, dtype=float)
         return gaps, "relative duality gap"
@@ -239,11 +248,11 @@ def _history_of(estimator):
         values = _numbers(fitted, name)
         if values is not None:
             if len(values) == 1:
-                return np.ones(1), "distance to the last value, relative"
+                return np.ones(1), _AWAY
             away = np.abs(values[:-1] - values[-1])
             longest = away.max()
             away = away / longest if longest > 0 else away
-            return away, "distance to the last value, relative"
+            return away, _AWAY
     fitted_with(
         fitted,
         ["gap_history_"],

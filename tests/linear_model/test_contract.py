@@ -173,12 +173,33 @@ def test_a_fit_cut_short_by_max_epochs_says_so(name):
 @pytest.mark.parametrize("name", DESCENTS)
 def test_the_history_ends_with_the_certificate(name):
     model, _, _ = fitted(DESCENTS[name], alpha=0.03, tol=1e-7)
-    assert model.gap_history_.shape == (model.n_iter_,)
-    assert model.gap_history_[-1] == model.certificate_.value
+    assert model.history_.shape == (model.n_iter_,)
+    assert model.history_[-1] == model.certificate_.value
+    with pytest.warns(FutureWarning, match="`gap_history_` is called `history_`"):
+        assert model.gap_history_ is model.history_
     assert_allclose(model.certificate_.details["objective"], model.objective_)
     if model.certificate_.kind == "duality_gap":
         bound = model.certificate_.details["dual_objective"]
         assert_allclose(model.dual_gap_, max(model.objective_ - bound, 0.0), atol=1e-14)
+
+
+@pytest.mark.parametrize("name", [*DESCENTS, *CVS])
+def test_every_history_can_be_drawn(name):
+    pytest.importorskip("matplotlib").use("agg")
+    from matplotlib import pyplot
+
+    from sparsestat.plotting import ConvergenceDisplay
+
+    if name in DESCENTS:
+        model, _, _ = fitted(DESCENTS[name], alpha=0.03, tol=1e-7)
+    else:
+        model, _, _ = fitted(CVS[name], alphas=3, eps=0.1, cv=2)
+    display = ConvergenceDisplay.from_estimator(model)
+    (drawn,) = display.histories.values()
+    assert_array_equal(drawn, model.history_)
+    words = {"duality_gap": "gap", "kkt": "violation"}
+    assert words[model.certificate_.kind] in display.ylabel
+    pyplot.close("all")
 
 
 @pytest.mark.parametrize("name", CVS)

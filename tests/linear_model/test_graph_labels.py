@@ -100,7 +100,8 @@ def test_values_equal_a_direct_solve(method, global_random_seed):
     assert model.transduction_.min() >= y[labeled].min()
     assert model.transduction_.max() <= y[labeled].max()
     assert_array_equal(model.transduction_[labeled], y[labeled])
-    assert len(model.residual_history_) == model.n_iter_ + 1 or method == "direct"
+    assert len(model.history_) == model.n_iter_ + 1 or method == "direct"
+    assert model.history_[-1] == model.certificate_.value
 
 
 @pytest.mark.parametrize("method", METHODS)

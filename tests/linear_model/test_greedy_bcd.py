@@ -21,7 +21,8 @@ from sparsestat.linear_model._descent._objectives import (
     SoftmaxProblem,
 )
 from sparsestat.linear_model._descent._updates import UPDATES, solve_block
-from sparsestat.linear_model._penalized._datafits import LeastSquares, Logistic, Softmax
+from sparsestat.linear_model._penalized._class_datafits import Softmax
+from sparsestat.linear_model._penalized._datafits import LeastSquares, Logistic
 from tests.linear_model.test_greedy_forests import lattice, random_system
 
 LOSSES = ("squared", "logistic", "softmax", "poisson", "huber", "cox")

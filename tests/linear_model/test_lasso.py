@@ -253,7 +253,7 @@ def test_no_lower_objective_than_the_certified_bound(global_random_seed):
 def test_support_is_found_in_finitely_many_steps():
     X, y = problem(n=100, p=300, seed=13)
     model = Lasso(0.02 * largest_alpha(X, y), tol=1e-14).fit(X, y)
-    history = model.gap_history_
+    history = model.history_
     last_loose = np.flatnonzero(history > 1e-5)[-1]
     assert history[-1] <= 1e-14
     assert len(history) - 1 - last_loose <= 3

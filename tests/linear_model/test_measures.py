@@ -1,7 +1,6 @@
 """What solvers measure and problems hand on: duals, units, storage, by definition."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import xlogy
 
-from sparsestat.linear_model._penalized._datafits import Logistic, Poisson, Softmax
+from sparsestat.linear_model._penalized._class_datafits import OneColumn, Softmax
+from sparsestat.linear_model._penalized._datafits import Logistic, Poisson
 from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._penalized._newton import GLMSolver
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
@@ -24,7 +24,7 @@ from sparsestat.linear_model._penalized._rounding import (
     likelihood_rounding,
     storage_error,
 )
-from sparsestat.linear_model._penalized._softmax import OneColumn, SoftmaxSolver
+from sparsestat.linear_model._penalized._softmax import SoftmaxSolver
 from sparsestat.linear_model._penalized._unpenalized import unpenalized_least_squares
 
 
@@ -33,6 +33,11 @@ def binary(seed=0):
     X = rng.standard_normal((30, 4))
     y = (X[:, 0] + rng.standard_normal(30) > 0).astype(float)
     return X, y, rng
+
+
+def measure(solver, penalty, kind="duality_gap"):
+    solver._kind = kind
+    return solver._measure(penalty)
 
 
 def entropy(u):
@@ -52,13 +57,9 @@ def test_the_dual_of_a_likelihood_is_the_best_feasible_point(matrix, l1_ratio):
         penalty = ElasticNetPenalty(alpha, l1_ratio, 4, 30.0)
         if matrix:
             solver = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])
-            solver.kkt_scale = 3.0
-            value, dual, gap = solver._measure(
-                penalty, "duality_gap", solver.W, solver.q
-            )
         else:
             solver = GLMSolver(design, Logistic(y), w)
-            value, dual, gap = solver._measure(penalty, "duality_gap")
+        value, dual, gap = measure(solver, penalty)
         eta = A @ w
         shift = Logistic(y).settle_intercept(eta)
         eta = eta + shift
@@ -90,7 +91,8 @@ def test_the_dual_of_a_likelihood_is_the_best_feasible_point(matrix, l1_ratio):
                 design, solver.datafit, penalty, used, held, solver.shift,
                 solver.eta, solver.gradient, kind, multiple,
             )  # fmt: skip
-            assert_allclose(solver._rounding(penalty, kind), error / unit, rtol=1e-9)
+            solver._kind = kind
+            assert_allclose(solver._error(penalty), error / unit, rtol=1e-9)
     assert 1.0 in seen and len(seen) > 5
 
 
@@ -109,30 +111,21 @@ def test_the_violation_of_a_likelihood_is_relative_to_that_at_zero(matrix):
     ).max()
     if matrix:
         solver = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])
-        solver.kkt_scale = top
-        found = solver._measure(penalty, "kkt", solver.W, solver.q)
     else:
         solver = GLMSolver(design, Logistic(y), w)
-        assert_allclose(solver.kkt_scale, top, rtol=1e-12)
-        found = solver._measure(penalty, "kkt")
+    assert_allclose(solver.kkt_scale, top, rtol=1e-12)
+    found = measure(solver, penalty, "kkt")
     assert math.isnan(found[1])
     assert_allclose(found[2], expected / top, rtol=1e-10)
     solver.kkt_scale = 0.0
-    if matrix:
-        assert solver._measure(penalty, "kkt", solver.W, solver.q)[2] == 0.0
-    else:
-        assert solver._measure(penalty, "kkt")[2] == 0.0
-    assert solver._rounding(penalty, "kkt") == 0.0
+    assert solver._measure(penalty)[2] == 0.0
+    assert solver._error(penalty) == 0.0
     solver.gap_scale = 0.0
-    assert solver._rounding(penalty, "duality_gap") == 0.0
-    if matrix:
-        value, dual, gap = solver._measure(penalty, "duality_gap", solver.W, solver.q)
-        assert gap == value - dual > 0
-        return
-    value, dual, gap = solver._measure(penalty, "duality_gap")
+    value, dual, gap = measure(solver, penalty)
     assert gap == value - dual > 0
+    assert solver._error(penalty) == 0.0
     solver.w[:] = 0.0
-    assert solver._measure(penalty, "duality_gap")[2] == 0.0
+    assert solver._measure(penalty)[2] == 0.0
 
 
 def test_the_gap_of_counts_is_relative_to_what_there_is_to_explain():
@@ -149,7 +142,7 @@ def test_one_column_is_the_binary_loss():
     _, y, rng = binary(3)
     fit, eta = Logistic(y, rng.random(30)), rng.standard_normal((30, 1))
     one = OneColumn(fit)
-    assert (one.n_classes, one.n_samples, one.total) == (1, 30, fit.total)
+    assert (one.shape, one.n_samples, one.total) == ((1,), 30, fit.total)
     assert one.value(eta) == fit.value(eta[:, 0])
     assert_array_equal(one.gradient(eta), fit.gradient(eta[:, 0])[:, None])
     v = one.gradient(eta)
@@ -172,7 +165,7 @@ def test_the_gap_of_softmax_is_relative_to_its_null_loss():
     null = -30 * float(xlogy(shares, shares).sum())
     assert_allclose(solver.gap_scale, null, rtol=1e-12)
     penalty = ElasticNetPenalty(1e3, 1.0, 4, 30.0)
-    value, dual, gap = solver._measure(penalty, "duality_gap", solver.W, solver.q)
+    value, dual, gap = measure(solver, penalty)
     assert_allclose([value, dual], [null, null], rtol=1e-12)
     assert gap <= 1e-14 and solver._multiple == 1.0
 
@@ -253,13 +246,12 @@ def test_certificates_of_results_are_per_sample():
     assert problem.certificate(fake(scale="other")).scale == "other"
     gaps = problem.dual_gaps([fake(), fake(dual=31.0), fake(dual=30.0 - total)])
     assert_allclose(gaps, [10.0 / total, 0.0, 1.0])
-    estimator = SimpleNamespace()
-    problem.keep_measures(estimator, [fake(), fake(dual=31.0)])
-    assert_allclose(estimator.dual_gaps_, [10.0 / total, 0.0])
-    estimator = SimpleNamespace()
-    problem.keep_measures(estimator, [fake(), fake(kind="kkt", gap=0.5)])
-    assert not hasattr(estimator, "dual_gaps_")
-    assert_array_equal(estimator.kkt_residuals_, [1e-7, 0.5])
+    found = problem.measures([fake(), fake(dual=31.0)])
+    assert_allclose(found.pop("dual_gaps_"), [10.0 / total, 0.0])
+    assert found == {}
+    found = problem.measures([fake(), fake(kind="kkt", gap=0.5)])
+    assert_array_equal(found.pop("kkt_residuals_"), [1e-7, 0.5])
+    assert found == {}
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csc_array])
@@ -323,25 +315,24 @@ def test_measures_are_relative_and_not_negative(above, monkeypatch):
     design, penalty = make_design(X), ElasticNetPenalty(0.05, 1.0, 4, 30.0)
     w = np.array([0.5, 0.0, -0.2, 0.0])
     solver = GLMSolver(design, Logistic(y), w)
-    value = solver._measure(penalty, "kkt")[0]
+    value = measure(solver, penalty, "kkt")[0]
     worst = penalty.violations(solver.w, solver.q).max()
     solver.kkt_scale = 0.5
-    assert solver._measure(penalty, "kkt")[2] == 2.0 * worst
+    assert measure(solver, penalty, "kkt")[2] == 2.0 * worst
     solver.kkt_scale = 4.0
-    assert solver._measure(penalty, "kkt")[2] == worst / 4.0
+    assert measure(solver, penalty, "kkt")[2] == worst / 4.0
     monkeypatch.setattr(solver.datafit, "conjugate", lambda v: above - value)
     expected = max(value - (value - above), 0.0)
     for scale, unit in ((0.0, 1.0), (0.5, 0.5), (8.0, 8.0)):
         solver.gap_scale = scale
-        assert solver._measure(penalty, "duality_gap")[2] == expected / unit
+        assert measure(solver, penalty)[2] == expected / unit
     matrix = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])
-    arguments = (matrix.W, matrix.q)
     matrix.kkt_scale = 0.5
-    assert_allclose(matrix._measure(penalty, "kkt", *arguments)[2], 2.0 * worst)
+    assert_allclose(measure(matrix, penalty, "kkt")[2], 2.0 * worst)
     monkeypatch.setattr(matrix.datafit, "conjugate", lambda v: above - value)
     for scale, unit in ((0.0, 1.0), (0.5, 0.5), (8.0, 8.0)):
         matrix.gap_scale = scale
-        found = matrix._measure(penalty, "duality_gap", *arguments)[2]
+        found = measure(matrix, penalty)[2]
         assert_allclose(found, expected / unit, atol=1e-13)
 
 
@@ -351,9 +342,8 @@ def test_without_correlations_the_gradient_is_the_dual_point():
     null = -(3 * math.log(0.6) + 2 * math.log(0.4))
     one = GLMSolver(design, Logistic(y))
     many = SoftmaxSolver(design, OneColumn(Logistic(y)))
-    many.kkt_scale = 0.0
-    for solver, arguments in ((one, ()), (many, (many.W, many.q))):
-        found = solver._measure(penalty, "duality_gap", *arguments)
+    for solver in (one, many):
+        found = measure(solver, penalty)
         assert_allclose(found[:2], [null, null], rtol=1e-13)
         assert found[2] <= 1e-14 and solver._multiple == 1.0
 
@@ -363,9 +353,8 @@ def test_zeros_that_are_stationary_violate_nothing():
     design, penalty = make_design(X), ElasticNetPenalty(10.0, 1.0, 4, 30.0)
     one = GLMSolver(design, Logistic(y))
     many = SoftmaxSolver(design, OneColumn(Logistic(y)))
-    many.kkt_scale = one.kkt_scale
-    assert one._measure(penalty, "kkt")[2] == 0.0
-    assert many._measure(penalty, "kkt", many.W, many.q)[2] == 0.0
+    assert measure(one, penalty, "kkt")[2] == 0.0
+    assert measure(many, penalty, "kkt")[2] == 0.0
 
 
 def test_a_ridge_alone_has_the_soft_dual_point():
@@ -374,11 +363,10 @@ def test_a_ridge_alone_has_the_soft_dual_point():
     w = np.array([2.0, -1.0, 0.5, 0.0])
     one = GLMSolver(design, Logistic(y), w)
     many = SoftmaxSolver(design, OneColumn(Logistic(y)), w[:, None])
-    many.kkt_scale = 1.0
     q = (X - X.mean(axis=0)).T @ one.gradient
     soft = -entropy(y + one.gradient) - q @ q / (2 * 0.03)
     assert soft < 0.0  # so zero, which is a dual point as well, would be better
-    for solver, arguments in ((one, ()), (many, (many.W, many.q))):
-        found = solver._measure(penalty, "duality_gap", *arguments)
+    for solver in (one, many):
+        found = measure(solver, penalty)
         assert_allclose(found[1], soft, rtol=1e-10)
         assert solver._multiple == 1.0

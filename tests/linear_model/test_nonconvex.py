@@ -93,7 +93,7 @@ def test_fit_is_stationary_seen_from_outside(kind, container, divisor):
     assert violation <= 1e-10 * (1 + 1e-3)
     assert_allclose(model.certificate_.value, violation, atol=1e-13)
     assert_allclose(model.objective_, value, rtol=1e-12)
-    assert len(model.gap_history_) == model.n_iter_
+    assert len(model.history_) == model.n_iter_
     assert not hasattr(model, "dual_gap_")
 
 

@@ -11,6 +11,7 @@ from sparsestat._utils.samples import given_weights
 from sparsestat._utils.validation import as_compressed, check_magnitude
 from sparsestat.linear_model._descent import _rules as rules
 from sparsestat.linear_model._penalized import _datafits as datafits
+from sparsestat.linear_model._penalized._class_datafits import Softmax
 from sparsestat.linear_model._penalized._survival import Cox
 
 __all__ = [
@@ -135,7 +136,7 @@ def checked_data(X, y, loss, sample_weight):
         if len(classes) < 2:
             raise ValueError(f"y has a single class, {classes[0]!r}; two are needed.")
         if loss == "softmax":
-            return X, datafits.Softmax(codes, len(classes), weights), classes
+            return X, Softmax(codes, len(classes), weights), classes
         if len(classes) > 2:
             raise ValueError(
                 f"loss='logistic' is for two classes, y has {len(classes)}. Use "

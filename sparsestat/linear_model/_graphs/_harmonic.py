@@ -19,6 +19,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     align_sparse_interface,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import (
     Certificate,
@@ -66,6 +67,8 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
+
+    residual_history_ = OldAttribute("history_")
 
     def __init__(
         self,
@@ -188,7 +191,8 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
             self.forests_ = np.full(len(labeled), -1)
             self.forests_[order] = solution.block
         self.n_iter_ = max(1, int(solution.n_iter))
-        self.residual_history_ = np.array(solution.history)
+        # The last of them is that of what is returned.
+        self.history_ = np.array([*solution.history[:-1], residual])
         self.certificate_ = Certificate(
             "kkt",
             residual,
@@ -235,7 +239,7 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
         missing = int(np.count_nonzero(~found.reach))
         self.forests_ = None
         self.n_iter_ = max(1, found.n_iter)
-        self.residual_history_ = np.array([1.0, *found.history])
+        self.history_ = np.array([1.0, *found.history[:-1], found.residual])
         self.certificate_ = Certificate(
             "kkt",
             found.residual,

@@ -105,7 +105,7 @@ class GraphLabelPropagation(ClassifierMixin, HarmonicFunctions):
         methods without a fixed partition.
     certificate_ : Certificate
         The largest relative residual of a column, or of a row with ``normalize=True``.
-    residual_history_ : ndarray of shape (n_iter_ + 1,)
+    history_ : ndarray of shape (n_iter_ + 1,)
         The same after each iteration, from the start on.
     n_iter_ : int
         Number of iterations.
@@ -368,7 +368,7 @@ class GraphLabelRegressor(MultiOutputMixin, RegressorMixin, HarmonicFunctions):
         methods without a fixed partition.
     certificate_ : Certificate
         The largest relative residual of a column.
-    residual_history_ : ndarray of shape (n_iter_ + 1,)
+    history_ : ndarray of shape (n_iter_ + 1,)
         The same after each iteration, from the start on.
     n_iter_ : int
         Number of iterations.

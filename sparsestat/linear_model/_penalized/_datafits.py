@@ -36,18 +36,52 @@ __all__ = [
     "Logistic",
     "Offset",
     "Poisson",
-    "Softmax",
     "Tweedie",
+    "line_search",
 ]
 
 _EPS = np.finfo(np.float64).eps
 _MAX_INTERCEPT_STEPS = 100
+_ARMIJO = 1e-4
+_ROUNDING = 1e-14
 _TOUCHING = 0.3  # share of the curvature of a quadratic that touches Huber's loss
+
+
+def line_search(objective, present, change):
+    """Halve the step until the objective falls enough.
+
+    Parameters
+    ----------
+    objective : callable
+        Takes a step length.
+    present : float
+        Objective at length 0.
+    change : float
+        What the model promises of a full step; negative.
+
+    Returns
+    -------
+    length : float
+        0.0 if no step descends.
+    """
+    if not change < 10 * _ROUNDING * abs(present):
+        return 0.0
+    length = 1.0
+    while length > 1e-10:
+        new = objective(length)
+        if new <= present + _ARMIJO * length * change:
+            return length
+        # At the optimum both sides agree to rounding: a full step is as good.
+        if length == 1.0 and -change <= 10 * _ROUNDING * abs(present):
+            return 1.0 if new <= present + _ROUNDING * abs(present) else 0.0
+        length *= 0.5
+    return 0.0
 
 
 class Datafit:
     """What the losses of one linear predictor for each sample share."""
 
+    shape = ()  # of the linear predictors of a sample
     has_intercept = True
     is_separable = True  # a sum over samples: the Hessian is a diagonal matrix
     curvature_bound = None
@@ -121,6 +155,54 @@ class Datafit:
                 break
             shift = new
         return shift
+
+    def settle_block(self, block, eta, *, with_shift):
+        """Minimize over the coefficients of a few columns, and an intercept.
+
+        Parameters
+        ----------
+        block : ndarray of shape (n_samples, n_columns)
+        eta : ndarray of shape (n_samples,)
+            The linear predictor to start from.
+        with_shift : bool
+            Whether there is an intercept.
+
+        Returns
+        -------
+        step : ndarray of shape (n_columns,)
+        shift : float
+        """
+        m = block.shape[1]
+        A = np.column_stack([block, np.ones(len(block))]) if with_shift else block
+        A = np.asfortranarray(A)
+        coef, best = np.zeros(A.shape[1]), np.inf
+        present = self.value(eta)
+        for _ in range(_MAX_INTERCEPT_STEPS):
+            gradient = self.gradient(eta)
+            slope = A.T @ gradient
+            worst = float(np.abs(slope).max())
+            if worst >= 0.5 * best and worst <= 1e-9 * float(np.abs(gradient).sum()):
+                break  # rounding
+            best = min(best, worst)
+            H = self.gram(A, eta, self.model_curvature(eta))
+            step = np.linalg.lstsq(H, -slope, rcond=1e-14)[0]
+            image = A @ step
+            change = float(slope @ step)
+
+            def objective(t, eta=eta, image=image):
+                return self.value(eta + t * image)
+
+            length = line_search(objective, present, change)
+            if length == 0.0:
+                # The value has no digits left; the gradient may have some.
+                near = np.abs(A.T @ self.gradient(eta + image)).max()
+                if not near < worst:
+                    break
+                length = 1.0
+            coef += length * step
+            eta = eta + length * image
+            present = self.value(eta)
+        return coef[:m], float(coef[m]) if with_shift else 0.0
 
     _steep = False
 
@@ -464,159 +546,6 @@ class Huber(Datafit):
         if b <= a:
             return float(0.5 * (left + right))
         return float(left - a * (right - left) / (b - a))
-
-
-class Softmax:
-    """Multinomial log loss ``logsumexp(eta_i) - eta_i[y_i]``.
-
-    Parameters
-    ----------
-    codes : array-like of int of shape (n_samples,)
-        Class of each sample.
-    n_classes : int
-    sample_weight : array-like of shape (n_samples,), default=None
-    """
-
-    has_intercept = True
-    is_separable = True
-    saturated = 0.0
-    null_curvature = 0.25
-    steepest = Datafit.steepest
-    magnitude = Datafit.magnitude
-
-    def __init__(self, codes, n_classes, sample_weight=None):
-        self.codes = np.asarray(codes, dtype=np.intp)
-        self.n_samples, self.n_classes = len(self.codes), int(n_classes)
-        if sample_weight is None:
-            self.weights = np.ones(self.n_samples)
-        else:
-            self.weights = np.asarray(sample_weight, dtype=np.float64)
-        self.total = float(self.weights.sum())
-        self.rows = np.arange(self.n_samples)
-        self.curvature_bound = 0.25 * self.weights
-        self.smoothness = 0.5 * self.weights
-
-    def value(self, eta):
-        """Return the weighted sum of the losses."""
-        shifted = eta - eta.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[self.rows, self.codes]
-        return float(self.weights @ losses)
-
-    def probabilities(self, eta):
-        """Return the class probabilities, rows that sum to one."""
-        P = np.exp(eta - eta.max(axis=1, keepdims=True))
-        P /= P.sum(axis=1, keepdims=True)
-        return P
-
-    def model(self, eta):
-        """Return coupling and weights of the second-order model at eta."""
-        P = self.probabilities(eta)
-        return P, self.weights[:, None] * P
-
-    def settle_block(self, block, eta, *, with_shift):
-        """Return the step of free coefficients and intercepts to their minimum."""
-        n, m = block.shape
-        A = np.column_stack([block, np.ones(n)]) if with_shift else block
-        size, C = A.shape[1], self.n_classes
-        coef, start = np.zeros((size, C)), eta
-        value, before = self.value(eta), np.inf
-        for _ in range(_MAX_INTERCEPT_STEPS):
-            slope = A.T @ self.gradient(eta)
-            largest = float(np.abs(slope).max())
-            if largest >= 0.5 * before and largest <= 1e-10 * np.abs(A).max() * (
-                self.total
-            ):
-                break
-            before = min(before, largest)
-            P, Q = self.model(eta)
-            H = np.zeros((C, size, C, size))
-            for c in range(C):
-                for d in range(C):
-                    h = Q[:, c] * ((c == d) - P[:, d])
-                    H[c, :, d, :] = A.T @ (h[:, None] * A)
-            # A constant in all classes changes nothing: the least step of all.
-            step = np.linalg.lstsq(
-                H.reshape(C * size, C * size), -slope.T.ravel(), rcond=1e-13
-            )[0]
-            step = step.reshape(C, size).T
-            gain, length = float(np.vdot(slope, step)), 1.0
-            while length > 1e-6:
-                new = self.value(start + A @ (coef + length * step))
-                if new <= value + 1e-4 * length * gain + 1e-14 * abs(value):
-                    break
-                length *= 0.5
-            coef = coef + length * step
-            eta, value = start + A @ coef, new
-        return coef[:m], coef[m] if with_shift else np.zeros(C)
-
-    def gradient(self, eta):
-        """Return the derivative in eta, shape (n_samples, n_classes)."""
-        G = self.probabilities(eta)
-        G[self.rows, self.codes] -= 1.0
-        G *= self.weights[:, None]
-        return G
-
-    def curvature(self, eta):
-        """Return the diagonal of the Hessian, shape (n_samples, n_classes)."""
-        P = self.probabilities(eta)
-        return self.weights[:, None] * P * (1.0 - P)
-
-    def conjugate(self, v):
-        """Return the convex conjugate at v, rows that sum to zero."""
-        used = self.weights > 0
-        t = v[used] / self.weights[used][:, None]
-        t[np.arange(len(t)), self.codes[used]] += 1.0
-        t = np.maximum(t, 0.0)
-        return float(self.weights[used] @ xlogy(t, t).sum(axis=1))
-
-    def null_intercept(self):
-        """Return the logarithms of the weighted class shares, with mean zero."""
-        mass = np.bincount(self.codes, self.weights, self.n_classes)
-        logs = np.log(mass)
-        return logs - logs.mean()
-
-    def settle_intercept(self, eta):
-        """Return the shift (one number a class) at which all gradients sum to zero.
-
-        Damped Newton steps in the space of shifts with mean zero.
-        """
-        shift = np.zeros(self.n_classes)
-        value = self.value(eta)
-        mass = np.bincount(self.codes, self.weights, self.n_classes)
-        before = np.inf
-        for _ in range(_MAX_INTERCEPT_STEPS):
-            P = self.probabilities(eta + shift)
-            weighted = self.weights[:, None] * P
-            slope = weighted.sum(axis=0) - mass
-            largest = np.abs(slope).max()
-            if largest <= 8.0 * _EPS * self.total or (
-                largest >= before and largest <= 1e-12 * self.total
-            ):
-                break
-            before = largest
-            H = np.diag(weighted.sum(axis=0)) - P.T @ weighted
-            # The all-ones direction is flat; this fills it.
-            H += self.total / self.n_classes**2
-            try:
-                step = np.linalg.solve(H, -slope)
-            except np.linalg.LinAlgError:  # a class without any probability
-                step = np.linalg.lstsq(H, -slope, rcond=1e-13)[0]
-            step -= step.mean()
-            # Where probabilities are 0 or 1 to all digits, steps have no length.
-            step *= min(1.0, 8.0 / max(np.abs(step).max(), 1e-300))
-            length, gain = 1.0, float(slope @ step)
-            while length > 1e-6:
-                new = self.value(eta + shift + length * step)
-                # Close to the optimum the decrease drowns in rounding.
-                if new <= value + 1e-4 * length * gain + 1e-14 * abs(value):
-                    break
-                length *= 0.5
-            else:  # half the total bounds the curvature: this always descends
-                length, step = 1.0, -2.0 / self.total * slope
-                new = self.value(eta + shift + step)
-            shift = shift + length * step
-            value = new
-        return shift
 
 
 class Offset:

@@ -9,6 +9,8 @@ columns of a working set, sparse ones never (the mean enters as a rank-one term)
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from functools import cached_property
+
 import numpy as np
 from scipy import sparse
 
@@ -63,6 +65,10 @@ class Design:
         rounding where columns were centered in a copy.
     squares : ndarray of shape (n_features,)
         Squared norms of the columns.
+    is_weighted : bool
+        Whether sample weights were given.
+    chain : int
+        How many additions follow each other in a product with a column.
     prefers_gram : bool
         Whether coordinate descent should run on the Gram matrix of the columns.
     """
@@ -75,6 +81,9 @@ class Design:
         self.X, self.unit = moderate(X)
         self.n_samples, self.n_features = X.shape
         self.fit_intercept = fit_intercept
+        # Vectorized loops and BLAS keep at least eight partial sums.
+        self.chain = self.n_samples // 8 + 16
+        self.is_weighted = sample_weight is not None
         if sample_weight is None:
             self.weights = self.roots = _EMPTY
             self.total = float(self.n_samples)
@@ -95,11 +104,6 @@ class Design:
         if vanished.size and not self._constant(vanished).all():
             self._raise_too_small()
 
-    @property
-    def is_weighted(self):
-        """Whether sample weights were given."""
-        return self.roots.shape[0] > 0
-
     def _measure(self):
         """Find means and squared norms; return whether they lost their digits."""
         sums = np.empty(self.n_features)
@@ -115,19 +119,14 @@ class Design:
             # Where the mean is huge beside the spread, the difference has lost
             # its digits: the column is constant or wants explicit centering.
             doubtful = np.flatnonzero(centred * self._offset_limit**2 <= squares)
-            constant = self._constant(doubtful)
-            centred[doubtful[constant]] = 0.0
-            is_far = bool(self._movable(doubtful[~constant]).any())
+            if doubtful.size:
+                constant = self._constant(doubtful)
+                centred[doubtful[constant]] = 0.0
+                is_far = bool(self._movable(doubtful[~constant]).any())
             squares = centred
         self.means = read_only(means)
         self.squares = read_only(squares)
         return is_far
-
-    @property
-    def chain(self):
-        """How many additions follow each other in a product with a column."""
-        # Vectorized loops and BLAS keep at least eight partial sums.
-        return self.n_samples // 8 + 16
 
     def _raise_too_large(self):
         data = self.X.data if sparse.issparse(self.X) else self.X
@@ -205,13 +204,13 @@ class Design:
 
         Both in the units of the X that was given.
         """
-        parts = [self.means]
+        centers, w = self.means[columns], w.T
         if self._standardization is not None:
-            parts += [self._standardization.offset, self._standardization.rest]
-        centers = np.concatenate([part[columns] for part in parts]) * self.unit
-        if w.ndim == 1:
-            return dot(centers, np.tile(w, len(parts)))
-        return dots(centers, np.tile(w.T, len(parts)))
+            parts = self._standardization.offset, self._standardization.rest
+            centers = np.concatenate([centers, *(part[columns] for part in parts)])
+            w = np.tile(w, 3)
+        centers = centers * self.unit
+        return dot(centers, w) if w.ndim == 1 else dots(centers, w)
 
     def intercept(self, y_mean, columns, w):
         """Return the intercept that belongs to coefficients w on `columns`.
@@ -278,6 +277,7 @@ class _CSCDesign(Design):
     def __init__(self, X, sample_weight, fit_intercept):
         super().__init__(X, sample_weight, fit_intercept)
         data, self.indices, self.indptr = read_only_triple(self.X)
+        self.chain = int(np.diff(self.indptr).max(initial=0)) + 16
         # The solver multiplies by row roots at every touch, so the scaled values
         # are kept (one array of nnz entries; the index arrays are shared).
         if self.is_weighted or data.dtype != np.float64:
@@ -290,10 +290,11 @@ class _CSCDesign(Design):
         held = 8.0 * self.n_samples * min(4096, self.n_features)
         self.prefers_gram = bool(full and held <= _GATHER_BYTES)
 
-    @property
-    def chain(self):
-        """How many additions follow each other in a product with a column."""
-        return int(np.diff(self.X.indptr).max(initial=0)) + 16
+    @cached_property
+    def matrix(self):
+        """The scaled columns as a CSC array; their means are not taken off."""
+        triple = (self.data, self.indices, self.indptr)
+        return sparse.csc_array(triple, shape=self.X.shape)
 
     def _centered(self, standardization):
         # Only full columns can be far from zero, and they can be moved where they are.
@@ -341,6 +342,18 @@ class _CSCDesign(Design):
             read_only(columns),
             out,
         )
+        return out
+
+    def _many_correlations(self, residuals, columns, out):
+        if columns is not None:
+            return super()._many_correlations(residuals, columns, out)
+        products = self.matrix.T @ residuals
+        if self.fit_intercept:
+            roots = self.roots if self.is_weighted else np.ones(self.n_samples)
+            products -= np.outer(self.means, roots @ residuals)
+        if out is None:
+            return products
+        out[...] = products
         return out
 
     def shifted(self, u, shift):

@@ -19,7 +19,7 @@ class GapParts:
 
     Attributes
     ----------
-    primal, dual : float
+    primal, dual, gap : float
     scaled_dual, target_dot : float
         The dual value of the scaled residual (`dual` may be that of another point),
         and the product of the target with the residual.
@@ -30,18 +30,12 @@ class GapParts:
     """
 
     def __init__(self, primal, dual, scale, scaled_dual, target_dot):
-        self.primal = primal
-        self.dual = dual
-        self.scale = scale
+        self.primal, self.dual = primal, dual
+        self.gap, self.scale = primal - dual, scale
         self.scaled_dual, self.target_dot = scaled_dual, target_dot
         # At an exact solution the gap is rounding: never trust it below that.
         rounding = 8.0 * np.finfo(np.float64).eps * abs(primal)
         self.radius = np.sqrt(2.0 * (max(primal - scaled_dual, 0.0) + rounding))
-
-    @property
-    def gap(self):
-        """Primal minus dual value."""
-        return self.primal - self.dual
 
 
 class StationarityParts:

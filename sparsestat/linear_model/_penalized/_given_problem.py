@@ -84,7 +84,7 @@ class GivenProblem(GLMProblem):
             penalty = self.penalty(alpha / self.alpha_unit, setting)
             return not np.any(penalty.prox(start, step))
 
-        high = solver.kkt_scale / self.total * self.alpha_unit
+        high = solver.null_scale / self.total * self.alpha_unit
         if high == 0.0 or rests(0.0):
             return 0.0
         low = 0.0

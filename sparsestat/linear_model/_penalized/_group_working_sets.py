@@ -9,12 +9,15 @@ curvature of the group norms ends the problem quadratically.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg import blas, eigvalsh, lapack
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_design as passes
 from sparsestat.linear_model._penalized import _kernels_group as kernels
+from sparsestat.linear_model._penalized._systems import (
+    conjugate_gradients,
+    solve_definite,
+)
 from sparsestat.linear_model._penalized._working_sets import (
     CSCWorkingSet,
     GramWorkingSet,
@@ -24,8 +27,6 @@ __all__ = ["make_group_working_set"]
 
 _WIDE = 2000  # a group with more sparse columns is measured by power iteration
 _ROUNDING = 1.0 + 1e-12  # an eigenvalue is a bound only up to rounding
-_SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
-_MAX_CG = 200
 
 
 def make_group_working_set(design, target, groups):
@@ -198,11 +199,7 @@ class _GramGroups(_GroupMoves, GramWorkingSet):
             read_only(norms),
             H,
         )
-        diagonal = H.diagonal().copy()
-        factor, info = lapack.dpotrf(H, lower=1, overwrite_a=1, clean=0)
-        if info != 0 or np.any(factor.diagonal() ** 2 < _SINGULAR * diagonal):
-            return None
-        return lapack.dpotrs(factor, rhs, lower=1)[0]
+        return solve_definite(H, rhs)
 
     def _solve_wide(self, support, groups, unit, norms, rhs):
         """Solve the Newton system through a matrix of order n_samples.
@@ -232,12 +229,10 @@ class _GramGroups(_GroupMoves, GramWorkingSet):
         e = E @ s_across
         solved = lapack.dpotrs(factor, np.column_stack([C, e]), lower=1)[0]
         bordered = np.asfortranarray(C.T @ solved[:, :-1])
-        diagonal = bordered.diagonal().copy()
-        small, info = lapack.dpotrf(bordered, lower=1, overwrite_a=1, clean=0)
-        if info != 0 or np.any(small.diagonal() ** 2 < _SINGULAR * diagonal):
-            return None
         s_along = np.bincount(unit, u * rhs, minlength=len(groups))
-        a = lapack.dpotrs(small, s_along - C.T @ solved[:, -1], lower=1)[0]
+        a = solve_definite(bordered, s_along - C.T @ solved[:, -1])
+        if a is None:
+            return None
         t = solved[:, :-1] @ a + solved[:, -1]
         v = s_across - E.T @ t
         return u * a[unit] + root * v
@@ -252,10 +247,7 @@ class _CSCGroups(_GroupMoves, CSCWorkingSet):
         columns = self.columns[start:stop]
         if len(columns) <= _WIDE:
             design = self.design
-            X = sparse.csc_array(
-                (design.data, design.indices, design.indptr),
-                shape=(design.n_samples, design.n_features),
-            )[:, columns]
+            X = design.matrix[:, columns]
             means = design.means[columns]
             gram = (X.T @ X).toarray() - design.total * np.outer(means, means)
             return max(float(eigvalsh(gram)[-1]), 0.0)
@@ -306,21 +298,4 @@ class _CSCGroups(_GroupMoves, CSCWorkingSet):
             return products + slope * (v - direction_of_group * along[unit])
 
         inverse = 1.0 / np.maximum(self.design.squares[columns] + slope, 1e-300)
-        x, r = np.zeros(len(support)), rhs.copy()
-        z = inverse * r
-        direction, rz = z, float(r @ z)
-        goal = rtol * rtol * rz
-        for _ in range(_MAX_CG):
-            if rz <= goal:
-                break
-            image = hessian(direction)
-            curvature = float(direction @ image)
-            if curvature <= 0.0:
-                break
-            length = rz / curvature
-            x += length * direction
-            r -= length * image
-            z = inverse * r
-            rz, before = float(r @ z), rz
-            direction = z + (rz / before) * direction
-        return x
+        return conjugate_gradients(hessian, rhs, inverse, rtol)

@@ -11,12 +11,13 @@ import warnings
 
 import numpy as np
 from scipy.sparse import issparse
-from scipy.special import softmax, xlogy
+from scipy.special import xlogy
 
 from sparsestat._utils.arithmetic import moderate
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
+from sparsestat.linear_model._penalized._class_datafits import OneColumn
 from sparsestat.linear_model._penalized._criteria import (
     deviance_criterion,
     information_criterion,
@@ -27,7 +28,6 @@ from sparsestat.linear_model._penalized._datafits import (
     Logistic,
     Offset,
     Poisson,
-    Softmax,
     Tweedie,
 )
 from sparsestat.linear_model._penalized._design import make_design
@@ -43,7 +43,7 @@ from sparsestat.linear_model._penalized._problems import (
     stack_coefs,
     weighted_mean,
 )
-from sparsestat.linear_model._penalized._softmax import OneColumn, SoftmaxSolver
+from sparsestat.linear_model._penalized._softmax import SoftmaxSolver
 from sparsestat.linear_model._penalized._spec import PenaltySpec
 from sparsestat.linear_model._penalized._survival import partial_likelihood
 
@@ -53,14 +53,12 @@ __all__ = [
     "GammaProblem",
     "HuberProblem",
     "LogisticProblem",
-    "MultinomialProblem",
     "PoissonProblem",
     "TweedieProblem",
 ]
 
 GAP_SCALE = "duality gap / (loss of the intercept alone - least possible loss)"
 KKT_SCALE = "largest violation of stationarity / largest gradient at zero"
-_LEAST_PROBABILITY = 1e-15
 _SEPARATED = 1e-3  # share of the null loss below which the classes are separated
 
 
@@ -199,12 +197,6 @@ class GLMProblem(PathProblem):
             refuse_ridge_grid(alphas, setting)
         return super().grid(alphas, eps, setting)
 
-    def alpha_max(self, setting=None):
-        """Return the smallest alpha at which every coefficient is zero."""
-        solver, penalty = self.make_solver(), self.penalty(1.0, setting)
-        solver.settle_free(penalty)
-        return penalty.gauge(solver.q) * self.alpha_unit
-
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve for one strength."""
         kind = "duality_gap" if self._gap_is_measured(alpha) else "kkt"
@@ -313,28 +305,10 @@ class GLMProblem(PathProblem):
         """Return intercepts along a path, one for each result."""
         return np.array([self.intercept_of(r) for r in results]).astype(self.dtype)
 
-    def keep(self, estimator, results, index):
-        """Store a path and the chosen point of it on an estimator."""
-        estimator.coef_path_ = self.coefs_of(results)
-        estimator.intercept_path_ = self.intercepts_of(results)
-        self.keep_measures(estimator, results)
-        estimator.n_epochs_ = results[index].n_sweeps
-        self.keep_one(estimator, results[index])
-
-    def keep_one(self, estimator, result):
-        """Store one solution on an estimator."""
+    def attributes(self, result):
+        """Return what an estimator shows of one solution, by name."""
         self._warn_of_separation(result)
-        coef = result.dense_coef(self.n_features, self.dtype)
-        estimator.coef_, estimator.intercept_ = self.shaped(
-            coef, self.intercept_of(result)
-        )
-        estimator.certificate_ = self.certificate(result)
-        estimator.objective_ = result.objective / self.total
-        if result.kind == "duality_gap":
-            gap = max(result.objective - result.dual, 0.0)
-            estimator.dual_gap_ = gap / self.total
-        estimator.gap_history_ = np.array(result.gap_history)
-        estimator.n_iter_ = result.n_iter
+        return super().attributes(result)
 
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
@@ -512,18 +486,22 @@ class CoxProblem(GLMProblem):
         """Return 0: the likelihood has no intercept."""
         return 0.0
 
-    def keep_one(self, estimator, result):
-        """Store one solution on an estimator, with its baseline hazard."""
-        super().keep_one(estimator, result)
+    def attributes(self, result):
+        """Return what an estimator shows of one solution, and its baseline hazard."""
         eta = self.design.product(result.columns, result.coef / self.coef_unit)
         offset = float(self.design.center_dot(result.columns, result.coef))
-        estimator.event_times_ = self.datafit.event_times
-        # Of a sample at the center of the features, whose predictor is the offset;
-        # far from zero the hazard of a sample of zeros would overflow.
-        estimator._center_predictor = offset
-        estimator._center_hazard = self.datafit.baseline(eta)
+        hazard = self.datafit.baseline(eta)
         with np.errstate(over="ignore", under="ignore"):
-            estimator.baseline_hazard_ = estimator._center_hazard * np.exp(-offset)
+            of_zeros = hazard * np.exp(-offset)
+        # A sample at the center of the features has the offset as its predictor; far
+        # from zero the hazard of a sample of zeros would overflow.
+        return {
+            **super().attributes(result),
+            "event_times_": self.datafit.event_times,
+            "baseline_hazard_": of_zeros,
+            "_center_predictor": offset,
+            "_center_hazard": hazard,
+        }
 
 
 class LogisticProblem(GLMProblem):
@@ -545,85 +523,3 @@ class LogisticProblem(GLMProblem):
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
         return coef[None, :], np.array([intercept], dtype=self.dtype)
-
-
-class MultinomialProblem(GLMProblem):
-    """More than two classes; y holds their codes.
-
-    Parameters
-    ----------
-    n_classes : int
-        Of the whole data. A fold may lack some of them: it is fitted without, and
-        gives them the least probability that is reckoned with, 1e-15.
-    """
-
-    def __init__(self, *arguments, n_classes, **options):
-        self.n_classes = n_classes
-        super().__init__(*arguments, **options)
-
-    @property
-    def coef_shape(self):
-        """Shape of the coefficients inside the solver."""
-        return (self.n_features, self.n_classes)
-
-    def make_datafit(self, y, sample_weight):
-        """Return the loss."""
-        self.present, codes = np.unique(y, return_inverse=True)
-        if len(self.present) < 2:
-            raise ValueError(
-                "The samples (of positive weight) are of one class, but a classifier "
-                "needs two. In cross-validation use fewer or stratified folds."
-            )
-        return Softmax(codes, len(self.present), sample_weight)
-
-    def make_solver(self, coef_init=None):
-        """Return a solver that can be used for all strengths in turn."""
-        return SoftmaxSolver(self.design, self.datafit, self.start_of(coef_init))
-
-    def given(self, result):
-        """Return a result in the units of the given data."""
-        # A constant added to a feature's coefficients of all classes changes nothing
-        # but the penalty: where that is none, they sum to zero, as the intercepts do.
-        weights = self.spec.feature_weights
-        if weights is not None and not self.spec.positive:
-            free = weights[result.columns] == 0.0
-            result.coef[free] -= result.coef[free].mean(axis=1, keepdims=True)
-        return super().given(result)
-
-    def _inner_offset(self, offset):
-        return offset[:, self.present]
-
-    def losses(self, results, X, y, sample_weight=None, offset=None):
-        """Mean held-out log loss of each result on other rows."""
-        columns = []
-        rows = np.arange(len(y))
-        for result in results:
-            eta = np.asarray(X[:, result.columns] @ result.coef)
-            eta = eta + self.intercept_of(result)
-            if offset is not None:
-                eta = eta + offset[:, self.present]
-            P = np.zeros((len(y), self.n_classes))
-            P[:, self.present] = softmax(eta, axis=1)
-            columns.append(-np.log(np.maximum(P[rows, y], _LEAST_PROBABILITY)))
-        return weighted_mean(np.column_stack(columns), sample_weight)
-
-    def intercept_of(self, result):
-        """Return the intercepts of uncentred features; they sum to zero."""
-        # A constant added to all of them changes nothing.
-        intercepts = super().intercept_of(result)
-        return intercepts - intercepts.mean()
-
-    def coefs_of(self, results):
-        """Return coefficients, shape (n_classes, n_features, n_results)."""
-        out = np.zeros((self.n_classes, self.n_features, len(results)), self.dtype)
-        for k, result in enumerate(results):
-            out[:, result.columns, k] = result.coef.T
-        return out
-
-    def intercepts_of(self, results):
-        """Return intercepts, shape (n_classes, n_results)."""
-        return super().intercepts_of(results).T
-
-    def shaped(self, coef, intercept):
-        """Return coefficients and intercept as the estimator shows them."""
-        return np.ascontiguousarray(coef.T), np.asarray(intercept, dtype=self.dtype)

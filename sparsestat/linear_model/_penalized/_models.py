@@ -11,12 +11,12 @@ each coefficient; a concave one comes as its tangent.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy.linalg import lapack
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_cd as cd
 from sparsestat.linear_model._penalized import _kernels_design as passes
 from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._penalized._systems import solve_definite
 
 __all__ = ["ColumnModel", "GramModel"]
 
@@ -25,7 +25,6 @@ _SETTLE = 0.02  # signs have settled when at most this share changed in a sweep
 _MAX_ROUNDS = 30
 _MAX_CLIPS = 4  # a Newton step that clips more signs than this has failed ...
 _MAX_FAILURES = 3  # ... and after so many failures Newton rests
-_SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
 
 
 class _Model:
@@ -124,15 +123,12 @@ class GramModel(_Model):
         for jitter in (0.0, 1e-7, 1e-4):
             K = np.empty((len(support), len(support)), order="F")
             cd.gather_square(self.H, support, np.ascontiguousarray(self.l2[support]), K)
-            diagonal = K.diagonal().copy()
             if jitter:
-                K[np.diag_indices_from(K)] += jitter * diagonal.mean()
-            factor, info = lapack.dpotrf(K, lower=1, overwrite_a=1, clean=0)
-            if info == 0 and np.all(factor.diagonal() ** 2 >= _SINGULAR * diagonal):
-                break
-        else:
-            return None
-        return lapack.dpotrs(factor, rhs, lower=1)[0]
+                K[np.diag_indices_from(K)] += jitter * K.diagonal().mean()
+            step = solve_definite(K, rhs)
+            if step is not None:
+                return step
+        return None
 
     def _image(self, support, step):
         full = np.zeros(len(self.w))

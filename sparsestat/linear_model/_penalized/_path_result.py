@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
+from sparsestat._utils.results import users_stacklevel
 
 __all__ = ["PathMethod", "PathResult"]
 
@@ -160,14 +160,11 @@ def _instance_path(
         coef_init = np.asarray(coef_init, dtype=np.float64).T.reshape(
             problem.coef_shape
         )
-    alphas = problem.grid(alphas, eps, settings[0])
-    results = problem.solve(
-        alphas, settings[0], coef_init=coef_init, verbose=self.verbose
+    return problem.path(
+        alphas,
+        eps,
+        settings[0],
+        coef_init=coef_init,
+        verbose=self.verbose,
+        name=type(self).__name__,
     )
-    worst = problem.certificate(max(results, key=lambda result: result.gap))
-    warn_if_unsatisfied(
-        worst,
-        f"{type(self).__name__}: the largest {worst.kind} on the path",
-        problem.remedy,
-    )
-    return problem.path_result(alphas, results)

@@ -233,16 +233,12 @@ class ElasticNetPenalty(_Separable):
 
     def _set(self, lam, l2, positive, joint):
         self.lam, self.l2 = lam, l2
+        self.kernel_l2 = l2  # what the kernels take
         self.positive, self.joint = positive, joint
         self.code = kernels.L1_PLUS if positive else kernels.L1
         self.has_l2 = bool(l2.any())
         self.free = np.flatnonzero((lam == 0.0) & (l2 == 0.0))
         self.uniform = None
-
-    @property
-    def kernel_l2(self):
-        """What the kernels take for l2."""
-        return self.l2
 
     def restricted(self, columns):
         """Return the penalty on some of the features, as one on them alone."""

@@ -1,7 +1,7 @@
 """Problems on one data set, as fits, paths and cross-validation see them.
 
 A problem holds validated data. It knows its penalties, solves for one strength or
-along a path, measures held-out losses and stores what was found on an estimator.
+along a path, measures held-out losses and says what an estimator shows of results.
 """
 
 # Authors: The sparsestat developers
@@ -33,7 +33,7 @@ from sparsestat.linear_model._penalized._penalties import (
     multiplier_array,
 )
 from sparsestat.linear_model._penalized._rounding import storage_error
-from sparsestat.linear_model._penalized._solver import VIOLATION_SCALE, WorkingSetSolver
+from sparsestat.linear_model._penalized._solver import WorkingSetSolver
 from sparsestat.linear_model._penalized._unpenalized import unpenalized_least_squares
 
 __all__ = [
@@ -63,9 +63,10 @@ class PathProblem:
     :class:`~sparsestat.linear_model._penalized._result.SolverResult`.
 
     Subclasses give ``alpha_max(setting)``, ``solve(alphas, setting, coef_init,
-    verbose)``, ``losses(results, X, y, sample_weight)``, ``keep(estimator, results,
-    index)`` and, for information criteria, ``criteria(name, results, alphas,
-    setting)``. Attributes: ``design``; ``total``, the sum of the weights; ``tol``;
+    verbose)``, ``losses(results, X, y, sample_weight)``, ``coefs_of(results)``,
+    ``intercepts_of(results)``, ``intercept_of(result)``, ``shaped(coef, intercept)``
+    and, for information criteria, ``criteria(name, results, alphas, setting)``.
+    Attributes: ``design``; ``total``, the sum of the weights; ``tol``;
     ``n_features``; ``dtype``.
 
     Inside, X and y are divided by powers of two where products of their entries would
@@ -91,7 +92,8 @@ class PathProblem:
         """Return a result in the units of the given data."""
         if self.copies is not None:
             result.merge_copies(self.copies)
-        self._add_storage_error(result)
+        if self.dtype == np.float32:
+            self._add_storage_error(result)
         result.coef = result.coef * self.coef_unit
         result.shift = result.shift * self.y_unit + self.y_offset
         square = self.y_unit**2
@@ -100,8 +102,6 @@ class PathProblem:
 
     def _add_storage_error(self, result):
         """Add what single precision moves the fit by to the bound of rounding."""
-        if self.dtype != np.float32:
-            return
         shift = np.asarray(result.shift)
         if self.design.fit_intercept:
             center = self.design.center_dot(result.columns, result.coef)
@@ -144,17 +144,22 @@ class PathProblem:
         grid[0] = largest  # geomspace rounds its ends
         return grid
 
-    def run(self, alphas, eps, setting=None, *, coef_init=None, verbose=0):
-        """Solve on a grid; return it and the results.
-
-        Warns once if a point of the path missed its tolerance.
-        """
+    def path(
+        self, alphas, eps, setting=None, *, coef_init=None, verbose=0, name="PathResult"
+    ):
+        """Solve on a grid; return what users see, and warn of what missed `tol`."""
         alphas = self.grid(alphas, eps, setting)
         results = self.solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+        self.warn_of_path(results, name)
+        return self.path_result(alphas, results)
+
+    def warn_of_path(self, results, name):
+        """Warn once if a point of a path missed its tolerance."""
         certificate = self.certificate(max(results, key=lambda result: result.gap))
         what = "gap" if certificate.kind == "duality_gap" else "violation"
-        warn_if_unsatisfied(certificate, f"The largest {what}", self.remedy)
-        return alphas, results
+        warn_if_unsatisfied(
+            certificate, f"{name}: the largest {what} on the path", self.remedy
+        )
 
     def path_result(self, alphas, results):
         """Return a path as users see it."""
@@ -182,6 +187,13 @@ class PathProblem:
             self.solve_one(alpha, setting, solver=solver)
             for alpha in progress_bar(alphas, description="path", verbose=verbose)
         ]
+
+    def alpha_max(self, setting=None):
+        """Return the smallest alpha at which every penalized coefficient is zero."""
+        penalty = self.penalty(1.0, setting)
+        solver = self.make_solver()
+        solver.settle_free(penalty)
+        return penalty.gauge(solver.q) * self.alpha_unit
 
     def _approach(self, solver, alpha, setting, **options):
         """Come down to a strength far below the largest; return the sweeps used.
@@ -212,12 +224,38 @@ class PathProblem:
         gaps = np.array([result.objective - result.dual for result in results])
         return np.maximum(gaps, 0.0) / self.total
 
-    def keep_measures(self, estimator, results):
-        """Store what the certificates of a path measure."""
+    def measures(self, results):
+        """Return what the certificates of a path measure, by the attribute's name."""
         if all(result.kind == "duality_gap" for result in results):
-            estimator.dual_gaps_ = self.dual_gaps(results)
-        else:
-            estimator.kkt_residuals_ = np.array([result.gap for result in results])
+            return {"dual_gaps_": self.dual_gaps(results)}
+        return {"kkt_residuals_": np.array([result.gap for result in results])}
+
+    def attributes(self, result):
+        """Return what an estimator shows of one solution, by name."""
+        coef = result.dense_coef(self.n_features, self.dtype)
+        coef, intercept = self.shaped(coef, self.intercept_of(result))
+        found = {
+            "coef_": coef,
+            "intercept_": intercept,
+            "certificate_": self.certificate(result),
+            "objective_": result.objective / self.total,
+            "history_": np.array(result.gap_history),
+            "n_iter_": result.n_iter,
+            "n_epochs_": result.n_sweeps,
+        }
+        if not np.isnan(result.dual):
+            gap = max(result.objective - result.dual, 0.0)
+            found["dual_gap_"] = gap / self.total
+        return found
+
+    def path_attributes(self, results, index):
+        """Return what an estimator shows of a path and of the chosen point of it."""
+        return {
+            "coef_path_": self.coefs_of(results),
+            "intercept_path_": self.intercepts_of(results),
+            **self.measures(results),
+            **self.attributes(results[index]),
+        }
 
     def certificate(self, result):
         """Return the certificate of one result, in the units of the estimator."""
@@ -282,13 +320,6 @@ class LeastSquaresProblem(PathProblem):
         """Return a solver that can be used for all strengths in turn."""
         return WorkingSetSolver(self.design, self.target, self.start_of(coef_init))
 
-    def alpha_max(self, setting=None):
-        """Return the smallest alpha at which every penalised coefficient is zero."""
-        penalty = self.penalty(1.0, setting)
-        solver = self.make_solver()
-        solver.settle_free(penalty)
-        return penalty.gauge(solver.correlations) * self.alpha_unit
-
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve one problem; least squares when nothing is penalised."""
         penalty = self.penalty(alpha / self.alpha_unit, setting)
@@ -327,8 +358,7 @@ class LeastSquaresProblem(PathProblem):
         squares = []
         for result in results:
             fitted = np.asarray(X[:, result.columns] @ result.coef)
-            intercept = self.design.intercept(self.y_mean, result.columns, result.coef)
-            squares.append(((y - fitted - intercept) ** 2).mean(axis=1))
+            squares.append(((y - fitted - self.intercept_of(result)) ** 2).mean(axis=1))
         return weighted_mean(np.column_stack(squares), sample_weight)
 
     def refit(self, result):
@@ -392,40 +422,18 @@ class LeastSquaresProblem(PathProblem):
             used = np.unique(np.concatenate([r.columns for r in results]))
             coefs = stack_coefs(results, self.n_features)[used]
             return self.design.intercept(self.y_mean, used, coefs).astype(self.dtype)
-        return np.stack(
-            [
-                np.asarray(self.design.intercept(self.y_mean, r.columns, r.coef))
-                for r in results
-            ],
-            axis=-1,
-        ).astype(self.dtype)
+        intercepts = [np.asarray(self.intercept_of(r)) for r in results]
+        return np.stack(intercepts, axis=-1).astype(self.dtype)
 
-    def keep(self, estimator, results, index):
-        """Store a path and the chosen point of it on an estimator."""
-        estimator.coef_path_ = self.coefs_of(results)
-        estimator.intercept_path_ = self.intercepts_of(results)
-        self.keep_measures(estimator, results)
-        self.keep_one(estimator, results[index])
+    def intercept_of(self, result):
+        """Return the intercept that belongs to uncentered features."""
+        return self.design.intercept(self.y_mean, result.columns, result.coef)
 
-    def keep_one(self, estimator, result):
-        """Store one solution on an estimator."""
+    def shaped(self, coef, intercept):
+        """Return coefficients and intercept as the estimator shows them."""
         # C order also for several targets, as scikit-learn's linear models have it.
-        estimator.coef_ = np.ascontiguousarray(
-            result.dense_coef(self.n_features, self.dtype).T
-        )
-        intercept = self.design.intercept(self.y_mean, result.columns, result.coef)
-        estimator.intercept_ = (
-            self.dtype.type(intercept)
-            if self.y_mean.ndim == 0
-            else intercept.astype(self.dtype)
-        )
-        estimator.certificate_ = self.certificate(result)
-        estimator.objective_ = result.objective / self.total
-        if result.scale != VIOLATION_SCALE:
-            gap = max(result.objective - result.dual, 0.0)
-            estimator.dual_gap_ = gap / self.total
-        estimator.gap_history_ = np.array(result.gap_history)
-        estimator.n_iter_ = result.n_iter
+        intercept = np.asarray(intercept, dtype=self.dtype)[()]
+        return np.ascontiguousarray(coef.T), intercept
 
 
 class ElasticNetProblem(LeastSquaresProblem):

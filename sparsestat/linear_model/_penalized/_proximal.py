@@ -19,7 +19,7 @@ import numpy as np
 
 from sparsestat._utils.arithmetic import rounding
 from sparsestat.linear_model._penalized._datafits import Datafit
-from sparsestat.linear_model._penalized._result import Patience, SolverResult
+from sparsestat.linear_model._penalized._outer import OuterLoop
 
 __all__ = ["GivenPenalty", "ProximalSolver", "UserDatafit"]
 
@@ -75,6 +75,9 @@ class GivenPenalty:
         Coefficients of users are so many times those of the solver.
     """
 
+    is_convex = False  # as far as is known
+    kept = lam = None
+
     def __init__(self, given, strength, unit):
         self.given, self.strength, self.unit = given, strength, unit
 
@@ -90,8 +93,10 @@ class GivenPenalty:
         return np.asarray(self.given.prox(self.unit * z, scaled)) / self.unit
 
 
-class ProximalSolver:
+class ProximalSolver(OuterLoop):
     """Solve a sequence of problems on one design and one datafit.
+
+    An epoch is a proximal step, an iteration a block of them.
 
     Parameters
     ----------
@@ -102,15 +107,16 @@ class ProximalSolver:
         Where to start.
     """
 
+    max_stalls = 10
+    growth_is_progress = False
+
     def __init__(self, design, datafit, coef=None):
         self.design, self.datafit = design, datafit
         self.fits_shift = design.fit_intercept and datafit.has_intercept
         self.w = np.zeros(design.n_features)
         self.columns = np.arange(design.n_features)
-        self.shift = 0.0
-        state = self._at(self.w)
-        self.null_value, self.null_q = state[0], state[1]
-        self.kkt_scale = float(np.abs(self.null_q).max(initial=0.0))
+        self.null_value, self.null_q = self._at(self.w)
+        self._unit = self.null_scale = float(np.abs(self.null_q).max(initial=0.0))
         squares = float(design.squares.max(initial=0.0))
         bend = datafit.steepest(np.full(design.n_samples, self.shift))
         self.lipschitz = max(squares * bend, np.finfo(np.float64).tiny)
@@ -127,61 +133,42 @@ class ProximalSolver:
         self.eta = eta
         return self.datafit.value(eta), self.design.correlations(-self.gradient)
 
-    def violation(self, penalty, w, q):
-        """Length of a proximal step as a gradient, relative to the largest at zero."""
-        if self.kkt_scale == 0.0:
-            return 0.0
-        moved = np.abs(w - penalty.prox(w + q / self.lipschitz, 1.0 / self.lipschitz))
-        return float(moved.max(initial=0.0)) * self.lipschitz / self.kkt_scale
+    def _begin(self, penalty):
+        self._before, self._momentum = self.w, 1.0
 
-    def solve(
-        self, penalty, *, kind="kkt", tol=1e-4, max_iter=100, max_epochs=10_000,
-        step=None,
-    ):  # fmt: skip
-        """Solve for one penalty, starting from the present coefficients.
+    def _measure(self, penalty):
+        """The length of a proximal step as a gradient, relative to that at zero."""
+        loss, q = self._at(self.w)
+        value, w, bend = loss + penalty.value(self.w), self.w, self.lipschitz
+        moved = np.abs(w - penalty.prox(w + q / bend, 1.0 / bend))
+        worst = float(moved.max(initial=0.0)) * bend
+        return value, np.nan, worst / self._unit if self._unit > 0 else 0.0
 
-        An epoch is a proximal step, an iteration a block of them.
-        """
-        history, sweeps = [], 0
-        patience = Patience(10)
-        w, old, momentum = self.w, self.w, 1.0
-        for n_iter in range(1, max_iter + 1):
-            loss, q = self._at(w)
-            value = loss + penalty.value(w)
-            measure = self.violation(penalty, w, q)
-            history.append(measure)
-            if (step is not None and step(measure)) or measure <= tol:
-                break
-            if n_iter == max_iter or sweeps >= max_epochs:
-                break
-            if patience.ends(value, _ROUNDING * abs(value)):
-                break
-            for _ in range(min(_BLOCK, max_epochs - sweeps)):
-                following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2))
-                point = w + ((momentum - 1.0) / following) * (w - old)
-                new = self._step(penalty, point)
-                sweeps += 1
-                uphill = float((point - new) @ (new - w)) > 0.0
-                old, w, momentum = w, new, 1.0 if uphill else following
-        self.w = w
-        support = np.flatnonzero(w)
-        return SolverResult(
-            columns=support,
-            coef=w[support],
-            shift=self.shift,
-            gap=measure,
-            objective=value,
-            dual=np.nan,
-            n_iter=n_iter,
-            n_sweeps=sweeps,
-            n_newton=0,
-            gap_history=history,
-            converged=measure <= tol,
-            kind="kkt",
-            rounding=self._rounding(w),
-            unit=self.kkt_scale or 1.0,
-            bend=self.datafit.steepest(self.eta),
-        )
+    def _choose(self, penalty):
+        return None, True
+
+    def _descend(self, penalty, chosen, goal, max_epochs, counter):
+        w, before, momentum = self.w, self._before, self._momentum
+        for _ in range(min(_BLOCK, max_epochs - counter["sweeps"])):
+            following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2))
+            point = w + ((momentum - 1.0) / following) * (w - before)
+            new = self._step(penalty, point)
+            counter["sweeps"] += 1
+            uphill = float((point - new) @ (new - w)) > 0.0
+            before, w, momentum = w, new, 1.0 if uphill else following
+        self.w, self._before, self._momentum = w, before, momentum
+
+    def _correlate(self, penalty, alive=None):
+        """Nothing: measuring does."""
+
+    def _solution(self):
+        support = np.flatnonzero(self.w)
+        return support, self.w[support]
+
+    @property
+    def bend(self):
+        """A bound of the curvature of the loss along a change of the fit."""
+        return self.datafit.steepest(self.eta)
 
     def _step(self, penalty, point):
         """Proximal step from a point, short enough that its model lies above."""
@@ -195,14 +182,11 @@ class ProximalSolver:
             self.lipschitz *= 2.0
         return new
 
-    def _rounding(self, w):
-        """Bound the rounding error of the relative violation."""
-        if self.kkt_scale == 0.0:
-            return 0.0
+    def _rounding(self, penalty):
         norms = np.sqrt(self.design.squares)
         size = float(np.linalg.norm(self.gradient))
         reach = float(norms.max(initial=0.0))
         error = reach * rounding(self.design.chain + 4, size)
-        fit = rounding(len(w) + 4, float(norms @ np.abs(w)) + np.linalg.norm(self.eta))
-        error += reach * self.datafit.steepest(self.eta) * float(fit)
-        return error / self.kkt_scale
+        spread = float(norms @ np.abs(self.w)) + np.linalg.norm(self.eta)
+        fit = float(rounding(len(self.w) + 4, spread))
+        return error + reach * self.datafit.steepest(self.eta) * fit

@@ -1,4 +1,4 @@
-"""What the solvers of penalised problems return, and when they give up."""
+"""What the solvers of penalized problems return."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Patience", "SolverResult", "is_met"]
+__all__ = ["SolverResult"]
 
 
 @dataclass
@@ -83,30 +83,3 @@ class SolverResult:
         out = np.zeros((n_features, *self.coef.shape[1:]), dtype=dtype)
         out[self.columns] = self.coef
         return out
-
-
-def is_met(measure, rounding, tol):
-    """Whether a measure is proved to be within tol, or is and cannot be proved to be.
-
-    Where rounding leaves room, the solver goes on until both together fit.
-    """
-    return measure + rounding <= tol or (measure <= tol and rounding > 0.5 * tol)
-
-
-class Patience:
-    """Ends a solver after several outer iterations without progress.
-
-    The objective must fall, or the working set grow, once in `limit` iterations:
-    otherwise rounding is all that is left.
-    """
-
-    def __init__(self, limit=5):
-        self.limit = limit
-        self._best, self._stalled = np.inf, 0
-
-    def ends(self, value, slack, *, grew=False):
-        """Note the objective; return whether it is time to give up."""
-        gained = grew or self._best - value > slack
-        self._stalled = 0 if gained else self._stalled + 1
-        self._best = min(self._best, value)
-        return self._stalled >= self.limit

@@ -42,8 +42,6 @@ def _correlation_errors(design, size):
 
 def _free_slack(free, columns, w, correlations, reach):
     """Bound what free features could gain that are orthogonal only to rounding."""
-    if free.size == 0:
-        return 0.0
     held = np.zeros((len(reach), *w.shape[1:]))
     held[columns] = w
     slack = np.abs(correlations[free]).T + reach[free]
@@ -78,7 +76,8 @@ def squared_loss_rounding(design, penalty, columns, w, residual, correlations, p
     error = slip * (size + 0.5 * slip)
     error += summed * (parts.primal + parts.scale * abs(parts.target_dot))
     error += penalty.ratio(reach) * parts.scale * abs(parts.target_dot)
-    error += _free_slack(penalty.free, columns, w, correlations, reach)
+    if penalty.free.size:
+        error += _free_slack(penalty.free, columns, w, correlations, reach)
     if parts.dual > parts.scaled_dual:
         error += penalty.conjugate_error(correlations, reach)
     return error
@@ -123,7 +122,8 @@ def likelihood_rounding(
     if is_soft or penalty.free.size:
         q = design.correlations(-gradient)
         error += penalty.conjugate_error(q, reach) if is_soft else 0.0
-        error += _free_slack(penalty.free, columns, w, q, reach)
+        if penalty.free.size:
+            error += _free_slack(penalty.free, columns, w, q, reach)
     return error
 
 

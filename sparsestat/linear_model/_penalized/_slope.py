@@ -19,24 +19,20 @@ References
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy.linalg import lapack
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_slope as kernels
 from sparsestat.linear_model._penalized._gaps import squared_parts
 from sparsestat.linear_model._penalized._penalties import Penalty
-from sparsestat.linear_model._penalized._result import Patience, SolverResult, is_met
-from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
-from sparsestat.linear_model._penalized._working_sets import make_working_set
+from sparsestat.linear_model._penalized._solver import SquaredLossLoop
+from sparsestat.linear_model._penalized._systems import solve_definite
 
 __all__ = ["SlopePenalty", "SlopeSolver"]
 
 _FIRST_SET = 100  # columns added at least, when so many can enter
 _BLOCK = 10  # proximal steps between two looks at the pattern
-_INNER_SHARE = 0.1  # solve the set to this share of the outer gap
 _MAX_IMAGE = 5e7  # entries of the matrix of pooled columns of a sparse design
 _TINY = 1e-15
-_SINGULAR = 1e-12
 
 
 class SlopePenalty(Penalty):
@@ -72,104 +68,25 @@ class SlopePenalty(Penalty):
         return np.sign(z) * out
 
 
-class SlopeSolver:
+class SlopeSolver(SquaredLossLoop):
     """Solve a sequence of SLOPE problems on one design and one target.
 
-    Parameters
-    ----------
-    design : Design
-    target : ndarray of shape (n_samples,)
-    coef : ndarray of shape (n_features,), default=None
-        Where to start.
+    An epoch is a step of the proximal gradient method.
     """
 
     def __init__(self, design, target, coef=None):
-        self.design = design
-        self.target = target
-        self.scale = float(np.vdot(target, target))
-        if not np.isfinite(self.scale):
-            raise ValueError(
-                "The squared norm of y overflows float64 or y holds NaN. Rescale y."
-            )
-        self.set = make_working_set(design, target)
+        super().__init__(design, target, coef)
         self.has_gram = design.prefers_gram
         self.products = None if self.has_gram else design.correlations(target)
-        if coef is not None and np.any(coef):
-            self.set.hold(np.flatnonzero(coef))
-            self.set.w = np.array(coef[self.set.columns], dtype=np.float64)
 
-    def solve(self, penalty, *, tol=1e-4, max_iter=100, max_epochs=10_000, step=None):
-        """Solve for one penalty, starting from the present coefficients.
+    def _correlate(self, penalty, alive=None):
+        self.q = self.design.correlations(self.residual)
 
-        Parameters are those of ``WorkingSetSolver.solve``; an epoch is a step of
-        the proximal gradient method.
-
-        Returns
-        -------
-        result : SolverResult
-        """
-        working = self.set
-        counter = {"sweeps": 0, "newton": 0}
-        history = []
-        patience, added = Patience(), 0
-        for n_iter in range(1, max_iter + 1):
-            residual = self.target - working._product(working.w)
-            correlations = self.design.correlations(residual)
-            w = np.zeros(self.design.n_features)
-            w[working.columns] = working.w
-            parts = squared_parts(
-                penalty,
-                w,
-                correlations,
-                float(residual @ residual),
-                float(self.target @ residual),
-            )
-            gap = max(parts.gap / self.scale, 0.0) if self.scale > 0 else 0.0
-            history.append(gap)
-            error = 0.0
-            if self.scale > 0:
-                error = squared_loss_rounding(
-                    self.design,
-                    penalty,
-                    working.columns,
-                    working.w,
-                    residual,
-                    correlations,
-                    parts,
-                )
-                error /= self.scale
-            if (step is not None and step(gap)) or is_met(gap, error, tol):
-                break
-            if n_iter == max_iter or counter["sweeps"] >= max_epochs:
-                break
-            if patience.ends(parts.primal, _TINY * self.scale, grew=added > 0):
-                break
-            added = self._grow(penalty, correlations)
-            share = _INNER_SHARE * gap if added else 0.0
-            goal = max(share, 0.5 * tol) * self.scale
-            self._solve_set(penalty, goal, max_epochs, counter)
-        nonzero = working.support
-        nonzero = nonzero[np.argsort(working.columns[nonzero])]
-        return SolverResult(
-            columns=working.columns[nonzero],
-            coef=working.w[nonzero],
-            gap=gap,
-            objective=parts.primal,
-            dual=parts.dual,
-            n_iter=n_iter,
-            n_sweeps=counter["sweeps"],
-            n_newton=counter["newton"],
-            gap_history=history,
-            converged=gap <= tol,
-            rounding=error,
-            unit=self.scale if self.scale > 0 else 1.0,
-        )
-
-    def _grow(self, penalty, correlations):
+    def _choose(self, penalty):
         """Add the features that the sorted gradient allows to be non-zero."""
         working = self.set
         n_nonzero = len(working.support)
-        sizes = np.abs(correlations)
+        sizes = np.abs(self.q)
         order = np.argsort(-sizes, kind="stable")
         count = kernels.predicted_support(
             read_only(sizes[order]), read_only(penalty.lam)
@@ -186,7 +103,7 @@ class SlopeSolver:
         wanted = wanted[self.design.squares[wanted] > 0.0][:room]
         if wanted.size:
             working.add(np.sort(wanted))
-        return len(wanted)
+        return None, len(wanted) == 0
 
     def _bound_curvature(self):
         """Bound the largest eigenvalue of the working set's Gram matrix."""
@@ -205,16 +122,18 @@ class SlopeSolver:
         working = self.set
         if self.has_gram:
             return working.G @ v
-        return working._products(working._product(v))
+        return working.products(working.product(v))
+
+    def _descend(self, penalty, chosen, goal, max_epochs, counter):
+        self._solve_set(penalty, goal * self.square, max_epochs, counter)
+        self.residual = self.set.residual()
 
     def _solve_set(self, penalty, goal, max_epochs, counter):
         """Solve the problem restricted to the working set to a gap of `goal`."""
         working = self.set
         if len(working) == 0:
             return
-        if not self.has_gram:
-            order = np.argsort(working.columns)
-            working.columns, working.w = working.columns[order], working.w[order]
+        working.prepare()
         b = working.b if self.has_gram else self.products[working.columns]
         L = self._bound_curvature()
         w = working.w
@@ -222,7 +141,7 @@ class SlopeSolver:
         value = self._value(penalty, w, image, b)
         point, point_image, momentum = w, image, 1.0
         pattern, best, stalled = None, np.inf, 0
-        slack = _TINY * self.scale  # a rise of the objective that is rounding
+        slack = _TINY * self.square  # a rise of the objective that is rounding
         while counter["sweeps"] < max_epochs:
             for _ in range(min(_BLOCK, max_epochs - counter["sweeps"])):
                 counter["sweeps"] += 1
@@ -269,7 +188,7 @@ class SlopeSolver:
         return 0.5 * float(w @ image) - float(w @ b) + penalty.value(w)
 
     def _gap(self, penalty, w, image, b):
-        target_dot = self.scale - float(w @ b)
+        target_dot = self.square - float(w @ b)
         square = max(target_dot - float(w @ (b - image)), 0.0)
         return squared_parts(penalty, w, b - image, square, target_dot).gap
 
@@ -296,7 +215,9 @@ class SlopeSolver:
             pooled = H
             if n_pools < len(alive):
                 pooled = np.add.reduceat(np.add.reduceat(H, firsts, 0), firsts, 1)
-            solution = _solve_spd(pooled, np.add.reduceat(rhs, firsts))
+            solution = solve_definite(
+                np.array(pooled, order="F"), np.add.reduceat(rhs, firsts)
+            )
             if solution is None:
                 return None
             gaps = -np.diff(values, append=0.0)
@@ -341,12 +262,3 @@ def _pattern(w):
     """Ranks of the absolute values, with signs."""
     _, ranks = np.unique(np.abs(w), return_inverse=True)
     return np.where(w == 0, 0, np.sign(w) * (1 + ranks)).astype(np.intp)
-
-
-def _solve_spd(H, rhs):
-    H = np.asfortranarray(H)
-    diagonal = H.diagonal().copy()
-    factor, info = lapack.dpotrf(H, lower=1, clean=0)
-    if info != 0 or np.any(factor.diagonal() ** 2 < _SINGULAR * diagonal):
-        return None
-    return lapack.dpotrs(factor, rhs, lower=1)[0]

@@ -27,20 +27,22 @@ References
 import numpy as np
 from scipy.optimize import nnls
 
+from sparsestat.linear_model._penalized._augmented_lagrangian import (
+    augmented_lagrangian,
+)
 from sparsestat.linear_model._penalized._gaps import squared_parts, squared_screen
 from sparsestat.linear_model._penalized._group_working_sets import (
     make_group_working_set,
 )
-from sparsestat.linear_model._penalized._result import Patience, SolverResult, is_met
+from sparsestat.linear_model._penalized._outer import OuterLoop
 from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
 from sparsestat.linear_model._penalized._working_sets import make_working_set
 
-__all__ = ["VIOLATION_SCALE", "WorkingSetSolver"]
+__all__ = ["VIOLATION_SCALE", "SquaredLossLoop", "WorkingSetSolver"]
 
 VIOLATION_SCALE = "largest violation of stationarity / largest gradient at zero"
 
 _FIRST_SET = 100  # columns in the first working set
-_INNER_SHARE = 0.1  # solve the set to this share of the outer gap
 _GROWTH = 1.0  # enlarge the set at most by this share of the support, ...
 _PATH_GROWTH = 0.25  # ... or this one when the start was already close
 _SETTLE = 0.02  # signs have settled when at most this share changed in a sweep
@@ -54,167 +56,114 @@ _MEMORY = 5  # iterates of Anderson extrapolation
 _MARGIN = 1e-7  # share of a strength that covers the rounding of a bound
 
 
-class WorkingSetSolver:
-    """Solve a sequence of penalised problems on one design and one target.
-
-    The units of screening and of working sets are features, or groups of them. A
-    penalty that is not convex has no duality gap: the largest violation of
-    stationarity, relative to the largest gradient at zero, takes its place. The
-    working set, its Gram matrix and the last residual are kept from one call
-    of :meth:`solve` to the next, which is what makes paths cheap.
+class SquaredLossLoop(OuterLoop):
+    """What solvers of squared losses share: a working set, its residual, gaps.
 
     Parameters
     ----------
     design : Design
-    target : ndarray of shape (n_samples,)
+    target : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Already centred and weighted by the design.
-    coef : ndarray of shape (n_features,), default=None
+    coef : ndarray of shape (n_features,) or (n_features, n_targets), default=None
         Where to start.
     groups : Groups, default=None
         For group penalties.
     """
 
     def __init__(self, design, target, coef=None, groups=None):
-        self.design = design
-        self.target = target
-        self.scale = float(np.vdot(target, target))
-        if not np.isfinite(self.scale):
+        self.design, self.target = design, target
+        self.square = float(np.vdot(target, target))
+        if not np.isfinite(self.square):
             raise ValueError(
                 "The squared norm of y overflows float64 or y holds NaN. Rescale y."
             )
         if groups is None:
             self.set = make_working_set(design, target)
-            self._unit_squares = design.squares
         else:
             self.set = make_group_working_set(design, target, groups)
-            self._unit_squares = groups.sums(design.squares)
-        self.residual = target.copy()
+        self.residual = target
         if coef is not None and np.any(coef):
             used = coef if coef.ndim == 1 else coef.any(axis=1)
             self.set.hold(np.flatnonzero(used))
             self.set.w = np.array(coef[self.set.columns], dtype=np.float64)
             self.residual = self.set.residual()
-        self.correlations = design.correlations(self.residual)
+        self.q = design.correlations(self.residual)
+
+    def _begin(self, penalty):
+        self._unit = self.square
+
+    def _measure(self, penalty):
+        w = np.zeros(self.q.shape)
+        w[self.set.columns] = self.set.w
+        r = self.residual
+        parts = squared_parts(
+            penalty, w, self.q, float(np.vdot(r, r)), float(np.vdot(self.target, r))
+        )
+        self._full, self._parts = w, parts
+        measure = max(parts.gap / self._unit, 0.0) if self._unit > 0 else 0.0
+        return parts.primal, parts.dual, measure
+
+    def _rounding(self, penalty):
+        working = self.set
+        return squared_loss_rounding(
+            self.design,
+            penalty,
+            working.columns,
+            working.w,
+            self.residual,
+            self.q,
+            self._parts,
+        )
+
+    def _slack(self, value):
+        return _TINY * self.square
+
+    def _solution(self):
+        working = self.set
+        nonzero = working.support
+        nonzero = nonzero[np.argsort(working.columns[nonzero])]
+        return working.columns[nonzero], working.w[nonzero]
+
+
+class WorkingSetSolver(SquaredLossLoop):
+    """Solve a sequence of penalized problems on one design and one target.
+
+    The units of screening and of working sets are features, or groups of them. A
+    penalty that is not convex has no duality gap: the largest violation of
+    stationarity, relative to the largest gradient at zero, takes its place. Several
+    targets ask for a penalty with rows as units; a group penalty or a concave one has
+    no ridge here. The working set, its Gram matrix and the last residual are kept from
+    one call of :meth:`solve` to the next.
+    """
+
+    def __init__(self, design, target, coef=None, groups=None):
+        super().__init__(design, target, coef, groups)
+        squares = design.squares
+        self._unit_squares = squares if groups is None else groups.sums(squares)
         self._moved = False  # the residual has changed since the correlations
-        self._partial = False  # some correlations were left out by screening
-        self._estimated = False  # some are bounds
-        self._previous_lam = None
-        self._is_cold = True
+        self._estimated = False  # some of these are bounds
         self._bounds = None  # of the correlations, the residual then, and norms
         if groups is None and target.ndim == 1 and not design.is_sparse:
-            norms = np.sqrt(design.squares)
-            self._bounds = np.abs(self.correlations), self.residual.copy(), norms
+            self._bounds = np.abs(self.q), self.residual, np.sqrt(squares)
         norms = self._unit_squares[self._unit_squares > 0]
         self._least_norm = np.sqrt(norms.min(initial=np.inf))
         self._null_gradient = None
 
-    def solve(self, penalty, *, tol=1e-4, max_iter=100, max_epochs=10_000, step=None):
-        """Solve for one penalty, starting from the present coefficients.
-
-        Parameters
-        ----------
-        penalty : Penalty
-            Several targets ask for one with rows as units; a group penalty or a
-            concave one has no ridge here.
-        tol : float, default=1e-4
-            Stop when the duality gap is at most ``tol * ||target||^2``, or the
-            largest violation at most tol times the largest gradient at zero.
-        max_iter : int, default=100
-            Largest number of outer iterations.
-        max_epochs : int, default=10000
-            Largest number of coordinate descent sweeps in all.
-        step : callable, default=None
-            Called with the relative gap after each outer iteration; returning
-            True stops.
-
-        Returns
-        -------
-        result : SolverResult
-        """
-        counter = {"sweeps": 0, "newton": 0}
-        history = []
-        self._drop_forbidden(penalty)
-        self.settle_free(penalty)
-        self._correlate(penalty)
-        alive = penalty.kept
-        unit = self._unit_of_measure(penalty)
-        patience, added = Patience(), 0
-        for n_iter in range(1, max_iter + 1):
-            parts = self._parts(penalty)
-            if self._partial and parts.gap <= tol * unit:
-                # The certificate is about all features, screened ones included.
-                self._correlate(penalty, None if alive is None else ~alive)
-                self._partial = False
-                parts = self._parts(penalty)
-            gap = max(parts.gap / unit, 0.0) if unit > 0 else 0.0
-            history.append(gap)
-            stop = step is not None and step(gap)
-            error = 0.0
-            if unit > 0 and (gap <= tol or stop):
-                error = self._rounding(penalty, parts) / unit
-            if stop or (gap <= tol and is_met(gap, error, tol)):
-                break
-            if n_iter == max_iter or counter["sweeps"] >= max_epochs:
-                break
-            # The gap need not fall while the set grows, but the objective must:
-            # a few times without either, and rounding is all that is left.
-            if patience.ends(parts.primal, _TINY * self.scale, grew=added > 0):
-                break
-            alive = self._screen(penalty, parts, alive)
-            worst, added = self._grow(penalty, alive)
-            self.set.use(penalty, self.residual, self.correlations)
-            # With no violation outside, the set probably holds the solution.
-            share = _INNER_SHARE * gap if added else 0.0
-            goal = max(share, 0.5 * tol) * unit
-            self._solve_set(penalty, goal, worst, max_epochs, counter)
-            self.residual = self.set.residual()
-            self._moved = True
+    def _begin(self, penalty):
+        if len(self.set):
+            self._drop_forbidden(penalty)
+        if penalty.free.size:
             self.settle_free(penalty)
-            self._correlate(penalty, alive)
-        if unit > 0 and error == 0.0:
-            error = self._rounding(penalty, parts) / unit
-        self._previous_lam = penalty.lam
-        self._is_cold = False
-        nonzero = self.set.support
-        nonzero = nonzero[np.argsort(self.set.columns[nonzero])]
-        return SolverResult(
-            columns=self.set.columns[nonzero],
-            coef=self.set.w[nonzero],
-            gap=gap,
-            objective=parts.primal,
-            dual=parts.dual,
-            n_iter=n_iter,
-            n_sweeps=counter["sweeps"],
-            n_newton=counter["newton"],
-            gap_history=history,
-            converged=gap <= tol,
-            kind="duality_gap" if penalty.is_convex else "kkt",
-            scale="" if penalty.is_convex else VIOLATION_SCALE,
-            rounding=error,
-            unit=unit if unit > 0 else 1.0,
-        )
-
-    def _rounding(self, penalty, parts):
-        return squared_loss_rounding(
-            self.design,
-            penalty,
-            self.set.columns,
-            self.set.w,
-            self.residual,
-            self.correlations,
-            parts,
-        )
-
-    def _unit_of_measure(self, penalty):
-        """What gaps, or violations, are relative to."""
-        if penalty.is_convex:
-            return self.scale
-        if self._null_gradient is None:
-            self._null_gradient = np.abs(self.design.correlations(self.target))
-        gradient = self._null_gradient
-        if penalty.kept is not None:
-            gradient = gradient[penalty.kept]
-        return float(np.max(gradient, initial=0.0))
+        self._correlate(penalty)
+        self._unit, self.scale = self.square, ""
+        if not penalty.is_convex:
+            if self._null_gradient is None:
+                self._null_gradient = np.abs(self.design.correlations(self.target))
+            gradient = self._null_gradient
+            if penalty.kept is not None:
+                gradient = gradient[penalty.kept]
+            self._unit = float(np.max(gradient, initial=0.0))
+            self.scale = VIOLATION_SCALE
 
     def _drop_forbidden(self, penalty):
         """Take out what the new penalty does not allow a warm start to hold."""
@@ -252,19 +201,14 @@ class WorkingSetSolver:
         self._correlate(penalty, exact=True)
 
     def _correlate(self, penalty, alive=None, *, exact=False):
-        """Bring the correlations up to date with the residual."""
         if not (self._moved or self._partial or self._estimated):
             return
-        columns = None
-        if alive is not None:
-            columns = penalty.columns_of(alive)
-            if len(columns) > 0.9 * self.design.n_features:
-                columns = None
+        columns = None if alive is None else self._few_columns(penalty, alive)
         self._estimated = False
         if self._bounds is not None and penalty.is_convex and not exact:
             self._correlate_doubtful(penalty, columns)
         else:
-            self.design.correlations(self.residual, columns, self.correlations)
+            self.design.correlations(self.residual, columns, self.q)
         self._partial = columns is not None
         self._moved = False
 
@@ -277,7 +221,7 @@ class WorkingSetSolver:
         """
         bounds, last, norms = self._bounds
         bounds += norms * float(np.linalg.norm(self.residual - last))
-        self._bounds = bounds, self.residual.copy(), norms
+        self._bounds = bounds, self.residual, norms
         least = penalty.lam
         if self._previous_lam is not None:  # the strong rule looks further down
             with np.errstate(invalid="ignore"):
@@ -291,46 +235,24 @@ class WorkingSetSolver:
             doubtful &= asked
             sure &= asked
         columns = np.flatnonzero(doubtful)
-        self.design.correlations(self.residual, columns, self.correlations)
-        bounds[columns] = np.abs(self.correlations[columns])
-        self.correlations[sure] = bounds[sure]
+        self.design.correlations(self.residual, columns, self.q)
+        bounds[columns] = np.abs(self.q[columns])
+        self.q[sure] = bounds[sure]
         self._estimated = True
 
-    def _full_coef(self):
-        w = np.zeros((self.design.n_features, *self.target.shape[1:]))
-        w[self.set.columns] = self.set.w
-        return w
-
-    def _parts(self, penalty):
-        r = self.residual
-        return squared_parts(
-            penalty,
-            self._full_coef(),
-            self.correlations,
-            float(np.vdot(r, r)),
-            float(np.vdot(self.target, r)),
-        )
-
-    def _screen(self, penalty, parts, alive):
-        """Leave out features that are certainly zero, once that can be shown."""
+    def _gone(self, penalty, gap):
+        parts = self._parts
         if parts.radius * self._least_norm >= np.max(penalty.lam):
-            return alive
-        gone = squared_screen(
-            penalty, parts, self._full_coef(), self.correlations, self._unit_squares
-        )
+            return None
+        gone = squared_screen(penalty, parts, self._full, self.q, self._unit_squares)
         gone[self.set.units] = False
-        if not gone.any():
-            return alive
-        # A screened feature keeps a correlation that cannot disturb the gap.
-        self.correlations[penalty.columns_of(gone)] = 0.0
-        self._partial = True
-        return ~gone if alive is None else ~gone & alive
+        return gone
 
-    def _grow(self, penalty, alive):
-        """Prune the set, add the worst violators; return the worst, and how many."""
+    def _choose(self, penalty):
+        """Prune the set, add the worst violators; return the worst, and if all fit."""
         working = self.set
         lam = penalty.lam
-        magnitude = penalty.magnitude(self.correlations)
+        magnitude = penalty.magnitude(self.q)
         n_nonzero = len(working.active)
         held = working.units
         first = max(int(_FIRST_SET * len(lam) / self.design.n_features), 10)
@@ -343,8 +265,8 @@ class WorkingSetSolver:
         worst = float(np.max(excess, initial=0.0))
         excess[working.inside] = -1.0
         excess[self._unit_squares == 0.0] = -1.0
-        if alive is not None:
-            excess[~alive] = -1.0
+        if self._alive is not None:
+            excess[~self._alive] = -1.0
         growth = _GROWTH if self._is_cold else _PATH_GROWTH
         if self._previous_lam is not None:
             # Sequential strong rule: these will probably enter on the way down.
@@ -362,7 +284,15 @@ class WorkingSetSolver:
             added = violators
         if len(added):
             working.add(added)
-        return worst, len(added)
+        return worst, len(added) == 0
+
+    def _descend(self, penalty, worst, goal, max_epochs, counter):
+        self.set.use(penalty, self.residual, self.q)
+        self._solve_set(penalty, goal * self._unit, worst, max_epochs, counter)
+        self.residual = self.set.residual()
+        self._moved = True
+        if penalty.free.size:
+            self.settle_free(penalty)
 
     def _solve_set(self, penalty, goal, worst, max_epochs, counter):
         """Solve the problem restricted to the working set to a gap of `goal`."""
@@ -409,9 +339,9 @@ class WorkingSetSolver:
             elif (
                 working.has_dual_step
                 and sweeps >= working.patience
-                and gap <= _HANDOVER * self.scale
+                and gap <= _HANDOVER * self.square
             ):
-                if working.augmented_lagrangian(goal, counter):
+                if augmented_lagrangian(working, goal, counter):
                     if working.gap() <= goal:
                         return
                     newton_rests = False

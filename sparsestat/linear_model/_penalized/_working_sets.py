@@ -10,22 +10,19 @@ entries of the column. Both offer the same moves to the solver.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy.linalg import lapack
 
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_cd as cd
 from sparsestat.linear_model._penalized import _kernels_design as passes
 from sparsestat.linear_model._penalized._gaps import squared_parts
+from sparsestat.linear_model._penalized._systems import (
+    conjugate_gradients,
+    solve_definite,
+)
 
 __all__ = ["CSCWorkingSet", "GramWorkingSet", "make_working_set"]
 
-_MAX_INNER_NEWTON = 20  # augmented Lagrangian: more than this means sigma too large
-_MAX_TOTAL_NEWTON = 300
-_ARMIJO = 1e-4
-_SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
-_MAX_CG = 200
 _LARGEST_SYSTEM = 1500  # rows times targets of a dense Newton system
-_EPS = np.finfo(np.float64).eps
 
 
 def make_working_set(design, target):
@@ -53,7 +50,7 @@ class _WorkingSet:
     is_curved : bool
         Whether the penalty makes the Newton system regular on any support.
     has_dual_step : bool
-        Whether :meth:`augmented_lagrangian` can be used.
+        Whether ``augmented_lagrangian`` can be used.
     newton_waits : bool
         Whether a Newton step costs so much that sweeps come first while they pay.
     """
@@ -82,19 +79,6 @@ class _WorkingSet:
     def active(self):
         return self.support
 
-    @property
-    def is_curved(self):
-        # The norm of a row of coefficients is curved across its direction.
-        return self.penalty.has_l2 or self.w.ndim == 2
-
-    @property
-    def newton_waits(self):
-        return not self.penalty.is_convex or self.w.ndim == 2
-
-    @property
-    def has_dual_step(self):
-        return self.penalty.is_convex and self.w.ndim == 1
-
     def hold(self, columns):
         """Add those of the columns that are not held yet."""
         missing = columns[~self.inside[columns]]
@@ -103,17 +87,17 @@ class _WorkingSet:
 
     def use(self, penalty, residual, correlations):
         """Adopt a penalty and the residual and correlations at the present w."""
-        self._prepare()
-        self._take(penalty.restricted(self.columns))
+        self.penalty = penalty = penalty.restricted(self.columns)
+        self.lam, self.l2 = penalty.lam, penalty.kernel_l2
+        single = self.w.ndim == 1
+        # The norm of a row of coefficients is curved across its direction.
+        self.is_curved = penalty.has_l2 or not single
+        self.has_dual_step = penalty.is_convex and single
+        self.newton_waits = not self.has_dual_step
         self._adopt(residual, correlations)
 
-    def _prepare(self):
+    def prepare(self):
         """Bring the columns in the order that suits the moves."""
-
-    def _take(self, penalty):
-        """Adopt the penalty of the columns held."""
-        self.penalty = penalty
-        self.lam, self.l2 = penalty.lam, penalty.kernel_l2
 
     def _enter(self, columns):
         zeros = np.zeros((len(columns), *self.w.shape[1:]))
@@ -155,11 +139,11 @@ class _WorkingSet:
         old = self.w[support]
         first, second = self.penalty.restricted(support).derivatives(old)
         slope = self._support_q(support) - first
-        step = self._solve_normal(support, second, slope, rtol)
+        step = self.solve_normal(support, second, slope, rtol)
         if step is None and not self.penalty.is_convex:
             # A concave penalty lies below its tangent: without its curvature the
             # model is an upper bound, and its minimum a step down.
-            step = self._solve_normal(support, np.zeros(len(old)), slope, rtol)
+            step = self.solve_normal(support, np.zeros(len(old)), slope, rtol)
         if step is None or not np.isfinite(step).all():
             return -1
         new = old + step
@@ -226,25 +210,7 @@ class _WorkingSet:
             return out + (pull + l2)[:, None] * V - (pull * along)[:, None] * direction
 
         bend = self.design.squares[self.columns[support]] + pull + l2
-        inverse = (1.0 / bend)[:, None]
-        x, r = np.zeros_like(rhs), rhs.copy()
-        z = inverse * r
-        move, rz = z, float(np.vdot(r, z))
-        goal = rtol * rtol * rz
-        for _ in range(_MAX_CG):
-            if rz <= goal:
-                break
-            image = hessian(move)
-            curvature = float(np.vdot(move, image))
-            if curvature <= 0.0:
-                break
-            length = rz / curvature
-            x += length * move
-            r -= length * image
-            z = inverse * r
-            rz, before = float(np.vdot(r, z)), rz
-            move = z + (rz / before) * move
-        return x
+        return conjugate_gradients(hessian, rhs, (1.0 / bend)[:, None], rtol)
 
     def _curvature(self, support, step, image):
         ridge = float((self.l2[support] * step) @ step)
@@ -268,101 +234,6 @@ class _WorkingSet:
                 return length
         return 0.0
 
-    def augmented_lagrangian(self, goal, counter):
-        """Semismooth-Newton augmented Lagrangian on the dual, until gap <= goal.
-
-        The multiplier of the dual problem is w itself: each outer step sets
-        ``w = soft(w - sigma A'xi)`` after minimising a smooth function of xi by
-        Newton's method. The better of the start and the end is kept; returns
-        whether that is the end.
-        """
-        positive = self.penalty.positive
-        lam, l2 = self.lam, self.l2
-        some = lam[lam > 0]
-        largest = np.abs(self.w).max(initial=0.0)
-        if largest == 0.0 or some.size == 0:
-            return False
-        start_w, start_objective = self.w.copy(), self.objective()
-        y = self.target
-        sigma = 5.0 * largest / float(np.mean(some))
-        w = self.w.copy()
-        xi = -self.residual()
-        products = self._products(xi)
-        total, outer = 0, 0
-
-        def multiplier(products_now):
-            u = w - sigma * products_now
-            if positive:
-                return np.maximum(u - sigma * lam, 0.0) / (1.0 + sigma * l2)
-            shrunk = np.sign(u) * np.maximum(np.abs(u) - sigma * lam, 0.0)
-            return shrunk / (1.0 + sigma * l2)
-
-        def psi(xi_now, z):
-            envelope = ((1.0 + sigma * l2) * z) @ z
-            return 0.5 * xi_now @ xi_now + y @ xi_now + envelope / (2.0 * sigma)
-
-        while total < _MAX_TOTAL_NEWTON:
-            saved = xi, products
-            z = multiplier(products)
-            value = psi(xi, z)
-            n_newton, diverging = 0, False
-            while True:
-                gradient = xi + y - self._product(z)
-                size = np.linalg.norm(gradient)
-                accuracy = 0.1 * min(1e-3, 1.0 / (outer + 1) ** 2)
-                wanted = accuracy * np.linalg.norm(z - w) / np.sqrt(sigma)
-                if size <= max(wanted, 10 * _EPS * np.sqrt(self.target_square)):
-                    break
-                if n_newton >= _MAX_INNER_NEWTON:
-                    diverging = True
-                    break
-                active = np.flatnonzero(z)
-                gradient_products = self._products(gradient)
-                t = self._solve_normal(
-                    active,
-                    1.0 / sigma + l2[active],
-                    gradient_products[active],
-                    rtol=min(1e-2, size / np.sqrt(self.target_square)),
-                )
-                if t is None:
-                    diverging = True
-                    break
-                full = np.zeros(len(w))
-                full[active] = t
-                direction = self._product(full) - gradient
-                direction_products = self._products(direction)
-                slope = float(gradient @ direction)
-                length = 1.0
-                while True:
-                    xi_new = xi + length * direction
-                    products_new = products + length * direction_products
-                    z = multiplier(products_new)
-                    value_new = psi(xi_new, z)
-                    decrease = _ARMIJO * length * slope + 1e-14 * abs(value)
-                    if value_new <= value + decrease or length < 1e-8:
-                        break
-                    length *= 0.5
-                xi, products, value = xi_new, products_new, value_new
-                n_newton += 1
-                total += 1
-            if diverging:
-                xi, products = saved
-                sigma /= 10.0
-                if sigma * float(np.mean(some)) < 1e-8 * largest:
-                    break
-                continue
-            w = z
-            self.set(w)
-            outer += 1
-            if self.gap() <= goal or outer > 50:
-                break
-            sigma *= 3.0
-        counter["newton"] += total
-        if self.objective() > start_objective:
-            self.set(start_w)
-            return False
-        return True
-
 
 class GramWorkingSet(_WorkingSet):
     """Columns, gathered densely, with their Gram matrix, both grown in place."""
@@ -375,21 +246,12 @@ class GramWorkingSet(_WorkingSet):
         self._A = np.empty((design.n_samples, capacity), order="F")
         self._G = np.empty((capacity, capacity))
         self._b = np.empty((capacity, *target.shape[1:]))
+        self._view()
 
-    @property
-    def A(self):
-        """The centred, weighted columns."""
-        return self._A[:, : len(self)]
-
-    @property
-    def G(self):
-        """Their Gram matrix."""
-        return self._G[: len(self), : len(self)]
-
-    @property
-    def b(self):
-        """Their products with the target."""
-        return self._b[: len(self)]
+    def _view(self):
+        """Look at the columns held: centered and weighted, their Gram matrix, A'y."""
+        m = len(self.columns)
+        self.A, self.G, self.b = self._A[:, :m], self._G[:m, :m], self._b[:m]
 
     def add(self, columns):
         """Gather more columns and extend the Gram matrix."""
@@ -402,6 +264,7 @@ class GramWorkingSet(_WorkingSet):
         self._G[m : m + k, : m + k] = block.T
         self._b[m : m + k] = new.T @ self.target
         self._enter(columns)
+        self._view()
 
     def keep(self, positions):
         """Drop every column but those at `positions`."""
@@ -410,6 +273,7 @@ class GramWorkingSet(_WorkingSet):
         self._G[:k, :k] = self._G[np.ix_(positions, positions)]
         self._b[:k] = self._b[positions]
         self._leave(positions)
+        self._view()
 
     def _reserve(self, size):
         m, capacity = len(self), self._A.shape[1]
@@ -458,7 +322,7 @@ class GramWorkingSet(_WorkingSet):
     def gap(self):
         """Duality gap of the problem restricted to the working set."""
         parts = squared_parts(self.penalty, self.w, self.q, *self._moments())
-        return parts.gap + self._free_slack(self.q)
+        return parts.gap + (self._free_slack(self.q) if self.penalty.free.size else 0.0)
 
     def objective(self):
         """Objective at w."""
@@ -472,17 +336,12 @@ class GramWorkingSet(_WorkingSet):
     def _support_q(self, support):
         return self.q[support]
 
-    def _solve_normal(self, index, ridge, rhs, rtol=None):
+    def solve_normal(self, index, ridge, rhs, rtol=None):
         if len(index) == 0:
             return np.empty(0)
         H = np.empty((len(index), len(index)), order="F")
         cd.gather_square(self.G, index, np.ascontiguousarray(ridge), H)
-        diagonal = H.diagonal().copy()
-        factor, info = lapack.dpotrf(H, lower=1, overwrite_a=1, clean=0)
-        # A pivot at rounding level passes or fails by luck: call it singular.
-        if info != 0 or np.any(factor.diagonal() ** 2 < _SINGULAR * diagonal):
-            return None
-        return lapack.dpotrs(factor, rhs, lower=1)[0]
+        return solve_definite(H, rhs)
 
     def _solve_rows(self, support, pull, l2, direction, rhs, rtol):
         s, n_targets = rhs.shape
@@ -498,12 +357,8 @@ class GramWorkingSet(_WorkingSet):
         along = direction[:, :, None] * direction[:, None, :]
         H[:, at, :, at] -= pull[:, None, None] * along
         H = H.reshape(s * n_targets, s * n_targets)
-        diagonal = H.diagonal().copy()
-        factor, info = lapack.dpotrf(H.T, lower=1, overwrite_a=1, clean=0)
-        if info != 0 or np.any(factor.diagonal() ** 2 < _SINGULAR * diagonal):
-            return None
-        step = lapack.dpotrs(factor, rhs.T.ravel(), lower=1)[0]
-        return step.reshape(n_targets, s).T
+        step = solve_definite(H.T, rhs.T.ravel())
+        return None if step is None else step.reshape(n_targets, s).T
 
     def _gram_product(self, support, V):
         return self._image(support, V)[support]
@@ -520,10 +375,12 @@ class GramWorkingSet(_WorkingSet):
         self.w[support] = new
         self.q -= length * image
 
-    def _product(self, z):
+    def product(self, z):
+        """Return the columns times z."""
         return self.A @ z
 
-    def _products(self, v):
+    def products(self, v):
+        """Return the products of the columns with a vector over the samples."""
         return self.A.T @ v
 
 
@@ -546,10 +403,15 @@ class CSCWorkingSet(_WorkingSet):
         """Drop every column but those at `positions`."""
         self._leave(positions)
 
-    def _prepare(self):
+    def prepare(self):
         # Sorted columns are read in memory order.
         order = np.argsort(self.columns)
         self.columns, self.w = self.columns[order], self.w[order]
+
+    def use(self, penalty, residual, correlations):
+        """Adopt a penalty and the residual and correlations at the present w."""
+        self.prepare()
+        super().use(penalty, residual, correlations)
 
     def _adopt(self, residual, correlations):
         self.u = np.ascontiguousarray(residual).copy()
@@ -588,7 +450,7 @@ class CSCWorkingSet(_WorkingSet):
         """Duality gap of the problem restricted to the working set."""
         r = self._present()
         square, target_dot = float(np.vdot(r, r)), float(np.vdot(self.target, r))
-        products = self._products(r)
+        products = self.products(r)
         parts = squared_parts(self.penalty, self.w, products, square, target_dot)
         return parts.gap + self._free_slack(products)
 
@@ -599,7 +461,7 @@ class CSCWorkingSet(_WorkingSet):
 
     def residual(self):
         """Return y - A w, computed afresh."""
-        return self.target - self._product(self.w)
+        return self.target - self.product(self.w)
 
     def _gram_product(self, support, V):
         return self._at_columns(support, self._image(support, V))
@@ -622,7 +484,7 @@ class CSCWorkingSet(_WorkingSet):
         )
         return out
 
-    def _solve_normal(self, index, ridge, rhs, rtol=1e-3):
+    def solve_normal(self, index, ridge, rhs, rtol=1e-3):
         x = np.zeros(len(index))
         if len(index) == 0:
             return x
@@ -650,10 +512,12 @@ class CSCWorkingSet(_WorkingSet):
         self.w[support] = new
         self.u -= length * image
 
-    def _product(self, z):
+    def product(self, z):
+        """Return the columns times z."""
         return self.design.product(self.columns, z)
 
-    def _products(self, v):
+    def products(self, v):
+        """Return the products of the columns with vectors over the samples."""
         if v.ndim == 2:
-            return np.column_stack([self._products(column) for column in v.T])
+            return np.column_stack([self.products(column) for column in v.T])
         return self.design.correlations(v, self.columns, self._wide)[self.columns]

@@ -19,12 +19,12 @@ from sparsestat._utils.compat import (
     fit_context,
 )
 from sparsestat._utils.deprecation import renamed
-from sparsestat._utils.parallel import run_parallel, single_blas_thread
+from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import check_counts
 from sparsestat._utils.validation import as_compressed
-from sparsestat.linear_model._cv import checked_folds, fold_weights, held_out
+from sparsestat.linear_model._cv import checked_folds, cross_validate, fold_weights
 from sparsestat.linear_model._penalized._problems import weighted_mean
 from sparsestat.linear_model._subsets._search import refine, search
 from sparsestat.linear_model._subsets._units import make_units
@@ -289,21 +289,32 @@ class SubsetFitMixin:
 
     def _cross_validate(self, X, y, sample_weight, groups, units, forced, sizes):
         """Return the size with the least held-out loss."""
-        rows = X.tocsr() if sparse.issparse(X) else X
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        folds = checked_folds(splitter.split(rows, y, groups), sample_weight)
+        folds = checked_folds(splitter.split(X, y, groups), sample_weight)
         if self.method != "exact":
             least = min(len(train) for train, _ in folds)
             sizes = [s for s in sizes if s <= max(least - 2, sizes[0])]
-        tasks = [
-            (self, rows, y, sample_weight, train, test, units, forced, sizes)
-            for train, test in folds
-        ]
-        losses = np.array(run_parallel(_fold_losses, tasks, n_jobs=self.n_jobs)).T
+        losses = cross_validate(
+            self._fold_losses,
+            X,
+            y,
+            sample_weight,
+            folds,
+            [(units, forced, sizes)],
+            n_jobs=self.n_jobs,
+        )
+        losses = np.array(losses).T
         weights = fold_weights(folds, sample_weight)
         setattr(self, self._losses_name, losses)
         self.criterion_path_ = np.average(losses, axis=1, weights=weights)
         return sizes[int(np.argmin(self.criterion_path_))]
+
+    def _fold_losses(self, fitted, held, units, forced, sizes):
+        """Losses on rows of the subsets found on others."""
+        X = as_compressed(fitted.X, "csc") if sparse.issparse(fitted.X) else fitted.X
+        problem = self._subset_problem(X, fitted.y, fitted.weights, units)
+        fits, _ = self._search(problem, sizes, forced)
+        return self._held_out_losses(held.X, held.y, fits, problem, held.weights)
 
     def _keep(self, problem, fits, chosen):
         """Store the path and the chosen fit of it, which is returned refitted."""
@@ -373,16 +384,3 @@ class OldNamesMixin:
     def k_(self):
         """The old name of `n_nonzero_coefs_`."""
         return renamed(None, self.n_nonzero_coefs_, "n_nonzero_coefs_", "k_")
-
-
-def _fold_losses(estimator, X, y, sample_weight, train, test, units, forced, sizes):
-    """Held-out losses on the rows `test` of the subsets found on `train`."""
-    weights = None if sample_weight is None else sample_weight[train]
-    test, held = held_out(test, sample_weight)
-    if sparse.issparse(X):
-        rows = as_compressed(X[train], "csc")
-    else:
-        rows = np.asfortranarray(X[train])
-    problem = estimator._subset_problem(rows, y[train], weights, units)
-    fits, _ = estimator._search(problem, sizes, forced)
-    return estimator._held_out_losses(X[test], y[test], fits, problem, held)

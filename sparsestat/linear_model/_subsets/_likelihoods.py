@@ -17,9 +17,9 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import read_only, read_only_triple
 from sparsestat.linear_model._penalized import _kernels_design as passes
-from sparsestat.linear_model._penalized._datafits import Logistic, Poisson, Softmax
+from sparsestat.linear_model._penalized._class_datafits import OneColumn, Softmax
+from sparsestat.linear_model._penalized._datafits import Logistic, Poisson
 from sparsestat.linear_model._penalized._design import make_design
-from sparsestat.linear_model._penalized._softmax import OneColumn
 from sparsestat.linear_model._penalized._survival import Cox
 from sparsestat.linear_model._subsets import _kernels_subset as subsets
 from sparsestat.linear_model._subsets._least_squares import SubsetFit

@@ -15,7 +15,7 @@ from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.results import Certificate
 from sparsestat._utils.samples import check_counts
 from sparsestat._utils.validation import as_compressed
-from sparsestat.linear_model._cv import checked_folds, fold_weights, held_out
+from sparsestat.linear_model._cv import checked_folds, cross_validate, fold_weights
 from sparsestat.linear_model._penalized._problems import weighted_mean
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 from sparsestat.linear_model._subsets._least_squares import LeastSquaresSubsets
@@ -297,17 +297,35 @@ class RandomSupportRegressor(LinearPredictor):
 
     def _cross_validate(self, X, y, sample_weight, sizes, rng):
         """Return the m whose whole procedure has the least held-out error."""
-        rows = X.tocsr() if issparse(X) else X
-        folds = checked_folds(check_cv(self.cv, y).split(rows, y), sample_weight)
+        folds = checked_folds(check_cv(self.cv, y).split(X, y), sample_weight)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(folds))
-        tasks = [
-            (self, rows, y, sample_weight, train, test, sizes, seed)
-            for (train, test), seed in zip(folds, seeds, strict=True)
-        ]
-        errors = np.array(run_parallel(_fold_errors, tasks, n_jobs=self.n_jobs)).T
+        errors = cross_validate(
+            self._fold_errors,
+            X,
+            y,
+            sample_weight,
+            folds,
+            [(sizes, seeds)],
+            n_jobs=self.n_jobs,
+        )
+        errors = np.array(errors).T
         weights = fold_weights(folds, sample_weight)
         self.mse_path_ = errors
         return sizes[int(np.argmin(np.average(errors, axis=1, weights=weights)))]
+
+    def _fold_errors(self, fitted, held, sizes, seeds):
+        """Squared errors on rows of the winner for each m, found on others."""
+        X = as_compressed(fitted.X, "csc") if issparse(fitted.X) else fitted.X
+        problem = self._problem(X, fitted.y, fitted.weights)
+        rng = np.random.RandomState(seeds[fitted.fold])
+        usable, errors = int(problem.usable.sum()), []
+        for m in sizes:
+            size = min(m, int(problem.n_effective // 4), usable)
+            best = self._search(problem, [size], rng, 1)
+            columns, coef, intercept, _ = self._fitted(problem, best)
+            residual = held.y - held.X[:, columns] @ coef - intercept
+            errors.append(float(weighted_mean(residual**2, held.weights)))
+        return errors
 
     def _fitted(self, problem, best):
         """Return columns, coefficients, intercept and the mean squared residual."""
@@ -342,24 +360,3 @@ class RandomSupportRegressor(LinearPredictor):
             _SCALE,
             {"criterion": self.criterion_, "size": len(columns)},
         )
-
-
-def _fold_errors(estimator, X, y, sample_weight, train, test, sizes, seed):
-    """Held-out squared error of the winner for each m, found on the rows `train`."""
-    weights = None if sample_weight is None else sample_weight[train]
-    if issparse(X):
-        rows = as_compressed(X[train], "csc")
-    else:
-        rows = np.asfortranarray(X[train])
-    problem = estimator._problem(rows, y[train], weights)
-    rng = np.random.RandomState(seed)
-    usable = int(problem.usable.sum())
-    test, held = held_out(test, sample_weight)
-    X_test, y_test, errors = X[test], y[test], []
-    for m in sizes:
-        size = min(m, int(problem.n_effective // 4), usable)
-        best = estimator._search(problem, [size], rng, 1)
-        columns, coef, intercept, _ = estimator._fitted(problem, best)
-        fitted = X_test[:, columns] @ coef + intercept
-        errors.append(float(weighted_mean((y_test - fitted) ** 2, held)))
-    return errors
