@@ -21,6 +21,7 @@ from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
 from sparsestat._utils.samples import relative_weights
 from sparsestat.exceptions import NumericalError
+from sparsestat.linear_model._penalized._points import worst_result
 
 __all__ = [
     "CV_CONSTRAINTS",
@@ -293,7 +294,7 @@ class PathCVMixin:
             values = np.array([values for _, values in found])
             self.criterion_path_ = values if self._many_settings() else values[0]
         pick, grid = picks[best], grids[best]
-        worst = problem.certificate(max(results, key=lambda result: result.gap))
+        worst = problem.certificate(worst_result(results))
         if phis is not None:
             self.phi_ = float(phis[pick.phi])
             chosen = results[pick.index]

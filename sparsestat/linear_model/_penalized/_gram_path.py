@@ -20,7 +20,7 @@ from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_path as kernels
 from sparsestat.linear_model._penalized._gaps import squared_parts
-from sparsestat.linear_model._penalized._result import SolverResult
+from sparsestat.linear_model._penalized._points import PathPoints
 from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
 
 __all__ = ["fold_errors", "gram_results", "suits_gram"]
@@ -123,38 +123,31 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
     largest = problem.penalty(alphas[0] / problem.alpha_unit, l1_ratio).lam
     lam = np.multiply.outer(alphas / alphas[0], largest)
     errors = _gap_rounding(moments, design.n_samples, W, gaps, lam)
-    results, solver = [], None
     goal = problem.tol * yy
-    row, column = np.nonzero(W)
-    bounds = np.searchsorted(row, np.arange(len(W) + 1)).tolist()
-    values = W[row, column]
-    points = zip(gaps[:, :2].tolist(), errors.tolist(), info.tolist(), strict=True)
-    points = progress_bar(points, total=len(W), description="path", verbose=verbose)
-    for k, ((gap, primal), error, counts) in enumerate(points):
-        if k < n_solved and error > _DOUBT * goal:
-            gap, primal, error = _measured(problem, A, y, W[k], alphas[k], l1_ratio)
-        if k >= n_solved or gap + error > goal:
-            if solver is None:
-                solver = problem.make_solver(W[min(k, n_solved)] * problem.coef_unit)
-            results.append(problem.solve_one(alphas[k], l1_ratio, solver=solver))
-            continue
-        gap = max(gap, 0.0)
-        here = slice(bounds[k], bounds[k + 1])
-        result = SolverResult(
-            columns=column[here],
-            coef=values[here],
-            gap=gap / yy,
-            objective=primal,
-            dual=primal - gap,
-            n_iter=counts[2],
-            n_sweeps=counts[0],
-            n_newton=counts[1],
-            gap_history=[gap / yy],
-            rounding=error / yy,
-            unit=yy,
+    gap, primal = gaps[:, 0].copy(), gaps[:, 1].copy()
+    solved = np.arange(len(W)) < n_solved
+    for k in np.flatnonzero(solved & (errors > _DOUBT * goal)):
+        gap[k], primal[k], errors[k] = _measured(
+            problem, A, y, W[k], alphas[k], l1_ratio
         )
-        results.append(problem.given(result))
-    return results
+    gap_inside = np.maximum(gap, 0.0)
+    varying = {
+        "gap": gap_inside / yy,
+        "objective": primal,
+        "dual": primal - gap_inside,
+        "rounding": errors / yy,
+        "n_iter": info[:, 2],
+        "n_sweeps": info[:, 0],
+        "n_newton": info[:, 1],
+    }
+    points = PathPoints(problem, W, varying, {"unit": yy})
+    rest = np.flatnonzero(~solved | (gap + errors > goal))
+    solver = None
+    for k in progress_bar(rest, description="path", verbose=verbose):
+        if solver is None:
+            solver = problem.make_solver(W[min(k, n_solved)] * problem.coef_unit)
+        points[k] = problem.solve_one(alphas[k], l1_ratio, solver=solver)
+    return points
 
 
 def _measured(problem, A, y, w, alpha, l1_ratio):

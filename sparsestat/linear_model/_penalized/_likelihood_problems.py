@@ -37,6 +37,11 @@ from sparsestat.linear_model._penalized._penalties import (
     ConcavePenalty,
     ElasticNetPenalty,
 )
+from sparsestat.linear_model._penalized._points import (
+    PathPoints,
+    shifts_of,
+    used_columns,
+)
 from sparsestat.linear_model._penalized._problems import (
     PathProblem,
     refuse_ridge_grid,
@@ -239,11 +244,9 @@ class GLMProblem(PathProblem):
 
     def predictors(self, results, X):
         """Return the linear predictors, shape (n_samples, n_results)."""
-        used = np.unique(np.concatenate([r.columns for r in results]))
-        coefs = np.column_stack(
-            [r.dense_coef(self.n_features)[used] for r in results]
-        ).reshape(len(used), len(results))
-        shifts = np.array([r.shift for r in results])
+        used = used_columns(results)
+        coefs = stack_coefs(results, self.n_features)[used]
+        shifts = shifts_of(results)
         return np.asarray(X[:, used] @ coefs) + (
             shifts - self.design.center_dot(used, coefs)
         )
@@ -311,6 +314,11 @@ class GLMProblem(PathProblem):
 
     def intercepts_of(self, results):
         """Return intercepts along a path, one for each result."""
+        if isinstance(results, PathPoints):
+            used = used_columns(results)
+            coefs = results.coefs.T[used]
+            intercepts = results.shifts - self.design.center_dot(used, coefs)
+            return intercepts.astype(self.dtype)
         return np.array([self.intercept_of(r) for r in results]).astype(self.dtype)
 
     def keep(self, estimator, results, index):

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import clone
 
 from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
+from sparsestat.linear_model._penalized._points import worst_result
 
 __all__ = ["PathMethod", "PathResult"]
 
@@ -164,7 +165,7 @@ def _instance_path(
     results = problem.solve(
         alphas, settings[0], coef_init=coef_init, verbose=self.verbose
     )
-    worst = problem.certificate(max(results, key=lambda result: result.gap))
+    worst = problem.certificate(worst_result(results))
     warn_if_unsatisfied(
         worst,
         f"{type(self).__name__}: the largest {worst.kind} on the path",
