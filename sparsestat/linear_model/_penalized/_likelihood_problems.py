@@ -32,6 +32,10 @@ from sparsestat.linear_model._penalized._datafits import (
 )
 from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._penalized._groups import GroupPenalty
+from sparsestat.linear_model._penalized._likelihood_path import (
+    likelihood_results,
+    suits_compiled,
+)
 from sparsestat.linear_model._penalized._newton import GLMSolver
 from sparsestat.linear_model._penalized._penalties import (
     ConcavePenalty,
@@ -209,6 +213,15 @@ class GLMProblem(PathProblem):
         solver, penalty = self.make_solver(), self.penalty(1.0, setting)
         solver.settle_free(penalty)
         return penalty.gauge(solver.q) * self.alpha_unit
+
+    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
+        """Solve for each alpha in turn; in one call where the loss is compiled."""
+        if coef_init is None and suits_compiled(self, alphas, setting):
+            scale = GAP_SCALE if self._gap_is_measured(1.0) else KKT_SCALE
+            results = likelihood_results(self, alphas, setting, scale, verbose)
+            if results is not None:
+                return results
+        return super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
 
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve for one strength."""
