@@ -36,6 +36,7 @@ __all__ = ["SETTLED", "GLMSolver", "line_search", "settle_block"]
 
 _FIRST_SET = 100  # columns in the first working set ...
 _FIRST_SPARSE = 0.6, 1000  # ... or, of sparse ones, a share of the samples, at most
+_SMALL = 1e6  # multiplications of a Hessian of all features
 _GROWTH = 0.6  # enlarge the set at most by this share of the support ...
 _GROWTH_SPARSE = 1.0  # ... or this one: sparse columns cost little
 _INNER_SHARE = 0.5  # solve the set to this share of the outer gap or violation
@@ -172,6 +173,9 @@ class GLMSolver:
             or not datafit.has_intercept
             or len(design.data) > _FULL * design.n_samples * design.n_features
         )
+        # A set of all features costs less than looking for some.
+        cost = design.n_samples * float(design.n_features) ** 2
+        self._is_small = self._explicit and cost <= _SMALL
         self._previous_lam = None
         self._multiple = 0.0  # of the gradient that is the dual point
         self._partial = False  # some of q was left out by screening
@@ -386,6 +390,10 @@ class GLMSolver:
         excess[~self.usable] = -np.inf
         if alive is not None:
             excess[~alive] = -np.inf
+        if self._is_small and penalty.is_convex:
+            held |= np.isfinite(excess)
+            self._previous_lam = None
+            return np.flatnonzero(held), True
         candidates = np.flatnonzero(excess > 0.0)
         n_held = int(np.count_nonzero(held))
         if self._explicit:
