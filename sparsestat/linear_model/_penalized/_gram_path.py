@@ -23,12 +23,21 @@ from sparsestat.linear_model._penalized._gaps import squared_parts
 from sparsestat.linear_model._penalized._points import PathPoints
 from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
 
-__all__ = ["fold_errors", "gram_results", "suits_gram"]
+__all__ = [
+    "BUDGET",
+    "LEAST_TOL",
+    "MOST_BYTES",
+    "MOST_FEATURES",
+    "fold_errors",
+    "gram_results",
+    "points_of",
+    "suits_gram",
+]
 
-_MOST_FEATURES = 1000
-_MOST_BYTES = 2e9  # of the centered columns
-_LEAST_TOL = 1e-10  # below it differences of moments have no digits left
-_BUDGET = 2000  # sweeps for one strength, before the working-set solver takes over
+MOST_FEATURES = 1000
+MOST_BYTES = 2e9  # of the centered columns
+LEAST_TOL = 1e-10  # below it differences of moments have no digits left
+BUDGET = 2000  # sweeps for one strength, before the working-set solver takes over
 _DOUBT = 0.1  # share of the tolerance that rounding may have without a look at the data
 _LOST = (
     1e-6  # share of a sum of moments that is left, below which they are computed anew
@@ -43,9 +52,9 @@ def suits_gram(problem, alphas):
     return (
         problem.target.ndim == 1
         and design.prefers_gram
-        and p <= _MOST_FEATURES
-        and 8.0 * n * p <= _MOST_BYTES
-        and problem.tol >= _LEAST_TOL
+        and p <= MOST_FEATURES
+        and 8.0 * n * p <= MOST_BYTES
+        and problem.tol >= LEAST_TOL
         and (omega is None or omega.min() > 0.0)
         and len(alphas) > 3
         and alphas[-1] > 0.0
@@ -79,7 +88,7 @@ def _solve(problem, moments, alphas, l1_ratio):
         ridges,
         problem.positive,
         problem.tol * moments.yy,
-        min(_BUDGET, problem.limits["max_epochs"]),
+        min(BUDGET, problem.limits["max_epochs"]),
         W,
         gaps,
         info,
@@ -123,12 +132,40 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
     largest = problem.penalty(alphas[0] / problem.alpha_unit, l1_ratio).lam
     lam = np.multiply.outer(alphas / alphas[0], largest)
     errors = _gap_rounding(moments, design.n_samples, W, gaps, lam)
+    return points_of(
+        problem, A, W, gaps, info, n_solved, errors, alphas, l1_ratio, verbose
+    )
+
+
+def points_of(problem, A, W, gaps, info, n_solved, errors, alphas, setting, verbose):
+    """Return what a kernel found as results, mended where it does not suffice.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    A : ndarray of shape (n_samples, n_features)
+        The centered columns.
+    W : ndarray of shape (n_alphas, n_features)
+    gaps : ndarray of shape (n_alphas, at least 2)
+        Gaps and primal values.
+    info : ndarray of shape (n_alphas, 3)
+        Sweeps, Newton steps and passes over the features.
+    n_solved : int
+        How many strengths the kernel solved.
+    errors : ndarray of shape (n_alphas,)
+        Bounds of the rounding of the gaps.
+    alphas : ndarray of shape (n_alphas,)
+    setting : float
+    verbose : int
+    """
+    y = problem.target
+    yy = float(y @ y)
     goal = problem.tol * yy
     gap, primal = gaps[:, 0].copy(), gaps[:, 1].copy()
     solved = np.arange(len(W)) < n_solved
     for k in np.flatnonzero(solved & (errors > _DOUBT * goal)):
         gap[k], primal[k], errors[k] = _measured(
-            problem, A, y, W[k], alphas[k], l1_ratio
+            problem, A, y, W[k], alphas[k], setting
         )
     gap_inside = np.maximum(gap, 0.0)
     varying = {
@@ -146,7 +183,7 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
     for k in progress_bar(rest, description="path", verbose=verbose):
         if solver is None:
             solver = problem.make_solver(W[min(k, n_solved)] * problem.coef_unit)
-        points[k] = problem.solve_one(alphas[k], l1_ratio, solver=solver)
+        points[k] = problem.solve_one(alphas[k], setting, solver=solver)
     return points
 
 
