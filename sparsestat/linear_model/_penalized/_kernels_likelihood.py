@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from sparsestat.linear_model._penalized._kernels_losses import (
+    COX,
     conjugate,
     evaluate,
     magnitude,
@@ -193,7 +194,7 @@ def _minimize_model(
 
 
 @njit(cache=True, nogil=True)
-def _settle(code, shape, floor, y, s, eta, g, h, shift):
+def _settle(code, shape, floor, y, s, first_tied, eta, g, h, shift):
     """Shift eta until the gradient sums to zero; return the shift in all.
 
     Newton's method, kept inside a bracket. g and h are those of eta on both ends.
@@ -225,14 +226,14 @@ def _settle(code, shape, floor, y, s, eta, g, h, shift):
         for i in range(eta.shape[0]):
             eta[i] += move
         change = new
-        evaluate(code, shape, floor, y, s, eta, g, h, n < 0)
+        evaluate(code, shape, floor, y, s, first_tied, eta, g, h, n < 0)
     return shift + change
 
 
 @njit(cache=True, nogil=True)
 def likelihood_path(
-    A, y, s, code, shape, floor, with_shift, shift, has_gap, unit, norms, lam, l2,
-    strengths, ridges, positive, goal, budget, W, shifts, stats, info,
+    A, y, s, first_tied, code, shape, floor, with_shift, shift, has_gap, unit, norms,
+    lam, l2, strengths, ridges, positive, goal, budget, W, shifts, stats, info,
 ):  # fmt: skip
     """Solve for each strength in turn, until the gap or violation is at most `goal`.
 
@@ -242,6 +243,8 @@ def likelihood_path(
         Centered features as rows.
     y, s : ndarray of shape (n,)
         Target and weights, all positive.
+    first_tied : ndarray of int of shape (n,)
+        See ``_kernels_losses``.
     code, shape, floor : see ``_kernels_losses``
     with_shift : bool
     shift : float
@@ -288,7 +291,9 @@ def likelihood_path(
     # each is a type of its own and compiles what is called with it once more.
     m = fresh = np.int64(0)
     always, never = n > 0, n < 0
-    value = evaluate(code, shape, floor, y, s, eta, g, h, always)
+    # Survival times do not see a constant; the best one brings the model closer.
+    centers = with_shift or code == COX
+    value = evaluate(code, shape, floor, y, s, first_tied, eta, g, h, always)
     _correlate(A, g, q)
     w_before, shift_before = np.zeros(p), shift
     for k in range(strengths.shape[0]):
@@ -343,7 +348,9 @@ def likelihood_path(
                         _add(image, v[a] - wA[a], A[j])
                 for i in range(n):
                     eta2[i] = eta[i] + image[i]
-                new = evaluate(code, shape, floor, y, s, eta2, g2, h2, always)
+                new = evaluate(
+                    code, shape, floor, y, s, first_tied, eta2, g2, h2, always
+                )
                 gained = value + _penalty(lamA, l2A, strength, ridge, wA, m)
                 if new + _penalty(lamA, l2A, strength, ridge, v, m) < gained:
                     eta, eta2 = eta2, eta
@@ -364,7 +371,7 @@ def likelihood_path(
                 first = False
             for models_here in range(_MOST_STEPS):
                 # The slopes at the best intercept, as far as the model knows.
-                lean = _total(g) if with_shift else 0.0
+                lean = _total(g) if centers else 0.0
                 for a in range(m):
                     r[a] = qA[a] + mu[a] * lean
                 left = _bound(
@@ -421,7 +428,7 @@ def likelihood_path(
                             for b in range(fresh):
                                 H[a, b] *= factor
                 if fresh < m:
-                    _gram(A, order, fresh, m, held, with_shift, mu, root, T, H)
+                    _gram(A, order, fresh, m, held, centers, mu, root, T, H)
                     for a in range(fresh, m):
                         dA[a] = H[a, a]
                     fresh = m
@@ -437,7 +444,7 @@ def likelihood_path(
                 sweeps += swept
                 models += 1
                 newtons += jumps
-                move = -lean / _total(held) if with_shift else 0.0
+                move = -lean / _total(held) if centers else 0.0
                 change = 0.0
                 _fill(image, 0.0)
                 for a in range(m):
@@ -457,7 +464,9 @@ def likelihood_path(
                 while length > 1e-10:
                     for i in range(n):
                         eta2[i] = eta[i] + length * image[i]
-                    new = evaluate(code, shape, floor, y, s, eta2, g2, h2, always)
+                    new = evaluate(
+                        code, shape, floor, y, s, first_tied, eta2, g2, h2, always
+                    )
                     for a in range(m):
                         step[a] = wA[a] + length * (v[a] - wA[a])
                     total = new + _penalty(lamA, l2A, strength, ridge, step, m)
@@ -484,15 +493,17 @@ def likelihood_path(
                 for a in range(m):
                     qA[a] = -_dot(A[order[a]], g)
             # Afresh: steps have gathered rounding.
+            if not with_shift:
+                shift = 0.0
             _fill(eta, shift)
             for a in range(m):
                 w[order[a]] = wA[a]
                 if wA[a] != 0.0:
                     _add(eta, wA[a], A[order[a]])
-            evaluate(code, shape, floor, y, s, eta, g, h, never)
+            evaluate(code, shape, floor, y, s, first_tied, eta, g, h, never)
             if with_shift:
-                shift = _settle(code, shape, floor, y, s, eta, g, h, shift)
-            value = evaluate(code, shape, floor, y, s, eta, g, h, always)
+                shift = _settle(code, shape, floor, y, s, first_tied, eta, g, h, shift)
+            value = evaluate(code, shape, floor, y, s, first_tied, eta, g, h, always)
             _correlate(A, g, q)
             looks += 1
             objective = value + _penalty(lam, l2, strength, ridge, w, p)

@@ -13,8 +13,9 @@ from sparsestat.sparse._kernels_exp import exponentials
 
 __all__ = ["conjugate", "evaluate", "magnitude"]
 
-LOGISTIC, POISSON, GAMMA, TWEEDIE, HUBER = 0, 1, 2, 3, 4
+LOGISTIC, POISSON, GAMMA, TWEEDIE, HUBER, COX = 0, 1, 2, 3, 4, 5
 _TOUCHING = 0.3  # of the curvature of a quadratic that touches Huber's loss
+_RANGE = 500.0  # of predictors of survival times whose exponentials are summed
 _MOST = 700.0  # exponents beyond it overflow
 _SERIES = 18  # terms of the logarithm of 1 + e: (1/9)^18 is below all digits
 
@@ -60,7 +61,42 @@ def _logistic(y, s, floor, eta, g, h, wanted):
 
 
 @njit(cache=True, nogil=True)
-def evaluate(code, shape, floor, y, s, eta, g, h, wanted):
+def _cox(y, s, first, floor, eta, g, h):
+    """Breslow's partial likelihood of samples in the order of their times.
+
+    h becomes a diagonal that lies above the Hessian: expected events.
+    """
+    n = eta.shape[0]
+    top, least = -np.inf, np.inf
+    for i in range(n):
+        top, least = max(top, eta[i]), min(least, eta[i])
+    if not top - least < _RANGE:
+        return np.inf
+    risk = 0.0
+    for i in range(n - 1, -1, -1):
+        h[i] = s[i] * np.exp(eta[i] - top)
+        risk += h[i]
+        g[i] = risk
+    value = hazard = 0.0
+    i = 0
+    while i < n:
+        risk = g[i]
+        end = i
+        while end < n and first[end] == i:
+            if y[end] > 0.0:
+                hazard += s[end] / risk
+                value += s[end] * (np.log(risk) + top - eta[end])
+            end += 1
+        for j in range(i, end):
+            expected = h[j] * hazard
+            g[j] = expected - s[j] * y[j]
+            h[j] = max(expected, floor * s[j])
+        i = end
+    return value
+
+
+@njit(cache=True, nogil=True)
+def evaluate(code, shape, floor, y, s, first, eta, g, h, wanted):
     """Write gradient and curvatures of a model into g and h; return the value.
 
     Parameters
@@ -71,11 +107,16 @@ def evaluate(code, shape, floor, y, s, eta, g, h, wanted):
     floor : float
         Least curvature of a sample beside its weight.
     y, s, eta, g, h : ndarray of shape (n_samples,)
+    first : ndarray of int of shape (n_samples,)
+        Of Cox's loss, where samples are sorted by time: the first one with the same
+        time; otherwise not used.
     wanted : bool
         Whether the value is; otherwise that of the logistic loss is left out.
     """
     if code == LOGISTIC:
         return _logistic(y, s, floor, eta, g, h, wanted)
+    if code == COX:
+        return _cox(y, s, first, floor, eta, g, h)
     value = 0.0
     for i in range(eta.shape[0]):
         x, target, weight = eta[i], y[i], s[i]

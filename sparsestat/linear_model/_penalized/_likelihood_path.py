@@ -12,7 +12,7 @@ import numpy as np
 from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.validation import read_only
-from sparsestat.linear_model._penalized import _datafits
+from sparsestat.linear_model._penalized import _datafits, _survival
 from sparsestat.linear_model._penalized._points import PathPoints
 
 __all__ = ["likelihood_results", "suits_compiled"]
@@ -26,6 +26,7 @@ _CODES = {
     _datafits.Gamma: 2,
     _datafits.Tweedie: 3,
     _datafits.Huber: 4,
+    _survival.Cox: 5,
 }
 
 
@@ -35,6 +36,13 @@ def suits_compiled(problem, alphas, l1_ratio):
     omega = spec.feature_weights
     return (
         type(problem.datafit) in _CODES
+        and (
+            type(problem.datafit) is not _survival.Cox
+            or (
+                _is_plain(problem.datafit)
+                and design.n_features <= _SHARE * np.sum(problem.datafit.event)
+            )
+        )
         and spec.is_convex
         and not spec.is_grouped
         and design.prefers_gram
@@ -45,6 +53,36 @@ def suits_compiled(problem, alphas, l1_ratio):
         and alphas[-1] > 0.0
         and l1_ratio > 0.0
     )
+
+
+_COX = 5
+_SHARE = 0.5  # features for each event, up to which survival times are quick
+
+
+def _is_plain(datafit):
+    """Whether the kernel knows a partial likelihood, and is quick on it.
+
+    It knows risk sets that are tails, and ties as Breslow counts them. Its models leave
+    out how samples of a risk set share events, which costs steps where there are few
+    events for each feature.
+    """
+    return datafit._entered is None and not datafit._has_parts
+
+
+def _sorted_arrays(datafit, A):
+    """Return columns as rows, target, weights and first ties as the kernel wants them.
+
+    Survival times come in their order, with events as the target.
+    """
+    y, weights = datafit.y, np.ascontiguousarray(datafit.weights)
+    code = _CODES[type(datafit)]
+    if code != _COX:
+        y = datafit._log_y if code == _CODES[_datafits.Gamma] else y
+        return A.T, y, weights, np.empty(0, dtype=np.int64)
+    order = datafit.order
+    first = np.searchsorted(y[order], y[order]).astype(np.int64)
+    event = datafit.event[order].astype(np.float64)
+    return np.ascontiguousarray(A[order].T), event, weights[order], first
 
 
 def _shape(datafit):
@@ -98,9 +136,7 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     W, shifts = np.zeros((K, p)), np.zeros(K)
     stats, info = np.zeros((K, 10)), np.zeros((K, 5), dtype=np.int64)
     n_solved = kernels.likelihood_path(
-        read_only(design.block(np.arange(p)).T),
-        read_only(datafit._log_y if code == 2 else datafit.y),
-        read_only(np.ascontiguousarray(datafit.weights)),
+        *map(read_only, _sorted_arrays(datafit, design.block(np.arange(p)))),
         code,
         _shape(datafit),
         float(datafit.floor),
