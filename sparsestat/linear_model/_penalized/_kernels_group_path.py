@@ -79,7 +79,7 @@ def _gap(lam, strength, w, q, c, yy, ptr, n_groups):
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
-def _sweep(GA, wA, qA, dA, lamA, strength, ptr, n_groups, z):
+def _sweep(GA, wA, qA, dA, lam_in, strength, ptr, n_groups, z):
     """One cycle over the groups of the list; return the squared moves in G's metric."""
     m = ptr[n_groups]
     moved = 0.0
@@ -87,7 +87,7 @@ def _sweep(GA, wA, qA, dA, lamA, strength, ptr, n_groups, z):
         begin, end = ptr[u], ptr[u + 1]
         for i in range(begin, end):
             z[i] = qA[i] + dA[i] * wA[i]
-        lam = strength * lamA[u]
+        lam = strength * lam_in[u]
         t = _size(z, dA, lam, begin, end)
         for i in range(begin, end):
             new = z[i] * t / (dA[i] * t + lam)
@@ -102,7 +102,7 @@ def _sweep(GA, wA, qA, dA, lamA, strength, ptr, n_groups, z):
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
-def _newton(GA, wA, qA, lamA, strength, ptr, n_groups, L, index, owner, step, image):
+def _newton(GA, wA, qA, lam_in, strength, ptr, n_groups, L, index, owner, step, image):
     """Newton step on the groups in use, halved until it descends; whether it did."""
     k = 0
     for u in range(n_groups):
@@ -115,7 +115,7 @@ def _newton(GA, wA, qA, lamA, strength, ptr, n_groups, L, index, owner, step, im
     for i in range(k):
         a, u = index[i], owner[i]
         size = _norm(wA, ptr[u], ptr[u + 1])
-        lam = strength * lamA[u]
+        lam = strength * lam_in[u]
         step[i] = qA[a] - lam * wA[a] / size
         row = GA[a]
         pivot = 0.0
@@ -170,7 +170,7 @@ def _newton(GA, wA, qA, lamA, strength, ptr, n_groups, L, index, owner, step, im
                 old += w * w
                 new += (w + length * step[i]) ** 2
                 i += 1
-            change += strength * lamA[u] * (np.sqrt(new) - np.sqrt(old))
+            change += strength * lam_in[u] * (np.sqrt(new) - np.sqrt(old))
         if change < 0.0:
             for i in range(k):
                 wA[index[i]] += length * step[i]
@@ -224,7 +224,7 @@ def group_gram_path(G, c, yy, ptr, lam, strengths, goal, budget, W, gaps, info):
     w, q, before = np.zeros(p), np.empty(p), np.zeros(p)
     order, owner = np.empty(p, dtype=np.int64), np.empty(p, dtype=np.int64)
     index, inside = np.empty(p, dtype=np.int64), np.zeros(n_groups, dtype=np.bool_)
-    ptrA, lamA = np.zeros(n_groups + 1, dtype=np.int64), np.zeros(n_groups)
+    ptrA, lam_in = np.zeros(n_groups + 1, dtype=np.int64), np.zeros(n_groups)
     GA, L = np.empty((p, p)), np.empty((p, p))
     wA, qA, dA, cA = np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p)
     z, step, image = np.empty(p), np.empty(p), np.empty(p)
@@ -269,7 +269,7 @@ def group_gram_path(G, c, yy, ptr, lam, strengths, goal, budget, W, gaps, info):
                         order[m] = j
                         dA[m], cA[m], wA[m] = max(G[j, j], 0.0), c[j], 0.0
                         m += 1
-                    lamA[held] = lam[u]
+                    lam_in[held] = lam[u]
                     held += 1
                     ptrA[held] = m
                     added += 1
@@ -278,11 +278,11 @@ def group_gram_path(G, c, yy, ptr, lam, strengths, goal, budget, W, gaps, info):
             inner = 0.5 * goal if added > 0 or first else 0.1 * goal
             since = 0
             while sweeps < budget:
-                moved = _sweep(GA, wA, qA, dA, lamA, strength, ptrA, held, z)
+                moved = _sweep(GA, wA, qA, dA, lam_in, strength, ptrA, held, z)
                 sweeps += 1
                 since += 1
                 if moved <= 2.0 * inner or since % _LOOK == 0:
-                    gap, _, _ = _gap(lamA, strength, wA, qA, cA, yy, ptrA, held)
+                    gap, _, _ = _gap(lam_in, strength, wA, qA, cA, yy, ptrA, held)
                     if gap <= inner:
                         break
                     nz = 0
@@ -293,10 +293,12 @@ def group_gram_path(G, c, yy, ptr, lam, strengths, goal, budget, W, gaps, info):
                         newtons += 1
                         since = 0
                         if _newton(
-                            GA, wA, qA, lamA, strength, ptrA, held, L, index, owner,
+                            GA, wA, qA, lam_in, strength, ptrA, held, L, index, owner,
                             step, image,
                         ):  # fmt: skip
-                            gap, _, _ = _gap(lamA, strength, wA, qA, cA, yy, ptrA, held)
+                            gap, _, _ = _gap(
+                                lam_in, strength, wA, qA, cA, yy, ptrA, held
+                            )
                             if gap <= inner:
                                 break
             if first:

@@ -163,18 +163,18 @@ def _penalty(lam, l2, strength, ridge, w, m):
 
 @njit(cache=True, nogil=True)
 def _minimize_model(
-    H, v, r, dA, lamA, l2A, strength, ridge, m, positive, has_gap, unit, goal, most, L,
+    H, v, r, dA, lam_in, l2A, strength, ridge, m, positive, has_gap, unit, goal, most, L,
     index, step,
 ):  # fmt: skip
     """Bring the model at v, whose negative slope is r, to the goal; count the work."""
     sweeps = newtons = since = 0
     while sweeps < most:
-        _sweep(H, v, r, dA, lamA, l2A, strength, ridge, m, positive)
+        _sweep(H, v, r, dA, lam_in, l2A, strength, ridge, m, positive)
         sweeps += 1
         since += 1
         if since % 2 == 1 and since > 1:
             continue
-        left = _bound(lamA, l2A, strength, ridge, v, r, m, positive, has_gap, unit)
+        left = _bound(lam_in, l2A, strength, ridge, v, r, m, positive, has_gap, unit)
         if left <= goal:
             break
         nz = 0
@@ -184,9 +184,9 @@ def _minimize_model(
         if since >= _FIRST_NEWTON + _NEWTON_SHARE * nz:
             newtons += 1
             since = 0
-            if _newton(H, v, r, lamA, l2A, strength, ridge, m, L, index, step):
+            if _newton(H, v, r, lam_in, l2A, strength, ridge, m, L, index, step):
                 left = _bound(
-                    lamA, l2A, strength, ridge, v, r, m, positive, has_gap, unit
+                    lam_in, l2A, strength, ridge, v, r, m, positive, has_gap, unit
                 )
                 if left <= goal:
                     break
@@ -285,7 +285,7 @@ def likelihood_path(
     H, L = np.zeros((capacity, capacity)), np.empty((capacity, capacity))
     T, root = np.empty(capacity * min(n, _ROWS)), np.empty(n)
     wA, qA, dA, v, r = np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p)
-    lamA, l2A, mu = np.zeros(p), np.zeros(p), np.zeros(p)
+    lam_in, l2A, mu = np.zeros(p), np.zeros(p), np.zeros(p)
     index, step = np.empty(p, dtype=np.int64), np.empty(p)
     # Features in the list, and those among them that H knows; not literals, of which
     # each is a type of its own and compiles what is called with it once more.
@@ -325,7 +325,7 @@ def likelihood_path(
                 if wanted:
                     order[m] = j
                     inside[j] = True
-                    lamA[m], l2A[m], wA[m], mu[m] = lam[j], l2[j], 0.0, 0.0
+                    lam_in[m], l2A[m], wA[m], mu[m] = lam[j], l2[j], 0.0, 0.0
                     m += 1
                     added += 1
             if m > capacity:
@@ -351,8 +351,8 @@ def likelihood_path(
                 new = evaluate(
                     code, shape, floor, y, s, first_tied, eta2, g2, h2, always
                 )
-                gained = value + _penalty(lamA, l2A, strength, ridge, wA, m)
-                if new + _penalty(lamA, l2A, strength, ridge, v, m) < gained:
+                gained = value + _penalty(lam_in, l2A, strength, ridge, wA, m)
+                if new + _penalty(lam_in, l2A, strength, ridge, v, m) < gained:
                     eta, eta2 = eta2, eta
                     g, g2 = g2, g
                     h, h2 = h2, h
@@ -375,7 +375,7 @@ def likelihood_path(
                 for a in range(m):
                     r[a] = qA[a] + mu[a] * lean
                 left = _bound(
-                    lamA, l2A, strength, ridge, wA, r, m, positive, has_gap, unit
+                    lam_in, l2A, strength, ridge, wA, r, m, positive, has_gap, unit
                 )
                 if left <= inner or sweeps >= budget:
                     break
@@ -401,9 +401,9 @@ def likelihood_path(
                     for a in range(m):
                         j = order[a]
                         top = qA[a] if positive else abs(qA[a])
-                        if wA[a] != 0.0 or top > 0.8 * strength * lamA[a]:
+                        if wA[a] != 0.0 or top > 0.8 * strength * lam_in[a]:
                             order[kept], wA[kept], qA[kept] = j, wA[a], qA[a]
-                            lamA[kept], l2A[kept] = lamA[a], l2A[a]
+                            lam_in[kept], l2A[kept] = lam_in[a], l2A[a]
                             kept += 1
                         else:
                             inside[j] = False
@@ -438,7 +438,7 @@ def likelihood_path(
                     r[a] = qA[a] + mu[a] * lean
                 aim = max(0.003 * left, 0.3 * inner)
                 swept, jumps = _minimize_model(
-                    H, v, r, dA, lamA, l2A, strength, ridge, m, positive, has_gap,
+                    H, v, r, dA, lam_in, l2A, strength, ridge, m, positive, has_gap,
                     unit, aim, budget - sweeps, L, index, step,
                 )  # fmt: skip
                 sweeps += swept
@@ -452,13 +452,13 @@ def likelihood_path(
                     if d != 0.0:
                         move -= mu[a] * d
                         _add(image, d, A[order[a]])
-                        change += strength * lamA[a] * (abs(v[a]) - abs(wA[a]))
+                        change += strength * lam_in[a] * (abs(v[a]) - abs(wA[a]))
                         change += 0.5 * ridge * l2A[a] * d * (v[a] + wA[a])
                         change -= qA[a] * d
                 change += move * lean
                 for i in range(n):
                     image[i] += move
-                present = value + _penalty(lamA, l2A, strength, ridge, wA, m)
+                present = value + _penalty(lam_in, l2A, strength, ridge, wA, m)
                 length = 1.0
                 found = False
                 while length > 1e-10:
@@ -469,7 +469,7 @@ def likelihood_path(
                     )
                     for a in range(m):
                         step[a] = wA[a] + length * (v[a] - wA[a])
-                    total = new + _penalty(lamA, l2A, strength, ridge, step, m)
+                    total = new + _penalty(lam_in, l2A, strength, ridge, step, m)
                     slack = _ROUNDING * abs(present)
                     # Where the objective has no digits left for the gain, the slopes
                     # may have some.
