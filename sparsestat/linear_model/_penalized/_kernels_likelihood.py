@@ -163,8 +163,8 @@ def _penalty(lam, l2, strength, ridge, w, m):
 
 @njit(cache=True, nogil=True)
 def _minimize_model(
-    H, v, r, dA, lam_in, l2A, strength, ridge, m, positive, has_gap, unit, goal, most, L,
-    index, step,
+    H, v, r, dA, lam_in, l2A, strength, ridge, m, positive, has_gap, unit, goal, most,
+    L, index, step,
 ):  # fmt: skip
     """Bring the model at v, whose negative slope is r, to the goal; count the work."""
     sweeps = newtons = since = 0
