@@ -124,8 +124,10 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
     yy = float(y @ y)
     if yy == 0.0 or l1_ratio == 0.0:
         return None
-    A = design.block(np.arange(design.n_features))
-    moments = _Moments(A.T @ A, A.T @ y, yy, problem.total)
+    A, moments = None, problem.moments
+    if moments is None:
+        A = design.block(np.arange(design.n_features))
+        moments = _Moments(A.T @ A, A.T @ y, yy, problem.total)
     W, gaps, info, n_solved = _solve(problem, moments, alphas, l1_ratio)
     if n_solved == 0:
         return None
@@ -143,8 +145,8 @@ def points_of(problem, A, W, gaps, info, n_solved, errors, alphas, setting, verb
     Parameters
     ----------
     problem : LeastSquaresProblem
-    A : ndarray of shape (n_samples, n_features)
-        The centered columns.
+    A : ndarray of shape (n_samples, n_features) or None
+        The centered columns, which are gathered where they are needed.
     W : ndarray of shape (n_alphas, n_features)
     gaps : ndarray of shape (n_alphas, at least 2)
         Gaps and primal values.
@@ -164,6 +166,8 @@ def points_of(problem, A, W, gaps, info, n_solved, errors, alphas, setting, verb
     gap, primal = gaps[:, 0].copy(), gaps[:, 1].copy()
     solved = np.arange(len(W)) < n_solved
     for k in np.flatnonzero(solved & (errors > _DOUBT * goal)):
+        if A is None:
+            A = problem.design.block(np.arange(problem.design.n_features))
         gap[k], primal[k], errors[k] = _measured(
             problem, A, y, W[k], alphas[k], setting
         )
@@ -223,16 +227,41 @@ def fold_errors(problem, folds, l1_ratios, grids):
     design.gather(np.arange(p), B, 0)
     B[:, p] = y
     B[:, p + 1] = design.roots if design.is_weighted else 1.0
-    whole = B.T @ B
-    tables = [_fold(problem, B[test], whole, l1_ratios, grids) for _, test in folds]
+    held = [_rows(B, test) for _, test in folds]
+    outside = [rows.T @ rows for rows in held]
+    if sum(len(rows) for rows in held) == n and len(_union(folds)) == n:
+        whole = np.sum(outside, axis=0)  # every row is held out once
+    else:
+        whole = B.T @ B
+    # The path of all rows that follows need not look at the columns again.
+    problem.moments = _Moments(
+        whole[:p, :p], whole[:p, p].copy(), float(y @ y), problem.total
+    )
+    tables = [
+        _fold(problem, rows, part, whole, l1_ratios, grids)
+        for rows, part in zip(held, outside, strict=True)
+    ]
     return [table[k] for k in range(len(grids)) for table in tables]
 
 
-def _fold(problem, held, whole, l1_ratios, grids):
-    """Return the errors on the rows `held` of paths on the others, for each ratio."""
+def _union(folds):
+    return np.unique(np.concatenate([test for _, test in folds]))
+
+
+def _rows(B, test):
+    """Return some rows, as a view where they follow each other."""
+    if len(test) and np.array_equal(test, np.arange(test[0], test[0] + len(test))):
+        return B[test[0] : test[0] + len(test)]
+    return B[test]
+
+
+def _fold(problem, held, outside, whole, l1_ratios, grids):
+    """Return the errors on the rows `held` of paths on the others, for each ratio.
+
+    `outside` and `whole` are the moments of these rows and of all.
+    """
     p = problem.n_features
     nothing = [None] * len(grids)
-    outside = held.T @ held
     inside = whole - outside
     diagonal = inside.diagonal()[: p + 1]
     if np.any(diagonal < _LOST * whole.diagonal()[: p + 1]):

@@ -451,6 +451,7 @@ class ElasticNetProblem(LeastSquaresProblem):
         **options,
     ):
         super().__init__(X, y, sample_weight, **options)
+        self.moments = None  # of all rows, once somebody needed them
         self.positive = positive
         self.feature_weights = feature_weights
 
