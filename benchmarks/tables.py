@@ -8,6 +8,15 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks._harness import loosest_setting, measure, milliseconds
+from benchmarks._path_peers import (
+    cox_paths,
+    cox_violation,
+    first_fits,
+    group_gap,
+    group_paths,
+    poisson_paths,
+    poisson_violation,
+)
 from sparsestat.datasets import make_sparse_regression
 
 PEERS = ("python-glmnet", "adelie", "celer")
@@ -168,6 +177,9 @@ def compare(name, task, candidates, accuracy, goal, repeat, limit):
     found = {}
     for library, fit in candidates.items():
         try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                fit(LADDER[0])  # compiles, which no limit counts
             setting, reached_gap, reached = loosest_setting(
                 fit, accuracy, LADDER, goal, limit
             )
@@ -190,6 +202,85 @@ def compare(name, task, candidates, accuracy, goal, repeat, limit):
         ]
         for library, (timing, gap, reached) in found.items()
     ]
+
+
+def likelihood_rows(quick, repeat, limit):
+    """Paths of 50 strengths on counts and on survival times."""
+    rng = np.random.default_rng(202)
+    rows = []
+    shrink = 5 if quick else 1
+    for n, p in ((200, 50), (500, 2000), (5000, 200)):
+        n, p = max(n // shrink, 60), max(p // shrink, 10)
+        X = np.asfortranarray(rng.standard_normal((n, p)))
+        signal = 0.3 * X[:, :10] @ rng.choice([-1.0, 1.0], 10)
+        y = rng.poisson(np.exp(signal)).astype(np.float64)
+        top = np.abs(X.T @ (y - y.mean())).max() / n
+        alphas = np.geomspace(top, top / 100, 50)
+
+        def missing(found, X=X, y=y, alphas=alphas):
+            return max(
+                poisson_violation(X, y, found[0][:, k], found[1][k], alphas[k])
+                for k in range(0, 50, 7)
+            )
+
+        rows += compare(
+            f"{n} x {p}, counts", "Poisson path of 50", poisson_paths(X, y, alphas),
+            missing, 1e-3, repeat, limit,
+        )  # fmt: skip
+        if n == 5000:
+            continue
+        times = rng.exponential(np.exp(-signal))
+        event = rng.random(n) < 0.7
+        g = cox_null_gradient(times, event)
+        top = np.abs(X.T @ g).max() / n
+        alphas = np.geomspace(top, top / 20, 50)
+
+        def violation(found, X=X, times=times, event=event, alphas=alphas):
+            return max(
+                cox_violation(X, times, event, found[0][:, k], alphas[k])
+                for k in range(0, 50, 7)
+            )
+
+        rows += compare(
+            f"{n} x {p}, survival", "Cox path of 50",
+            cox_paths(X, times, event, alphas), violation, 1e-3, repeat, limit,
+        )  # fmt: skip
+    return rows
+
+
+def cox_null_gradient(times, event):
+    """Gradient of the partial likelihood where all coefficients are zero."""
+    order = np.argsort(-times)
+    at_risk = np.arange(1, len(times) + 1)
+    hazard = np.where(event[order], 1.0 / at_risk, 0.0)
+    g = np.empty(len(times))
+    g[order] = np.cumsum(hazard[::-1])[::-1] - event[order]
+    return g
+
+
+def group_rows(quick, repeat, limit):
+    """Paths of 50 strengths with groups of five features."""
+    rng = np.random.default_rng(203)
+    rows = []
+    shrink = 5 if quick else 1
+    for n, p in ((200, 50), (500, 2000), (5000, 300)):
+        n, p = n // shrink, max(p // shrink // 5 * 5, 10)
+        X = np.asfortranarray(rng.standard_normal((n, p)))
+        y = X[:, :10] @ rng.standard_normal(10) + rng.standard_normal(n)
+        norms = np.linalg.norm((X.T @ (y - y.mean())).reshape(-1, 5), axis=1)
+        top = norms.max() / np.sqrt(5) / n
+        alphas = np.geomspace(top, top / 100, 50)
+
+        def worst(coefs, X=X, y=y, alphas=alphas):
+            return max(
+                group_gap(X, y, coefs[:, k], 5, alphas[k]) for k in range(0, 50, 7)
+            )
+
+        rows += compare(
+            f"{n} x {p}, groups of 5", "group Lasso path of 50",
+            group_paths(X, y, 5, alphas), worst, GOAL, repeat, limit,
+        )  # fmt: skip
+    return rows
 
 
 def run(quick=False):
@@ -233,6 +324,9 @@ def run(quick=False):
                 name, task, candidates,
                 lambda found, X=X, y=y: centered_gap(X, y, *found), GOAL, repeat, limit,
             )  # fmt: skip
+    rows += likelihood_rows(quick, repeat, limit)
+    rows += group_rows(quick, repeat, limit)
+    rows += first_fits()
     return {
         "title": "Tables",
         "claim": (

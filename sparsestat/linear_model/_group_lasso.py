@@ -21,8 +21,13 @@ from sparsestat.linear_model._paths import (
     check_path_input,
 )
 from sparsestat.linear_model._penalized._group_names import make_groups
+from sparsestat.linear_model._penalized._group_path import (
+    group_results,
+    suits_group_gram,
+)
 from sparsestat.linear_model._penalized._groups import GroupPenalty, group_weight_array
 from sparsestat.linear_model._penalized._path_result import PathMethod
+from sparsestat.linear_model._penalized._points import worst_result
 from sparsestat.linear_model._penalized._problems import LeastSquaresProblem
 from sparsestat.linear_model._penalized._solver import WorkingSetSolver
 from sparsestat.linear_model._predictors import LinearPredictor
@@ -60,6 +65,14 @@ class GroupProblem(LeastSquaresProblem):
         """Return a solver whose units are the groups."""
         start = self.start_of(coef_init)
         return WorkingSetSolver(self.design, self.target, start, self.groups)
+
+    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
+        """Solve for each alpha in turn; in one call where a Gram matrix is small."""
+        if coef_init is None and suits_group_gram(self, alphas, setting):
+            results = group_results(self, alphas, verbose)
+            if results is not None and worst_result(results).gap <= self.tol:
+                return results
+        return super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
 
     def given(self, result):
         """Return a result in the units of the given data."""

@@ -42,6 +42,10 @@ def warmup():
         SparsePoissonRegressor(0.05).fit(data, np.exp(y))
         SparseLogisticRegression(0.01).fit(data, np.arange(20) % 3)
         SparseLogisticRegression(0.01, row_sparse=True).fit(data, np.arange(20) % 3)
+    # Whole paths in one call.
+    Lasso.path(X, y, alphas=5)
+    GroupLasso.path(X, y, alphas=5, groups=3)
+    SparseLogisticRegression.path(X, y > 0, alphas=5)
     cox = SparseCoxRegressor(0.05).fit(X, np.exp(y))
     cox.score(X, np.exp(y))
     labels = np.arange(20) % 3 - 1

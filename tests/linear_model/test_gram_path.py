@@ -108,7 +108,7 @@ def test_a_budget_that_ends_hands_over(monkeypatch):
     X = rng.standard_normal((50, 20)) + 2.0 * rng.standard_normal((50, 1))
     y = X[:, :5] @ np.ones(5) + rng.standard_normal(50)
     whole = ssl.lasso_path(X, y, alphas=30, tol=1e-9)
-    monkeypatch.setattr(_gram_path, "_BUDGET", 3)
+    monkeypatch.setattr(_gram_path, "BUDGET", 3)
     short = ssl.lasso_path(X, y, alphas=30, tol=1e-9)
     assert_allclose(short.coefs, whole.coefs, atol=1e-3)
     assert (short.gaps <= 1e-9 * (y @ y) / 50).all()
@@ -134,7 +134,7 @@ def test_errors_of_folds_are_those_of_fits(storage, hostile, monkeypatch):
     options = {"alphas": 12, "cv": KFold(4), "tol": 1e-9, "l1_ratio": [0.5, 1.0]}
     model = ssl.ElasticNetCV(**options).fit(storage(X), y, sample_weight=weights)
     monkeypatch.setattr(ElasticNetProblem, "fold_losses", PathProblem.fold_losses)
-    monkeypatch.setattr(_gram_path, "_MOST_FEATURES", 0)
+    monkeypatch.setattr(_gram_path, "MOST_FEATURES", 0)
     slow = ssl.ElasticNetCV(**options).fit(storage(X), y, sample_weight=weights)
     assert_allclose(model.alphas_, slow.alphas_, rtol=1e-9)
     assert_allclose(model.mse_path_, slow.mse_path_, rtol=2e-3, atol=1e-6 * y.var())

@@ -144,13 +144,13 @@ class Datafit:
             bend = float(self.curvature(eta + shift).sum())
             step = -slope / bend if bend > 0 else -reach * np.sign(slope)
             # Far from the root a convex loss may bend very little, or not at all.
-            step = float(np.clip(step, -reach, reach)) if self._steep else step
+            step = min(max(step, -reach), reach) if self._steep else step
             reach *= 2.0
             new = shift + step
             if not low < new < high:
                 new = 0.5 * (low + high)
                 if not np.isfinite(new):
-                    new = shift + np.clip(step, -8.0, 8.0)
+                    new = shift + min(max(step, -8.0), 8.0)
             if new == shift or abs(new - shift) <= _EPS * abs(new):
                 break
             shift = new
@@ -250,17 +250,17 @@ class Logistic(Datafit):
     def __init__(self, y, sample_weight=None):
         super().__init__(y, sample_weight)
         self.curvature_bound = self.smoothness = 0.25 * self.weights
+        self._signs = np.where(self.y > 0.5, -1.0, 1.0)  # of the other class
+        self._signed_weights = self.weights * self._signs
 
     def value(self, eta):
         """Return the weighted sum of the losses."""
         # log(1 + exp(-z)) with the margin z: nothing cancels where z is large.
-        margin = np.where(self.y > 0.5, eta, -eta)
-        return float(self.weights @ np.logaddexp(0.0, -margin))
+        return float(self.weights @ np.logaddexp(0.0, self._signs * eta))
 
     def gradient(self, eta):
         """Return the derivative in eta."""
-        margin = np.where(self.y > 0.5, -eta, eta)
-        return self.weights * np.where(self.y > 0.5, -1.0, 1.0) * expit(margin)
+        return self._signed_weights * expit(self._signs * eta)
 
     def curvature(self, eta):
         """Return the second derivative in eta."""

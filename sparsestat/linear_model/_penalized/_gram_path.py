@@ -20,15 +20,24 @@ from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_path as kernels
 from sparsestat.linear_model._penalized._gaps import squared_parts
-from sparsestat.linear_model._penalized._result import SolverResult
+from sparsestat.linear_model._penalized._points import PathPoints
 from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
 
-__all__ = ["fold_errors", "gram_results", "suits_gram"]
+__all__ = [
+    "BUDGET",
+    "LEAST_TOL",
+    "MOST_BYTES",
+    "MOST_FEATURES",
+    "fold_errors",
+    "gram_results",
+    "points_of",
+    "suits_gram",
+]
 
-_MOST_FEATURES = 1000
-_MOST_BYTES = 2e9  # of the centered columns
-_LEAST_TOL = 1e-10  # below it differences of moments have no digits left
-_BUDGET = 2000  # sweeps for one strength, before the working-set solver takes over
+MOST_FEATURES = 1000
+MOST_BYTES = 2e9  # of the centered columns
+LEAST_TOL = 1e-10  # below it differences of moments have no digits left
+BUDGET = 2000  # sweeps for one strength, before the working-set solver takes over
 _DOUBT = 0.1  # share of the tolerance that rounding may have without a look at the data
 _LOST = (
     1e-6  # share of a sum of moments that is left, below which they are computed anew
@@ -43,9 +52,9 @@ def suits_gram(problem, alphas):
     return (
         problem.target.ndim == 1
         and design.prefers_gram
-        and p <= _MOST_FEATURES
-        and 8.0 * n * p <= _MOST_BYTES
-        and problem.tol >= _LEAST_TOL
+        and p <= MOST_FEATURES
+        and 8.0 * n * p <= MOST_BYTES
+        and problem.tol >= LEAST_TOL
         and (omega is None or omega.min() > 0.0)
         and len(alphas) > 3
         and alphas[-1] > 0.0
@@ -79,7 +88,7 @@ def _solve(problem, moments, alphas, l1_ratio):
         ridges,
         problem.positive,
         problem.tol * moments.yy,
-        min(_BUDGET, problem.limits["max_epochs"]),
+        min(BUDGET, problem.limits["max_epochs"]),
         W,
         gaps,
         info,
@@ -115,46 +124,71 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
     yy = float(y @ y)
     if yy == 0.0 or l1_ratio == 0.0:
         return None
-    A = design.block(np.arange(design.n_features))
-    moments = _Moments(A.T @ A, A.T @ y, yy, problem.total)
+    A, moments = None, problem.moments
+    if moments is None:
+        A = design.block(np.arange(design.n_features))
+        moments = _Moments(A.T @ A, A.T @ y, yy, problem.total)
     W, gaps, info, n_solved = _solve(problem, moments, alphas, l1_ratio)
     if n_solved == 0:
         return None
     largest = problem.penalty(alphas[0] / problem.alpha_unit, l1_ratio).lam
     lam = np.multiply.outer(alphas / alphas[0], largest)
     errors = _gap_rounding(moments, design.n_samples, W, gaps, lam)
-    results, solver = [], None
+    return points_of(
+        problem, A, W, gaps, info, n_solved, errors, alphas, l1_ratio, verbose
+    )
+
+
+def points_of(problem, A, W, gaps, info, n_solved, errors, alphas, setting, verbose):
+    """Return what a kernel found as results, mended where it does not suffice.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    A : ndarray of shape (n_samples, n_features) or None
+        The centered columns, which are gathered where they are needed.
+    W : ndarray of shape (n_alphas, n_features)
+    gaps : ndarray of shape (n_alphas, at least 2)
+        Gaps and primal values.
+    info : ndarray of shape (n_alphas, 3)
+        Sweeps, Newton steps and passes over the features.
+    n_solved : int
+        How many strengths the kernel solved.
+    errors : ndarray of shape (n_alphas,)
+        Bounds of the rounding of the gaps.
+    alphas : ndarray of shape (n_alphas,)
+    setting : float
+    verbose : int
+    """
+    y = problem.target
+    yy = float(y @ y)
     goal = problem.tol * yy
-    row, column = np.nonzero(W)
-    bounds = np.searchsorted(row, np.arange(len(W) + 1)).tolist()
-    values = W[row, column]
-    points = zip(gaps[:, :2].tolist(), errors.tolist(), info.tolist(), strict=True)
-    points = progress_bar(points, total=len(W), description="path", verbose=verbose)
-    for k, ((gap, primal), error, counts) in enumerate(points):
-        if k < n_solved and error > _DOUBT * goal:
-            gap, primal, error = _measured(problem, A, y, W[k], alphas[k], l1_ratio)
-        if k >= n_solved or gap + error > goal:
-            if solver is None:
-                solver = problem.make_solver(W[min(k, n_solved)] * problem.coef_unit)
-            results.append(problem.solve_one(alphas[k], l1_ratio, solver=solver))
-            continue
-        gap = max(gap, 0.0)
-        here = slice(bounds[k], bounds[k + 1])
-        result = SolverResult(
-            columns=column[here],
-            coef=values[here],
-            gap=gap / yy,
-            objective=primal,
-            dual=primal - gap,
-            n_iter=counts[2],
-            n_sweeps=counts[0],
-            n_newton=counts[1],
-            gap_history=[gap / yy],
-            rounding=error / yy,
-            unit=yy,
+    gap, primal = gaps[:, 0].copy(), gaps[:, 1].copy()
+    solved = np.arange(len(W)) < n_solved
+    for k in np.flatnonzero(solved & (errors > _DOUBT * goal)):
+        if A is None:
+            A = problem.design.block(np.arange(problem.design.n_features))
+        gap[k], primal[k], errors[k] = _measured(
+            problem, A, y, W[k], alphas[k], setting
         )
-        results.append(problem.given(result))
-    return results
+    gap_inside = np.maximum(gap, 0.0)
+    varying = {
+        "gap": gap_inside / yy,
+        "objective": primal,
+        "dual": primal - gap_inside,
+        "rounding": errors / yy,
+        "n_iter": info[:, 2],
+        "n_sweeps": info[:, 0],
+        "n_newton": info[:, 1],
+    }
+    points = PathPoints(problem, W, varying, {"unit": yy})
+    rest = np.flatnonzero(~solved | (gap + errors > goal))
+    solver = None
+    for k in progress_bar(rest, description="path", verbose=verbose):
+        if solver is None:
+            solver = problem.make_solver(W[min(k, n_solved)] * problem.coef_unit)
+        points[k] = problem.solve_one(alphas[k], setting, solver=solver)
+    return points
 
 
 def _measured(problem, A, y, w, alpha, l1_ratio):
@@ -193,16 +227,41 @@ def fold_errors(problem, folds, l1_ratios, grids):
     design.gather(np.arange(p), B, 0)
     B[:, p] = y
     B[:, p + 1] = design.roots if design.is_weighted else 1.0
-    whole = B.T @ B
-    tables = [_fold(problem, B[test], whole, l1_ratios, grids) for _, test in folds]
+    held = [_rows(B, test) for _, test in folds]
+    outside = [rows.T @ rows for rows in held]
+    if sum(len(rows) for rows in held) == n and len(_union(folds)) == n:
+        whole = np.sum(outside, axis=0)  # every row is held out once
+    else:
+        whole = B.T @ B
+    # The path of all rows that follows need not look at the columns again.
+    problem.moments = _Moments(
+        whole[:p, :p], whole[:p, p].copy(), float(y @ y), problem.total
+    )
+    tables = [
+        _fold(problem, rows, part, whole, l1_ratios, grids)
+        for rows, part in zip(held, outside, strict=True)
+    ]
     return [table[k] for k in range(len(grids)) for table in tables]
 
 
-def _fold(problem, held, whole, l1_ratios, grids):
-    """Return the errors on the rows `held` of paths on the others, for each ratio."""
+def _union(folds):
+    return np.unique(np.concatenate([test for _, test in folds]))
+
+
+def _rows(B, test):
+    """Return some rows, as a view where they follow each other."""
+    if len(test) and np.array_equal(test, np.arange(test[0], test[0] + len(test))):
+        return B[test[0] : test[0] + len(test)]
+    return B[test]
+
+
+def _fold(problem, held, outside, whole, l1_ratios, grids):
+    """Return the errors on the rows `held` of paths on the others, for each ratio.
+
+    `outside` and `whole` are the moments of these rows and of all.
+    """
     p = problem.n_features
     nothing = [None] * len(grids)
-    outside = held.T @ held
     inside = whole - outside
     diagonal = inside.diagonal()[: p + 1]
     if np.any(diagonal < _LOST * whole.diagonal()[: p + 1]):

@@ -161,7 +161,8 @@ def _newton(GA, wA, qA, lam_in, l2A, strength, ridge, m, L, index, step):
 @njit(cache=True, nogil=True, fastmath=_DOT)
 def _products(G, c, order, wA, m, q):
     """Write ``c - G w`` into q, afresh: steps have gathered rounding."""
-    q[:] = c
+    for j in range(q.shape[0]):
+        q[j] = c[j]
     for a in range(m):
         if wA[a] != 0.0:
             row = G[order[a]]
@@ -211,7 +212,8 @@ def gram_path(
     wA, qA, dA = np.zeros(p), np.zeros(p), np.zeros(p)
     lam_in, l2A, cA, lastA = np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p)
     index, step = np.empty(p, dtype=np.int64), np.empty(p)
-    m = 0
+    # A literal would be a type of its own, compiled once more; slices cost seconds.
+    m = np.int64(0)
     for k in range(strengths.shape[0]):
         strength, ridge = strengths[k], ridges[k]
         sweeps = newtons = looks = 0
@@ -243,7 +245,9 @@ def gram_path(
                     if m == capacity:
                         capacity = min(2 * capacity, p)
                         larger = np.empty((capacity, capacity))
-                        larger[:m, :m] = GA[:m, :m]
+                        for a in range(m):
+                            for b in range(m):
+                                larger[a, b] = GA[a, b]
                         GA = larger
                         L = np.empty((capacity, capacity))
                     order[m] = j
@@ -269,7 +273,8 @@ def gram_path(
                         for b in range(m):
                             qA[b] -= change * row[b]
             elif first:
-                lastA[:m] = wA[:m]
+                for a in range(m):
+                    lastA[a] = wA[a]
             inner = 0.5 * goal if added > 0 or first else 0.1 * goal
             since = 0
             nz = 0
@@ -312,7 +317,8 @@ def gram_path(
                                 break
                         since = 0
             if first:
-                before[:] = q
+                for j in range(p):
+                    before[j] = q[j]
             _products(G, c, order, wA, m, q)
             looks += 1
             for a in range(m):
@@ -326,7 +332,8 @@ def gram_path(
                 break
             if sweeps >= budget or looks > 50:
                 break
-        W[k] = w
+        for j in range(p):
+            W[k, j] = w[j]
         gaps[k, 0], gaps[k, 1], gaps[k, 2], gaps[k, 3] = gap, primal, scale, slope
         info[k, 0], info[k, 1], info[k, 2] = sweeps, newtons, looks
         if not solved:

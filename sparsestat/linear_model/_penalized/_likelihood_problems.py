@@ -32,10 +32,19 @@ from sparsestat.linear_model._penalized._datafits import (
 )
 from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._penalized._groups import GroupPenalty
+from sparsestat.linear_model._penalized._likelihood_path import (
+    likelihood_results,
+    suits_compiled,
+)
 from sparsestat.linear_model._penalized._newton import GLMSolver
 from sparsestat.linear_model._penalized._penalties import (
     ConcavePenalty,
     ElasticNetPenalty,
+)
+from sparsestat.linear_model._penalized._points import (
+    PathPoints,
+    shifts_of,
+    used_columns,
 )
 from sparsestat.linear_model._penalized._problems import (
     PathProblem,
@@ -197,6 +206,15 @@ class GLMProblem(PathProblem):
             refuse_ridge_grid(alphas, setting)
         return super().grid(alphas, eps, setting)
 
+    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
+        """Solve for each alpha in turn; in one call where the loss is compiled."""
+        if coef_init is None and suits_compiled(self, alphas, setting):
+            scale = GAP_SCALE if self._gap_is_measured(1.0) else KKT_SCALE
+            results = likelihood_results(self, alphas, setting, scale, verbose)
+            if results is not None:
+                return results
+        return super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve for one strength."""
         kind = "duality_gap" if self._gap_is_measured(alpha) else "kkt"
@@ -231,11 +249,9 @@ class GLMProblem(PathProblem):
 
     def predictors(self, results, X):
         """Return the linear predictors, shape (n_samples, n_results)."""
-        used = np.unique(np.concatenate([r.columns for r in results]))
-        coefs = np.column_stack(
-            [r.dense_coef(self.n_features)[used] for r in results]
-        ).reshape(len(used), len(results))
-        shifts = np.array([r.shift for r in results])
+        used = used_columns(results)
+        coefs = stack_coefs(results, self.n_features)[used]
+        shifts = shifts_of(results)
         return np.asarray(X[:, used] @ coefs) + (
             shifts - self.design.center_dot(used, coefs)
         )
@@ -303,6 +319,11 @@ class GLMProblem(PathProblem):
 
     def intercepts_of(self, results):
         """Return intercepts along a path, one for each result."""
+        if isinstance(results, PathPoints):
+            used = used_columns(results)
+            coefs = results.coefs.T[used]
+            intercepts = results.shifts - self.design.center_dot(used, coefs)
+            return intercepts.astype(self.dtype)
         return np.array([self.intercept_of(r) for r in results]).astype(self.dtype)
 
     def attributes(self, result):

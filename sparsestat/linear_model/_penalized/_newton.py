@@ -34,6 +34,7 @@ __all__ = ["GLMSolver"]
 
 _FIRST_SET = 100  # columns in the first working set ...
 _FIRST_SPARSE = 0.6, 1000  # ... or, of sparse ones, a share of the samples, at most
+_SMALL = 1e6  # multiplications of a Hessian of all features
 _GROWTH = 0.6  # enlarge the set at most by this share of the support ...
 _GROWTH_SPARSE = 1.0  # ... or this one: sparse columns cost little
 _FULL = 0.3  # share of entries from which sparse columns get an explicit Hessian
@@ -65,6 +66,9 @@ class GLMSolver(LikelihoodLoop):
             or not datafit.has_intercept
             or len(design.data) > _FULL * design.n_samples * design.n_features
         )
+        # A set of all features costs less than looking for some.
+        cost = design.n_samples * float(design.n_features) ** 2
+        self._is_small = self._explicit and cost <= _SMALL
 
     def _gone(self, penalty, gap):
         if self.norms is None or self._kind == "kkt" or not np.isfinite(gap):
@@ -83,6 +87,10 @@ class GLMSolver(LikelihoodLoop):
         excess[~self.usable] = -np.inf
         if self._alive is not None:
             excess[~self._alive] = -np.inf
+        if self._is_small and penalty.is_convex:
+            held |= np.isfinite(excess)
+            self._previous_lam = None
+            return np.flatnonzero(held), True
         candidates = np.flatnonzero(excess > 0.0)
         n_held = int(np.count_nonzero(held))
         if self._explicit:

@@ -5,11 +5,11 @@
 
 import inspect
 import warnings
+from copy import copy
 from types import MethodType
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 
 from sparsestat._utils.results import users_stacklevel
 
@@ -133,7 +133,7 @@ def _instance_path(
         Named tuple ``(alphas, coefs, gaps)`` with `intercepts` and `kind`. The
         estimator remains as it was.
     """
-    scratch = clone(self)  # validation leaves marks; they are not for self
+    scratch = copy(self)  # validation leaves marks; they are not for self
     scratch._validate_params()
     X, y, sample_weight = scratch._validated(X, y, sample_weight)
     if y.ndim == 2 and not getattr(scratch, "_is_joint", True):

@@ -32,6 +32,13 @@ from sparsestat.linear_model._penalized._penalties import (
     ElasticNetPenalty,
     multiplier_array,
 )
+from sparsestat.linear_model._penalized._points import (
+    PathPoints,
+    are_gaps,
+    gaps_of,
+    used_columns,
+    worst_result,
+)
 from sparsestat.linear_model._penalized._rounding import storage_error
 from sparsestat.linear_model._penalized._solver import WorkingSetSolver
 from sparsestat.linear_model._penalized._unpenalized import unpenalized_least_squares
@@ -127,8 +134,7 @@ class PathProblem:
     def grid(self, alphas, eps, setting=None):
         """Return strengths in decreasing order: those given, or so many of them."""
         if not isinstance(alphas, Integral):
-            alphas = check_array(alphas, ensure_2d=False, dtype=np.float64)
-            alphas = np.sort(alphas)[::-1]
+            alphas = np.sort(_checked_strengths(alphas))[::-1]
             if alphas[-1] < 0.0:
                 raise ValueError(
                     f"`alphas` must not be negative, got {alphas[-1]}. Zero is no "
@@ -155,7 +161,7 @@ class PathProblem:
 
     def warn_of_path(self, results, name):
         """Warn once if a point of a path missed its tolerance."""
-        certificate = self.certificate(max(results, key=lambda result: result.gap))
+        certificate = self.certificate(worst_result(results))
         what = "gap" if certificate.kind == "duality_gap" else "violation"
         warn_if_unsatisfied(
             certificate, f"{name}: the largest {what} on the path", self.remedy
@@ -164,7 +170,7 @@ class PathProblem:
     def path_result(self, alphas, results):
         """Return a path as users see it."""
         kind = results[0].kind
-        gaps = np.array([result.gap for result in results])
+        gaps = gaps_of(results)
         if self.gaps_are_absolute and kind == "duality_gap":
             gaps = self.dual_gaps(results)
         return PathResult(
@@ -221,14 +227,17 @@ class PathProblem:
 
     def dual_gaps(self, results):
         """Return the duality gaps, in the units of the objective."""
-        gaps = np.array([result.objective - result.dual for result in results])
+        if isinstance(results, PathPoints):
+            gaps = results.objectives - results.duals
+        else:
+            gaps = np.array([result.objective - result.dual for result in results])
         return np.maximum(gaps, 0.0) / self.total
 
     def measures(self, results):
         """Return what the certificates of a path measure, by the attribute's name."""
-        if all(result.kind == "duality_gap" for result in results):
+        if are_gaps(results):
             return {"dual_gaps_": self.dual_gaps(results)}
-        return {"kkt_residuals_": np.array([result.gap for result in results])}
+        return {"kkt_residuals_": gaps_of(results)}
 
     def attributes(self, result):
         """Return what an estimator shows of one solution, by name."""
@@ -347,7 +356,7 @@ class LeastSquaresProblem(PathProblem):
         """Mean squared error of each result on other rows."""
         if self.target.ndim == 2:
             return self._joint_losses(results, X, y, sample_weight)
-        used = np.unique(np.concatenate([r.columns for r in results]))
+        used = used_columns(results)
         coefs = stack_coefs(results, self.n_features)[used]
         fitted = np.asarray(X[:, used] @ coefs)
         fitted = fitted + self.design.intercept(self.y_mean, used, coefs)
@@ -419,7 +428,7 @@ class LeastSquaresProblem(PathProblem):
     def intercepts_of(self, results):
         """Return intercepts, shape ([n_targets,] n_results)."""
         if self.target.ndim == 1:
-            used = np.unique(np.concatenate([r.columns for r in results]))
+            used = used_columns(results)
             coefs = stack_coefs(results, self.n_features)[used]
             return self.design.intercept(self.y_mean, used, coefs).astype(self.dtype)
         intercepts = [np.asarray(self.intercept_of(r)) for r in results]
@@ -450,6 +459,7 @@ class ElasticNetProblem(LeastSquaresProblem):
         **options,
     ):
         super().__init__(X, y, sample_weight, **options)
+        self.moments = None  # of all rows, once somebody needed them
         self.positive = positive
         self.feature_weights = feature_weights
 
@@ -476,7 +486,7 @@ class ElasticNetProblem(LeastSquaresProblem):
         if coef_init is None and suits_gram(self, alphas):
             results = gram_results(self, alphas, setting, verbose)
             if results is not None:
-                if all(result.gap <= self.tol for result in results):
+                if worst_result(results).gap <= self.tol:
                     return results
                 # Near-copies: the way down from zero may do better.
                 others = super().solve(alphas, setting, verbose=verbose)
@@ -506,6 +516,14 @@ class ElasticNetProblem(LeastSquaresProblem):
         return float(np.trace(cho_solve(cho_factor(shifted), gram)))
 
 
+def _checked_strengths(alphas):
+    """Return given strengths as a finite array."""
+    if type(alphas) is np.ndarray and alphas.dtype == np.float64 and alphas.size:
+        if alphas.ndim == 1 and np.isfinite(alphas).all():
+            return alphas  # without the time that the general check takes
+    return check_array(alphas, ensure_2d=False, dtype=np.float64)
+
+
 def refuse_ridge_grid(alphas, l1_ratio):
     """Refuse an automatic grid where no strength makes all coefficients zero."""
     if isinstance(alphas, Integral) and l1_ratio == 0.0:
@@ -533,6 +551,8 @@ def feature_weight_array(feature_weights, n_features):
 
 def stack_coefs(results, n_features, dtype=np.float64):
     """Return the coefficients of a path as (n_features, n_alphas)."""
+    if isinstance(results, PathPoints):
+        return results.coefs.T.astype(dtype, order="F")
     coefs = np.zeros((n_features, len(results)), dtype=dtype, order="F")
     for k, result in enumerate(results):
         coefs[result.columns, k] = result.coef

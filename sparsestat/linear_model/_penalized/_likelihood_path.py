@@ -1,0 +1,224 @@
+r"""Paths of likelihoods with the elastic net, in one call of a compiled kernel.
+
+The kernel measures every gap on all features, from the coefficients it returns. What
+it does not bring to the tolerance, rounding included, the working-set solver finishes.
+"""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+
+from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.progress import progress_bar
+from sparsestat._utils.validation import read_only
+from sparsestat.linear_model._penalized import _datafits, _survival
+from sparsestat.linear_model._penalized._points import PathPoints
+
+__all__ = ["likelihood_results", "suits_compiled"]
+
+_MOST_BYTES = 1e9  # of the centered columns
+_LEAST_TOL = 1e-10
+_BUDGET = 2000  # sweeps for one strength, before the working-set solver takes over
+_CODES = {
+    _datafits.Logistic: 0,
+    _datafits.Poisson: 1,
+    _datafits.Gamma: 2,
+    _datafits.Tweedie: 3,
+    _datafits.Huber: 4,
+    _survival.Cox: 5,
+}
+
+
+def suits_compiled(problem, alphas, l1_ratio):
+    """Whether a path of a likelihood is solved in compiled code."""
+    design, spec = problem.design, problem.spec
+    omega = spec.feature_weights
+    return (
+        type(problem.datafit) in _CODES
+        and (
+            type(problem.datafit) is not _survival.Cox
+            or (
+                _is_plain(problem.datafit)
+                and design.n_features <= _SHARE * np.sum(problem.datafit.event)
+            )
+        )
+        and spec.is_convex
+        and not spec.is_grouped
+        and design.prefers_gram
+        and 8.0 * design.n_samples * design.n_features <= _MOST_BYTES
+        and problem.tol >= _LEAST_TOL
+        and (omega is None or omega.min() > 0.0)
+        and len(alphas) > 3
+        and alphas[-1] > 0.0
+        and l1_ratio > 0.0
+    )
+
+
+_COX = 5
+_SHARE = 0.5  # features for each event, up to which survival times are quick
+
+
+def _is_plain(datafit):
+    """Whether the kernel knows a partial likelihood, and is quick on it.
+
+    It knows risk sets that are tails, and ties as Breslow counts them. Its models leave
+    out how samples of a risk set share events, which costs steps where there are few
+    events for each feature.
+    """
+    return datafit._entered is None and not datafit._has_parts
+
+
+def _sorted_arrays(datafit, A):
+    """Return columns as rows, target, weights and first ties as the kernel wants them.
+
+    Survival times come in their order, with events as the target.
+    """
+    y, weights = datafit.y, np.ascontiguousarray(datafit.weights)
+    code = _CODES[type(datafit)]
+    if code != _COX:
+        y = datafit._log_y if code == _CODES[_datafits.Gamma] else y
+        return A.T, y, weights, np.empty(0, dtype=np.int64)
+    order = datafit.order
+    first = np.searchsorted(y[order], y[order]).astype(np.int64)
+    event = datafit.event[order].astype(np.float64)
+    return np.ascontiguousarray(A[order].T), event, weights[order], first
+
+
+def _shape(datafit):
+    """Return the number that a loss has beside its target."""
+    return float(getattr(datafit, "power", getattr(datafit, "delta", 0.0)))
+
+
+def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
+    """Return the results of a path, or None where no strength could be solved.
+
+    Parameters
+    ----------
+    problem : GLMProblem
+        For which :func:`suits_compiled` is true.
+    alphas : ndarray of shape (n_alphas,)
+        In decreasing order.
+    l1_ratio : float
+    scale : str
+        What the certificates say that measures are relative to.
+    verbose : int, default=0
+    """
+    from sparsestat.linear_model._penalized import _kernels_likelihood as kernels
+
+    design, datafit, omega = (
+        problem.design,
+        problem.datafit,
+        problem.spec.feature_weights,
+    )
+    n, p, K = design.n_samples, design.n_features, len(alphas)
+    with_shift = bool(design.fit_intercept and datafit.has_intercept)
+    has_gap = problem._gap_is_measured(1.0)
+    shift = float(datafit.null_intercept()) if with_shift else 0.0
+    null_value = datafit.value(np.full(n, shift))
+    explained = null_value - datafit.saturated
+    if explained <= 1e-14 * abs(null_value):
+        return None
+    unit = explained
+    if not has_gap:
+        q = design.correlations(-datafit.gradient(np.full(n, shift)))
+        kept = slice(None) if omega is None else np.isfinite(omega)
+        unit = float(np.abs(q[kept]).max(initial=0.0))
+        if unit == 0.0:
+            return None
+    multipliers = np.ones(p) if omega is None else omega
+    l2 = np.where(np.isfinite(multipliers), multipliers, 0.0)
+    inside = problem.total * np.asarray(alphas, dtype=np.float64) / problem.alpha_unit
+    strengths = inside * l1_ratio
+    ridges = inside * (1.0 - l1_ratio) * problem.coef_unit
+    norms = np.sqrt(design.squares)
+    code = _CODES[type(datafit)]
+    W, shifts = np.zeros((K, p)), np.zeros(K)
+    stats, info = np.zeros((K, 10)), np.zeros((K, 5), dtype=np.int64)
+    n_solved = kernels.likelihood_path(
+        *map(read_only, _sorted_arrays(datafit, design.block(np.arange(p)))),
+        code,
+        _shape(datafit),
+        float(datafit.floor),
+        with_shift,
+        shift,
+        has_gap,
+        explained,
+        read_only(norms),
+        read_only(multipliers),
+        read_only(l2),
+        strengths,
+        ridges,
+        bool(problem.spec.positive),
+        problem.tol * unit,
+        min(_BUDGET, problem.limits["max_epochs"]),
+        W,
+        shifts,
+        stats,
+        info,
+    )
+    if n_solved == 0:
+        return None
+    bends = stats[:, 8]
+    if datafit.curvature_bound is not None:
+        bends = np.full(K, datafit.steepest(None))
+    steepest = norms / multipliers
+    errors = _rounding(
+        design,
+        datafit,
+        W,
+        shifts,
+        stats,
+        bends,
+        norms,
+        steepest.max(),
+        strengths,
+        has_gap,
+    )
+    measures = stats[:, 2] / unit
+    varying = {
+        "gap": measures,
+        "objective": stats[:, 0],
+        "dual": stats[:, 1],
+        "shift": shifts,
+        "rounding": errors / unit,
+        "bend": bends,
+        "n_iter": info[:, 2],
+        "n_sweeps": info[:, 0],
+        "n_newton": info[:, 1],
+    }
+    common = {
+        "unit": unit,
+        "kind": "duality_gap" if has_gap else "kkt",
+        "scale": scale,
+        "null_value": null_value,
+    }
+    points = PathPoints(problem, W, varying, common)
+    missed = measures + errors / unit > problem.tol
+    missed[n_solved:] = True
+    solver = None
+    for k in progress_bar(np.flatnonzero(missed), description="path", verbose=verbose):
+        if solver is None:
+            solver = problem.make_solver(W[min(k, n_solved)] * problem.coef_unit)
+        points[k] = problem.solve_one(alphas[k], l1_ratio, solver=solver)
+    return points
+
+
+def _rounding(
+    design, datafit, W, shifts, stats, bends, norms, steepest, strengths, has_gap
+):
+    """Bound the rounding errors of gaps or violations, as ``likelihood_rounding``."""
+    n = design.n_samples
+    size, total, fall, absolute = stats[:, 4], stats[:, 5], stats[:, 6], stats[:, 7]
+    counts = np.count_nonzero(W, axis=1) + 4
+    slip = np.array([rounding(int(count)) for count in counts])
+    slip *= np.abs(W) @ norms + np.sqrt(n) * np.abs(shifts)
+    product = rounding(design.chain + 4)
+    if not has_gap:
+        longest = norms.max(initial=0.0)
+        return longest * (product * size + bends * slip)
+    absolute = absolute + abs(datafit.saturated)
+    error = slip * (size + 0.5 * bends * slip)
+    error += 2.0 * rounding(n // 8 + 16) * absolute + np.abs(shifts * total)
+    error += steepest / strengths * product * size * stats[:, 3] * np.abs(fall)
+    return error + 2.0 * product * size * stats[:, 9]

@@ -1,0 +1,129 @@
+"""Paths of groups from moments against those of the working-set solver."""
+
+import os
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+from sparsestat.linear_model import GroupLasso, GroupLassoCV
+from sparsestat.linear_model._group_lasso import GroupProblem
+from sparsestat.linear_model._penalized import _gram_path, _group_path
+from sparsestat.linear_model._penalized._points import PathPoints
+from sparsestat.linear_model._penalized._problems import PathProblem
+
+TRIALS = int(os.environ.get("SPARSESTAT_PATH_PROBLEMS", "80"))
+
+
+def random_problem(rng):
+    n = int(rng.choice([2, 6, 25, 80]))
+    p = int(rng.choice([1, 4, 12, 40]))
+    X = rng.standard_normal((n, p))
+    kind = rng.integers(0, 5)
+    if kind == 1 and p > 2:
+        X[:, 1] = X[:, 0]  # duplicates
+    elif kind == 2:
+        X[:, -1] = 0.0 if rng.random() < 0.5 else 3.0
+    elif kind == 3:
+        X += 10.0 ** rng.uniform(0, 4)  # far from zero
+    elif kind == 4:
+        X = X * 10.0 ** rng.uniform(-4, 4, p)
+    y = X[:, 0] / max(np.abs(X[:, 0]).max(), 1e-300) + 0.3 * rng.standard_normal(n)
+    weights = None if rng.random() < 0.5 else rng.integers(0, 3, n) * rng.random(n)
+    if weights is not None:
+        weights[:2] = 1.0, 0.5
+    _, labels = np.unique(rng.integers(0, max(p // 3, 1), p), return_inverse=True)
+    group_weights = "sqrt"
+    if rng.random() < 0.4:
+        group_weights = rng.uniform(0.2, 3.0, labels.max() + 1)
+    options = {
+        "fit_intercept": bool(rng.random() < 0.7),
+        "tol": 10.0 ** -rng.integers(4, 9),
+        "max_iter": 200,
+        "max_epochs": 50_000,
+        "groups": labels,
+        "group_weights": group_weights,
+    }
+    if rng.random() < 0.3:
+        X = sparse.csc_array(X)
+    return GroupProblem(X, y, weights, **options)
+
+
+def test_moments_and_data_give_the_same_paths():
+    rng = np.random.default_rng(0)
+    used = finished = total = 0
+    for _ in range(TRIALS):
+        problem = random_problem(rng)
+        top = problem.alpha_max(0.0)
+        if not top > 0:
+            continue
+        alphas = np.geomspace(top, 1e-3 * top, 12)
+        assert _group_path.suits_group_gram(problem, alphas, 0.0)
+        fast = problem.solve(alphas, 0.0)
+        slow = PathProblem.solve(problem, alphas, 0.0)
+        used += isinstance(fast, PathPoints)
+        A = problem.design.block(np.arange(problem.n_features))
+        for alpha, a, b in zip(alphas, fast, slow, strict=True):
+            assert a.gap <= max(problem.tol, b.gap)
+            square = a.unit * problem.y_unit**2
+            slack = (max(a.gap, b.gap) + a.rounding + b.rounding + 1e-14) * square
+            assert abs(a.objective - b.objective) <= slack
+            assert set(a.active_groups) == set(
+                np.unique(problem.groups.labels[a.columns])
+            )
+            w = a.dense_coef(problem.n_features) / problem.coef_unit
+            gap, _, error = _gram_path._measured(
+                problem, A, problem.target, w, alpha, 0.0
+            )
+            assert gap <= (max(problem.tol, a.gap) + a.rounding) * a.unit + error
+            finished += len(a.gap_history) == 1
+            total += 1
+    assert used > 0.8 * TRIALS and finished > 0.8 * total
+
+
+def test_orthonormal_columns_have_a_closed_form():
+    rng = np.random.default_rng(1)
+    Q = np.linalg.qr(rng.standard_normal((30, 6)))[0]
+    y = Q @ [3.0, -2.0, 1.0, 0.5, 0.1, 0.2] + 0.1 * rng.standard_normal(30)
+    alphas = np.array([0.05, 0.03, 0.02, 0.01, 0.001])
+    path = GroupLasso(groups=2, fit_intercept=False, tol=1e-10).path(
+        Q, y, alphas=alphas
+    )
+    z = (Q.T @ y).reshape(3, 2)
+    for alpha, coef in zip(alphas, path.coefs.T, strict=True):
+        lam = 30 * alpha * np.sqrt(2.0)
+        norm = np.linalg.norm(z, axis=1, keepdims=True)
+        expected = z * np.maximum(1.0 - lam / norm, 0.0)
+        assert_allclose(coef, expected.ravel(), atol=1e-5)
+
+
+@pytest.mark.parametrize("budget", [2, 2000])
+def test_strengths_left_over_are_finished(budget, monkeypatch):
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((60, 24)) + 3.0 * rng.standard_normal((60, 1))
+    y = X[:, :5].sum(axis=1) + rng.standard_normal(60)
+    monkeypatch.setattr(_group_path, "BUDGET", budget)
+    path = GroupLasso(groups=4, tol=1e-8).path(X, y, alphas=20)
+    assert (path.gaps <= 1e-8 * y.var()).all()
+    cv = GroupLassoCV(groups=4, alphas=10, cv=3).fit(X, y)
+    assert np.isfinite(cv.mse_path_).all() and cv.certificate_.satisfied
+
+
+def test_what_moments_do_not_suit_takes_the_other_way():
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((30, 6)), rng.standard_normal(30)
+    alphas = np.geomspace(1, 0.1, 10)
+    options = {"fit_intercept": True, "tol": 1e-4, "max_iter": 9, "max_epochs": 99}
+
+    def suits(ratio=0.0, alphas=alphas, **more):
+        given = {"groups": 2, "group_weights": "sqrt", **options, **more}
+        problem = GroupProblem(X, y, **given)
+        return _group_path.suits_group_gram(problem, alphas, ratio)
+
+    assert suits()
+    assert not suits(ratio=0.5)
+    assert not suits(tol=1e-12)
+    assert not suits(alphas=alphas[:2])
+    assert not suits(group_weights=np.array([0.0, 1.0, 1.0]))
+    assert not suits(groups=[[0, 1, 2], [2, 3], [4, 5]])

@@ -1,0 +1,268 @@
+"""Compiled paths of likelihoods against those of the working-set solver."""
+
+import os
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+import sparsestat.linear_model as ssl
+from sparsestat.linear_model._penalized import (
+    _datafits,
+    _kernels_losses,
+    _likelihood_path,
+)
+from sparsestat.linear_model._penalized import _likelihood_problems as problems
+from sparsestat.linear_model._penalized._gaps import likelihood_dual
+from sparsestat.linear_model._penalized._points import PathPoints
+from sparsestat.linear_model._penalized._problems import PathProblem
+from sparsestat.linear_model._penalized._spec import PenaltySpec
+from sparsestat.linear_model._penalized._survival import Cox
+
+TRIALS = int(os.environ.get("SPARSESTAT_PATH_PROBLEMS", "100"))
+LOSSES = ("logistic", "poisson", "gamma", "tweedie", "huber", "cox")
+CLASSES = {
+    "logistic": problems.LogisticProblem,
+    "poisson": problems.PoissonProblem,
+    "gamma": problems.GammaProblem,
+    "tweedie": problems.TweedieProblem,
+    "huber": problems.HuberProblem,
+    "cox": problems.CoxProblem,
+}
+
+
+def target_of(loss, eta, rng):
+    n = len(eta)
+    if loss == "logistic":
+        y = (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(float)
+        y[:2] = 0.0, 1.0
+        return y
+    if loss == "cox":
+        times = rng.exponential(np.exp(-np.clip(eta, -3, 3)))
+        if rng.random() < 0.5:
+            times = np.ceil(4.0 * times)  # ties
+        event = rng.random(n) < 0.8
+        event[:2] = True
+        return np.column_stack([times, event])
+    if loss == "huber":
+        return eta + rng.standard_t(2, n)
+    mean = np.exp(np.clip(eta, -3, 3))
+    if loss == "gamma":
+        return mean * rng.gamma(2.0, 0.5, n) + 1e-3
+    y = rng.poisson(mean).astype(float)
+    y[0] = 2.0
+    return y * rng.uniform(0.5, 2.0, n) if loss == "tweedie" else y
+
+
+def random_problem(rng, loss):
+    n = int(rng.choice([2, 6, 25, 80]))
+    p = int(rng.choice([1, 3, 10, 40]))
+    if loss == "cox":  # taken with events enough for each feature
+        n = 80 if p == 40 else 60
+    X = rng.standard_normal((n, p))
+    kind = rng.integers(0, 5)
+    if kind == 1 and p > 2:
+        X[:, 1] = X[:, 0]  # duplicates
+    elif kind == 2:
+        X[:, -1] = 0.0 if rng.random() < 0.5 else 3.0
+    elif kind == 3:
+        X += 10.0 ** rng.uniform(0, 4)  # far from zero
+    elif kind == 4:
+        # A violation relative to the largest gradient says little on columns whose
+        # scales are far apart.
+        reach = 0.5 if loss == "cox" else 6.0
+        X = X * 10.0 ** rng.uniform(-reach, reach, p)
+    y = target_of(loss, X[:, 0] / max(np.abs(X[:, 0]).max(), 1e-300), rng)
+    weights = None if rng.random() < 0.5 else rng.integers(0, 3, n) * rng.random(n)
+    if weights is not None:
+        weights[:2] = 1.0, 0.5
+        if loss == "cox":
+            weights += 0.1
+    omega = None
+    if rng.random() < 0.4:
+        omega = rng.uniform(0.2, 3.0, p)
+        omega[rng.random(p) < 0.2] = np.inf
+        if np.isinf(omega).all():
+            omega = None
+    spec = PenaltySpec(feature_weights=omega, positive=bool(rng.random() < 0.3))
+    options = {
+        "fit_intercept": bool(rng.random() < 0.7),
+        "tol": 10.0 ** -rng.integers(4, 8),
+        "max_iter": 200,
+        "max_epochs": 50_000,
+        "penalty": spec,
+    }
+    if loss == "cox":
+        options["ties"] = "breslow"
+        del options["fit_intercept"]
+    if loss == "tweedie":
+        options["power"] = float(rng.choice([1.2, 1.5, 1.8]))
+    if loss == "huber":
+        options["delta"] = float(rng.choice([0.3, 1.35]))
+    if rng.random() < 0.3:
+        X = sparse.csc_array(X)
+    return CLASSES[loss](X, y, weights, **options)
+
+
+def outside(problem, result, alpha, ratio):
+    """Measure a result as the working-set solver would, relative to the same unit."""
+    design, datafit = problem.design, problem.datafit
+    penalty = problem.penalty(alpha / problem.alpha_unit, ratio)
+    w = result.dense_coef(problem.n_features) / problem.coef_unit
+    shift = (result.shift - problem.y_offset) / problem.y_unit
+    eta = shift + design.product(np.arange(len(w)), w)
+    gradient = datafit.gradient(eta)
+    q = design.correlations(-gradient)
+    value = datafit.value(eta) + penalty.value(w)
+    if result.kind == "kkt":
+        return value, penalty.violations(w, q).max() / result.unit
+    if design.fit_intercept:
+        assert abs(gradient.sum()) <= 1e-10 * np.abs(gradient).sum() + 1e-300
+    dual, _ = likelihood_dual(datafit, penalty, gradient, q)
+    return value, (value - dual) / result.unit
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_compiled_and_working_set_paths_are_the_same(loss):
+    rng = np.random.default_rng(LOSSES.index(loss))
+    used = compiled = total = 0
+    for _ in range(max(TRIALS // len(LOSSES), 1)):
+        problem = random_problem(rng, loss)
+        ratio = float(rng.choice([1.0, 0.5]))
+        top = problem.alpha_max(ratio)
+        # Correlations that are rounding have no strengths to compare.
+        solver = problem.make_solver()
+        longest = np.sqrt(problem.design.squares).max()
+        steepest = np.abs(solver.gradient).max()
+        least = 1e-9 * longest * steepest
+        if steepest < 1e-10 or longest == 0.0 or top * problem.total <= least:
+            continue
+        alphas = np.geomspace(top, 1e-2 * top, 10)
+        suits = _likelihood_path.suits_compiled(problem, alphas, ratio)
+        if loss == "cox" and not suits:
+            continue
+        assert suits
+        fast = problem.solve(alphas, ratio)
+        slow = PathProblem.solve(problem, alphas, ratio)
+        used += isinstance(fast, PathPoints)
+        for alpha, a, b in zip(alphas, fast, slow, strict=True):
+            assert a.kind == b.kind and a.scale == b.scale
+            assert_allclose(a.unit, b.unit, rtol=1e-9)
+            # Separated classes keep both from the tolerance, never the fast one alone.
+            assert a.gap <= max(problem.tol, b.gap)
+            assert a.gap + a.rounding <= max(problem.tol, b.gap + b.rounding)
+            _, gap = outside(problem, a, alpha, ratio)
+            assert gap <= a.gap + a.rounding + 1e-3 * problem.tol
+            if a.kind == "duality_gap":
+                unit = a.unit * problem.y_unit**2
+                slack = (max(a.gap, b.gap) + a.rounding + b.rounding + 1e-13) * unit
+                assert abs(a.objective - b.objective) <= slack + 1e-14 * abs(
+                    a.objective
+                )
+            else:
+                assert_allclose(a.objective, b.objective, rtol=1e-4, atol=1e-12)
+            penalty = problem.penalty(alpha / problem.alpha_unit, ratio)
+            w = a.dense_coef(problem.n_features)
+            assert not np.any(penalty.lam[w != 0] == np.inf)
+            assert not problem.spec.positive or (w >= 0).all()
+            compiled += len(a.gap_history) == 1
+            total += 1
+    assert used > 0 and compiled > (0.6 if loss == "cox" else 0.8) * total
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_compiled_losses_are_those_of_the_datafits(loss):
+    rng = np.random.default_rng(8)
+    n = 300
+    s, eta = rng.uniform(0.1, 2.0, n), 4.0 * rng.standard_normal(n)
+    eta[:4] = 0.0, 40.0, -40.0, 1e-9
+    first = np.empty(0, dtype=np.int64)
+    if loss == "cox":
+        y = target_of(loss, np.zeros(n), rng)
+        y[:, 0] = np.ceil(20.0 * y[:, 0])
+        order = np.argsort(y[:, 0], kind="stable")
+        y, eta[eta == -40.0] = y[order], 0.0
+        first = np.searchsorted(y[:, 0], y[:, 0])
+    else:
+        y = target_of(loss, eta, rng)
+    made = {
+        "logistic": _datafits.Logistic,
+        "poisson": _datafits.Poisson,
+        "gamma": _datafits.Gamma,
+        "tweedie": lambda y, s: _datafits.Tweedie(y, s, power=1.4),
+        "huber": lambda y, s: _datafits.Huber(y, s, delta=0.7),
+        "cox": lambda y, s: Cox(y[:, 0], y[:, 1], s),
+    }[loss](y, s)
+    code, shape = _likelihood_path._CODES[type(made)], _likelihood_path._shape(made)
+    inner = made._log_y if loss == "gamma" else made.y
+    if loss == "cox":
+        inner = y[:, 1].copy()
+    g, h = np.empty(n), np.empty(n)
+    value = _kernels_losses.evaluate(
+        code, shape, made.floor, inner, s, first, eta, g, h, n > 0
+    )
+    assert_allclose(value, made.value(eta), rtol=1e-13)
+    assert_allclose(g, made.gradient(eta), rtol=1e-12, atol=1e-14 * np.abs(g).max())
+    assert_allclose(h, made.model_curvature(eta), rtol=1e-12)
+    if loss == "cox":
+        spread = np.linspace(-400.0, 400.0, n)
+        value = _kernels_losses.evaluate(
+            code, shape, made.floor, inner, s, first, spread, g, h, n > 0
+        )
+        assert np.isinf(value)  # no sums of exponentials there
+        return
+    size = _kernels_losses.magnitude(code, shape, inner, s, eta, value)
+    assert size + abs(made.saturated) >= 0.99 * (made.magnitude(eta) - s.sum())
+    for multiple in (1.0, 0.7):
+        found = _kernels_losses.conjugate(code, shape, inner, s, eta, g, multiple)
+        assert_allclose(found, made.conjugate(multiple * g), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_budget_that_ends_hands_over(loss, monkeypatch):
+    problem = None
+    rng = np.random.default_rng(3)
+    while problem is None or problem.design.n_samples < 40 or problem.n_features != 10:
+        problem = random_problem(rng, loss)
+    alphas = problem.grid(12, 0.05, 1.0)
+    whole = problem.solve(alphas, 1.0)
+    monkeypatch.setattr(_likelihood_path, "_BUDGET", 9)
+    short = problem.solve(alphas, 1.0)
+    assert isinstance(short, PathPoints)
+    for a, b in zip(whole, short, strict=True):
+        assert b.gap <= problem.tol
+        assert_allclose(a.objective, b.objective, rtol=1e-3, atol=1e-9)
+
+
+def test_folds_take_the_compiled_path(monkeypatch):
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((80, 12))
+    y = X[:, 0] + rng.standard_normal(80) > 0
+    model = ssl.SparseLogisticRegressionCV(alphas=8, cv=4, tol=1e-7).fit(X, y)
+    monkeypatch.setattr(problems, "suits_compiled", lambda *arguments: False)
+    slow = ssl.SparseLogisticRegressionCV(alphas=8, cv=4, tol=1e-7).fit(X, y)
+    assert_allclose(model.loss_path_, slow.loss_path_, rtol=1e-4)
+    assert_allclose(model.coef_, slow.coef_, atol=1e-3)
+    assert_allclose(model.intercept_path_, slow.intercept_path_, atol=1e-3)
+    assert_allclose(model.dual_gaps_, 0.0, atol=1e-7)
+
+
+def test_what_the_kernel_does_not_suit_takes_the_other_way():
+    rng = np.random.default_rng(5)
+    X, y = rng.standard_normal((30, 5)), rng.integers(0, 2, 30) * 1.0
+    alphas = np.geomspace(1, 0.1, 10)
+
+    def suits(X=X, y=y, alphas=alphas, ratio=1.0, **more):
+        problem = problems.LogisticProblem(X, y, tol=more.pop("tol", 1e-4), **more)
+        return _likelihood_path.suits_compiled(problem, alphas, ratio)
+
+    assert suits()
+    assert not suits(tol=1e-12)
+    assert not suits(penalty=PenaltySpec(feature_weights=np.array([0.0, 1, 1, 1, 1])))
+    assert not suits(penalty=PenaltySpec("mcp", shape=3.0))
+    assert not suits(alphas=alphas[:3])
+    assert not suits(alphas=np.append(alphas, 0.0))
+    assert not suits(ratio=0.0)
+    assert not suits(offset=np.ones(30))
+    assert not suits(X=sparse.random_array((30, 100), density=0.01, format="csc"))
