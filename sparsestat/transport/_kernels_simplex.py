@@ -16,7 +16,16 @@ Costs are a matrix of lines: of rows, or of columns (`flat`) where rows are shor
 import numpy as np
 from numba import njit
 
-__all__ = ["is_monge", "least_reduced", "pivots", "start_tree", "tree_potentials"]
+__all__ = [
+    "coprime",
+    "exchange",
+    "grow_tree",
+    "is_monge",
+    "least_reduced",
+    "pivots",
+    "start_tree",
+    "tree_potentials",
+]
 
 _PIECE = 256
 _ROUNDED = 1.5 * 2.0**-52
@@ -85,11 +94,17 @@ def start_tree(
     L, flat, supply, demand, in_order, parent, thread, rev, size, last, flow
 ):
     """Write a strongly feasible tree for integer masses of equal totals."""
-    n, m = len(supply), len(demand)
-    N = n + m
+    N = len(parent)
     rows, columns = np.empty(N - 1, np.int32), np.empty(N - 1, np.int32)
     flows = np.empty(N - 1, np.int64)
     _greedy_arcs(L, flat, supply, demand, in_order, rows, columns, flows)
+    grow_tree(rows, columns, flows, parent, thread, rev, size, last, flow)
+
+
+@njit(cache=True, nogil=True)
+def grow_tree(rows, columns, flows, parent, thread, rev, size, last, flow):
+    """Write the tree of these arcs, whose columns are named by their nodes."""
+    N = len(parent)
     ptr = np.zeros(N + 1, np.int64)
     for k in range(N - 1):
         ptr[rows[k] + 1] += 1
@@ -298,7 +313,7 @@ def _entering_by_rows(L, n, parent, high, tol, length, stride, own, cursor):
 
 
 @njit(cache=True, nogil=True)
-def _coprime(blocks, share):
+def coprime(blocks, share):
     stride = max(1, int(share * blocks))
     while True:
         x, y = stride, blocks
@@ -411,6 +426,61 @@ def _shift(first, stop, n, by, by_low, thread, high, low, precise):
 
 
 @njit(cache=True, nogil=True)
+def exchange(
+    i,
+    j,
+    r,
+    r_low,
+    n,
+    parent,
+    thread,
+    rev,
+    size,
+    last,
+    flow,
+    high,
+    low,
+    precise,
+    shifting,
+):
+    """Let the arc of row i and column node j enter; say whether anything moved.
+
+    Its reduced cost is ``r + r_low``, by which potentials are shifted if asked for.
+    """
+    N = len(parent)
+    join, out, amount, on_i = _leaving(i, j, n, parent, size, flow)
+    if amount > 0:
+        x = i
+        while x != join:
+            flow[x] += -amount if x < n else amount
+            x = parent[x]
+        x = j
+        while x != join:
+            flow[x] += amount if x < n else -amount
+            x = parent[x]
+    top, under = (i, j) if on_i else (j, i)
+    total = size[out]
+    x = parent[out]
+    while x != join:
+        size[x] -= total
+        x = parent[x]
+    x = under
+    while x != join:
+        size[x] += total
+        x = parent[x]
+    tail = _hang(out, top, under, amount, parent, thread, rev, size, last, flow)
+    if shifting:
+        # What is moved is the smaller part of the tree: the rest by the opposite.
+        sign = -1.0 if on_i else 1.0
+        if 2 * total <= N:
+            _shift(top, tail, n, sign * r, sign * r_low, thread, high, low, precise)
+        else:
+            first, stop = thread[tail], rev[top]
+            _shift(first, stop, n, -sign * r, -sign * r_low, thread, high, low, precise)
+    return amount > 0
+
+
+@njit(cache=True, nogil=True)
 def pivots(
     L,
     flat,
@@ -441,7 +511,7 @@ def pivots(
     lazy = flat and not precise
     seen, stack = np.full(N, -1, np.int64), np.empty(N - n + 1, np.int32)
     length = max(16, block // (N - n))
-    stride = _coprime((n + length - 1) // length if lazy else p, 0.618)
+    stride = coprime((n + length - 1) // length if lazy else p, 0.618)
     own = np.empty(n)
     while count < most:
         if lazy:
@@ -470,40 +540,25 @@ def pivots(
         r, r_low = _reduced(L[line, k], high[i], low[i], high[j], low[j])
         if not precise:
             r, r_low = L[line, k] + high[i] + high[j], 0.0
-        join, out, amount, on_i = _leaving(i, j, n, parent, size, flow)
         count += 1
         fresh += 1
-        if amount > 0:
-            x = i
-            while x != join:
-                flow[x] += -amount if x < n else amount
-                x = parent[x]
-            x = j
-            while x != join:
-                flow[x] += amount if x < n else -amount
-                x = parent[x]
-        else:
-            idle += 1
-        top, under = (i, j) if on_i else (j, i)
-        total = size[out]
-        x = parent[out]
-        while x != join:
-            size[x] -= total
-            x = parent[x]
-        x = under
-        while x != join:
-            size[x] += total
-            x = parent[x]
-        tail = _hang(out, top, under, amount, parent, thread, rev, size, last, flow)
-        if lazy:
-            continue
-        # What is moved is the smaller part of the tree: the rest by the opposite.
-        sign = -1.0 if on_i else 1.0
-        if 2 * total <= N:
-            _shift(top, tail, n, sign * r, sign * r_low, thread, high, low, precise)
-        else:
-            first, stop = thread[tail], rev[top]
-            _shift(first, stop, n, -sign * r, -sign * r_low, thread, high, low, precise)
+        idle += not exchange(
+            i,
+            j,
+            r,
+            r_low,
+            n,
+            parent,
+            thread,
+            rev,
+            size,
+            last,
+            flow,
+            high,
+            low,
+            precise,
+            not lazy,
+        )
     return count, idle, False
 
 

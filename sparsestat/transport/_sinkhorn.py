@@ -345,6 +345,10 @@ def sinkhorn_points(
     8 million in the plan, which is not certified when it leaves out more than the
     tolerance.
 
+    ``method="exact"`` runs its simplex on few arcs of each point, in the same cases and
+    from 9 million pairs on. All pairs are priced by cells, and those that are better
+    join, until there are none: the proof is over all pairs, in memory of O(n + m).
+
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n, n_features)
