@@ -16,6 +16,8 @@ Costs are a matrix of lines: of rows, or of columns (`flat`) where rows are shor
 import numpy as np
 from numba import njit
 
+from sparsestat.sparse._kernels_intrinsics import prefetch
+
 __all__ = [
     "coprime",
     "exchange",
@@ -28,17 +30,39 @@ __all__ = [
 ]
 
 _PIECE = 256
+_PROOF_PIECE = 64
 _ROUNDED = 1.5 * 2.0**-52
 
 
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _least(line, cross, start, stop):
+    best = np.inf
+    for k in range(start, stop):
+        x = line[k] + cross[k]
+        if x < best:
+            best = x
+    return best
+
+
 @njit(cache=True, nogil=True)
-def _cheapest_open(L, flat, i, is_open):
+def _cheapest_open(L, flat, i, shut):
+    """Return the first of the cheapest columns of a row; `shut` is infinite or zero."""
     best, where = np.inf, -1
-    for j in range(len(is_open)):
-        if is_open[j]:
-            c = L[j, i] if flat else L[i, j]
+    m = len(shut)
+    if flat:
+        for j in range(m):
+            c = L[j, i] + shut[j]
             if where < 0 or c < best:
                 best, where = c, j
+        return where
+    line, piece = L[i], 0
+    for start in range(0, m, _PIECE):
+        c = _least(line, shut, start, min(start + _PIECE, m))
+        if start == 0 or c < best:
+            best, piece = c, start
+    for j in range(piece, m):
+        if line[j] + shut[j] == best:
+            return j
     return where
 
 
@@ -65,16 +89,16 @@ def _greedy_arcs(L, flat, supply, demand, in_order, rows, columns, flows):
     left = demand.copy()
     tiny = np.full(m, -1)
     tiny[m - 1] = n + m - 1
-    is_open = np.ones(m, np.bool_)
+    shut = np.zeros(m)
     count, j = 0, 0
     for i in range(n):
         mass, own = supply[i], 1
         while count < n + m - 1:
             if in_order:
-                while not is_open[j]:
+                while shut[j] > 0.0:
                     j += 1
             else:
-                j = _cheapest_open(L, flat, i, is_open)
+                j = _cheapest_open(L, flat, i, shut)
             rows[count], columns[count] = i, n + j
             if mass < left[j] or (mass == left[j] and own <= tiny[j]):
                 flows[count] = mass
@@ -85,7 +109,7 @@ def _greedy_arcs(L, flat, supply, demand, in_order, rows, columns, flows):
             flows[count] = left[j]
             mass -= left[j]
             own -= tiny[j]
-            is_open[j] = False
+            shut[j] = np.inf
             count += 1
 
 
@@ -167,16 +191,6 @@ def tree_potentials(L, flat, n, parent, thread, high, low):
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _least(line, cross, start, stop):
-    best = np.inf
-    for k in range(start, stop):
-        x = line[k] + cross[k]
-        if x < best:
-            best = x
-    return best
-
-
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
 def _least_exact(line, cross, cross_low, base, base_low, start, stop):
     best = np.inf
     for k in range(start, stop):
@@ -221,6 +235,11 @@ def _entering(L, flat, n, high, low, precise, tol, block, stride, cursor):
     seen, in_block, total = 0, 0, p * q
     while seen < total:
         stop = min(k + _PIECE, q)
+        # Lines are far apart: what comes next is asked for while this one is read.
+        ahead = line + stride
+        row = L[ahead - p * (ahead >= p)]
+        for z in range(k, stop, 8):
+            prefetch(row, np.uint64(z))
         base = high[own + line]
         if precise:
             base_low = low[own + line]
@@ -583,9 +602,34 @@ def _least_safe(line, cross, cross_low, base, base_low, lowest):
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _least_of_all(line, cross, cross_low, base, base_low):
+def _smallest(line):
     best = np.inf
     for k in range(len(line)):
+        if line[k] < best:
+            best = line[k]
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _least_of_all(line, cross, cross_low, base, base_low, margin):
+    """Return a bound below the reduced costs of a line, 0 at most.
+
+    Pieces whose least one is above zero by more than all rounding are left out.
+    """
+    best = 0.0
+    for start in range(0, len(line), _PROOF_PIECE):
+        stop = min(start + _PROOF_PIECE, len(line))
+        x = _least(line, cross, start, stop) + base
+        if x * (1.0 - _ROUNDED * 8.0) <= margin:
+            x = _least_of_piece(line, cross, cross_low, base, base_low, start, stop)
+            best = min(best, x)
+    return best
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _least_of_piece(line, cross, cross_low, base, base_low, start, stop):
+    best = np.inf
+    for k in range(start, stop):
         s = cross[k] + base
         part = s - cross[k]
         e = (cross[k] - (s - part)) + (base - part)
@@ -602,17 +646,21 @@ def _least_of_all(line, cross, cross_low, base, base_low):
 
 @njit(cache=True, nogil=True)
 def least_reduced(L, flat, n, high, low, least, worst):
-    """Write bounds below the reduced costs of each row, and its smallest cost."""
+    """Write bounds below the reduced costs of each row, and its smallest cost.
+
+    Of reduced costs that are positive the bounds may be any number from zero on.
+    """
     p, q = L.shape
     if not flat:
         cross, cross_low = high[n:], low[n:]
+        largest = 0.0
+        for k in range(q):
+            largest = max(largest, abs(cross[k]))
         for i in range(n):
             line = L[i]
-            best = np.inf
-            for k in range(q):
-                best = min(best, line[k])
-            least[i] = best
-            worst[i] = _least_of_all(line, cross, cross_low, high[i], low[i])
+            least[i] = _smallest(line)
+            margin = 8.0 * _ROUNDED * (largest + abs(high[i]))
+            worst[i] = _least_of_all(line, cross, cross_low, high[i], low[i], margin)
         return
     for i in range(n):
         least[i] = np.inf

@@ -16,6 +16,7 @@ import numpy as np
 from sparsestat._utils.arithmetic import EPS, power_of_two
 from sparsestat._utils.validation import read_only
 from sparsestat.transport import _kernels_simplex as kernels
+from sparsestat.transport._validation import all_finite
 
 __all__ = ["FAST", "CutOff", "Run", "Tree", "integer_masses", "solve_tree"]
 
@@ -106,8 +107,7 @@ def solve_tree(C, left, right):
     n, m = C.shape
     flat = m < _SHORT and n > _TALL * m
     L = np.ascontiguousarray(C.T if flat else C)
-    closed = np.isinf(L)
-    closed = closed if closed.any() else None
+    closed = None if all_finite(L) else np.isinf(L)
     largest = _largest(L, closed)
     unit = 1.0
     if not _NARROW <= largest <= _WIDE and largest > 0:
