@@ -3,7 +3,7 @@ Moving one cloud of points onto another
 =======================================
 
 Optimal transport with a regularization so small that Sinkhorn's sweeps alone would take
-very long, and three things it is used for.
+very long, and four things it is used for.
 """
 
 # %%
@@ -19,6 +19,7 @@ from sparsestat.transport import (
     DomainAdaptationClassifier,
     DoublyStochasticAffinity,
     OptimalTransport,
+    barycenter,
     sinkhorn_points,
 )
 
@@ -70,4 +71,21 @@ plt.imshow(affinity[np.ix_(order, order)], cmap="Blues", vmax=0.02)
 plt.colorbar(label="affinity")
 plt.xlabel("sample, first moon first")
 plt.ylabel("sample")
+plt.show()
+
+# %%
+# The mean of two images
+# ----------------------
+# A barycenter at squared distances between pixels, without a matrix of costs.
+y_pixel, x_pixel = np.mgrid[:48, :48]
+disk = (x_pixel - 14) ** 2 + (y_pixel - 14) ** 2 < 81
+box = (abs(x_pixel - 34) < 8) & (abs(y_pixel - 34) < 8)
+middle = barycenter(np.array([disk, box], dtype=float), reg=1.0)
+print(middle)
+figure, axes = plt.subplots(1, 3, figsize=(7, 2.6), layout="constrained")
+titles = ("one", "the other", "between them")
+for ax, picture, title in zip(axes, (disk, box, middle.masses), titles, strict=True):
+    ax.imshow(picture, cmap="Blues")
+    ax.set_title(title)
+    ax.axis("off")
 plt.show()

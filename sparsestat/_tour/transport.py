@@ -1,4 +1,4 @@
-"""Tour, optimal transport: colours of photographs, a pair of digits."""
+"""Tour, optimal transport: colors of photographs, a pair of digits."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -18,22 +18,22 @@ NAME = "transport"
 TITLE = "Optimal transport"
 ORDER = 40
 N_STEPS = 4
-PIXELS = 800
+SHADES = 12  # steps of each color channel that make a palette
 ETAS = (1e1, 1e3, 1e5)
 
 
 def run(progress):
-    """Transfer colours, solve one problem at several strengths."""
+    """Transfer colors, solve one problem at several strengths."""
     progress("compiling the kernels (once, then cached)")
     sparsestat.warmup(["transport"])
     with single_blas_thread():
-        progress("transferring colours between photographs")
+        progress("transferring colors between photographs")
         images, models, rows = _transfer()
         progress("one pair of digits, from smooth to nearly exact")
         strengths, worst, held, note = _strengths()
     progress("drawing")
     finding = (
-        f"The colours of two photographs change places by plans that meet their "
+        f"The palettes of two photographs change places by plans that meet their "
         f"marginals to {_worst(models):.0e}, and one pair of digits is solved at "
         "strengths four orders of magnitude apart with a marginal error of at most "
         f"{worst:.0e}, the proved gap to the linear program being at least the true "
@@ -56,20 +56,19 @@ def _transfer():
         name: load_sample_image(f"{name}.jpg")[::4, ::4] / 255.0
         for name in ("china", "flower")
     }
-    rng = np.random.RandomState(0)
-    pixels = {}
-    for name, image in images.items():
-        flat = image.reshape(-1, 3)
-        pixels[name] = flat[rng.choice(len(flat), PIXELS, replace=False)]
+    palettes = {name: _palette(image) for name, image in images.items()}
     rows, models = [], {}
     for source, target in (("china", "flower"), ("flower", "china")):
         start = time.perf_counter()
-        model = OptimalTransport(reg=0.01).fit(pixels[source], Xt=pixels[target])
+        (X, a), (Y, b) = palettes[source], palettes[target]
+        model = OptimalTransport(reg=0.05).fit(
+            X, Xt=Y, sample_weight_s=a, sample_weight_t=b
+        )
         seconds = time.perf_counter() - start
         models[source] = model
         rows.append(
             (
-                f"colours, {source} to {target}",
+                f"colors, {source} to {target}",
                 f"reg {model.reg_:.2g}",
                 f"{1e3 * seconds:.0f} ms",
                 proof(model),
@@ -78,6 +77,20 @@ def _transfer():
             )
         )
     return images, models, rows
+
+
+def _palette(image):
+    """Return the colors of a picture, one for each shade, and their masses.
+
+    Masses are roots of the numbers of pixels: with the numbers themselves a sky that is
+    half of one picture would have to be cut among several colors of the other.
+    """
+    flat = image.reshape(-1, 3)
+    shades = np.floor(SHADES * flat).astype(int) @ [(SHADES + 1) ** 2, SHADES + 1, 1]
+    _, own, counts = np.unique(shades, return_inverse=True, return_counts=True)
+    sums = np.array([np.bincount(own, channel) for channel in flat.T])
+    masses = np.sqrt(counts)
+    return (sums / counts).T, masses / masses.sum()
 
 
 def _grid_cost(size):
@@ -113,7 +126,8 @@ def _strengths():
             )
         )
     note = (
-        f"Colours: plans between {PIXELS} pixels of each picture; all others are "
+        "Colors: plans between palettes, the mean colors of the shades of each "
+        "picture with the root of their pixels for a mass; all pixels are "
         "mapped by the same formula. Digits: 16 by 16 pixels, costs divided by their "
         "maximum, eta = 1 / reg. The gap bounds how far the cost of the plan is from "
         "that of the linear program, which a network simplex solved exactly: "
@@ -132,10 +146,10 @@ def _pictures(images, models):
         for ax, picture, title in zip(
             axes[row],
             (image, np.clip(mapped, 0, 1)),
-            (name, f"{name}, in the other's colours"),
+            (name, f"{name}, in the other's colors"),
             strict=True,
         ):
             ax.imshow(picture)
             ax.set_title(title, fontsize="medium")
             ax.axis("off")
-    return Plot(figure, "Two photographs, each in the colours of the other.")
+    return Plot(figure, "Two photographs, each in the colors of the other.")

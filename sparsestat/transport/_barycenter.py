@@ -11,7 +11,7 @@ of Wasserstein Barycenters", ICML 2014.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
@@ -19,11 +19,11 @@ from sklearn.utils import check_random_state
 
 from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
+from sparsestat.transport._bins import Bins, Grid
 from sparsestat.transport._costs import MatrixCost, pairwise_cost
 from sparsestat.transport._entropic import Request, solve_entropic
 from sparsestat.transport._exact import solve_exact
 from sparsestat.transport._newton import levels_to
-from sparsestat.transport._semidual import SemiDual
 from sparsestat.transport._validation import (
     check_cost,
     check_number,
@@ -83,12 +83,13 @@ def barycenter(
     Parameters
     ----------
     distributions : array-like of shape (n_distributions, n) or list
-        For a fixed support, one histogram a row, scaled to total one. For a free
-        support, a list of point sets of shape (n_k, n_features), or of pairs
-        ``(points, masses)``.
+        For a fixed support, one histogram a row, scaled to total one; or images, an
+        array of shape (n_distributions, height, width), with any number of axes, at
+        squared distances in pixels. For a free support, a list of point sets of shape
+        (n_k, n_features), or of pairs ``(points, masses)``.
     C : array-like of shape (n, m), default=None
         Costs from the bins of the histograms to those of the barycenter. A fixed
-        support needs exactly one of `C` and `X`.
+        support needs exactly one of `C` and `X`, images neither.
     X : array-like of shape (n, n_features), default=None
         Points of the bins, for squared distances; or, for a free support, where the
         points start.
@@ -118,8 +119,9 @@ def barycenter(
     Returns
     -------
     result : BarycenterResult
-        With ``masses``, ``support`` (the points, or None with `C`), ``value`` (the
-        weighted mean of the transport costs), ``n_iter``, ``converged``,
+        With ``masses`` (for images, one), ``support`` (the points, or None with `C`
+        and for images), ``value``
+        (the weighted mean of the transport costs), ``n_iter``, ``converged``,
         ``certificate`` and ``history``.
 
     Raises
@@ -139,7 +141,9 @@ def barycenter(
 
     Notes
     -----
-    An iteration takes a few passes over the costs for each distribution. A free
+    An iteration takes a few passes over the costs for each distribution; for images a
+    pass takes an axis at a time, N times the side for N pixels, since the kernel of
+    squared distances is a product [4]_, and no matrix is held. A free
     support is not a convex problem: the objective never rises, and the certificate says
     that it stands still, not that no other support is better.
 
@@ -151,6 +155,9 @@ def barycenter(
        2020.
     .. [3] M. Cuturi, A. Doucet, "Fast Computation of Wasserstein Barycenters", ICML
        2014.
+    .. [4] J. Solomon, F. de Goes, G. Peyre, M. Cuturi, A. Butscher, A. Nguyen, T. Du,
+       L. Guibas, "Convolutional Wasserstein Distances", ACM Transactions on Graphics
+       34, 2015.
 
     Examples
     --------
@@ -192,13 +199,23 @@ def barycenter(
     else:
         if reg is None:
             raise ValueError("A fixed support needs reg > 0, got None.")
+        shape = np.shape(distributions[0])
+        if len(shape) > 1:
+            bins, points = _check_images(distributions, C, X), None
+            distributions = [np.ravel(image) for image in distributions]
         histograms = _check_histograms(distributions)
-        cost, points = _check_bins(C, X, histograms.shape[1])
-        if debiased and not _is_symmetric(cost.C):
-            raise ValueError("debiased=True needs symmetric costs between equal bins.")
+        if len(shape) <= 1:
+            cost, points = _check_bins(C, X, histograms.shape[1])
+            if debiased and not _is_symmetric(cost.C):
+                raise ValueError(
+                    "debiased=True needs symmetric costs between equal bins."
+                )
+            bins = Bins(cost)
         result = _scaled(
-            cost, points, histograms, weights, reg, debiased, tol, max_iter
+            bins, points, histograms, weights, reg, debiased, tol, max_iter
         )
+        if len(shape) > 1:
+            result = replace(result, masses=result.masses.reshape(shape))
         remedy = "Increase max_iter or tol, or use a larger reg."
     warn_if_unsatisfied(
         result.certificate, f"Barycenter, {support} support: the certificate", remedy
@@ -231,6 +248,19 @@ def _check_histograms(distributions):
         one_mass(d, size, f"distributions[{k}]") for k, d in enumerate(distributions)
     ]
     return np.array([row / row.sum() for row in rows])
+
+
+def _check_images(images, C, X):
+    """Return the grid of images of equal shapes."""
+    if C is not None or X is not None:
+        raise ValueError(
+            "Images have squared distances between their pixels: leave C and X out, or "
+            "pass histograms with one dimension."
+        )
+    shapes = sorted({np.shape(image) for image in images})
+    if len(shapes) > 1:
+        raise ValueError(f"Images must have one shape, got shapes {shapes}.")
+    return Grid(shapes[0])
 
 
 def _check_bins(C, X, size):
@@ -322,38 +352,13 @@ def _moving(support, measures, weights, reg, tol, max_iter):
     )
 
 
-class _Measure:
-    """One histogram with the potentials of its plan to the barycenter."""
-
-    def __init__(self, cost, masses):
-        rows = np.flatnonzero(masses)
-        m = cost.shape[1]
-        columns = np.arange(m)
-        inner = cost.take(rows, columns)
-        own = masses[rows]
-        self.problem = SemiDual(inner, own / own.sum(), np.full(m, 1.0 / m))
-        self.g = np.zeros(m)
-
-    def log_sums(self, eps):
-        """Return the state at g and the logarithms of its column sums."""
-        state = self.problem.evaluate(self.g, eps)
-        with np.errstate(divide="ignore"):
-            sums = np.log(state.c)
-        if state.c.min() <= 1e-7 / self.problem.m:
-            sums = (self.g + self.problem.column_softmax(state.f, eps)) / eps
-        return state, sums
-
-
-def _scaled(cost, points, histograms, weights, eps, debiased, tol, max_iter):
+def _scaled(bins, points, histograms, weights, eps, debiased, tol, max_iter):
     """Scale plans in turn until the columns of all are the barycenter."""
-    m = cost.shape[1]
     used = np.flatnonzero(weights)
-    measures = [_Measure(cost, histograms[k]) for k in used]
+    measures = [bins.measure(histograms[k]) for k in used]
     weights = weights[used]
-    sample = cost.sample()
-    levels = levels_to(eps, (np.median(sample) - sample.min()) / 4.0)
-    history, log_d = [], np.zeros(m)
-    uniform = SemiDual(cost, np.full(len(cost.C), 1.0 / len(cost.C)), np.full(m, 1 / m))
+    levels = levels_to(eps, bins.scale / 4.0)
+    history, log_d = [], np.zeros(bins.size)
     for level in levels:
         last = level == eps
         goal = tol if last else _LEVEL_ERROR
@@ -366,7 +371,7 @@ def _scaled(cost, points, histograms, weights, eps, debiased, tol, max_iter):
             b /= b.sum()
             error = max(float(np.abs(state.c - b).sum()) for state in states)
             if debiased:  # d times its own blur is the barycenter
-                blurred = uniform.column_softmax(level * log_d, level) / level
+                blurred = bins.blurred(log_d, level)
                 own = np.exp(log_d + blurred) - np.exp(log_b)
                 error = max(error, float(np.abs(own).sum()))
             history.append(error)
@@ -382,7 +387,7 @@ def _scaled(cost, points, histograms, weights, eps, debiased, tol, max_iter):
         error,
         tol,
         "largest L1 distance of a plan's marginal to the barycenter",
-        rounding=rounding(2 * (m + len(cost.C))),
+        rounding=rounding(2 * bins.n_terms),
     )
     return BarycenterResult(
         b,

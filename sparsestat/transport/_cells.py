@@ -15,7 +15,13 @@ from sparsestat._utils.validation import read_only
 from sparsestat.transport._costs import PointCost
 from sparsestat.transport._kernels_points import METRIC_CODES
 
-__all__ = ["CellCost", "coarsened", "sort_points", "worth_sorting"]
+__all__ = [
+    "CellCost",
+    "coarse_problem",
+    "coarsened",
+    "sort_points",
+    "worth_sorting",
+]
 
 _CELL = 24  # points in a cell, about
 _FIRST_DEPTH = 8  # coarser problems have at least 256 points of each side
@@ -112,18 +118,34 @@ def coarsened(cost, a, b, largest):
 
     Parts are as large as they can be while no point moves for more than `largest`.
     """
+    edges = [
+        _cut(points, depths, cost.metric, largest)
+        for points, depths in ((cost.X, cost.x_depths), (cost.Y, cost.y_depths))
+    ]
+    return _between_centers(cost, a, b, edges)
+
+
+def coarse_problem(cost, a, b, size):
+    """Return the problem between the centers of mass of parts of at most `size`."""
+    edges = [
+        next(parts for parts in depths if np.diff(parts).max() <= size)
+        for depths in (cost.x_depths, cost.y_depths)
+    ]
+    return _between_centers(cost, a, b, edges)
+
+
+def _between_centers(cost, a, b, parts):
     sides = []
-    for points, depths, mass in (
-        (cost.X, cost.x_depths, a),
-        (cost.Y, cost.y_depths, b),
+    for points, depths, mass, edges in (
+        (cost.X, cost.x_depths, a, parts[0]),
+        (cost.Y, cost.y_depths, b, parts[1]),
     ):
-        edges = _cut(points, depths, cost.metric, largest)
         starts = edges[:-1]
         sums = np.add.reduceat(mass, starts)
         share = mass / np.repeat(sums, np.diff(edges))
-        centres = np.add.reduceat(share[:, None] * points, starts, axis=0)
+        centers = np.add.reduceat(share[:, None] * points, starts, axis=0)
         own = [np.unique(np.searchsorted(edges, parts)) for parts in depths]
-        sides.append((centres, [*own, np.arange(len(edges))], sums))
+        sides.append((centers, [*own, np.arange(len(edges))], sums))
     (X, x_depths, a), (Y, y_depths, b) = sides
     return CellCost(X, Y, cost.metric, x_depths, y_depths), a, b
 

@@ -8,7 +8,8 @@ from scipy.spatial.distance import cdist
 
 from sparsestat._utils.arithmetic import power_of_two, rounding
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat.transport._costs import MatrixCost
+from sparsestat.transport._candidates import has_candidates
+from sparsestat.transport._costs import MatrixCost, PointCost
 from sparsestat.transport._entropic import Request, solve_entropic
 from sparsestat.transport._exact import solve_exact
 from sparsestat.transport._symmetric import solve_symmetric
@@ -108,7 +109,10 @@ def wasserstein_distance(
     if on_line and not entropic and method != "exact":
         return unit * _sorted_distance(X[:, 0], Y[:, 0], a, b, p)
     if p in (1, 2):
-        cost = make_cost(X, Y, "euclidean" if p == 1 else "sqeuclidean")
+        metric = "euclidean" if p == 1 else "sqeuclidean"
+        cost = PointCost(X, Y, metric)
+        if entropic or not has_candidates(cost):
+            cost = make_cost(X, Y, metric)
     else:
         cost = MatrixCost(cdist(X, Y) ** p)
     if not entropic:

@@ -23,6 +23,7 @@ from sparsestat.transport._result import (
 )
 from sparsestat.transport._semidual import NOTHING, SemiDual
 from sparsestat.transport._ssns import solve_ssns
+from sparsestat.transport._validation import all_finite
 
 __all__ = ["Request", "refuse_isolated", "solve_entropic"]
 
@@ -60,6 +61,8 @@ def refuse_isolated(cost, a, b):
     """
     if isinstance(cost, PointCost):
         return  # all arcs are open
+    if isinstance(cost, MatrixCost) and all_finite(cost.C):
+        return
     closed, parts = False, []
     rows, columns = np.zeros(len(a), bool), np.zeros(len(b), bool)
     for start, stop, C in cost.blocks():

@@ -14,6 +14,12 @@ from scipy import sparse
 
 from sparsestat._utils.arithmetic import EPS, dot
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
+from sparsestat.transport._candidates import (
+    has_candidates,
+    nearest_costs,
+    solve_points,
+)
+from sparsestat.transport._cells import CellCost
 from sparsestat.transport._margins import error_of_sums, sums_of_arcs
 from sparsestat.transport._result import OTResult
 from sparsestat.transport._simplex import CutOff, integer_masses, solve_tree
@@ -31,16 +37,28 @@ def solve_exact(cost, a, b, *, return_plan="auto", warn=True):
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     left, right = a[rows], b[columns]
     inner = cost.take(rows, columns)
+    sparse_arcs = has_candidates(inner)
+    if sparse_arcs:
+        inner, row_order, column_order = CellCost.of(inner, 2)
+        left, right = left[row_order], right[column_order]
+        rows, columns = rows[row_order], columns[column_order]
     swapped = inner.shape[0] < inner.shape[1]
-    C = _all_costs(inner)
     if swapped:
-        C, left, right = C.T, right, left
-    tree, exponent = _solve(C, left, right, rows, columns, swapped)
+        inner, left, right = inner.T, right, left
+    if sparse_arcs:
+        tree, exponent = solve_points(inner, left, right)
+    else:
+        C = _all_costs(inner)
+        tree, exponent = _solve(C, left, right, rows, columns, swapped)
     i, j, flow = tree.arcs()
     mass = np.ldexp(flow.astype(np.float64), exponent)
-    gap, allowance = _gap(C, tree, i, j, mass)
-    least = C.min(axis=0)[j] if swapped else (tree.unit * tree.least)[i]
-    spent = float(mass @ (C[i, j] - least))
+    c = inner.entries(i, j) if sparse_arcs else C[i, j]
+    gap, allowance = _gap(c, tree, i, j, mass)
+    if swapped and sparse_arcs:
+        least = nearest_costs(inner.T)[j]
+    else:
+        least = C.min(axis=0)[j] if swapped else (tree.unit * tree.least)[i]
+    spent = float(mass @ (c - least))
 
     high, low = tree.unit * tree.high, tree.unit * tree.low
     n = len(left)
@@ -98,8 +116,8 @@ def _all_costs(inner):
     if n * m > _MOST_COSTS:
         raise ValueError(
             f"Exact transport holds all costs, which for {n} x {m} points takes "
-            f"{8 * n * m / 1e9:.1f} GB. Use sinkhorn_points with a small reg, or fewer "
-            "points."
+            f"{8 * n * m / 1e9:.1f} GB. Use sinkhorn_points, which needs less in up to "
+            "four dimensions or with a small reg, or fewer points."
         )
     blocks = [C for _, _, C in inner.blocks()]
     C = blocks[0] if len(blocks) == 1 else np.vstack(blocks)
@@ -140,15 +158,15 @@ def _some(indices):
     return text if len(indices) <= 10 else f"{text[:-1]}, ...]"
 
 
-def _gap(C, tree, i, j, mass):
-    """Return the gap of a plan, and the rounding of that.
+def _gap(c, tree, i, j, mass):
+    """Return the gap of a plan whose arcs cost c, and the rounding of that.
 
     Potentials are sums of two numbers, exact as they are; with those of the rows
     lowered by what their arcs may miss, rounding included, they are feasible for all
     arcs. What is left to round is the reduced costs of the plan's own arcs.
     """
     n, unit = tree.n, tree.unit
-    c = C[i, j] / unit
+    c = c / unit
     p, q = (tree.high[i], tree.low[i]), (tree.high[n + j], tree.low[n + j])
     s = p[0] + q[0]
     part = s - p[0]

@@ -17,20 +17,53 @@ import numpy as np
 
 from sparsestat._utils.jit import njit
 
-__all__ = ["is_monge", "least_reduced", "pivots", "start_tree", "tree_potentials"]
+from sparsestat.sparse._kernels_intrinsics import prefetch
+
+__all__ = [
+    "coprime",
+    "exchange",
+    "grow_tree",
+    "is_monge",
+    "least_reduced",
+    "pivots",
+    "start_tree",
+    "tree_potentials",
+]
 
 _PIECE = 256
+_PROOF_PIECE = 64
 _ROUNDED = 1.5 * 2.0**-52
 
 
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _least(line, cross, start, stop):
+    best = np.inf
+    for k in range(start, stop):
+        x = line[k] + cross[k]
+        if x < best:
+            best = x
+    return best
+
+
 @njit(cache=True, nogil=True)
-def _cheapest_open(L, flat, i, is_open):
+def _cheapest_open(L, flat, i, shut):
+    """Return the first of the cheapest columns of a row; `shut` is infinite or zero."""
     best, where = np.inf, -1
-    for j in range(len(is_open)):
-        if is_open[j]:
-            c = L[j, i] if flat else L[i, j]
+    m = len(shut)
+    if flat:
+        for j in range(m):
+            c = L[j, i] + shut[j]
             if where < 0 or c < best:
                 best, where = c, j
+        return where
+    line, piece = L[i], 0
+    for start in range(0, m, _PIECE):
+        c = _least(line, shut, start, min(start + _PIECE, m))
+        if start == 0 or c < best:
+            best, piece = c, start
+    for j in range(piece, m):
+        if line[j] + shut[j] == best:
+            return j
     return where
 
 
@@ -57,16 +90,16 @@ def _greedy_arcs(L, flat, supply, demand, in_order, rows, columns, flows):
     left = demand.copy()
     tiny = np.full(m, -1)
     tiny[m - 1] = n + m - 1
-    is_open = np.ones(m, np.bool_)
+    shut = np.zeros(m)
     count, j = 0, 0
     for i in range(n):
         mass, own = supply[i], 1
         while count < n + m - 1:
             if in_order:
-                while not is_open[j]:
+                while shut[j] > 0.0:
                     j += 1
             else:
-                j = _cheapest_open(L, flat, i, is_open)
+                j = _cheapest_open(L, flat, i, shut)
             rows[count], columns[count] = i, n + j
             if mass < left[j] or (mass == left[j] and own <= tiny[j]):
                 flows[count] = mass
@@ -77,7 +110,7 @@ def _greedy_arcs(L, flat, supply, demand, in_order, rows, columns, flows):
             flows[count] = left[j]
             mass -= left[j]
             own -= tiny[j]
-            is_open[j] = False
+            shut[j] = np.inf
             count += 1
 
 
@@ -86,11 +119,17 @@ def start_tree(
     L, flat, supply, demand, in_order, parent, thread, rev, size, last, flow
 ):
     """Write a strongly feasible tree for integer masses of equal totals."""
-    n, m = len(supply), len(demand)
-    N = n + m
+    N = len(parent)
     rows, columns = np.empty(N - 1, np.int32), np.empty(N - 1, np.int32)
     flows = np.empty(N - 1, np.int64)
     _greedy_arcs(L, flat, supply, demand, in_order, rows, columns, flows)
+    grow_tree(rows, columns, flows, parent, thread, rev, size, last, flow)
+
+
+@njit(cache=True, nogil=True)
+def grow_tree(rows, columns, flows, parent, thread, rev, size, last, flow):
+    """Write the tree of these arcs, whose columns are named by their nodes."""
+    N = len(parent)
     ptr = np.zeros(N + 1, np.int64)
     for k in range(N - 1):
         ptr[rows[k] + 1] += 1
@@ -153,16 +192,6 @@ def tree_potentials(L, flat, n, parent, thread, high, low):
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _least(line, cross, start, stop):
-    best = np.inf
-    for k in range(start, stop):
-        x = line[k] + cross[k]
-        if x < best:
-            best = x
-    return best
-
-
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
 def _least_exact(line, cross, cross_low, base, base_low, start, stop):
     best = np.inf
     for k in range(start, stop):
@@ -207,6 +236,11 @@ def _entering(L, flat, n, high, low, precise, tol, block, stride, cursor):
     seen, in_block, total = 0, 0, p * q
     while seen < total:
         stop = min(k + _PIECE, q)
+        # Lines are far apart: what comes next is asked for while this one is read.
+        ahead = line + stride
+        row = L[ahead - p * (ahead >= p)]
+        for z in range(k, stop, 8):
+            prefetch(row, np.uint64(z))
         base = high[own + line]
         if precise:
             base_low = low[own + line]
@@ -299,7 +333,7 @@ def _entering_by_rows(L, n, parent, high, tol, length, stride, own, cursor):
 
 
 @njit(cache=True, nogil=True)
-def _coprime(blocks, share):
+def coprime(blocks, share):
     stride = max(1, int(share * blocks))
     while True:
         x, y = stride, blocks
@@ -412,6 +446,61 @@ def _shift(first, stop, n, by, by_low, thread, high, low, precise):
 
 
 @njit(cache=True, nogil=True)
+def exchange(
+    i,
+    j,
+    r,
+    r_low,
+    n,
+    parent,
+    thread,
+    rev,
+    size,
+    last,
+    flow,
+    high,
+    low,
+    precise,
+    shifting,
+):
+    """Let the arc of row i and column node j enter; say whether anything moved.
+
+    Its reduced cost is ``r + r_low``, by which potentials are shifted if asked for.
+    """
+    N = len(parent)
+    join, out, amount, on_i = _leaving(i, j, n, parent, size, flow)
+    if amount > 0:
+        x = i
+        while x != join:
+            flow[x] += -amount if x < n else amount
+            x = parent[x]
+        x = j
+        while x != join:
+            flow[x] += amount if x < n else -amount
+            x = parent[x]
+    top, under = (i, j) if on_i else (j, i)
+    total = size[out]
+    x = parent[out]
+    while x != join:
+        size[x] -= total
+        x = parent[x]
+    x = under
+    while x != join:
+        size[x] += total
+        x = parent[x]
+    tail = _hang(out, top, under, amount, parent, thread, rev, size, last, flow)
+    if shifting:
+        # What is moved is the smaller part of the tree: the rest by the opposite.
+        sign = -1.0 if on_i else 1.0
+        if 2 * total <= N:
+            _shift(top, tail, n, sign * r, sign * r_low, thread, high, low, precise)
+        else:
+            first, stop = thread[tail], rev[top]
+            _shift(first, stop, n, -sign * r, -sign * r_low, thread, high, low, precise)
+    return amount > 0
+
+
+@njit(cache=True, nogil=True)
 def pivots(
     L,
     flat,
@@ -442,7 +531,7 @@ def pivots(
     lazy = flat and not precise
     seen, stack = np.full(N, -1, np.int64), np.empty(N - n + 1, np.int32)
     length = max(16, block // (N - n))
-    stride = _coprime((n + length - 1) // length if lazy else p, 0.618)
+    stride = coprime((n + length - 1) // length if lazy else p, 0.618)
     own = np.empty(n)
     while count < most:
         if lazy:
@@ -471,40 +560,25 @@ def pivots(
         r, r_low = _reduced(L[line, k], high[i], low[i], high[j], low[j])
         if not precise:
             r, r_low = L[line, k] + high[i] + high[j], 0.0
-        join, out, amount, on_i = _leaving(i, j, n, parent, size, flow)
         count += 1
         fresh += 1
-        if amount > 0:
-            x = i
-            while x != join:
-                flow[x] += -amount if x < n else amount
-                x = parent[x]
-            x = j
-            while x != join:
-                flow[x] += amount if x < n else -amount
-                x = parent[x]
-        else:
-            idle += 1
-        top, under = (i, j) if on_i else (j, i)
-        total = size[out]
-        x = parent[out]
-        while x != join:
-            size[x] -= total
-            x = parent[x]
-        x = under
-        while x != join:
-            size[x] += total
-            x = parent[x]
-        tail = _hang(out, top, under, amount, parent, thread, rev, size, last, flow)
-        if lazy:
-            continue
-        # What is moved is the smaller part of the tree: the rest by the opposite.
-        sign = -1.0 if on_i else 1.0
-        if 2 * total <= N:
-            _shift(top, tail, n, sign * r, sign * r_low, thread, high, low, precise)
-        else:
-            first, stop = thread[tail], rev[top]
-            _shift(first, stop, n, -sign * r, -sign * r_low, thread, high, low, precise)
+        idle += not exchange(
+            i,
+            j,
+            r,
+            r_low,
+            n,
+            parent,
+            thread,
+            rev,
+            size,
+            last,
+            flow,
+            high,
+            low,
+            precise,
+            not lazy,
+        )
     return count, idle, False
 
 
@@ -529,9 +603,34 @@ def _least_safe(line, cross, cross_low, base, base_low, lowest):
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _least_of_all(line, cross, cross_low, base, base_low):
+def _smallest(line):
     best = np.inf
     for k in range(len(line)):
+        if line[k] < best:
+            best = line[k]
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _least_of_all(line, cross, cross_low, base, base_low, margin):
+    """Return a bound below the reduced costs of a line, 0 at most.
+
+    Pieces whose least one is above zero by more than all rounding are left out.
+    """
+    best = 0.0
+    for start in range(0, len(line), _PROOF_PIECE):
+        stop = min(start + _PROOF_PIECE, len(line))
+        x = _least(line, cross, start, stop) + base
+        if x * (1.0 - _ROUNDED * 8.0) <= margin:
+            x = _least_of_piece(line, cross, cross_low, base, base_low, start, stop)
+            best = min(best, x)
+    return best
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _least_of_piece(line, cross, cross_low, base, base_low, start, stop):
+    best = np.inf
+    for k in range(start, stop):
         s = cross[k] + base
         part = s - cross[k]
         e = (cross[k] - (s - part)) + (base - part)
@@ -548,17 +647,21 @@ def _least_of_all(line, cross, cross_low, base, base_low):
 
 @njit(cache=True, nogil=True)
 def least_reduced(L, flat, n, high, low, least, worst):
-    """Write bounds below the reduced costs of each row, and its smallest cost."""
+    """Write bounds below the reduced costs of each row, and its smallest cost.
+
+    Of reduced costs that are positive the bounds may be any number from zero on.
+    """
     p, q = L.shape
     if not flat:
         cross, cross_low = high[n:], low[n:]
+        largest = 0.0
+        for k in range(q):
+            largest = max(largest, abs(cross[k]))
         for i in range(n):
             line = L[i]
-            best = np.inf
-            for k in range(q):
-                best = min(best, line[k])
-            least[i] = best
-            worst[i] = _least_of_all(line, cross, cross_low, high[i], low[i])
+            least[i] = _smallest(line)
+            margin = 8.0 * _ROUNDED * (largest + abs(high[i]))
+            worst[i] = _least_of_all(line, cross, cross_low, high[i], low[i], margin)
         return
     for i in range(n):
         least[i] = np.inf

@@ -16,13 +16,14 @@ import numpy as np
 from sparsestat._utils.arithmetic import EPS, power_of_two
 from sparsestat._utils.validation import read_only
 from sparsestat.transport import _kernels_simplex as kernels
+from sparsestat.transport._validation import all_finite
 
-__all__ = ["CutOff", "Tree", "integer_masses", "solve_tree"]
+__all__ = ["FAST", "CutOff", "Run", "Tree", "integer_masses", "solve_tree"]
 
 _BITS = 60
 # Few columns, and so many times more rows, are visited column by column.
 _SHORT, _TALL = 64, 4
-_FAST = 1e-14  # reduced costs that count in the fast phase, over the largest cost
+FAST = 1e-14  # reduced costs that count in the fast phase, over the largest cost
 _PROVED = 1e-14  # gap that proves a tree, over its cost above the row minima
 _PRECISE = 1e-27
 _CLOSED = 1e300  # a cost that never enters; infinity would turn into NaN
@@ -106,14 +107,13 @@ def solve_tree(C, left, right):
     n, m = C.shape
     flat = m < _SHORT and n > _TALL * m
     L = np.ascontiguousarray(C.T if flat else C)
-    closed = np.isinf(L)
-    closed = closed if closed.any() else None
+    closed = None if all_finite(L) else np.isinf(L)
     largest = _largest(L, closed)
     unit = 1.0
     if not _NARROW <= largest <= _WIDE and largest > 0:
         unit = power_of_two(largest)
         L, largest = L / unit, largest / unit
-    run = _Run(flat, n, m)
+    run = Run(flat, n, m)
     if closed is None:
         in_order = kernels.is_monge(read_only(L), 4.0 * EPS * largest)
         run.start(L, left, right, in_order)
@@ -145,7 +145,7 @@ def _largest(L, closed):
     return float(np.abs(np.where(closed, 0.0, L)).max())
 
 
-class _Run:
+class Run:
     """The arrays of a tree while it changes, and counts."""
 
     def __init__(self, flat, n, m):
@@ -220,10 +220,10 @@ class _Run:
         """Pivot to the optimum of these costs; return what pricing it tells."""
         reduced = self._reduced(L, largest)
         size = largest if reduced is L else float(np.abs(_finite(reduced)).max())
-        tol = _FAST * size
+        tol = FAST * size
         self.pivot(reduced, tol, False)
         # Where the tree leaves the dearest arcs alone, smaller differences count.
-        inside = _FAST * float(np.abs(self.high).max())
+        inside = FAST * float(np.abs(self.high).max())
         if self.finished and 0.0 < inside < 1e-2 * tol:
             self.pivot(reduced, inside, False)
         least, worst = self.price(L)

@@ -10,6 +10,7 @@ Tang et al., "Accelerating Sinkhorn Algorithm with Sparse Newton Iterations", IC
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sparsestat.transport._batches import is_batch, problems_of, solve_all
 from sparsestat.transport._costs import MatrixCost, PointCost
 from sparsestat.transport._entropic import Request, refuse_isolated, solve_entropic
 from sparsestat.transport._exact import solve_exact
@@ -57,14 +58,17 @@ def sinkhorn(
 
     Parameters
     ----------
-    C : {array-like, sparse matrix} of shape (n, m)
+    C : {array-like, sparse matrix} of shape (n, m) or (k, n, m)
         Costs, of any sign. ``+inf`` forbids an arc; so does an entry that a sparse
         matrix does not store. float32 is used without a copy when C-contiguous and
-        n >= m, with sums and potentials in double precision.
-    a : array-like of shape (n,), default=None
-        Masses of the rows, non-negative; None means 1/n each.
-    b : array-like of shape (m,), default=None
-        Masses of the columns, with the same total to 1e-6 (rescaled below that).
+        n >= m, with sums and potentials in double precision. A stack of matrices is
+        as many problems.
+    a : array-like of shape (n,), (n, k) or (k, n), default=None
+        Masses of the rows, non-negative; None means 1/n each. Two dimensions are k
+        problems: columns beside one matrix of costs, rows beside a stack.
+    b : array-like of shape (m,), (m, k) or (k, m), default=None
+        Masses of the columns, with the same total to 1e-6 (rescaled below that), or
+        those of k problems, as for `a`.
     reg : float, default=None
         Entropic strength in units of the cost. Exactly one of `reg` and `eta`.
     eta : float, default=None
@@ -83,8 +87,9 @@ def sinkhorn(
         Where rounding allows no less, the certificate says so.
     max_iter : int, default=None
         Newton steps in all (default 1000), or sweeps with "sinkhorn" (default 10000).
-    warm_start : OTResult or tuple of ndarray, default=None
-        Potentials to start from, as in ``OTResult.potentials``.
+    warm_start : OTResult, tuple of ndarray or list, default=None
+        Potentials to start from, as in ``OTResult.potentials``; a list of such for
+        several problems.
     n_scaling : int or "auto", default="auto"
         Number of larger strengths solved first; 0 starts at the target. "auto" looks
         at the error after five sweeps.
@@ -97,8 +102,9 @@ def sinkhorn(
 
     Returns
     -------
-    result : OTResult
-        Plan, potentials, values, and a certificate.
+    result : OTResult or list of OTResult
+        Plan, potentials, values, and a certificate; of each problem, if there are
+        several: what calls one by one return.
 
     Raises
     ------
@@ -109,7 +115,7 @@ def sinkhorn(
     Warns
     -----
     ConvergenceWarning
-        If the marginal error stays above the tolerance.
+        If the marginal error stays above the tolerance; once for several problems.
 
     See Also
     --------
@@ -150,27 +156,45 @@ def sinkhorn(
     (True, (300, 200))
     >>> bool(abs(result.plan.sum(axis=0) - 1 / 200).sum() < 1e-9)
     True
+    >>> many = np.random.default_rng(1).dirichlet(np.ones(200), size=3).T
+    >>> [one.converged for one in sinkhorn(C, None, many, reg=0.01)]
+    [True, True, True]
     """
+    given = {
+        "reg": reg,
+        "eta": eta,
+        "method": method,
+        "tol": tol,
+        "max_iter": max_iter,
+        "n_scaling": n_scaling,
+        "reg_mode": reg_mode,
+        "return_plan": return_plan,
+    }
+    if is_batch(C, a, b):
+
+        def solve(cost, a, b, start):
+            return _solve(cost, a, b, warm_start=start, warn=False, **given)
+
+        return solve_all(problems_of(C, a, b), warm_start, solve)
     cost = MatrixCost(check_cost(C))
     a, b = check_masses(a, b, cost.shape)
-    return _solve(
-        cost,
-        a,
-        b,
-        reg=reg,
-        eta=eta,
-        method=method,
-        tol=tol,
-        max_iter=max_iter,
-        warm_start=warm_start,
-        n_scaling=n_scaling,
-        reg_mode=reg_mode,
-        return_plan=return_plan,
-    )
+    return _solve(cost, a, b, warm_start=warm_start, **given)
 
 
 def _solve(
-    cost, a, b, *, reg, eta, method, tol, max_iter, reg_mode, return_plan, **rest
+    cost,
+    a,
+    b,
+    *,
+    reg,
+    eta,
+    method,
+    tol,
+    max_iter,
+    reg_mode,
+    return_plan,
+    warn=True,
+    **rest,
 ):
     if method not in _METHODS:
         raise ValueError(f"method must be one of {_METHODS}, got {method!r}.")
@@ -184,7 +208,7 @@ def _solve(
                 "method='exact' solves transport without entropy: leave eta out and "
                 f"pass reg=0 or None, got reg={reg!r}, eta={eta!r}."
             )
-        return solve_exact(cost, a, b, return_plan=return_plan)
+        return solve_exact(cost, a, b, return_plan=return_plan, warn=warn)
     eps = choose_strength(check_strength(reg, eta), reg_mode, cost)
     method = "sns" if method == "auto" else method
     if max_iter is None:
@@ -197,6 +221,7 @@ def _solve(
         tol=tol,
         max_iter=check_number(max_iter, rest.get("limit", "max_iter"), integer=True),
         return_plan=return_plan,
+        warn=warn,
         **rest,
     )
     return solve_entropic(cost, a, b, request)
@@ -344,6 +369,10 @@ def sinkhorn_points(
     (then neighbouring columns are grouped, or the smaller entries left out) and
     8 million in the plan, which is not certified when it leaves out more than the
     tolerance.
+
+    ``method="exact"`` runs its simplex on few arcs of each point, in the same cases and
+    from 9 million pairs on. All pairs are priced by cells, and those that are better
+    join, until there are none: the proof is over all pairs, in memory of O(n + m).
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ from sparsestat._utils.validation import refuse_complex
 from sparsestat.transport._costs import METRICS, MatrixCost, PointCost
 
 __all__ = [
+    "all_finite",
     "check_cost",
     "check_masses",
     "check_number",
@@ -43,6 +44,12 @@ def check_number(value, name, *, low=0.0, strict=True, integer=False):
     return int(value) if integer else float(value)
 
 
+def all_finite(C):
+    """Say whether all costs are finite, by their sum unless that overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(C.sum()) or np.isfinite(C).all())
+
+
 def check_cost(C):
     """Return a checked cost; float32 and float64 arrays are not copied."""
     refuse_complex(C, name="C")
@@ -66,6 +73,8 @@ def check_cost(C):
             f"C must be a matrix with at least one row and one column, got shape "
             f"{C.shape}."
         )
+    if all_finite(C):
+        return C
     if np.isnan(C).any():
         raise ValueError(
             "C contains NaN. Impute these costs, or set them to +inf to forbid the arc."

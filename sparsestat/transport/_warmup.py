@@ -27,5 +27,7 @@ def warmup():
     sinkhorn_points(many, many, reg=1e-3, tol=1e-3)
     sinkhorn(C[:20, :10], eta=30.0, method="ssns")
     sinkhorn(C[:80, :70], method="exact")
+    line = np.linspace(0.0, 1.0, 3000)
+    sinkhorn_points(line, line + 0.5, method="exact")
     sinkhorn_unbalanced(C[:20, :10], eta=1e3)
     doubly_stochastic((C[:20, :1] - C[:20, 0]) ** 2, reg=0.1)

@@ -112,6 +112,55 @@ def test_free_points_move_between_shifted_clouds_and_never_rise(reg):
     assert few.support.shape == (7, 2)
 
 
+def grid_points(shape):
+    return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).reshape(
+        -1, len(shape)
+    )
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (4, 3, 5), (1, 9)])
+@pytest.mark.parametrize("debiased", [False, True])
+def test_images_are_histograms_on_their_pixels(shape, debiased):
+    rng = np.random.default_rng(0)
+    images = rng.random((3, *shape)) ** 3
+    images[0, :2] *= rng.random() < 2 * (shape[0] == 1)  # rows without mass
+    given = {"reg": 1.5, "weights": [0.5, 0.3, 0.2], "debiased": debiased, "tol": 1e-3}
+    given |= {} if debiased else {"tol": 1e-9}
+    found = barycenter(images, **given)
+    flat = barycenter(images.reshape(3, -1), X=grid_points(shape), **given)
+    assert found.converged and found.masses.shape == shape and found.support is None
+    # Levels of strength begin elsewhere: a debiased answer is as near as its tol.
+    atol = 1e-3 if debiased else 1e-8
+    np.testing.assert_allclose(found.masses.ravel(), flat.masses, atol=atol)
+    assert found.value == pytest.approx(flat.value, abs=atol * flat.value)
+    listed = barycenter(list(images), **given)
+    np.testing.assert_array_equal(listed.masses, found.masses)
+
+
+def test_far_images_do_not_underflow():
+    # exp(-C / reg) is zero in double precision between these two pixels.
+    images = np.zeros((2, 3, 81))
+    images[0, 1, 0] = images[1, 1, 80] = 1.0
+    found = barycenter(images, reg=0.5)
+    assert found.converged and np.isfinite(found.masses).all()
+    assert found.value == pytest.approx(40.0**2, rel=1e-2)
+    # Between two points the barycenter is the product of their blurs.
+    blurs = np.exp(-2.0 * (np.arange(81) - 40.0) ** 2)
+    np.testing.assert_allclose(
+        found.masses.sum(axis=0), blurs / blurs.sum(), atol=1e-12
+    )
+
+
+def test_images_that_do_not_fit_are_refused():
+    images = np.ones((2, 3, 4))
+    with pytest.raises(ValueError, match="leave C and X out"):
+        barycenter(images, X=grid_points((3, 4)), reg=1.0)
+    with pytest.raises(ValueError, match="one shape"):
+        barycenter([np.ones((3, 4)), np.ones((4, 3))], reg=1.0)
+    with pytest.raises(ValueError, match="negative"):
+        barycenter(-images, reg=1.0)
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
