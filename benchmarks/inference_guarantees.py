@@ -13,6 +13,7 @@ from sparsestat.inference import (
     LassoSelectiveInference,
     StabilitySelection,
 )
+from sparsestat.inference._error_bounds import pfer_bound
 
 TITLE = "Error control for selections: what is promised, and what is measured"
 CLAIM = (
@@ -20,6 +21,10 @@ CLAIM = (
     "where an assumption fails; the failures are part of the table."
 )
 PEERS = ()
+SETS = 300
+COLUMNS = [
+    "what", "promised", "measured", "standard error", "sets", "power", "note"
+]  # fmt: skip
 
 
 def toeplitz(rng, n, p, rho):
@@ -30,6 +35,12 @@ def toeplitz(rng, n, p, rho):
     return X
 
 
+def common_factor(rng, n, p, rho):
+    """Draw Gaussian rows of which all correlations are equal."""
+    shared = rng.standard_normal((n, 1))
+    return np.sqrt(rho) * shared + np.sqrt(1 - rho) * rng.standard_normal((n, p))
+
+
 def _mean(values):
     values = np.asarray(values, dtype=float)
     return values.mean(), values.std(ddof=1) / np.sqrt(len(values))
@@ -38,13 +49,15 @@ def _mean(values):
 def _row(what, promised, values, power=None, note=""):
     mean, error = _mean(values)
     extra = "" if power is None else f"{np.mean(power):.2f}"
-    return [what, promised, f"{mean:.3f}", f"{error:.3f}", extra, note]
+    return [
+        what, promised, f"{mean:.3f}", f"{error:.3f}", str(len(values)), extra, note
+    ]  # fmt: skip
 
 
 def _stability(sets):
     rows = []
     for q, threshold in ((20, 0.75), (20, 0.6), (8, 0.75)):
-        false, selector = [], None
+        false = []
         for k in range(sets):
             rng = np.random.default_rng([1, k])
             X, y = rng.standard_normal((100, 100)), rng.standard_normal(100)
@@ -52,12 +65,9 @@ def _stability(sets):
                 q=q, threshold=threshold, n_pairs=25, random_state=k
             ).fit(X, y)
             false.append(selector.get_support().sum())
+        votes = int(np.ceil(50 * threshold - 1e-9))
         bounds = [
-            StabilitySelection(
-                q=q, threshold=threshold, n_pairs=25, assumption=name, random_state=0
-            )
-            .fit(X, y)
-            .pfer_bound_
+            pfer_bound(q, 100, votes, 25, name)
             for name in ("none", "unimodal", "r-concave")
         ]
         promised = " / ".join(f"{b:.2f}" for b in bounds)
@@ -122,19 +132,25 @@ def _knockoffs(sets):
 
 
 def _intervals(sets):
+    near, shared = "features explained by others", "one factor behind all features"
     cases = [
-        ("random support", False, 0.5, 0.6, ""),
-        ("adjacent positive effects", True, 0.5, 0.6, ""),
-        ("adjacent, nodewise_factor 1", True, 1.0, 0.6, "bias is not small"),
-        ("adjacent, least squares", True, 0.0, 0.6, ""),
-        ("adjacent, correlation 0.95", True, 0.5, 0.95, "features explained by others"),
+        ("random support", toeplitz, 0.6, False, 0.5, ""),
+        ("adjacent positive effects", toeplitz, 0.6, True, 0.5, ""),
+        ("adjacent", toeplitz, 0.6, True, 1.0, "bias is not small"),
+        ("adjacent", toeplitz, 0.6, True, 0.0, ""),
+        ("adjacent, correlation 0.95", toeplitz, 0.95, True, 0.5, near),
+        ("adjacent, correlation 0.95", toeplitz, 0.95, True, 0.25, near),
+        ("adjacent, correlation 0.95", toeplitz, 0.95, True, 0.1, near),
+        ("adjacent, correlation 0.95", toeplitz, 0.95, True, 0.0, near),
+        ("all correlations 0.8", common_factor, 0.8, True, 0.5, shared),
+        ("all correlations 0.8", common_factor, 0.8, True, 0.25, shared),
     ]
     rows = []
-    for name, adjacent, factor, rho, note in cases:
+    for name, draw, rho, adjacent, factor, note in cases:
         inside, outside, widths = [], [], []
         for k in range(sets):
             rng = np.random.default_rng([3, k])
-            X = toeplitz(rng, 200, 100, rho)
+            X = draw(rng, 200, 100, rho)
             coef = np.zeros(100)
             where = np.arange(5) + 40 if adjacent else rng.permutation(100)[:5]
             coef[where] = 1.0 if adjacent else rng.choice([-1.0, 1.0], 5)
@@ -144,6 +160,7 @@ def _intervals(sets):
             inside.append(covered[where].mean())
             outside.append(covered[coef == 0].mean())
             widths.append((ends[:, 1] - ends[:, 0]).mean())
+        name += ", least squares" if factor == 0 else f", nodewise_factor {factor}"
         width = f"mean length {np.mean(widths):.2f}"
         note = f"{note}; {width}" if note else width
         rows.append(
@@ -197,24 +214,29 @@ def _selective(sets):
     return rows
 
 
-def run(quick=False):
-    """Simulate all parts; return the table."""
-    sets = 10 if quick else 100
-    rows = [
-        *_stability(sets // 2),
-        *_knockoffs(sets // 2),
-        *_intervals(sets),
-        *_selective(2 * sets),
-    ]
+PARTS = (_stability, _knockoffs, _intervals, _selective)
+
+
+def table(rows):
+    """Return the published table of the rows of all parts."""
     return {
         "title": TITLE,
         "claim": CLAIM,
-        "columns": ["what", "promised", "measured", "standard error", "power", "note"],
+        "columns": COLUMNS,
         "rows": rows,
         "notes": [
-            f"{sets // 2} data sets for halves and knockoffs, {sets} for intervals, "
-            f"{2 * sets} for selective inference; one randomly chosen interval each "
-            "there. Seeds are those of this script.",
+            "Sets: simulated data sets, seeds as in this script. One randomly chosen "
+            "interval of each for selective inference, none where nothing is selected.",
             "Bounds of halves: without assumption / unimodal / r-concave.",
+            "Intervals of the nonzero: with the true noise level in place of the "
+            "estimate the coverage changes by less than .02. What correlation takes "
+            "away is bias that the directions leave; a smaller `nodewise_factor` "
+            "buys it back by length.",
         ],
     }
+
+
+def run(quick=False):
+    """Simulate all parts; return the table."""
+    sets = 10 if quick else SETS
+    return table([row for part in PARTS for row in part(sets)])

@@ -32,6 +32,7 @@ from sparsestat.decomposition import (
     OrthogonalDictionary,
 )
 from sparsestat.gaussian_process import DistributedGridSpectralMixtureRegressor
+from sparsestat.inference import DebiasedLasso, KnockoffSelector, StabilitySelection
 from sparsestat.linear_model import ElasticNetCV, Lasso, LassoCV, LDPSparseRegressor
 from tests.test_common import public_estimators
 from tests.test_threads import (
@@ -199,8 +200,20 @@ def clusters(n):
             ),
             dict(zip("Xy", regression(8000, 300), strict=True)),
         ),
+        (
+            StabilitySelection(n_pairs=8, q=4, random_state=0),
+            dict(zip("Xy", regression(), strict=True)),
+        ),
+        (
+            KnockoffSelector(fdr=0.5, n_draws=4, s_method="equi", random_state=0),
+            dict(zip("Xy", regression(200, 20), strict=True)),
+        ),
+        (  # a task has 32 nodes
+            DebiasedLasso(),
+            dict(zip("Xy", regression(200, 70), strict=True)),
+        ),
     ],
-    ids=["restarts", "starts", "e-step", "agents", "rounds"],
+    ids="restarts starts e-step agents rounds pairs draws nodes".split(),
 )
 def test_the_work_of_one_fit_runs_on_the_workers(model, data, client):
     expected = fitted_outputs(model, data)

@@ -1,6 +1,7 @@
 """The tour runs, proves its answers and writes one self-contained file."""
 
 import importlib.util
+import io
 import re
 
 import pytest
@@ -9,6 +10,7 @@ from sparsestat import _tour
 from sparsestat.__main__ import main
 from sparsestat._tour import MissingExtrasError, run_tour, sections
 from sparsestat._tour._section import Mark, Plot, SectionResult, Table
+from sparsestat._tour._terminal import print_section
 
 pytest.importorskip("jinja2")
 pytest.importorskip("rich")
@@ -114,3 +116,17 @@ def test_sparse_regression_section(tmp_path, capsys):
     assert len(html) < 3_000_000
     printed = capsys.readouterr().out
     assert "MultiTaskLasso" in printed and "tour.html" in printed
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_sections_print_on_any_console(encoding):
+    console_module = pytest.importorskip("rich.console")
+    bytes_written = io.BytesIO()
+    stream = io.TextIOWrapper(bytes_written, encoding=encoding)
+    table = Table(("σ ≤ 1", "good"), [("a → b", Mark("1e-9", True))], note="≤ tol")
+    console = console_module.Console(file=stream, width=100)
+    print_section(console, "Sparse ≥ dense", SectionResult("It is ≤ tol.", table, None))
+    stream.flush()
+    text = bytes_written.getvalue().decode(encoding)
+    assert ("1e-9 yes" in text) == (encoding != "utf-8")
+    assert ("≤" in text) == (encoding == "utf-8")

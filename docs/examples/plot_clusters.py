@@ -23,8 +23,9 @@ from sparsestat.cluster import (
     ProbabilisticPartitivePartitioning,
     SDPKMeans,
     kmeans_certificate,
+    select_n_clusters,
 )
-from sparsestat.plotting import ClusterDisplay
+from sparsestat.plotting import ClusterDisplay, KSelectionDisplay
 
 X, _ = make_blobs(200, centers=4, cluster_std=0.5, random_state=0)
 print(SDPKMeans(4, random_state=0).fit(X).certificate_)
@@ -43,6 +44,14 @@ print(kmeans_certificate(X, labels))
 iris, _ = load_iris(return_X_y=True)
 partition = ProbabilisticPartitivePartitioning(random_state=0).fit(iris)
 ClusterDisplay.from_estimator(partition, iris)
+
+# %%
+# Or one looks at all numbers in a range: how apart the clusters are, whether halves of
+# the rows give the same ones, and how much of an optimality gap is left. On half of the
+# blobs:
+selection = select_n_clusters(X[:100], range(2, 7), random_state=0)
+print(selection.n_clusters)
+KSelectionDisplay.from_result(selection)
 
 # %%
 # Clusters that are not round

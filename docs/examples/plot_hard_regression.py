@@ -89,5 +89,5 @@ plt.show()
 # With many samples and little correlation, soft-thresholded least squares needs no
 # iteration.
 easy = make_sparse_regression(500, 40, n_nonzero=3, snr=10, random_state=0)
-closed = ElementaryEstimator().fit(easy.X, easy.y)
+closed = ElementaryEstimator("universal").fit(easy.X, easy.y)
 print("found", closed.support_, "true", np.sort(easy.support))

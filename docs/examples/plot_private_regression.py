@@ -21,7 +21,7 @@ public = {"n_nonzero": 2, "x_bound": 5.0, "y_bound": 2.5}
 models = {
     "epsilon = 0.5": LDPSparseRegressor(epsilon=0.5, random_state=0, **public),
     "epsilon = 2": LDPSparseRegressor(epsilon=2.0, random_state=0, **public),
-    "no privacy": ElementaryEstimator(),
+    "no privacy": ElementaryEstimator("universal"),
 }
 
 

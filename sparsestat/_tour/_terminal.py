@@ -67,28 +67,39 @@ def print_section(console, title, result):
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    console.print(f"\n[bold]{escape(title)}[/bold]")
-    console.print(escape(result.finding))
+    def said(value):
+        """Return what the encoding of the terminal can show."""
+        text, encoding = str(value), console.encoding or "utf-8"
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            if isinstance(value, Mark):
+                text = f"{value.text} {'yes' if value.good else 'no'}"
+            text = text.encode(encoding, "replace").decode(encoding)
+        return text
+
+    console.print(f"\n[bold]{escape(said(title))}[/bold]")
+    console.print(escape(said(result.finding)))
     table = result.table
     rich_table = RichTable(
         box=box.SIMPLE_HEAD,
-        caption=table.note or None,
+        caption=said(table.note) if table.note else None,
         caption_justify="left",
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
     for k, column in enumerate(table.columns):
         rich_table.add_column(
-            column,
+            said(column),
             justify="left" if k < table.text_columns else "right",
             overflow="fold",
         )
     for row in table.rows:
         rich_table.add_row(
             *(
-                Text(str(cell), style="green" if cell.good else "bold red")
+                Text(said(cell), style="green" if cell.good else "bold red")
                 if isinstance(cell, Mark)
-                else Text(str(cell))
+                else Text(said(cell))
                 for cell in row
             )
         )

@@ -25,6 +25,7 @@ from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_da
 
 __all__ = ["ElementaryEstimator"]
 
+_LEVELS = 200  # thresholds at which a criterion is computed, at most
 SCALE = "residual of the linear system / its right-hand side"
 
 
@@ -104,6 +105,31 @@ def mean_squared_residual(moments, w):
     return moments.y_square - 2 * moments.cross @ w + w @ moments.correlation @ w
 
 
+def least_cp(moments, raw):
+    """Return the threshold of raw coefficients that has the least Mallows' Cp.
+
+    The criterion is the mean squared residual plus ``2 sigma^2 k / n`` for k nonzero
+    coefficients, the noise from the residuals without a threshold. It is computed at
+    the magnitudes of the coefficients, where the number of nonzero ones changes.
+    """
+    n, d = moments.total, len(raw)
+    left = max(float(mean_squared_residual(moments, raw)), 0.0)
+    noise = left * n / (n - d - 1)
+    levels = np.append(0.0, np.sort(np.abs(raw)))
+    if len(levels) > _LEVELS:
+        levels = levels[np.linspace(0, d, _LEVELS).round().astype(np.intp)]
+    W = soft_threshold(raw[:, None], levels)
+    values = (
+        moments.y_square
+        - 2.0 * moments.cross @ W
+        + np.einsum("ij,ij->j", W, moments.correlation @ W)
+        + 2.0 * noise / n * np.count_nonzero(W, axis=0)
+    )
+    # Of thresholds that tie, the largest: last digits must not choose.
+    best = values.min() + 1e-10 * moments.y_square
+    return float(levels[np.flatnonzero(values <= best)[-1]])
+
+
 def thresholded(correlation, threshold, thresholding):
     """Return the matrix with its entries off the diagonal thresholded."""
     if thresholding == "soft":
@@ -156,24 +182,28 @@ class ElementaryEstimator(LinearPredictor):
     Use it for its speed, when n is large and d moderate, or when features are nearly
     uncorrelated, and as the form that survives privatized data
     (:class:`LDPSparseRegressor`). Do not use it with strongly correlated features and
-    few samples: what the threshold removes from the correlations is then missing in
-    the answer, and :class:`Lasso` is better. Read more in the
+    fewer samples than features: what the threshold removes from the correlations is
+    then missing in the answer, and :class:`Lasso` is better. Read more in the
     :ref:`User Guide <private_regression>`.
 
     Parameters
     ----------
-    alpha : float, default=None
+    alpha : float or "universal", default=None
         Threshold of the coefficients, in units of y per standard deviation of a
-        feature. None takes :math:`\hat\sigma \sqrt{2 \log d / n}`, the noise estimated
-        from the residuals at the threshold that the standard deviation of y would give.
+        feature. "universal" takes :math:`\hat\sigma \sqrt{2 \log d / n}`, the noise
+        estimated from the residuals at the threshold that the standard deviation of y
+        would give: few features, none without an effect as a rule. None takes what
+        predicts better, the threshold of least Mallows' Cp; "universal" where samples
+        are not more than features.
     cov_threshold : float, default=None
-        Threshold of the correlations between features. None takes
-        :math:`\sqrt{\log d / n}` when there are fewer than ten samples for each
-        feature, and 0 otherwise.
+        Threshold of the correlations between features. None takes 0, and
+        :math:`\sqrt{\log d / n}` where samples are not more than features.
     thresholding : {"soft", "hard"}, default="soft"
         How correlations are thresholded: moved towards zero, or set to zero.
-    eigenvalue_floor : float, default=0.01
-        Eigenvalues of the thresholded correlations below this are lifted to it.
+    eigenvalue_floor : float, default=None
+        Eigenvalues of the thresholded correlations below this are lifted to it. None
+        takes 0.01, and 0.1 with fewer than ten samples a feature where `cov_threshold`
+        is 0.
     fit_intercept : bool, default=True
         Center the data first. Sparse X is centered in its moments alone.
 
@@ -189,6 +219,8 @@ class ElementaryEstimator(LinearPredictor):
         The threshold in use.
     cov_threshold_ : float
         The threshold of correlations in use.
+    eigenvalue_floor_ : float
+        The floor in use.
     n_lifted_ : int
         Number of eigenvalues that were lifted.
     certificate_ : Certificate
@@ -229,7 +261,7 @@ class ElementaryEstimator(LinearPredictor):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((500, 40))
     >>> y = X[:, 3] - 2 * X[:, 8] + 0.5 * rng.standard_normal(500)
-    >>> model = ElementaryEstimator().fit(X, y)
+    >>> model = ElementaryEstimator("universal").fit(X, y)
     >>> model.support_
     array([ 3,  8, 39])
     >>> model.coef_[model.support_].round(2)
@@ -237,10 +269,14 @@ class ElementaryEstimator(LinearPredictor):
     """
 
     _parameter_constraints = {
-        "alpha": [Interval(Real, 0, None, closed="left"), None],
+        "alpha": [
+            Interval(Real, 0, None, closed="left"),
+            StrOptions({"universal"}),
+            None,
+        ],
         "cov_threshold": [Interval(Real, 0, None, closed="left"), None],
         "thresholding": [StrOptions({"soft", "hard"})],
-        "eigenvalue_floor": [Interval(Real, 0, 1, closed="neither")],
+        "eigenvalue_floor": [Interval(Real, 0, 1, closed="neither"), None],
         "fit_intercept": ["boolean"],
     }
 
@@ -250,7 +286,7 @@ class ElementaryEstimator(LinearPredictor):
         *,
         cov_threshold=None,
         thresholding="soft",
-        eigenvalue_floor=0.01,
+        eigenvalue_floor=None,
         fit_intercept=True,
     ):
         self.alpha = alpha
@@ -282,14 +318,15 @@ class ElementaryEstimator(LinearPredictor):
         moments = standardized_moments(X, y, sample_weight, self.fit_intercept)
         d, n = X.shape[1], moments.total
         rate = math.sqrt(math.log(d) / n)
-        self.cov_threshold_ = float(
-            (rate if n < 10 * d else 0.0)
-            if self.cov_threshold is None
-            else self.cov_threshold
-        )
+        tall = n > d + 1
+        nu, floor = self.cov_threshold, self.eigenvalue_floor
+        nu = (0.0 if tall else rate) if nu is None else nu
+        if floor is None:
+            floor = 0.1 if nu == 0.0 and n < 10 * d else 0.01
+        self.cov_threshold_, self.eigenvalue_floor_ = float(nu), float(floor)
         T = thresholded(moments.correlation, self.cov_threshold_, self.thresholding)
-        raw, T, self.n_lifted_ = solve_floored(T, moments.cross, self.eigenvalue_floor)
-        alpha = self._threshold(moments, raw, math.sqrt(2.0) * rate)
+        raw, T, self.n_lifted_ = solve_floored(T, moments.cross, floor)
+        alpha = self._threshold(moments, raw, math.sqrt(2.0) * rate, tall)
         self.alpha_ = alpha * moments.y_unit
         standardized = soft_threshold(raw, alpha)
         left = mean_squared_residual(moments, standardized)
@@ -298,7 +335,7 @@ class ElementaryEstimator(LinearPredictor):
             warnings.warn(
                 f"ElementaryEstimator: of {d} eigenvalues of the thresholded "
                 f"correlations n_lifted_={self.n_lifted_} were lifted to "
-                f"{self.eigenvalue_floor:g}, with {n:.0f} samples, and residuals have "
+                f"{floor:g}, with {n:.0f} samples, and residuals have "
                 f"{left / moments.y_square:.2g} times the variance of y. What the "
                 "thresholds removed is missing here: raise alpha or eigenvalue_floor, "
                 "or use Lasso.",
@@ -322,9 +359,11 @@ class ElementaryEstimator(LinearPredictor):
         )
         return self
 
-    def _threshold(self, moments, raw, rate):
-        """Return alpha, or the noise level times the rate of its maximum."""
-        if self.alpha is not None:
+    def _threshold(self, moments, raw, rate, tall):
+        """Return alpha, the least Cp's, or the noise level times its maximum's rate."""
+        if self.alpha is None and tall:
+            return least_cp(moments, raw)
+        if self.alpha is not None and self.alpha != "universal":
             return float(self.alpha) / moments.y_unit
         alpha = math.sqrt(moments.y_square) * rate
         w = soft_threshold(raw, alpha)

@@ -144,6 +144,47 @@ def test_many_features_and_few_samples_recover_the_support(global_random_seed):
     assert model.cov_threshold_ == pytest.approx(np.sqrt(np.log(500) / 300))
 
 
+def cp_by_hand(X, y, alpha):
+    """Mallows' Cp of a thresholded least-squares fit, up to a constant factor."""
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    t = y - y.mean()
+    raw = np.linalg.lstsq(Z, t, rcond=None)[0]
+    noise = np.sum((t - Z @ raw) ** 2) / (len(y) - X.shape[1] - 1)
+    w = np.sign(raw) * np.maximum(np.abs(raw) - alpha, 0.0)
+    return np.mean((t - Z @ w) ** 2) + 2.0 * noise * np.count_nonzero(w) / len(y), raw
+
+
+def test_the_default_threshold_has_the_least_cp(data):
+    X, y = data
+    model = ElementaryEstimator().fit(X, y)
+    raw = cp_by_hand(X, y, 0.0)[1]
+    values = [cp_by_hand(X, y, a)[0] for a in np.append(0.0, np.abs(raw))]
+    found = cp_by_hand(X, y, model.alpha_ * (1.0 + 1e-9))[0]
+    assert found == pytest.approx(min(values), rel=1e-8)
+    assert model.cov_threshold_ == 0.0
+
+
+def test_the_universal_threshold_is_its_formula(data):
+    X, y = data
+    model = ElementaryEstimator("universal").fit(X, y)
+    rate = np.sqrt(2.0 * np.log(X.shape[1]) / len(y))
+    first = by_hand(X, y, y.std() * rate, 0.0, "soft", 0.01)
+    noise = np.sqrt(np.mean((y - X @ first[0] - first[1]) ** 2))
+    assert model.alpha_ == pytest.approx(min(noise, y.std()) * rate, rel=1e-9)
+    wide = ElementaryEstimator().fit(X[:10], y[:10])  # not more samples than features
+    same = ElementaryEstimator("universal").fit(X[:10], y[:10])
+    np.testing.assert_array_equal(wide.coef_, same.coef_)
+
+
+def test_few_samples_raise_the_floor_instead_of_thresholding(data):
+    X, y = data
+    few = ElementaryEstimator().fit(X[:40], y[:40])
+    assert (few.cov_threshold_, few.eigenvalue_floor_) == (0.0, 0.1)
+    assert ElementaryEstimator().fit(X, y).eigenvalue_floor_ == 0.01
+    given = ElementaryEstimator(eigenvalue_floor=0.2).fit(X[:40], y[:40])
+    assert given.eigenvalue_floor_ == 0.2
+
+
 def test_single_precision_is_kept(data):
     X, y = data
     model = ElementaryEstimator().fit(X.astype(np.float32), y)
