@@ -27,6 +27,11 @@ from sparsestat.linear_model import (
     MultiTaskElasticNet,
     MultiTaskLasso,
     MultiTaskLassoCV,
+    SparseGammaRegressor,
+    SparseHuberRegressor,
+    SparseLogisticRegression,
+    SparsePoissonRegressor,
+    SparseTweedieRegressor,
 )
 from tests.test_common import public_estimators
 
@@ -376,6 +381,130 @@ def test_a_root_without_digits_is_mended_by_the_data():
     r = y - found.predict(X)
     assert found.certificate_.satisfied
     assert abs(X.T @ (r - r.mean())).max() / 500 <= 1e-3 * (1 + 1e-6)
+
+
+# Likelihoods
+
+NEARLY = {"feature_weights": WEIGHTS, "tol": 1e-7}
+LIKELIHOODS = [
+    SparseLogisticRegression(0.02, tol=1e-10),
+    SparseLogisticRegression(0.02, l1_ratio=0.5, class_weight="balanced", tol=1e-10),
+    SparseLogisticRegression(0.02, fit_intercept=False, tol=1e-10),
+    SparseLogisticRegression(0.02, positive=True, tol=1e-10),
+    SparseLogisticRegression(0.02, **NEARLY),
+    SparsePoissonRegressor(0.05, tol=1e-10),
+    SparsePoissonRegressor(0.05, l1_ratio=0.3, tol=1e-10),
+    SparsePoissonRegressor(0.05, **NEARLY),
+    SparseGammaRegressor(0.05, tol=1e-10),
+    SparseTweedieRegressor(0.05, tol=1e-10),
+    SparseHuberRegressor(0.05, delta=1.0, tol=1e-9),
+]
+
+
+def targets_of(model, X):
+    rng = np.random.default_rng(1)
+    eta = 0.4 * (X[:, :3] - 3.0).sum(axis=1)
+    name = type(model).__name__
+    if "Logistic" in name:
+        return np.where(rng.random(len(X)) < 1 / (1 + np.exp(-eta)), "yes", "no")
+    if "Huber" in name:
+        return eta + rng.standard_t(2, len(X))
+    if "Gamma" in name:
+        return rng.gamma(2.0, np.exp(np.clip(eta, -2, 2)))
+    return rng.poisson(np.exp(np.clip(eta, -2, 2))).astype(float)
+
+
+@pytest.mark.parametrize("model", LIKELIHOODS, ids=str)
+def test_likelihoods_in_blocks_are_those_in_memory(model):
+    X, _, w = regression(600)
+    y = targets_of(model, X)
+    expected = clone(model).fit(X, y, w)
+    found = clone(model).fit(row_blocks(X, y, w, block_size=70))
+    assert found.certificate_.satisfied
+    # A gap bounds the square of the error.
+    rtol = 3.0 * np.sqrt(model.tol)
+    assert_allclose(found.coef_, expected.coef_, rtol=rtol, atol=rtol)
+    assert_allclose(found.intercept_, expected.intercept_, rtol=rtol, atol=3 * rtol)
+    assert_allclose(found.objective_, expected.objective_, rtol=10 * model.tol)
+    assert set(vars(found)) == set(vars(expected))
+    assert found.score(X, y) == pytest.approx(expected.score(X, y), rel=1e-3)
+    for size in (600, 11):
+        again = clone(model).fit(row_blocks(X, y, w, block_size=size))
+        assert_allclose(again.coef_, found.coef_, rtol=1e-10, atol=1e-12)
+
+
+@containers
+def test_every_container_gives_the_same_likelihood(container, tmp_path):
+    X, _, w = regression()
+    model = SparsePoissonRegressor(0.05, tol=1e-8)
+    y = targets_of(model, X)
+    expected = clone(model).fit(row_blocks(X, y, w, block_size=400))
+    found = clone(model).fit(*container(X, y, w, tmp_path))
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-10, atol=1e-12)
+    assert found.certificate_.satisfied
+
+
+def test_the_gap_of_a_likelihood_is_that_of_the_data():
+    X, _, w = regression()
+    y = targets_of(SparseLogisticRegression(), X)
+    model = SparseLogisticRegression(0.02, tol=1e-2)
+    model.fit(row_blocks(X, y, w, block_size=90))
+    z = np.where(y == "yes", 1.0, -1.0)
+    total, margin = w.sum(), z * model.decision_function(X)
+    loss = w @ np.logaddexp(0.0, -margin)
+    g = -w * z / (1 + np.exp(margin))
+    q = (X - np.average(X, axis=0, weights=w)).T @ -g
+    m = min(1.0, 0.02 * total / abs(q).max())
+    u = np.clip(m * abs(g[w > 0]) / w[w > 0], 1e-300, 1 - 1e-16)
+    dual = -w[w > 0] @ (u * np.log(u) + (1 - u) * np.log1p(-u))
+    primal = loss + 0.02 * total * abs(model.coef_).sum()
+    share = np.average(z > 0, weights=w)
+    null = -total * (share * np.log(share) + (1 - share) * np.log(1 - share))
+    assert abs(g.sum()) < 1e-8 * abs(g).sum()
+    assert model.certificate_.value == pytest.approx((primal - dual) / null, abs=1e-9)
+    assert model.objective_ == pytest.approx(primal / total, rel=1e-10)
+
+
+def test_strengths_that_select_nothing_and_none_at_all():
+    X, _, _ = regression()
+    y = targets_of(SparsePoissonRegressor(), X)
+    blocks = row_blocks(X, y, block_size=90)
+    with pytest.warns(UserWarning, match="selects no feature"):
+        nothing = SparsePoissonRegressor(100.0).fit(blocks)
+    assert not nothing.coef_.any()
+    assert nothing.intercept_ == pytest.approx(np.log(y.mean()), rel=1e-8)
+    with pytest.warns(UserWarning, match="alpha=0"):
+        free = SparsePoissonRegressor(0.0, tol=1e-8).fit(blocks)
+    mean = free.predict(X)
+    assert_allclose(X.T @ (y - mean) / len(X), 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "model, y, message",
+    [
+        (SparsePoissonRegressor(), np.full(400, -1.0), "must not be negative"),
+        (SparseGammaRegressor(), np.zeros(400), "negative or zero"),
+        (SparsePoissonRegressor(), np.zeros(400), "no maximum"),
+        (SparseLogisticRegression(), np.zeros(400), "y holds 1"),
+        (SparseLogisticRegression(), np.arange(400) % 3, "y holds 3"),
+        (SparseLogisticRegression(), np.linspace(0, 1, 400), "more than 100"),
+        (SparseHuberRegressor(delta="auto"), np.zeros(400), "delta='auto'"),
+        (SparsePoissonRegressor(penalty="mcp"), np.ones(400), "in memory"),
+        (SparsePoissonRegressor(penalty="group", groups=2), np.ones(400), "in memory"),
+        (SparsePoissonRegressor(), np.full(400, np.nan), "NaN"),
+        (SparsePoissonRegressor(), np.ones((400, 2)), "1d array"),
+    ],
+)
+def test_likelihoods_refuse_what_they_cannot_fit_in_blocks(model, y, message):
+    X, _, _ = regression()
+    with pytest.raises(ValueError, match=message):
+        model.fit(row_blocks(X, y, block_size=90))
+
+
+def test_an_offset_needs_rows_in_memory():
+    X, y, _ = regression()
+    with pytest.raises(ValueError, match="takes no `offset`"):
+        SparsePoissonRegressor().fit(row_blocks(X, abs(y)), offset=y)
 
 
 # Moments
