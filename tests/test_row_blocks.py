@@ -5,7 +5,10 @@
 
 import importlib.util
 import inspect
+import subprocess
+import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -34,6 +37,7 @@ from sparsestat.linear_model import (
     SparseTweedieRegressor,
 )
 from tests.test_common import public_estimators
+from tests.test_threads import data_of, model_of
 
 
 def has(*libraries):
@@ -733,3 +737,103 @@ def test_dask_arrays_without_a_cluster_show_a_bar(capsys):
     assert "Completed" in capsys.readouterr().out
     expected = LassoCV(alphas=3).fit(X, y)
     assert_allclose(model.alphas_, expected.alphas_, rtol=1e-12)
+
+
+# Predictions of collections
+
+
+LAZY = [cls for cls in public_estimators() if getattr(cls, "_by_rows", False)]
+
+
+@pytest.mark.parametrize("cls", LAZY, ids=lambda cls: cls.__name__)
+def test_predictions_of_dask_arrays_are_lazy(cls):
+    da = pytest.importorskip("dask.array")
+    model = model_of(cls)
+    data = data_of(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(**data)
+    X = data["X"]
+    X = np.asarray(X.toarray() if sparse.issparse(X) else X)
+    chunks = da.from_array(X, chunks=(max(len(X) // 3, 1), X.shape[1]))
+    for name in ("predict", "predict_proba", "decision_function", "transform"):
+        if not hasattr(model, name):
+            continue
+        expected = getattr(model, name)(X)
+        found = getattr(model, name)(chunks)
+        assert isinstance(found, da.Array)  # nothing is computed yet
+        assert found.dtype == np.asarray(expected).dtype
+        assert found.shape == np.shape(expected)
+        assert_equal(found.compute(), expected)
+
+
+def assert_equal(found, expected):
+    if np.asarray(expected).dtype.kind in "fc":
+        assert_allclose(found, np.asarray(expected), rtol=1e-8, atol=1e-10)
+    else:
+        assert_array_equal(found, expected)
+
+
+def test_predictions_of_dask_frames_and_of_unknown_chunks():
+    da = pytest.importorskip("dask.array")
+    dd = pytest.importorskip("dask.dataframe")
+    X, y, w = regression()
+    table = frame(X, y, w)
+    model = Lasso(0.2).fit(dd.from_pandas(table, npartitions=3), "target", "weight")
+    features = table.iloc[:, :8]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # names of columns are kept
+        expected = model.predict(features)
+        found = model.predict(dd.from_pandas(features, npartitions=3))
+    assert isinstance(found, da.Array)
+    assert_allclose(found.compute(), expected, rtol=1e-12)
+    rows = da.from_array(X, chunks=(100, 3))
+    rows = rows[rows[:, 0] > np.median(X[:, 0])]
+    plain = Lasso(0.2).fit(X, y)
+    seen = X[X[:, 0] > np.median(X[:, 0])]
+    assert_allclose(plain.predict(rows).compute(), plain.predict(seen), rtol=1e-12)
+    with pytest.raises(ValueError, match="alone"):
+        SparsePoissonRegressor().fit(X, abs(y)).predict(rows, offset=y)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_anonymous_memory_is_that_of_a_few_blocks(tmp_path):
+    """A memory map of 200 MB is fitted in a few tens of them."""
+    X = np.lib.format.open_memmap(
+        tmp_path / "X.npy", mode="w+", dtype=np.float32, shape=(1_000_000, 50)
+    )
+    rng = np.random.default_rng(0)
+    for rows in np.array_split(np.arange(len(X)), 20):
+        X[rows] = rng.standard_normal((len(rows), 50), dtype=np.float32)
+    X.flush()
+    code = f"""
+import threading, time, re
+import numpy as np
+from sparsestat import row_blocks
+from sparsestat.linear_model import LassoCV
+X = np.load({str(tmp_path / "X.npy")!r}, mmap_mode="r")
+y = np.array(X[:, 0]) - X[:, 1]
+def anonymous():
+    text = open("/proc/self/smaps_rollup").read()
+    return int(re.search(r"Anonymous:\\s+(\\d+)", text).group(1)) / 1024
+LassoCV(alphas=3).fit(row_blocks(X[:1000], y[:1000]))  # kernels
+before, most, going = anonymous(), [0], [True]
+def watch():
+    while going[0]:
+        most[0] = max(most[0], anonymous())
+        time.sleep(0.01)
+thread = threading.Thread(target=watch)
+thread.start()
+LassoCV(alphas=10, eps=0.01).fit(row_blocks(X, y))
+going[0] = False
+thread.join()
+print(most[0] - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    # Blocks of 2 million numbers take 16 MB in double precision, of which a few are
+    # alive at once; folds take 10 bytes a row.
+    assert float(done.stdout.split()[-1]) < 130

@@ -13,7 +13,13 @@ import math
 import numpy as np
 from scipy import sparse
 
-__all__ = ["DaskSource", "LocalSource", "comes_in_blocks", "source_of"]
+__all__ = [
+    "DaskSource",
+    "LocalSource",
+    "comes_in_blocks",
+    "is_dask",
+    "source_of",
+]
 
 _ENTRIES = 2**21  # of a block, unless its size is asked for
 _MAPPED_BYTES = 2**30  # memory maps above it are read in blocks by themselves
@@ -23,7 +29,8 @@ def _library(X):
     return type(X).__module__.partition(".")[0]
 
 
-def _is_dask(X):
+def is_dask(X):
+    """Whether X is a collection of dask."""
     return _library(X) in ("dask", "dask_expr")
 
 
@@ -52,7 +59,7 @@ def comes_in_blocks(X, estimator):
         return X.nbytes > _MAPPED_BYTES and hasattr(estimator, "_fit_blocks")
     if type(X).__module__ == "sparsestat._utils.blocks":
         return True
-    return _is_dask(X) or _is_stream(X) or (_library(X) == "pyarrow" and _is_frame(X))
+    return is_dask(X) or _is_stream(X) or (_library(X) == "pyarrow" and _is_frame(X))
 
 
 class LocalSource:
@@ -94,10 +101,10 @@ class DaskSource:
 
 def source_of(X, y, sample_weight, block_size):
     """Return the source of what a user passed."""
-    if _is_dask(X):
+    if is_dask(X):
         return _dask_source(X, y, sample_weight, block_size)
     for values, name in ((y, "y"), (sample_weight, "sample_weight")):
-        if _is_dask(values):
+        if is_dask(values):
             raise ValueError(
                 f"{name} is a dask collection but X is {type(X).__name__}. Pass both "
                 f"as dask collections, or {name}.compute()."
@@ -404,7 +411,7 @@ def _dask_frame_source(X, y, sample_weight):
         None if _names_columns(values) else _like_chunks(values, sizes, name)
         for values, name in ((y, "y"), (sample_weight, "sample_weight"))
     ]
-    if any(values is not None and not _is_dask(values) for values in given):
+    if any(values is not None and not is_dask(values) for values in given):
         sizes = X.map_partitions(len).compute()
     split = delayed(columns.split, pure=False, nout=3)
     parts = [
@@ -421,7 +428,7 @@ def _like_chunks(values, sizes, name):
     if values is None:
         return None
     known = not np.isnan(sizes).any()
-    if not _is_dask(values):
+    if not is_dask(values):
         return _sliceable(values, int(sum(sizes)) if known else None, name)
     if not hasattr(values, "chunks"):  # of a data frame
         if values.npartitions != len(sizes):
@@ -448,7 +455,7 @@ def _zipped(tasks, given, sizes):
     for values in given:
         if values is None:
             columns.append([None] * len(tasks))
-        elif _is_dask(values):
+        elif is_dask(values):
             if values.ndim == 2 and values.numblocks[1] > 1:
                 values = values.rechunk({1: -1})
             columns.append(values.to_delayed().ravel())
@@ -484,5 +491,5 @@ def _held(collections, n_bytes):
         return collections
     import dask
 
-    held = iter(dask.persist(*(c for c in collections if _is_dask(c))))
-    return [next(held) if _is_dask(c) else c for c in collections]
+    held = iter(dask.persist(*(c for c in collections if is_dask(c))))
+    return [next(held) if is_dask(c) else c for c in collections]

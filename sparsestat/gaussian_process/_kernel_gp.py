@@ -55,6 +55,8 @@ class KernelGPRegressor(
     what is kept of the maximum (`_settle`).
     """
 
+    _by_rows = True
+
     _parameter_constraints = {
         "kernel": [Kernel, StrOptions(KERNEL_NAMES), None],
         "optimizer": [StrOptions({"fmin_l_bfgs_b"}), None],

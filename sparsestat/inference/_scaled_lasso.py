@@ -116,6 +116,8 @@ class ScaledLasso(RegressorMixin, SparsestatEstimator):
     (0.5, array([0]))
     """
 
+    _by_rows = True
+
     _parameter_constraints = {
         "factor": [Interval(Real, 0, None, closed="neither")],
         "tol": [Interval(Real, 0, None, closed="left")],
