@@ -91,10 +91,12 @@ class DaskSource:
         The tasks of ``(X, y, sample_weight)``, or arrays, or None.
     n_features : int
     names : ndarray of str or None
+    held : object
+        Collections that stay in the memory of a cluster as long as this source does.
     """
 
-    def __init__(self, parts, n_features, names=None):
-        self.parts, self.n_parts = parts, len(parts)
+    def __init__(self, parts, n_features, names=None, held=None):
+        self.parts, self.n_parts, self.held = parts, len(parts), held
         self.n_features, self.names = n_features, names
         self.n_rows = None
 
@@ -398,7 +400,8 @@ def _dask_source(X, y, sample_weight, block_size):
     ]
     X, *given = _held((X, *given), X.nbytes)
     tasks = X.to_delayed().ravel()
-    return DaskSource(_zipped(tasks, given, sizes), int(X.shape[1]))
+    parts = _zipped(tasks, given, sizes)
+    return DaskSource(parts, int(X.shape[1]), held=(X, given))
 
 
 def _dask_frame_source(X, y, sample_weight):

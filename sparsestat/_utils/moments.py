@@ -209,22 +209,23 @@ def residual_sums(block, center, target_center, coefs, targets):
     """
     p, K, T = coefs.shape
     used = np.flatnonzero(coefs.any(axis=(1, 2)))
-    flat = coefs[used].reshape(len(used), K * T)
+    flat = -coefs[used].reshape(len(used), K * T)
     y, total = targets(block.y), None
     for rows in row_slices(block.X.shape[0], max(p, K * T)):
         A = block.X[rows]
         A = A.toarray() if sparse.issparse(A) else A
         A = np.subtract(A, center, dtype=np.float64)
         z = y[rows] - target_center
-        R = -(A[:, used] @ flat).reshape(-1, K, T)
-        R += z[:, None, :]
+        R = A[:, used] @ flat
+        R.reshape(-1, K, T)[...] += z[:, None, :]
         w = None if block.weights is None else block.weights[rows]
-        V = R if w is None else w[:, None, None] * R
+        V = R if w is None else w[:, None] * R
+        dots = sum(z[:, t] @ V[:, t::T] for t in range(T))
         one = (
-            np.einsum("ikt,ikt->k", V, R),
-            np.einsum("ikt,it->k", V, z),
-            (A.T @ V.reshape(-1, K * T)).reshape(p, K, T),
-            V.sum(axis=0),
+            np.einsum("ij,ij->j", V, R).reshape(K, T).sum(axis=1),
+            dots,
+            (A.T @ V).reshape(p, K, T),
+            V.sum(axis=0).reshape(K, T),
             A.sum(axis=0) if w is None else w @ A,
             float(len(A)) if w is None else float(w.sum()),
         )
