@@ -5,6 +5,8 @@
 
 import importlib.util
 import inspect
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +24,8 @@ import sparsestat
 from sparsestat import row_blocks
 from sparsestat._utils.blocks import checked_block
 from sparsestat._utils.moments import fold_moments, merge_moments, square_root
+from sparsestat.decomposition import OnlineOrthogonalDictionary
+from sparsestat.inference import ScaledLasso
 from sparsestat.linear_model import (
     ElasticNet,
     ElasticNetCV,
@@ -511,6 +515,56 @@ def test_an_offset_needs_rows_in_memory():
         SparsePoissonRegressor().fit(row_blocks(X, abs(y)), offset=y)
 
 
+# Noise levels and dictionaries
+
+
+@pytest.mark.parametrize("size", [7, 400])
+def test_the_scaled_lasso_in_blocks_is_that_in_memory(size):
+    X, y, _ = regression()
+    expected = ScaledLasso().fit(X, y)
+    found = ScaledLasso().fit(row_blocks(X, y, block_size=size))
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-8, atol=1e-10)
+    for name in ("intercept_", "sigma_", "sigma_df_", "alpha_"):
+        assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-8)
+    assert found.certificate_.satisfied
+    assert set(vars(found)) == set(vars(expected))
+
+
+def test_the_scaled_lasso_of_constant_targets_and_columns():
+    X, y, w = regression()
+    flat = ScaledLasso().fit(row_blocks(X, np.full(400, 2.0), block_size=90))
+    assert flat.sigma_ == 0.0 and flat.intercept_ == 2.0 and not flat.coef_.any()
+    X[:, 3] = 7.0
+    expected = ScaledLasso().fit(X, y)
+    found = ScaledLasso().fit(row_blocks(X, y, block_size=90))
+    assert_allclose(found.predict(X), expected.predict(X), rtol=1e-8)
+    with pytest.raises(ValueError, match="no sample weights"):
+        ScaledLasso().fit(row_blocks(X, y, w))
+
+
+@containers
+def test_online_dictionaries_see_the_rows_in_their_order(container, tmp_path):
+    X, y, w = regression()
+    X = X**3
+    model = OnlineOrthogonalDictionary(batch_size=64, random_state=0)
+    expected = clone(model).fit(row_blocks(X, y, w, block_size=400))
+    found = clone(model).fit(*container(X, y, w, tmp_path))
+    assert_allclose(found.components_, expected.components_, rtol=1e-8, atol=1e-10)
+    model.set_params(shuffle=False)
+    seen = w > 0
+    whole = clone(model).fit(X[seen], sample_weight=w[seen])
+    assert_allclose(expected.components_, whole.components_, atol=1e-8)
+
+
+def test_batches_are_of_one_size_whatever_the_blocks():
+    X, y, w = regression()
+    for size in (1, 33, 90, 500):
+        batches = list(row_blocks(X, y, w, block_size=size).batches(64))
+        assert [len(batch.X) for batch in batches[:-1]] == [64] * (len(batches) - 1)
+        assert_array_equal(np.concatenate([b.X for b in batches]), X[w > 0])
+        assert_array_equal(np.concatenate([b.weights for b in batches]), w[w > 0])
+
+
 # Moments
 
 
@@ -837,3 +891,57 @@ print(most[0] - before)
     # Blocks of 2 million numbers take 16 MB in double precision, of which a few are
     # alive at once; folds take 10 bytes a row.
     assert float(done.stdout.split()[-1]) < 130
+
+
+# A cluster
+
+
+def shard(k, flag, n=300, p=6):
+    """Make rows of a chunk; the first time, one of them kills its worker."""
+    if flag and k == 2:
+        try:
+            os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
+            os.kill(os.getpid(), signal.SIGKILL)
+        except FileExistsError:
+            pass
+    rng = np.random.default_rng(k)
+    X = rng.standard_normal((n, p)) + k
+    return np.column_stack([X, X[:, :2].sum(axis=1) + rng.standard_normal(n)])
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_answer_though_a_worker_dies(tmp_path):
+    pytest.importorskip("distributed")
+    import dask
+    import dask.array as da
+    from distributed import Client, LocalCluster
+
+    def rows_of(flag):
+        parts = [dask.delayed(shard)(k, flag) for k in range(6)]
+        parts = [da.from_delayed(part, (300, 7), float) for part in parts]
+        return da.concatenate(parts)
+
+    local = np.concatenate([shard(k, None) for k in range(6)])
+    model = LassoCV(alphas=8, tol=1e-8)
+    expected = clone(model).fit(row_blocks(local[:, :6], local[:, 6], block_size=300))
+    options = {"host": "127.0.0.1", "dashboard_address": None}
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster,
+        Client(cluster, timeout=60) as client,
+    ):
+        for flag in (None, str(tmp_path / "killed")):
+            rows = rows_of(flag)
+            found = clone(model).fit(rows[:, :6], rows[:, 6])
+            assert_allclose(found.mse_path_, expected.mse_path_, rtol=1e-10)
+            assert_allclose(found.coef_, expected.coef_, rtol=1e-10, atol=1e-12)
+            assert found.certificate_.satisfied
+        assert (tmp_path / "killed").exists()  # a worker did die
+        lazy = found.predict(rows[:, :6])
+        assert_allclose(lazy.compute(), expected.predict(local[:, :6]), rtol=1e-8)
+        # A chunk that is no good ends in its error, and leaves nothing.
+        bad = rows.map_blocks(lambda part: np.where(part > 6, np.nan, part))
+        with pytest.raises(ValueError, match="NaN"):
+            model.fit(bad[:, :6], bad[:, 6])
+        assert not hasattr(model, "coef_")
+        del rows, bad, found, lazy
+        client.close()

@@ -14,6 +14,7 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_array
 
 from sparsestat._utils.block_sources import DaskSource, source_of
@@ -265,6 +266,30 @@ class RowBlocks:
             )
         return total
 
+    def batches(self, size):
+        """Yield blocks of so many rows of positive weight, in order; the last is rest.
+
+        For algorithms that go through rows in one order. Chunks of dask come here one
+        after the other.
+        """
+        held = []
+        for part in self._source.parts() if not self._is_dask else self._source.parts:
+            if self._is_dask:
+                import dask
+
+                part = dask.compute(*part)
+            block = checked_block(*part, n_features=self.n_features)
+            held.append(block)
+            n_held = sum(block.X.shape[0] for block in held)
+            if n_held < size:
+                continue
+            whole = _joined(held)
+            for start in range(0, n_held - n_held % size, size):
+                yield _rows(whole, slice(start, start + size))
+            held = [_rows(whole, slice(n_held - n_held % size, n_held))]
+        if held and sum(block.X.shape[0] for block in held):
+            yield _joined(held)
+
     def _reduce_local(self, call, merge, rows, n_jobs, description, verbose):
         def tasks():
             start = 0
@@ -305,6 +330,24 @@ class RowBlocks:
         if not parts:
             return (), None
         return _computed(parts[0], verbose)
+
+
+def _joined(blocks):
+    """Return one block of the rows of several."""
+    if len(blocks) == 1:
+        return blocks[0]
+    Xs, ys, ws = (list(values) for values in list(zip(*blocks, strict=True))[:3])
+    stack = sparse.vstack if sparse.issparse(Xs[0]) else np.concatenate
+    X = stack(Xs).tocsr() if sparse.issparse(Xs[0]) else stack(Xs)
+    joined = [None if v[0] is None else np.concatenate(v) for v in (ys, ws)]
+    return Block(X, *joined, None, X.shape[0])
+
+
+def _rows(block, rows):
+    """Return some rows of a block."""
+    y, weights = (v if v is None else v[rows] for v in (block.y, block.weights))
+    X = block.X[rows]
+    return Block(X, y, weights, None, X.shape[0])
 
 
 class _Call:
