@@ -24,6 +24,7 @@ import sparsestat
 from sparsestat import row_blocks
 from sparsestat._utils.blocks import checked_block
 from sparsestat._utils.moments import fold_moments, merge_moments, square_root
+from sparsestat.cluster import kmeans_certificate
 from sparsestat.decomposition import OnlineOrthogonalDictionary
 from sparsestat.inference import ScaledLasso
 from sparsestat.linear_model import (
@@ -563,6 +564,44 @@ def test_batches_are_of_one_size_whatever_the_blocks():
         assert [len(batch.X) for batch in batches[:-1]] == [64] * (len(batches) - 1)
         assert_array_equal(np.concatenate([b.X for b in batches]), X[w > 0])
         assert_array_equal(np.concatenate([b.weights for b in batches]), w[w > 0])
+
+
+# Partitions
+
+
+@containers
+def test_partitions_of_every_container_are_certified(container, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 4)) + 9.0 * (np.arange(400) % 3)[:, None] + 1e3
+    labels = np.array(["a", "b", "c"])[np.arange(400) % 3]
+    w = rng.integers(0, 3, 400).astype(float)
+    expected = kmeans_certificate(X, labels, sample_weight=w)
+    arguments = container(X, np.zeros(400), w, tmp_path)
+    data = row_blocks(*arguments)
+    found = kmeans_certificate(data, labels)
+    assert found.certified and expected.certified
+    assert found.bound == expected.bound == "rank_one"
+    assert_allclose(found.lower_bound, expected.lower_bound, rtol=1e-9)
+    assert_allclose(found.details["cost"], expected.details["cost"], rtol=1e-10)
+    # A partition that is not the best one keeps a gap, of the same size.
+    worse = np.where(np.arange(400) % 50 == 0, "b", labels)
+    found = kmeans_certificate(data, worse, method="rank_one")
+    expected = kmeans_certificate(X, worse, sample_weight=w, method="rank_one")
+    assert not found.certified
+    assert_allclose(found.lower_bound, expected.lower_bound, rtol=1e-8)
+    assert_allclose(found.gap, expected.gap, rtol=1e-8)
+
+
+def test_partitions_in_blocks_say_what_they_need():
+    X, _, w = regression()
+    labels = np.arange(400) % 2
+    blocks = row_blocks(X, None, w, block_size=90)
+    with pytest.raises(ValueError, match="method='dual' needs X in memory"):
+        kmeans_certificate(blocks, labels, method="dual")
+    with pytest.raises(ValueError, match="inconsistent numbers"):
+        kmeans_certificate(blocks, labels[1:])
+    level = kmeans_certificate(row_blocks(labels[:, None] + 0.1, block_size=7), labels)
+    assert level.certified and level.details["cost"] == 0.0
 
 
 # Moments
