@@ -777,6 +777,23 @@ def test_what_cannot_be_fitted_in_blocks_says_so_by_name():
             model.fit(row_blocks(X, y))
 
 
+@pytest.mark.parametrize(
+    "cls, reason",
+    [
+        (sparsestat.linear_model.MCPRegressor, "working sets of columns"),
+        (sparsestat.linear_model.SparseCoxRegressor, "working sets of columns"),
+        (sparsestat.transport.OptimalTransport, "a transport plan couples all rows"),
+        (sparsestat.gaussian_process.CompactGPRegressor, "couples all pairs of rows"),
+        (sparsestat.embedding.FastRP, "nodes of one graph"),
+    ],
+)
+def test_refusals_say_why(cls, reason):
+    da = pytest.importorskip("dask.array")
+    X, y, _ = regression(40)
+    with pytest.raises(TypeError, match=reason):
+        cls().fit(da.from_array(X, chunks=10), da.from_array(y, chunks=10))
+
+
 def test_memory_is_that_of_a_few_blocks():
     """Arrays of blocks that are alive at once, counted where they are made."""
     X, y, _ = regression(2000)

@@ -187,6 +187,7 @@ class BalancedKMeans(
     [33, 33, 34]
     """
 
+    _needs_rows = "bounded sizes couple the labels of all rows"
     _by_rows = True
 
     _parameter_constraints: dict = {

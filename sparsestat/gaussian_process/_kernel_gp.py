@@ -55,6 +55,7 @@ class KernelGPRegressor(
     what is kept of the maximum (`_settle`).
     """
 
+    _needs_rows = "its kernel couples all pairs of rows"
     _by_rows = True
 
     _parameter_constraints = {
