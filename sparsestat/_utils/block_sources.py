@@ -22,7 +22,6 @@ __all__ = [
 ]
 
 _ENTRIES = 2**21  # of a block, unless its size is asked for
-_MAPPED_BYTES = 2**30  # memory maps above it are read in blocks by themselves
 
 
 def _library(X):
@@ -49,14 +48,12 @@ def _is_stream(X):
     return _library(X) == "polars" and type(X).__name__ == "LazyFrame"
 
 
-def comes_in_blocks(X, estimator):
-    """Whether an estimator is asked to read X in blocks of rows.
+def comes_in_blocks(X):
+    """Whether X is of a kind that is read in blocks of rows: never loaded as a whole.
 
-    It is for collections, tables that are read in batches, and what `row_blocks` has
-    made; and for large memory maps where it can, since others read them as arrays.
+    Collections, tables of pyarrow and lazy ones, and what `row_blocks` has made; arrays
+    and memory maps are arrays unless `row_blocks` says otherwise.
     """
-    if isinstance(X, np.memmap):
-        return X.nbytes > _MAPPED_BYTES and hasattr(estimator, "_fit_blocks")
     if type(X).__module__ == "sparsestat._utils.blocks":
         return True
     return is_dask(X) or _is_stream(X) or (_library(X) == "pyarrow" and _is_frame(X))

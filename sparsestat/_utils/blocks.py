@@ -100,9 +100,9 @@ def row_blocks(X, y=None, sample_weight=None, *, block_size=None):
 
     Pass what comes back to ``fit`` in place of X, without y: the estimators that can
     be fitted from sums over rows read it block by block, several times, and hold a
-    few blocks at a time. Dask collections, tables of pyarrow, ``polars.LazyFrame``
-    and memory maps above a gigabyte may be passed to ``fit`` as they are. Read more in
-    the :ref:`User Guide <scale_out>`.
+    few blocks at a time. Dask collections, tables of pyarrow and ``polars.LazyFrame``
+    may be passed to ``fit`` as they are; arrays and memory maps are read in blocks
+    only through this function. Read more in the :ref:`User Guide <row_blocks>`.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ def fit_context(*, prefer_skip_nested_validation):
             announce_compilation()
             before = dict(vars(estimator))
             X = args[0] if args else kwargs.get("X")
-            in_blocks = is_fit and comes_in_blocks(X, estimator)
+            in_blocks = is_fit and comes_in_blocks(X)
             chosen = of_blocks if in_blocks else checked
             try:
                 return chosen(estimator, *args, **kwargs)

@@ -152,7 +152,7 @@ def kmeans_certificate(
     >>> certificate.certified, certificate.bound
     (True, 'rank_one')
     """
-    if comes_in_blocks(X, None):
+    if comes_in_blocks(X):
         if method not in ("auto", "rank_one"):
             raise ValueError(
                 f"method={method!r} needs X in memory. Rows in blocks are certified by "
