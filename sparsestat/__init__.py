@@ -31,6 +31,7 @@ _SUBPACKAGES = (
 )
 _LAZY_NAMES = {
     "Certificate": "sparsestat._utils.results",
+    "row_blocks": "sparsestat._utils.blocks",
     "warmup": "sparsestat._warmup",
 }
 

@@ -335,13 +335,19 @@ def test_partial_fit_takes_the_blocks_of_a_dask_array(client):
         assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_a_dask_array_is_fitted_as_a_whole(client):
+def test_a_dask_array_is_fitted_where_its_chunks_are(client):
     X, y = regression()
-    serial = Lasso(0.1).fit(X, y)
+    serial = LassoCV(alphas=10, tol=1e-8).fit(X, y)
+    before = tasks_done(client)
     found = bounded(
-        Lasso(0.1).fit, da.from_array(X, chunks=50), da.from_array(y, chunks=50)
+        LassoCV(alphas=10, tol=1e-8).fit,
+        da.from_array(X, chunks=50),
+        da.from_array(y, chunks=50),
     )
-    assert_array_equal(found.coef_, serial.coef_)
+    assert tasks_done(client) > before
+    assert_allclose(found.mse_path_, serial.mse_path_, rtol=1e-8)
+    assert_allclose(found.coef_, serial.coef_, rtol=1e-8, atol=1e-10)
+    assert found.certificate_.satisfied
 
 
 def test_time_is_bounded():

@@ -7,6 +7,7 @@ import warnings
 
 from sklearn.base import BaseEstimator
 
+from sparsestat._utils.lazily import make_lazy
 from sparsestat._utils.names import check_arguments, suggestion
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._version import __version__
@@ -23,11 +24,19 @@ class SparsestatEstimator(BaseEstimator):
     sparsestat that wrote it, and reading it with another one warns.
     """
 
+    # Whether methods tell of each row by itself, so that dask maps them over chunks.
+    _by_rows = False
+
     _doc_link_module = "sparsestat"
     _doc_link_template = (
         "https://sparsestat.readthedocs.io/en/stable/generated/"
         "{estimator_module}.{estimator_name}.html"
     )
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if cls._by_rows:
+            make_lazy(cls)
 
     def __new__(cls, *args, **kwargs):
         if args or kwargs:

@@ -25,6 +25,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
 
+from sparsestat._utils.block_sources import comes_in_blocks
 from sparsestat._utils.compilation import announce_compilation
 from sparsestat._utils.names import check_arguments
 
@@ -55,19 +56,27 @@ def fit_context(*, prefer_skip_nested_validation):
     is interrupted from the keyboard, leaves the estimator as it was: with the
     attributes of an earlier fit, or with none. Attributes are put back, not
     copied, so a fit replaces arrays and never writes into those it finds.
+
+    Data that come in blocks of rows go to ``_fit_blocks(blocks, **others)`` where the
+    estimator has that, and are refused by its name where it needs X in memory.
     """
 
     def decorate(method):
-        checked = _fit_context(
+        decorator = _fit_context(
             prefer_skip_nested_validation=prefer_skip_nested_validation
-        )(method)
+        )
+        checked, of_blocks = decorator(method), decorator(_fit_blocks)
+        is_fit = method.__name__ == "fit"
 
         @wraps(method)
         def fit(estimator, *args, **kwargs):
             announce_compilation()
             before = dict(vars(estimator))
+            X = args[0] if args else kwargs.get("X")
+            in_blocks = is_fit and comes_in_blocks(X)
+            chosen = of_blocks if in_blocks else checked
             try:
-                return checked(estimator, *args, **kwargs)
+                return chosen(estimator, *args, **kwargs)
             except BaseException:
                 vars(estimator).clear()
                 vars(estimator).update(before)
@@ -76,6 +85,12 @@ def fit_context(*, prefer_skip_nested_validation):
         return fit
 
     return decorate
+
+
+def _fit_blocks(estimator, *args, **kwargs):
+    from sparsestat._utils.blocks import fit_blocks
+
+    return fit_blocks(estimator, *args, **kwargs)
 
 
 def validate_params(constraints, *, prefer_skip_nested_validation):

@@ -9,7 +9,7 @@ from joblib import effective_n_jobs, wrap_non_picklable_objects
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["run_parallel", "single_blas_thread"]
+__all__ = ["in_order", "run_parallel", "single_blas_thread", "single_threaded"]
 
 _found = (0, None)  # number of modules loaded then, and the thread pools
 
@@ -52,6 +52,40 @@ def run_parallel(function, tasks, *, n_jobs=None, prefer="threads", require=None
         return Parallel(n_jobs=n_jobs, prefer=prefer, require=require)(
             delayed(_call_single_threaded)(function, task) for task in tasks
         )
+
+
+def in_order(function, tasks, *, n_jobs=None):
+    """Yield ``function(*task)`` for every task, in order; few are under way at once.
+
+    Tasks are drawn as workers, which are threads, come free, so that they may hold
+    data: no more than `n_jobs` and one are in memory. Results do not depend on
+    `n_jobs`.
+
+    Parameters
+    ----------
+    function : callable
+    tasks : iterable of tuple
+        Positional arguments of each call.
+    n_jobs : int, default=None
+        As in :func:`run_parallel`.
+    """
+    n_workers = effective_n_jobs(n_jobs)
+    if n_workers == 1:
+        for task in tasks:
+            yield _call_single_threaded(function, task)
+        return
+    with single_blas_thread():
+        yield from Parallel(
+            n_jobs=n_jobs,
+            require="sharedmem",
+            return_as="generator",
+            pre_dispatch=n_workers + 1,
+        )(delayed(_call_single_threaded)(function, task) for task in tasks)
+
+
+def single_threaded(function, *arguments):
+    """Call a function with one thread of BLAS and of OpenMP."""
+    return _call_single_threaded(function, arguments)
 
 
 def _call_single_threaded(function, task):

@@ -187,6 +187,9 @@ class BalancedKMeans(
     [33, 33, 34]
     """
 
+    _needs_rows = "bounded sizes couple the labels of all rows"
+    _by_rows = True
+
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "size_min": [Interval(Integral, 0, None, closed="left"), "array-like", None],

@@ -145,16 +145,21 @@ class ClusterMoments:
             for k in range(K):
                 part = residual[ends[k] : ends[k + 1]]
                 self.scatter[k] += part.T @ part
+        self._settle(margins, farthest, data.magnitude, data.gram_rounding)
+
+    def _settle(self, margins, farthest, magnitude, gram_rounding):
+        """Take the cost from the scatter, and rounding from the margins."""
+        K = self.n_clusters
         self.cost = float(np.trace(self.scatter, axis1=1, axis2=2).sum())
         # Residuals are exact to the rounding of points and means, and means cost what
         # their error squared does.
-        size = np.sqrt(self.cost * data.magnitude)
-        self.cost_rounding = rounding(8 * self.steps, size) + data.gram_rounding
-        self.cost_rounding += rounding(8 * self.steps) ** 2 * data.magnitude
-        self.magnitude = data.magnitude
+        size = np.sqrt(self.cost * magnitude)
+        self.cost_rounding = rounding(8 * self.steps, size) + gram_rounding
+        self.cost_rounding += rounding(8 * self.steps) ** 2 * magnitude
+        self.magnitude = magnitude
         self.radius = np.sqrt(farthest)
         # Margins are differences of products of centred points.
-        margins -= rounding(16 * self.steps, farthest) + data.gram_rounding
+        margins -= rounding(16 * self.steps, farthest) + gram_rounding
         w = self.weights
         np.fill_diagonal(margins, np.inf)
         harmonic = np.multiply.outer(w, w) / np.add.outer(w, w)

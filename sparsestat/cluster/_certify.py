@@ -11,6 +11,8 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
 from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.block_sources import comes_in_blocks
+from sparsestat._utils.blocks import row_blocks
 from sparsestat._utils.compat import (
     Interval,
     StrOptions,
@@ -28,6 +30,7 @@ from sparsestat.cluster._certificate import (
     relative_gap,
     sampled_bound,
 )
+from sparsestat.cluster._certify_blocks import BlockClusterMoments, labels_of_blocks
 from sparsestat.cluster._data import CentredRows
 from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
 
@@ -47,9 +50,9 @@ _TIGHTER = (
 
 @validate_params(
     {
-        "X": ["array-like", "sparse matrix"],
+        "X": "no_validation",
         "labels": ["array-like"],
-        "sample_weight": ["array-like", None],
+        "sample_weight": ["array-like", str, None],
         "method": [StrOptions({"auto", "rank_one", "dual", "sampled"})],
         "gap_tol": [Interval(Real, 0, None, closed="left")],
         "subset_size": [Interval(Integral, 2, None, closed="left")],
@@ -81,7 +84,9 @@ def kmeans_certificate(
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Points. Never densified or modified.
+        Points. Never densified or modified. Or rows in blocks: a collection of dask, a
+        table, or what :func:`sparsestat.row_blocks` returns; they are read twice, for
+        the bounds of ``method="auto"`` and ``"rank_one"``.
     labels : array-like of shape (n_samples,)
         Cluster of each point: integers or strings, each value a cluster.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -147,6 +152,15 @@ def kmeans_certificate(
     >>> certificate.certified, certificate.bound
     (True, 'rank_one')
     """
+    if comes_in_blocks(X):
+        if method not in ("auto", "rank_one"):
+            raise ValueError(
+                f"method={method!r} needs X in memory. Rows in blocks are certified by "
+                "method='rank_one', or pass a sample of the rows."
+            )
+        blocks = row_blocks(X, None, sample_weight)
+        moments = BlockClusterMoments(blocks, labels_of_blocks(blocks, labels))
+        return Bounds.of_moments(moments).certificate(gap_tol)
     refuse_complex(X)
     X = check_array(X, accept_sparse="csr", dtype=np.float64)
     labels = column_or_1d(labels)
@@ -236,13 +250,28 @@ class Bounds:
             self.cost, self.cost_rounding = partition_cost(data, labels, n_found)
             self._settle_zero()
             return
-        self.moments = ClusterMoments(small, labels, n_found)
         self.reduced = small
+        self._take(ClusterMoments(small, labels, n_found))
+
+    @classmethod
+    def of_moments(cls, moments):
+        """Return the bounds that need no points any more."""
+        bounds = object.__new__(cls)
+        bounds.data, bounds.labels = moments.stands_for(), None
+        bounds.n_found = bounds.n_clusters = moments.n_clusters
+        bounds.bound, bounds.lower_bound = "trivial", 0.0
+        bounds.lam = bounds.lam_max = bounds.slack = np.nan
+        bounds._take(moments)
+        return bounds
+
+    def _take(self, moments):
+        """Bound the cost by the moments of the clusters."""
+        self.moments, n_found = moments, self.n_found
         self.cost = self.moments.cost
         self.cost_rounding = self.moments.cost_rounding
         self._settle_zero()
         self.lam_max = self.moments.lam_max
-        total = data.sum_of_squares
+        total = self.data.sum_of_squares
         value, lam, slack = -np.inf, np.nan, np.nan
         if self.n_found == self.n_clusters:
             value, lam, slack = rank_one_bound(self.moments)

@@ -136,6 +136,8 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
     True
     """
 
+    _needs_rows = "an affinity couples all pairs of rows"
+
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "affinity": [

@@ -182,6 +182,8 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     True
     """
 
+    _needs_rows = "its graph couples rows that are neighbors"
+
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "prototype": [StrOptions({"mean", "mode", "medoid"})],

@@ -162,6 +162,8 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
     2
     """
 
+    _by_rows = True
+
     _parameter_constraints: dict = {
         "max_clusters": [Interval(Integral, 1, None, closed="left"), None],
         "n_init": [Interval(Integral, 2, None, closed="left")],

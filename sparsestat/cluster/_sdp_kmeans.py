@@ -179,6 +179,8 @@ class SDPKMeans(
     (True, global optimum, proved)
     """
 
+    _by_rows = True
+
     _parameter_constraints = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions({"auto", "admm", "nlr", "sketch", "cvxpy"})],

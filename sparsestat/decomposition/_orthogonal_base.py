@@ -44,6 +44,8 @@ class OrthogonalTransformer(
 ):
     """Validation, exact codes and their inverse, shared by both dictionaries."""
 
+    _by_rows = True
+
     def _keep_center(self, center):
         """Store what is taken off samples, a Standardization or None."""
         self._center, self.mean_ = center, None

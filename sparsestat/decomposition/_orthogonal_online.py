@@ -282,6 +282,27 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         self._finish(X, weights, last)
         return self
 
+    def _fit_blocks(self, blocks):
+        """Go through the rows in their order, `max_iter` times."""
+        first = True
+        with FitProgress(self, self.max_iter, verbose=self.verbose) as progress:
+            for done in range(1, self.max_iter + 1):
+                for batch in blocks.batches(self.batch_size):
+                    X, weights = self._given(batch.X, batch.weights)
+                    if first:
+                        self._reset(X, check_random_state(self.random_state))
+                        first = False
+                    last = self._use(X, weights, None)
+                self.n_iter_ = done
+                if progress.step(passes=done):
+                    break
+        if first:
+            raise ValueError("Found array with 0 sample(s): there is no row.")
+        if self.precondition and not self._interval:
+            self._whiten(self.n_components is not None)
+        self._finish(X, weights, last)
+        return self
+
     def _reset(self, X, rng):
         n_features = X.shape[1]
         k = self._check_sizes(n_features)

@@ -126,6 +126,8 @@ class SemiNMF(
     True
     """
 
+    _by_rows = True
+
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "feature_density": [Interval(Real, 0, 1, closed="right"), None],

@@ -83,6 +83,8 @@ class SparseCodingEstimator(
     ``_start``, ``_fitted`` and ``_params``.
     """
 
+    _by_rows = True
+
     _parameter_constraints = CODING_CONSTRAINTS
     _schedule = {"T": [(0.0, 5.0), (0.8, 1.0)], "ncut": [(0.0, 0.0), (2 / 3, 1.0)]}
     _steps = 150

@@ -184,6 +184,8 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
     True
     """
 
+    _needs_rows = "its rows and columns are the nodes of one graph"
+
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "weights": ["array-like"],

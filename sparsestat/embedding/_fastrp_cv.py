@@ -117,6 +117,8 @@ class FastRPCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEsti
     True
     """
 
+    _needs_rows = "its rows and columns are the nodes of one graph"
+
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "n_powers": [Interval(Integral, 1, None, closed="left")],

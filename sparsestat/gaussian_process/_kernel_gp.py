@@ -55,6 +55,9 @@ class KernelGPRegressor(
     what is kept of the maximum (`_settle`).
     """
 
+    _needs_rows = "its kernel couples all pairs of rows"
+    _by_rows = True
+
     _parameter_constraints = {
         "kernel": [Kernel, StrOptions(KERNEL_NAMES), None],
         "optimizer": [StrOptions({"fmin_l_bfgs_b"}), None],

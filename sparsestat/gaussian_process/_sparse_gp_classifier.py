@@ -174,6 +174,8 @@ class SparseGPClassifier(
     [[1. 0.]]
     """
 
+    _by_rows = True
+
     _parameter_constraints = {
         "kernel": [Kernel, None],
         "n_inducing": [Interval(Integral, 1, None, closed="left")],

@@ -79,6 +79,8 @@ class SpectralMixtureBase(
 ):
     """Validation, grid, prediction and storage."""
 
+    _needs_rows = "its kernel couples all pairs of rows"
+
     _parameter_constraints = {
         "n_components": [
             StrOptions({"auto"}),

@@ -23,6 +23,7 @@ from sparsestat._utils.results import (
 )
 from sparsestat._utils.samples import check_samples
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
+from sparsestat.inference._scaled_lasso_blocks import scaled_lasso_of_blocks
 from sparsestat.inference._scaled_lasso_solver import (
     centered_target,
     scaled_lasso,
@@ -116,6 +117,8 @@ class ScaledLasso(RegressorMixin, SparsestatEstimator):
     (0.5, array([0]))
     """
 
+    _by_rows = True
+
     _parameter_constraints = {
         "factor": [Interval(Real, 0, None, closed="neither")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -155,8 +158,25 @@ class ScaledLasso(RegressorMixin, SparsestatEstimator):
             tol=self.tol,
             max_iter=self.max_iter,
         )
-        self.coef_, self.intercept_ = columns.given(found.coef * unit, mean)
-        self.sigma_, self.sigma_df_ = found.sigma * unit, found.sigma_df * unit
+        coef, intercept = columns.given(found.coef * unit, mean)
+        return self._store(
+            found, coef, intercept, strength, found.sigma * unit, found.sigma_df * unit
+        )
+
+    def _fit_blocks(self, blocks):
+        found = scaled_lasso_of_blocks(self, blocks)
+        return self._store(
+            found,
+            found.coef,
+            found.intercept,
+            found.strength,
+            found.sigma,
+            found.sigma_df,
+        )
+
+    def _store(self, found, coef, intercept, strength, sigma, sigma_df):
+        self.coef_, self.intercept_ = coef, intercept
+        self.sigma_, self.sigma_df_ = sigma, sigma_df
         self.alpha_ = strength * self.sigma_
         self.n_iter_ = found.n_iter
         self.certificate_ = Certificate.measured(

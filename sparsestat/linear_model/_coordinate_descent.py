@@ -8,6 +8,7 @@ from numbers import Real
 from sparsestat._utils.compat import Interval
 from sparsestat.linear_model import _paths as paths
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
+from sparsestat.linear_model._penalized._moment_problem import block_problem
 from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._penalized._problems import (
     ElasticNetProblem,
@@ -178,6 +179,22 @@ class ElasticNet(FitMixin, LinearPredictor):
         if y.ndim == 2 and y.shape[1] == 1 and not self._is_joint:
             y = y[:, 0]
         return X, y, sample_weight
+
+    def _fit_blocks(self, blocks):
+        problem, _ = self._block_problem(blocks)
+        if problem.target.ndim == 1 or self._is_joint:
+            return self._fit_problem(problem)
+        return self._fit_target_problems(problem)
+
+    def _block_problem(self, blocks, folds=None):
+        return block_problem(
+            self,
+            blocks,
+            folds=folds,
+            joint=self._is_joint,
+            positive=getattr(self, "positive", False),
+            **solver_options(self),
+        )
 
     def _fit_validated(self, X, y, sample_weight):
         if y.ndim == 1 or self._is_joint:

@@ -41,9 +41,13 @@ class _SeparateTargets(PathCVMixin):
         )
         return X, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, sample_weight
 
-    def _choose(self, X, y, sample_weight, rows, groups):
-        if y.ndim == 1:
-            return super()._choose(X, y, sample_weight, rows, groups)
+    _is_joint = False
+    _block_problem = ElasticNet._block_problem
+    _fit_blocks = PathCVMixin._fit_cv_blocks
+
+    def _choose(self, X, y, sample_weight, rows, groups, **options):
+        if y is None or y.ndim == 1:
+            return super()._choose(X, y, sample_weight, rows, groups, **options)
         fits = []
         for target in y.T:
             super()._choose(

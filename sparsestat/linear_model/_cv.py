@@ -27,6 +27,7 @@ from sparsestat.exceptions import NumericalError
 __all__ = [
     "CV_CONSTRAINTS",
     "PathCVMixin",
+    "block_folds",
     "checked_folds",
     "cross_validate",
     "fold_weights",
@@ -181,6 +182,56 @@ def cross_validate(
     return found
 
 
+def block_folds(cv, n_samples, groups=None):
+    """Return the fold in which each row is held out; all others train on it.
+
+    Parameters
+    ----------
+    cv : int, splitter, iterable or None
+    n_samples : int
+    groups : array-like of shape (n_samples,), default=None
+
+    Returns
+    -------
+    folds : ndarray of int16 of shape (n_samples,)
+    """
+    folds = np.full(n_samples, -1, dtype=np.int16)
+    nothing = np.empty((n_samples, 0))
+    for k, (train, test) in enumerate(check_cv(cv).split(nothing, None, groups)):
+        train, test = (held_out(rows, None)[0] for rows in (train, test))
+        is_held = np.zeros(n_samples, dtype=bool)
+        is_held[test] = True
+        others = n_samples - int(is_held.sum())
+        if (folds[test] >= 0).any() or len(train) != others or is_held[train].any():
+            raise ValueError(
+                f"Fold {k} of `cv` is not held out once while all other rows are "
+                "trained on, which is what rows in blocks ask for: KFold, "
+                "GroupKFold, PredefinedSplit and their like do it. Use one of them, or "
+                "an array in memory."
+            )
+        folds[test] = k
+    if (folds < 0).any():
+        raise ValueError(
+            f"{int((folds < 0).sum())} rows are held out in no fold of `cv`, but rows "
+            "in blocks ask for folds that hold out each row once, as KFold does."
+        )
+    return folds
+
+
+def _moment_losses(problem, held, settings, grids, phis):
+    """Errors on a fold of known moments, of shape (settings, phis, alphas)."""
+    out = []
+    for setting, alphas in zip(settings, grids, strict=True):
+        results = problem.solve(alphas, setting)
+        refits = None if phis is None else [problem.refit(r) for r in results]
+        table = []
+        for phi in (1.0,) if phis is None else phis:
+            mixed = results if refits is None else blends(results, refits, phi)
+            table.append([problem.held_out_error(r, held) for r in mixed])
+        out.append(table)
+    return out
+
+
 def blends(results, refits, phi):
     """Return points between a path and the fits without penalty on its supports.
 
@@ -313,9 +364,27 @@ class PathCVMixin:
         rows = self._checked_rows(rows, y) if rows else rows
         return self._choose(X, y, sample_weight, rows, groups)
 
-    def _choose(self, X, y, sample_weight, rows, groups):
-        """Fit the paths on validated data, choose a point and store it."""
-        problem = self._problem(X, y, sample_weight, **rows)
+    def _fit_cv_blocks(self, blocks, groups=None):
+        """Fit on rows in blocks, for classes that have a problem of such."""
+        folds = None
+        if getattr(self, "criterion", "cv") == "cv":
+            folds = block_folds(self.cv, blocks.n_samples, groups)
+        problem, moments = self._block_problem(blocks, folds)
+        if problem.target.ndim == 2 and not getattr(self, "_is_joint", False):
+            raise ValueError(
+                f"{type(self).__name__} chooses the strengths of several targets one "
+                f"by one, and reads rows in blocks for one target only. y has "
+                f"{problem.target.shape[1]}: fit them in turn."
+            )
+        return self._choose(moments, None, None, {}, None, problem=problem)
+
+    def _choose(self, X, y, sample_weight, rows, groups, *, problem=None):
+        """Fit the paths on validated data, choose a point and store it.
+
+        With a `problem` of rows in blocks X holds the moments of the folds.
+        """
+        if problem is None:
+            problem = self._problem(X, y, sample_weight, **rows)
         settings = self._settings()
         phis = checked_phis(getattr(self, "relaxed", False))
         grids = [problem.grid(self.alphas, self.eps, s) for s in settings]
@@ -378,6 +447,16 @@ class PathCVMixin:
         self, problem, X, y, sample_weight, rows, groups, settings, grids, phis
     ):
         """Held-out losses of every fold and setting; return a pick for each setting."""
+        if isinstance(X, dict):
+            tasks = [
+                (problem.of_others(X, k), X[k], settings, grids, phis)
+                for k in sorted(X)
+            ]
+            losses = run_parallel(_moment_losses, tasks, n_jobs=self.n_jobs)
+            losses = np.array(losses).transpose(1, 2, 3, 0)
+            weights = np.array([X[k].weight for k in sorted(X)])
+            is_weighted = any(m.weight != m.n_rows for m in X.values())
+            return self._picks(losses, weights if is_weighted else None, phis)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = checked_folds(splitter.split(X, y, groups), sample_weight)
         if is_classifier(self):
@@ -400,9 +479,12 @@ class PathCVMixin:
         # (settings, phis, alphas, folds)
         losses = losses.reshape(len(settings), len(folds), *losses.shape[1:])
         losses = losses.transpose(0, 2, 3, 1)
+        return self._picks(losses, fold_weights(folds, sample_weight), phis)
+
+    def _picks(self, losses, weights, phis):
+        """Store held-out losses, of shape (settings, phis, alphas, folds); pick."""
         kept = losses[:, 0] if phis is None else losses
         setattr(self, self._losses_name, kept if self._many_settings() else kept[0])
-        weights = fold_weights(folds, sample_weight)
         mean, error = mean_and_error(losses, weights)
         self.cv_mean_, self.cv_standard_error_ = (
             table if self._many_settings() else table[0]

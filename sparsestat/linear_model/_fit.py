@@ -74,6 +74,9 @@ class FitMixin(CallbackSupportMixin):
 
     def _fit_validated(self, X, y, sample_weight, **rows):
         problem = self._problem(X, y, sample_weight, **rows)
+        return self._fit_problem(problem, X, y)
+
+    def _fit_problem(self, problem, X=None, y=None):
         if self.alpha == 0:
             warnings.warn(
                 problem.no_penalty, UserWarning, stacklevel=users_stacklevel()
@@ -93,15 +96,18 @@ class FitMixin(CallbackSupportMixin):
 
     def _fit_targets(self, X, y, sample_weight):
         """Fit each column of y by itself, on one design."""
-        whole = self._problem(X, y, sample_weight)
+        return self._fit_target_problems(self._problem(X, y, sample_weight), X, y)
+
+    def _fit_target_problems(self, whole, X=None, y=None):
+        n_targets = whole.target.shape[1]
         start = getattr(self, "coef_", None) if self.warm_start else None
-        if start is not None and np.shape(start) != (y.shape[1], whole.n_features):
+        if start is not None and np.shape(start) != (n_targets, whole.n_features):
             start = None
         kept, results = [], []
         with FitProgress(
             self, self.max_iter, X=X, y=y, verbose=self.verbose
         ) as progress:
-            for t in range(y.shape[1]):
+            for t in range(n_targets):
                 problem = whole.of_target(t)
                 result = problem.solve_one(
                     self.alpha,

@@ -18,6 +18,8 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
+from sparsestat.linear_model._glm_blocks import fit_likelihood
+from sparsestat.linear_model._penalized._datafits import Huber
 from sparsestat.linear_model._penalized._likelihood_problems import HuberProblem
 from sparsestat.linear_model._predictors import LinearPredictor
 
@@ -297,6 +299,15 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
         self.max_epochs = max_epochs
         self.warm_start = warm_start
         self.verbose = verbose
+
+    def _fit_blocks(self, blocks):
+        if self.delta == "auto":
+            raise ValueError(
+                "delta='auto' needs the residuals of all rows in memory. Pass a number "
+                "where X comes in blocks: about 1.35 standard deviations of the noise."
+            )
+        self.delta_ = float(self.delta)
+        return fit_likelihood(self, blocks, Huber, delta=self.delta_)
 
     def _pilot(self, problem):
         return self.alpha, self._setting()

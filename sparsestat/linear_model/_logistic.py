@@ -15,6 +15,8 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
+from sparsestat.linear_model._glm_blocks import fit_likelihood
+from sparsestat.linear_model._penalized._datafits import Logistic
 from sparsestat.linear_model._penalized._likelihood_problems import (
     LogisticProblem,
 )
@@ -311,6 +313,9 @@ class SparseLogisticRegression(GLMFitMixin, _LogisticModel):
         self.max_epochs = max_epochs
         self.warm_start = warm_start
         self.verbose = verbose
+
+    def _fit_blocks(self, blocks):
+        return fit_likelihood(self, blocks, Logistic)
 
 
 class SparseLogisticRegressionCV(GLMCVMixin, _LogisticModel):

@@ -211,6 +211,7 @@ class JointTargets(MultiOutputMixin):
     """Targets of shape (n_samples, n_targets) that make one problem."""
 
     _is_joint = True
+    _block_problem = ElasticNet._block_problem
     _problem = ElasticNet._problem
 
     def _validated(self, X, y, sample_weight):

@@ -171,6 +171,8 @@ class MultiTaskElasticNetCV(JointTargets, PathCVMixin, LinearPredictor):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    _fit_blocks = PathCVMixin._fit_cv_blocks
+
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, groups=None):
         """Fit the paths and choose a point.
@@ -328,6 +330,8 @@ class MultiTaskLassoCV(JointTargets, PathCVMixin, LinearPredictor):
         self.max_epochs = max_epochs
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    _fit_blocks = PathCVMixin._fit_cv_blocks
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, groups=None):

@@ -15,6 +15,8 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
+from sparsestat.linear_model._glm_blocks import fit_likelihood
+from sparsestat.linear_model._penalized._datafits import Poisson
 from sparsestat.linear_model._penalized._likelihood_problems import PoissonProblem
 from sparsestat.linear_model._predictors import LinearPredictor
 
@@ -266,6 +268,9 @@ class SparsePoissonRegressor(GLMFitMixin, PoissonPredictor):
         self.max_epochs = max_epochs
         self.warm_start = warm_start
         self.verbose = verbose
+
+    def _fit_blocks(self, blocks):
+        return fit_likelihood(self, blocks, Poisson, least=-1.0)
 
 
 class SparsePoissonRegressorCV(GLMCVMixin, PoissonPredictor):

@@ -22,6 +22,9 @@ __all__ = ["LinearClassifier", "LinearPredictor", "validate_fit_data"]
 class _LinearScores(SparsestatEstimator):
     """Scores of new samples, and the coefficients in sparse form."""
 
+    _needs_rows = "it gathers working sets of columns from X in memory"
+    _by_rows = True
+
     def _scores(self, X):
         check_is_fitted(self)
         X = validate_data(

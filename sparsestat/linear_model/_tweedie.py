@@ -12,6 +12,8 @@ from sparsestat.linear_model._glm import (
     GLMCVMixin,
     GLMFitMixin,
 )
+from sparsestat.linear_model._glm_blocks import fit_likelihood
+from sparsestat.linear_model._penalized._datafits import Gamma, Tweedie
 from sparsestat.linear_model._penalized._likelihood_problems import (
     GammaProblem,
     TweedieProblem,
@@ -194,6 +196,9 @@ class SparseGammaRegressor(GLMFitMixin, _GammaPredictor):
         self.max_epochs = max_epochs
         self.warm_start = warm_start
         self.verbose = verbose
+
+    def _fit_blocks(self, blocks):
+        return fit_likelihood(self, blocks, Gamma, least=0.0)
 
 
 class SparseGammaRegressorCV(GLMCVMixin, _GammaPredictor):
@@ -524,6 +529,10 @@ class SparseTweedieRegressor(GLMFitMixin, _TweediePredictor):
         self.max_epochs = max_epochs
         self.warm_start = warm_start
         self.verbose = verbose
+
+    def _fit_blocks(self, blocks):
+        options = {"least": -1.0, "power": self.power}
+        return fit_likelihood(self, blocks, Tweedie, **options)
 
 
 class SparseTweedieRegressorCV(GLMCVMixin, _TweediePredictor):

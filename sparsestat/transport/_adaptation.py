@@ -80,6 +80,8 @@ class DomainAdaptationClassifier(
     True
     """
 
+    _needs_rows = "a transport plan couples all rows"
+
     # scikit-learn takes an argument of this name for data, not for metadata, unless
     # it is told otherwise.
     __metadata_request__fit = {"Xt": None, "yt": None}

@@ -168,6 +168,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
     True
     """
 
+    _needs_rows = "a transport plan couples all rows"
+
     # scikit-learn takes an argument of this name for data, not for metadata, unless
     # it is told otherwise.
     __metadata_request__fit = {"Xt": None, "ys": None, "yt": None}
@@ -541,6 +543,8 @@ class DoublyStochasticAffinity(SparsestatEstimator):
     >>> bool(abs(Gamma.sum(axis=1) - 1).max() < 1e-8)
     True
     """
+
+    _needs_rows = "an affinity couples all pairs of rows"
 
     _parameter_constraints: dict = {
         "reg": [Interval(Real, 0, None, closed="neither")],

@@ -11,8 +11,8 @@ Potentials are as in `_kernels_simplex`.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
 
+from sparsestat._utils.jit import njit
 from sparsestat.transport._kernels_points import EUCLIDEAN, L1
 from sparsestat.transport._kernels_simplex import coprime, exchange
 

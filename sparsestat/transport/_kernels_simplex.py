@@ -16,7 +16,6 @@ Costs are a matrix of lines: of rows, or of columns (`flat`) where rows are shor
 import numpy as np
 
 from sparsestat._utils.jit import njit
-
 from sparsestat.sparse._kernels_intrinsics import prefetch
 
 __all__ = [

@@ -23,7 +23,7 @@ from sparsestat._utils.arithmetic import (
 from sparsestat._utils.validation import read_only, read_only_triple
 from sparsestat.linear_model._penalized import _kernels_design as kernels
 
-__all__ = ["Design", "make_design"]
+__all__ = ["Design", "MomentDesign", "make_design"]
 
 _EMPTY = read_only(np.empty(0))
 # Beyond this ratio of mean to spread, implicit centering would lose more than a
@@ -268,6 +268,33 @@ class _DenseDesign(Design):
         if self.is_weighted:
             out *= self.roots if out.ndim == 1 else self.roots[:, None]
         return out
+
+
+class MomentDesign(_DenseDesign):
+    """Few rows that have the products of many: a square root of their moments.
+
+    Parameters
+    ----------
+    root : ndarray of shape (n_rows, n_features)
+    centers : ndarray of shape (n_features,) or None
+        What the columns were centered on; None without an intercept.
+    """
+
+    def __init__(self, root, centers):
+        super().__init__(root, None, False)
+        self.centers = centers
+
+    def center_dot(self, columns, w):
+        if self.centers is None:
+            return 0.0 if w.ndim == 1 else np.zeros(w.shape[1])
+        if w.ndim == 1:
+            return dot(self.centers[columns], w)
+        return dots(self.centers[columns], w.T)
+
+    def intercept(self, y_mean, columns, w):
+        if self.centers is None:
+            return np.zeros_like(y_mean)
+        return y_mean - self.center_dot(columns, w)
 
 
 class _CSCDesign(Design):

@@ -9,7 +9,8 @@ groups enter a list as features do in ``_kernels_path``.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
+
+from sparsestat._utils.jit import njit
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
 _LOOK = 4  # sweeps between two looks at the gap

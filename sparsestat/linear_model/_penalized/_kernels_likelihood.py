@@ -9,8 +9,8 @@ The intercept is minimized over inside the model, and exactly before a gap is me
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
 
+from sparsestat._utils.jit import njit
 from sparsestat.linear_model._penalized._kernels_losses import (
     COX,
     conjugate,

@@ -7,8 +7,8 @@ They are those of ``_datafits``, whose tests compare both.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from numba import njit
 
+from sparsestat._utils.jit import njit
 from sparsestat.sparse._kernels_exp import exponentials
 
 __all__ = ["conjugate", "evaluate", "magnitude"]
