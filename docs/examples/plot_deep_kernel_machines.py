@@ -21,6 +21,7 @@ from sparsestat.gaussian_process import (
     DeepKernelMachineClassifier,
     DeepKernelMachineRegressor,
 )
+from sparsestat.plotting import LayerKernelDisplay
 
 warnings.simplefilter("ignore", ConvergenceWarning)  # 80 iterations are few
 rng = np.random.default_rng(0)
@@ -41,14 +42,10 @@ for nu in (1.0, np.inf):
 # -------------------------------
 # Gram matrices of the inducing points in the order of their distance from the origin:
 # the layer that learned has found rings.
-fig, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
-for ax, (nu, model) in zip(axes, models.items(), strict=True):
+for nu, model in models.items():
     order = np.argsort(np.sum(model.inducing_points_**2, axis=1))
-    G = model.grams_[0][np.ix_(order, order)]
-    size = np.sqrt(G.diagonal())
-    image = ax.imshow(G / np.outer(size, size), vmin=-1, vmax=1, cmap="RdBu_r")
-    ax.set(title=f"nu = {nu}", xlabel="inducing point", ylabel="inducing point")
-fig.colorbar(image, ax=axes, label="correlation after the layer")
+    display = LayerKernelDisplay.from_estimator(model, order=order)
+    display.axes_[0].set_title(f"nu = {nu}")
 
 # %%
 # Classes

@@ -49,6 +49,7 @@ _ALL_PAIRS = 1500  # samples up to which the support may cover all
 _MOST_DENSE, _CROWDED = 3000, 0.1  # a pattern is dense from this share of pairs on
 _WIDEST = 20.0  # extents of the data; wider kernels are as good as splines
 _MOST_WORK, _MOST_FILL = 4e8, 6e7  # multiplications, entries of a factor
+_NUGGET = 1e-10  # of a variance, for draws without noise
 _MANY = 20_000  # samples beyond which the first support is kept
 _FLAT = 10.0  # spreads of a feature: a longer length means that it does not matter
 
@@ -88,6 +89,12 @@ class CompactGPRegressor(StructuredGPRegressor):
         likelihood rises, as far as a factorization stays below 4e8 multiplications and
         6e7 entries (500 MB); up to 1500 samples all pairs may be neighbors, and beyond
         20,000 samples it stays at 30.
+    noise_variance : float or array-like of shape (n_samples,), default=None
+        Variance of the noise of the targets that is known beforehand, in units of y**2,
+        of all samples or of each. No WhiteKernel is added then; one that `kernel` has
+        is noise beside it. Spreads of new values hold a known number, but know nothing
+        of the noise of other samples: with an array they are those of the function, and
+        of the WhiteKernel. Several targets then share one scale.
     optimizer : {"fmin_l_bfgs_b"} or None, default="fmin_l_bfgs_b"
         None keeps the kernel's parameters.
     n_restarts_optimizer : int, default=0
@@ -112,14 +119,14 @@ class CompactGPRegressor(StructuredGPRegressor):
         Kernel with the parameters found, noise included.
     support_ : ndarray
         Radius of the pattern, or one a feature.
-    noise_variance_ : float
-        Variance of the noise, in units of y**2.
+    noise_variance_ : float or ndarray of shape (n_targets,)
+        Variance of the noise of new values, in units of y**2.
     log_marginal_likelihood_value_ : float
         At the parameters found.
-    alpha_ : ndarray of shape (n_samples,)
+    alpha_ : ndarray of shape (n_rows,) or (n_rows, n_targets)
         Inverse covariance times targets.
-    X_train_ : ndarray of shape (n_samples, n_features)
-        The data.
+    X_train_ : ndarray of shape (n_rows, n_features)
+        The data; rows that repeat stand for one, and are sorted.
     n_nonzeros_ : int
         Entries of the covariance matrix that are stored.
     fill_ : int
@@ -198,6 +205,11 @@ class CompactGPRegressor(StructuredGPRegressor):
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
         ],
+        "noise_variance": [
+            Interval(Real, 0, None, closed="neither"),
+            "array-like",
+            None,
+        ],
     }
 
     def __init__(
@@ -206,6 +218,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         *,
         support="auto",
         neighbors="auto",
+        noise_variance=None,
         optimizer="fmin_l_bfgs_b",
         n_restarts_optimizer=0,
         max_iter=100,
@@ -226,6 +239,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         )
         self.support = support
         self.neighbors = neighbors
+        self.noise_variance = noise_variance
 
     def _prepare(self, X, y, rng):
         self.X_train_, self._targets, self._pairs = X, y, None
@@ -233,7 +247,8 @@ class CompactGPRegressor(StructuredGPRegressor):
         if kernel is None:
             scales = first_scales(X, y)
             kernel = default_amplitude(scales.variance, y) * WendlandKernel()
-            kernel = kernel + default_noise(spread(y), scales.noise)
+            if self.noise_variance is None:
+                kernel = kernel + default_noise(spread(y), scales.noise)
             if X.shape[1] > 1:
                 shape = np.minimum(scales.lengths, _FLAT * feature_units(X))
         kernel = clone(kernel)
@@ -290,11 +305,15 @@ class CompactGPRegressor(StructuredGPRegressor):
         For the default kernel the amplitude is that of most evidence, at the best of
         a few ratios of noise.
         """
-        if self.kernel is not None:
+        if self.kernel is not None or self.noise_variance is not None:
             factors = self._factorize(kernel)
             self._factored_last = factors[0]
             return self._evidence(kernel, factors, False)[0], kernel
-        y, n = self._targets, len(self._targets)
+        y, w = (
+            self._targets,
+            np.broadcast_to(self._row_noise.weights, len(self._targets)),
+        )
+        n = w.sum()
         signal, noise = kernel.k1.k1.constant_value, kernel.k2.noise_level
         first, best = noise / signal, None
         # A wider kernel has a larger amplitude, and less noise beside it.
@@ -308,8 +327,10 @@ class CompactGPRegressor(StructuredGPRegressor):
             except np.linalg.LinAlgError:
                 continue
             self._factored_last = factor
-            variance = max(float(y @ a) / n, np.finfo(float).tiny)
-            value = -0.5 * (n * np.log(variance) + factor.log_det)
+            squares = float(np.sum(y * a)) + np.sum(self._row_noise.within) / ratio
+            variance = max(squares / (n * y.shape[1]), np.finfo(float).tiny)
+            value = n * np.log(variance) + factor.log_det
+            value = -0.5 * (value + (n - len(w)) * np.log(ratio))
             if best is None or value > best[0]:
                 best = value, variance, ratio
         if best is None:
@@ -339,7 +360,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         origin = np.zeros((1, d))
         scale, K, saved = scaled_cross(kernel, X[first] - X[second], origin)
         values = scale * K[:, 0]
-        own = diagonal(kernel, X) + noise_variance(kernel, d)[0]
+        own = diagonal(kernel, X) + self._single(kernel) / self._row_noise.weights
         each = np.arange(n)
         if n <= _MOST_DENSE and len(first) > _CROWDED * n * n:
             C = np.diag(own)
@@ -363,22 +384,32 @@ class CompactGPRegressor(StructuredGPRegressor):
         factor, a, saved = factors
         y = self._targets
         n, d = self.X_train_.shape
-        value = -0.5 * float(y @ a + factor.log_det + n * _LOG_2PI)
+        k = y.shape[1]
+        more, slope = self._row_noise.scatter(self._single(kernel), k)
+        value = np.sum(y * a) + k * (factor.log_det + n * _LOG_2PI)
+        value = more - 0.5 * float(value)
         if not want_gradient:
             return value, None
         first, second = self._pattern(_support(kernel, d))
         # 2 times the derivative, since every pair stands for two entries.
-        bar = a[first] * a[second] - factor.inverse_entries(first, second)
+        bar = np.einsum("ij,ij->i", a[first], a[second])
+        bar -= k * factor.inverse_entries(first, second)
         gradient, _ = cross_backward(kernel, saved, bar[:, None])
         each = np.arange(n)
-        own = 0.5 * (a**2 - factor.inverse_entries(each, each))
+        own = 0.5 * (np.sum(a**2, axis=1) - k * factor.inverse_entries(each, each))
         gradient = gradient + diagonal_backward(kernel, self.X_train_, own)
-        return value, gradient + own.sum() * noise_variance(kernel, d)[1]
+        own = np.sum(own / self._row_noise.weights + slope)
+        return value, gradient + own * noise_variance(kernel, d)[1]
+
+    def _single(self, kernel):
+        """Return the noise variance of one observation of each row."""
+        n, d = self.X_train_.shape
+        return self._row_noise.single(noise_variance(kernel, d)[0], n)
 
     def _settle(self, best, X, y):
         details = super()._settle(best, X, y)
-        factor, self.alpha_, _ = self._factors
-        self._factors = factor, self.alpha_, None
+        factor, a, _ = self._factors
+        self._factors, self.alpha_ = (factor, a, None), self._shaped(a)
         self.support_ = _support(self.kernel_, X.shape[1])
         self.n_nonzeros_ = factor.n_nonzeros
         self.fill_ = factor.fill
@@ -445,8 +476,9 @@ class CompactGPRegressor(StructuredGPRegressor):
 
         Returns
         -------
-        y_samples : ndarray of shape (n_samples_X, n_samples)
-            One draw in each column.
+        y_samples : ndarray of shape (n_samples_X, n_samples) or \
+                (n_samples_X, n_targets, n_samples)
+            New values, noise included; one draw along the last axis.
 
         Notes
         -----
@@ -465,13 +497,24 @@ class CompactGPRegressor(StructuredGPRegressor):
         upper = sparse.coo_array(
             (values, (first, second)), shape=(len(both), len(both))
         )
-        noise = self.noise_variance_ / self._y_scale**2
-        own = sparse.diags_array(diagonal(self.kernel_, both) + noise)
-        joint = SparseCholesky(sparse.csc_array(upper + upper.T + own))
-        draws = joint.sample(n_samples, rng)
-        lack = self._targets[:, None] - draws[:n]
+        noise = np.r_[
+            self._single(self.kernel_) / self._row_noise.weights,
+            np.full(len(X), self._noise),
+        ]
+        own = diagonal(self.kernel_, both) + noise
+        # Without noise of new values their joint covariance may be singular.
+        own[n:] += _NUGGET * own[n:]
+        joint = SparseCholesky(
+            sparse.csc_array(upper + upper.T + sparse.diags_array(own))
+        )
+        k = self._targets.shape[1]
+        draws = joint.sample(k * n_samples, rng)
+        lack = np.repeat(self._targets, n_samples, axis=1) - draws[:n]
         moved = draws[n:] + self._cross_sparse(X) @ factor.solve(lack)
-        return self._y_scale * moved + self._y_mean
+        moved = moved.reshape(len(X), k, n_samples)
+        moved = np.reshape(self._y_scale, (-1, 1)) * moved
+        moved += np.reshape(self._y_mean, (-1, 1))
+        return moved[:, 0] if self._one else moved
 
 
 def _support(kernel, n_features):

@@ -74,7 +74,7 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         ``"full"``: one Gaussian process on all rows, with the agreed weights. The
         others join predictions of the agents, who keep their rows: by precision
         (overconfident), or weighted by what each has learned there.
-    detrend : {"mean", "linear"} or None, default="mean"
+    detrend : {"mean", "linear"} or None, default="linear"
         What is taken off y before the fit and added to predictions.
     tol : float, default=1e-3
         Stop when both residuals of the consensus are below this, relative to the
@@ -150,8 +150,8 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
     Notes
     -----
     What leaves an agent: rounded weights, slopes as powers of two, and the value of
-    its objective, each round; before that the counts, sums and extents behind the
-    trend, the units and the grid. That is not differential privacy: weights tell
+    its objective, each round; before that the counts, sums, products and extents behind
+    the trend, the units and the grid. That is not differential privacy: weights tell
     something about rows. One round costs a factorization of each agent's covariance
     for every step it takes, O(sum of n_j^3), or O(sum of n_j^2) on even grids. The
     rows are simulated to be apart: this process cuts them up, and each task is given
@@ -204,7 +204,7 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         max_rounds=100,
         max_iter=100,
         predict_mode="full",
-        detrend="mean",
+        detrend="linear",
         tol=1e-3,
         prune_tol=1e-6,
         n_jobs=None,

@@ -43,6 +43,7 @@ __all__ = [
     "evidence_certificate",
     "kernel_with_noise",
     "maximize_evidence",
+    "named_shape",
     "numerical_errors",
     "spread",
     "standardized",
@@ -106,8 +107,8 @@ def standardized(y, normalize):
 
 def spread(y):
     """Return the variance of the targets, 1 for constant ones."""
-    variance = float(y.var())
-    return variance if variance > 0 and np.ptp(y) > 0 else 1.0
+    variance = float(np.mean(y.var(axis=0)))
+    return variance if variance > 0 and np.ptp(y, axis=0).any() else 1.0
 
 
 def default_kernel(X, y, *, name="rbf", least_noise=0.0):
@@ -117,22 +118,42 @@ def default_kernel(X, y, *, name="rbf", least_noise=0.0):
     at `least_noise` times the variance of y or above.
     """
     scales = first_scales(X, y)
-    unit = feature_units(X)
-    shortest = np.minimum(1e-3, 0.1 * scales.gap) * unit
-    lengths, bounds = scales.lengths, np.column_stack([shortest, 1e4 * unit])
-    if len(lengths) == 1:
-        lengths, bounds = float(lengths[0]), tuple(bounds[0])
-    if name == "rational_quadratic":
-        length = float(np.exp(np.log(lengths).mean()))
-        span = (float(shortest.min()), 1e4 * float(unit.max()))
-        shape = RationalQuadratic(length, 1.0, span, (1e-2, 1e4))
-    elif name == "rbf":
-        shape = RBF(lengths, bounds)
-    else:
-        shape = Matern(lengths, bounds, nu=_SMOOTHNESS[name])
+    shape = named_shape(name, scales.lengths, scales.gap, feature_units(X))
     smooth = default_amplitude(scales.variance, y) * shape
     noise = max(scales.noise, least_noise * spread(y))
     return smooth + default_noise(spread(y), noise)
+
+
+def named_shape(name, lengths, gap, unit):
+    """Return a kernel of variance 1 by its name, with bounds of its lengths.
+
+    Parameters
+    ----------
+    name : str
+        One of ``KERNEL_NAMES``.
+    lengths : ndarray of shape (n_features,)
+        Where they start.
+    gap : float
+        Typical distance of neighbors, in units of the features.
+    unit : ndarray of shape (n_features,)
+        Those units.
+
+    Returns
+    -------
+    kernel : sklearn.gaussian_process.kernels.Kernel
+        One length a feature, but one in all for ``"rational_quadratic"``.
+    """
+    shortest = np.minimum(1e-3, 0.1 * gap) * unit
+    bounds = np.column_stack([shortest, 1e4 * unit])
+    if name == "rational_quadratic":
+        length = float(np.exp(np.log(lengths).mean()))
+        span = (float(shortest.min()), 1e4 * float(unit.max()))
+        return RationalQuadratic(length, 1.0, span, (1e-2, 1e4))
+    if len(lengths) == 1:
+        lengths, bounds = float(lengths[0]), tuple(bounds[0])
+    if name == "rbf":
+        return RBF(lengths, bounds)
+    return Matern(lengths, bounds, nu=_SMOOTHNESS[name])
 
 
 def default_amplitude(variance, y):
@@ -148,8 +169,10 @@ def default_noise(variance, noise=None):
     return WhiteKernel(noise, bounds)
 
 
-def kernel_with_noise(kernel, n_features, y):
+def kernel_with_noise(kernel, n_features, y, *, known=0.0):
     """Return a copy of a kernel, with a WhiteKernel added where there is none.
+
+    Where noise of the variance `known` is there already, none is added.
 
     Raises
     ------
@@ -164,9 +187,9 @@ def kernel_with_noise(kernel, n_features, y):
             "from sklearn.gaussian_process.kernels or sparsestat.gaussian_process."
         )
     kernel = clone(kernel)
-    if not has_noise(kernel):
+    if not has_noise(kernel) and not known > 0:
         kernel = kernel + default_noise(spread(y))
-    noise = noise_variance(kernel, n_features)[0]
+    noise = noise_variance(kernel, n_features)[0] + known
     if not (np.isfinite(noise) and noise > 0):
         raise ValueError(
             f"The noise variance of {kernel} is {noise}; it must be positive. Give the "
@@ -226,8 +249,8 @@ def warn_of_limits(estimator, kernel, noise, y, remedy):
             UserWarning,
             stacklevel=users_stacklevel(),
         )
-    variance = float(np.var(y))
-    if np.ptp(y) > 0 and noise >= _CONSTANT * variance:
+    variance = float(np.mean(np.var(y, axis=0)))
+    if np.ptp(y, axis=0).any() and noise >= _CONSTANT * variance:
         warnings.warn(
             f"{name} found no signal: the noise variance is {noise / variance:.2f} "
             f"times that of y, so that predictions are near their mean. {remedy}",

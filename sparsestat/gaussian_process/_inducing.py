@@ -44,6 +44,7 @@ from sparsestat.gaussian_process._covariances import (
     noise_variance,
     scaled_cross,
 )
+from sparsestat.gaussian_process._row_noise import PLAIN
 
 __all__ = [
     "InducingState",
@@ -126,7 +127,16 @@ def _invert_factor(L, M):
 
 
 def evaluate(
-    kernel, Z, X, y, *, alpha=0.0, jitter=1e-10, want_gradient=True, want_points=True
+    kernel,
+    Z,
+    X,
+    y,
+    *,
+    alpha=0.0,
+    jitter=1e-10,
+    rows=PLAIN,
+    want_gradient=True,
+    want_points=True,
 ):
     """Evaluate the objective, its gradients and what predictions need.
 
@@ -138,12 +148,14 @@ def evaluate(
         Inducing points.
     X : ndarray of shape (n, n_features)
         Data.
-    y : ndarray of shape (n,)
-        Targets.
+    y : ndarray of shape (n,) or (n, n_targets)
+        Targets: independent processes of one kernel.
     alpha : float, default=0.0
         0 is the variational free energy, 1 is FITC, others power EP.
     jitter : float, default=1e-10
         Added to the diagonal of K_mm, relative to its mean.
+    rows : RowNoise, default=PLAIN
+        Weights and known noise of the rows.
     want_gradient : bool, default=True
         Whether the gradient with respect to the parameters is wanted.
     want_points : bool, default=True
@@ -166,52 +178,75 @@ def evaluate(
     """
     n, m = len(X), len(Z)
     s2, s2_slope = noise_variance(kernel, X.shape[1])
-    if not s2 > 0:
+    single = rows.single(s2, n)
+    if not single.min() > 0:
         raise np.linalg.LinAlgError("The noise variance is zero.")
+    # One noise variance for all rows: some sums over rows have closed forms.
+    even = alpha == 0 and rows.is_plain
+    level = float(single[0])
+    y, one = (y[:, None], True) if y.ndim == 1 else (y, False)
+    k = y.shape[1]
+    w = np.broadcast_to(rows.weights, n)
     scale, K, saved_mm = scaled_cross(kernel, Z, Z)
     L, jitter = jittered_cholesky(scale * K, jitter)
     k_tt = diagonal(kernel, X)
     keep = n * m <= _KEEP
     step = max(64, _BLOCK // m)
     kept = []
-    M = np.zeros((m, m), order="F")
-    S = np.zeros((m, m), order="F") if alpha > 0 else M
-    v, v_plain = np.zeros(m), np.zeros(m)
+    S = np.zeros((m, m), order="F")
+    M = S if even else np.zeros((m, m), order="F")  # S at the noise alone
+    v, v_plain = np.zeros((m, k)), np.zeros((m, k))
     d = np.empty(n)
     for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
-        scale, K, saved = scaled_cross(kernel, Z, X[rows])
+        part = slice(start, min(start + step, n))
+        scale, K, saved = scaled_cross(kernel, Z, X[part])
         if keep and want_gradient:
             kept.append((scale, K, saved))
         W = _half(L, scale, K)
-        np.maximum(k_tt[rows] - np.einsum("ij,ij->j", W, W), 0.0, out=d[rows])
-        M = blas.dsyrk(1.0, W.T, trans=1, beta=1.0, c=M, lower=1, overwrite_c=1)
-        v_plain += W @ y[rows]
-        if alpha > 0:
-            weight = 1.0 / (s2 + alpha * d[rows])
-            v += W @ (weight * y[rows])
-            W *= np.sqrt(weight)
+        np.maximum(k_tt[part] - np.einsum("ij,ij->j", W, W), 0.0, out=d[part])
+        if even:
             S = blas.dsyrk(1.0, W.T, trans=1, beta=1.0, c=S, lower=1, overwrite_c=1)
-    M = _mirror(M)
-    lam = s2 + alpha * d
-    if alpha > 0:
-        S = _mirror(S)
-    else:
-        S, v = M / s2, v_plain / s2
+            v += W @ y[part]
+            continue
+        if not want_gradient:
+            W_plain = W * np.sqrt(w[part] / single[part])
+            M = blas.dsyrk(
+                1.0, W_plain.T, trans=1, beta=1.0, c=M, lower=1, overwrite_c=1
+            )
+            v_plain += W @ ((w[part] / single[part])[:, None] * y[part])
+        weight = w[part] / (single[part] + alpha * d[part])
+        v += W @ (weight[:, None] * y[part])
+        W *= np.sqrt(weight)
+        S = blas.dsyrk(1.0, W.T, trans=1, beta=1.0, c=S, lower=1, overwrite_c=1)
+    S = _mirror(S)
+    lam = single + alpha * d
+    if even:
+        S, v = S / level, v / level
+        M, v_plain = S, v
+    elif not want_gradient:
+        M = _mirror(M)
     B = S.copy()
     B.flat[:: m + 1] += 1.0
     L_B = np.asfortranarray(np.linalg.cholesky(B))
     c = solve_triangular(L_B, v, lower=True, check_finite=False)
-    yy = float(np.sum(y * y / lam))
-    objective = -0.5 * (n * _LOG_2PI + np.log(lam).sum() + yy - c @ c)
-    objective -= np.log(L_B.diagonal()).sum()
-    if alpha > 0:
-        objective -= (1 - alpha) / (2 * alpha) * np.log1p(alpha * d / s2).sum()
-    else:
-        objective -= 0.5 * d.sum() / s2
-    state = InducingState(L, L_B, c, objective, objective, np.inf, s2, jitter)
+    squares = w * np.sum(y**2, axis=1) + rows.within
+    total = rows.total(n)
+    log_lam = float(w @ np.log(lam))
+    objective = -0.5 * (
+        k * (total * _LOG_2PI + log_lam) + np.sum(squares / lam) - np.sum(c * c)
+    )
+    objective -= k * np.log(L_B.diagonal()).sum()
+    objective -= k * _taken(alpha, d, single, w)
+    flat = c[:, 0] if one else c
+    state = InducingState(L, L_B, flat, float(objective), objective, np.inf, s2, jitter)
     if not want_gradient:
-        state.lower, state.upper = _bounds(M, v_plain, n, float(y @ y), d.sum(), s2)
+        state.lower, state.upper = _bounds(
+            M,
+            v_plain,
+            k * (total * _LOG_2PI + float(w @ np.log(single))),
+            float(np.sum(squares / single)),
+            float(np.sum(w * d / single)),
+        )
         return state
 
     # The way back. G is the derivative with respect to Q + Lambda, g its diagonal, h
@@ -224,56 +259,70 @@ def evaluate(
         trans="T",
         check_finite=False,
     )
-    inner = _invert_factor(L, np.eye(m) - B_inverse)
+    inner = k * _invert_factor(L, np.eye(m) - B_inverse)
     theta_bar = np.zeros(kernel.n_dims)
     Z_bar = np.zeros(Z.shape)
-    g_sum, h = 0.0, np.full(n, -0.5 / s2)
+    g_sum, h = 0.0, np.full(n, -0.5 * k / level) if even else np.empty(n)
     E = np.zeros((m, m))
-    H = inner / s2
+    H = inner / level if even else None
     for block, start in enumerate(range(0, n, step)):
-        rows = slice(start, min(start + step, n))
+        part = slice(start, min(start + step, n))
         if keep:
             scale, K, saved = kept[block]
             kept[block] = None
         else:
-            scale, K, saved = scaled_cross(kernel, Z, X[rows])
-        if alpha == 0:
-            a = (y[rows] - (scale * u) @ K) / s2
-            g_sum += 0.5 * (a @ a)
+            scale, K, saved = scaled_cross(kernel, Z, X[part])
+        if even:
+            a = (y[part] - K.T @ (scale * u)) / level
+            g_sum += 0.5 * np.sum(a * a)
             K_bar = (scale * H) @ K
         else:
             W = _half(L, scale, K)
             half = _half(L_B, 1.0, W)
-            a = (y[rows] - c @ half) / lam[rows]
-            inverse = (1.0 - np.einsum("ij,ij->j", half, half) / lam[rows]) / lam[rows]
-            g = 0.5 * (a * a - inverse)
+            # A row of weight w is one of that part of the variance, and w - 1 more
+            # observations that know nothing of the function.
+            own = lam[part] / w[part]
+            a = (y[part] - half.T @ c) / own[:, None]
+            inverse = (1.0 - np.einsum("ij,ij->j", half, half) / own) / own
+            g = 0.5 * (np.sum(a * a, axis=1) - k * inverse) / w[part]
+            g += rows.part(part).scatter(lam[part], k)[1]
             g_sum += g.sum()
-            h[rows] = alpha * g - 0.5 * (1 - alpha) / lam[rows]
-            E += (W * h[rows]) @ W.T
+            h[part] = alpha * g - 0.5 * (1 - alpha) * k * w[part] / lam[part]
+            E += (W * h[part]) @ W.T
             K_bar = _solve(L_B, half, transposed=True)
-            K_bar /= -lam[rows]
-            K_bar -= 2.0 * W * h[rows]
+            K_bar *= -k / own
+            K_bar -= 2.0 * W * h[part]
             K_bar = _solve(L, K_bar, transposed=True)
-        # One update of rank one in place; the transpose is in Fortran's order.
-        K_bar = blas.dger(1.0, a, u, a=K_bar.T, overwrite_a=1).T
-        part, points = cross_backward(kernel, saved, K_bar, want_x=want_points)
-        theta_bar += part
+        # Updates of rank one in place; the transpose is in Fortran's order.
+        for j in range(k):
+            K_bar = blas.dger(1.0, a[:, j], u[:, j], a=K_bar.T, overwrite_a=1).T
+        slopes, points = cross_backward(kernel, saved, K_bar, want_x=want_points)
+        theta_bar += slopes
         if want_points:
             Z_bar += points
-    if alpha == 0:
-        g_sum -= 0.5 * (n - m + np.trace(B_inverse)) / s2
-        E = -0.5 * S  # W diag(h) W' of the free energy
-    mm_bar = -0.5 * (np.outer(u, u) - inner) + _invert_factor(L, E)
+    if even:
+        g_sum -= 0.5 * k * (n - m + np.trace(B_inverse)) / level
+        E = (-0.5 * k) * S  # W diag(h) W' of the free energy
+    mm_bar = -0.5 * (u @ u.T - inner) + _invert_factor(L, E)
     mm_bar.flat[:: m + 1] += jitter * np.trace(mm_bar) / m
-    part, points = cross_backward(kernel, saved_mm, mm_bar, want_x=want_points)
-    theta_bar += part
+    slopes, points = cross_backward(kernel, saved_mm, mm_bar, want_x=want_points)
+    theta_bar += slopes
     if want_points:
         Z_bar += 2.0 * points  # both arguments move
     theta_bar += diagonal_backward(kernel, X, h)
-    s2_bar = g_sum + 0.5 * (1 - alpha) * np.sum(d / (s2 * lam))
+    s2_bar = g_sum + 0.5 * (1 - alpha) * k * np.sum(w * d / (single * lam))
     state.gradient = theta_bar + s2_bar * s2_slope
     state.Z_gradient = Z_bar if want_points else None
     return state
+
+
+def _taken(alpha, d, single, weights):
+    """Return what an objective takes off for the variance that points miss."""
+    if alpha > 0:
+        terms = (1 - alpha) / (2 * alpha) * np.log1p(alpha * d / single)
+    else:
+        terms = 0.5 * d / single
+    return float(np.sum(weights * terms))
 
 
 def _solve(L, M, *, transposed=False):
@@ -289,25 +338,26 @@ def _half(L, scale, K):
     return _solve(L, np.multiply(K, scale, order="C"))
 
 
-def _bounds(M, v, n, yy, deficit, s2):
+def _bounds(M, v, constant, squares, deficit):
     """Return Titsias' lower and upper bounds of the exact log marginal likelihood.
 
-    `M` is W W', `v` is W y, `yy` is y' y, `deficit` the trace of K - Q.
+    All is in units of the noise of each row: `M` is W W', `v` is W y, `squares` is
+    y' y, `deficit` the trace of K - Q; `constant` is the log determinant of the noise
+    and that of 2 pi.
     """
-    m = len(M)
+    m, k = v.shape
 
     def quadratic(noise):
         shifted = M.copy()
         shifted.flat[:: m + 1] += noise
         factor = np.linalg.cholesky(shifted)
         half = solve_triangular(factor, v, lower=True, check_finite=False)
-        return (yy - half @ half) / noise, np.log(factor.diagonal()).sum()
+        return (squares - np.sum(half * half)) / noise, factor.diagonal()
 
-    first, log_det = quadratic(s2)
-    log_det = 2.0 * log_det + (n - m) * np.log(s2)
-    shared = n * _LOG_2PI + log_det
-    lower = -0.5 * (shared + first + deficit / s2)
-    upper = -0.5 * (shared + quadratic(s2 + deficit)[0])
+    first, roots = quadratic(1.0)
+    shared = constant + 2.0 * k * np.log(roots).sum()
+    lower = -0.5 * (shared + first + k * deficit)
+    upper = -0.5 * (shared + quadratic(1.0 + deficit)[0])
     return float(lower), float(upper)
 
 
@@ -318,12 +368,13 @@ class Sums:
     Parameters
     ----------
     S, M : ndarray of shape (m, m)
-        Sums of :math:`w_t w_t'`, over Lambda_t and plain.
-    v, v_plain : ndarray of shape (m,)
+        Sums of :math:`w_t w_t'` over Lambda_t and over the noise.
+    v, v_plain : ndarray of shape (m, n_targets)
         Sums of :math:`w_t y_t`, likewise.
-    scalars : ndarray of shape (6,)
-        The number of rows, and the sums of squares of the targets over Lambda_t and
-        plain, of d, of log Lambda, and of what the objective takes off for d.
+    scalars : ndarray of shape (7,)
+        The number of observations, and the sums of squares of the targets over
+        Lambda_t and over the noise, of d over the noise, of log Lambda, of log noise,
+        and of what the objective takes off for d.
     """
 
     S: np.ndarray
@@ -337,7 +388,7 @@ class Sums:
         return Sums(*(one + two for one, two in pairs))
 
 
-def sums_of_rows(kernel, Z, L, X, y, *, alpha):
+def sums_of_rows(kernel, Z, L, X, y, *, alpha, rows=PLAIN):
     """Return what rows add to the posterior.
 
     Parameters
@@ -350,40 +401,53 @@ def sums_of_rows(kernel, Z, L, X, y, *, alpha):
         Cholesky factor of their jittered covariance.
     X : ndarray of shape (n, n_features)
         The rows.
-    y : ndarray of shape (n,)
+    y : ndarray of shape (n, n_targets)
         Their targets.
     alpha : float
         Power.
+    rows : RowNoise, default=PLAIN
+        Weights and known noise of the rows.
 
     Returns
     -------
     sums : Sums
         To be added to those of other rows.
     """
-    m = len(Z)
-    s2 = noise_variance(kernel, X.shape[1])[0]
+    m, k = len(Z), y.shape[1]
+    single = rows.single(noise_variance(kernel, X.shape[1])[0], len(X))
+    w = np.broadcast_to(rows.weights, len(X))
+    squares = w * np.sum(y**2, axis=1) + rows.within
     total = Sums(
-        np.zeros((m, m)), np.zeros((m, m)), np.zeros(m), np.zeros(m), np.zeros(6)
+        np.zeros((m, m)),
+        np.zeros((m, m)),
+        np.zeros((m, k)),
+        np.zeros((m, k)),
+        np.zeros(7),
     )
     step = max(1, _BLOCK // m)
     for start in range(0, len(X), step):
-        rows = slice(start, start + step)
-        scale, K, _ = scaled_cross(kernel, Z, X[rows])
-        W, t = _half(L, scale, K), y[rows]
-        d = diagonal(kernel, X[rows]) - np.einsum("ij,ij->j", W, W)
+        part = slice(start, start + step)
+        scale, K, _ = scaled_cross(kernel, Z, X[part])
+        W, t, noise, count = _half(L, scale, K), y[part], single[part], w[part]
+        d = diagonal(kernel, X[part]) - np.einsum("ij,ij->j", W, W)
         d = np.maximum(d, 0.0)
-        lam = s2 + alpha * d
-        if alpha > 0:
-            taken = (1 - alpha) / (2 * alpha) * np.log1p(alpha * d / s2).sum()
-        else:
-            taken = 0.5 * d.sum() / s2
+        lam = noise + alpha * d
+        own, plain = count / lam, count / noise
         total += Sums(
-            (W / lam) @ W.T,
-            W @ W.T,
-            W @ (t / lam),
-            W @ t,
+            (W * own) @ W.T,
+            (W * plain) @ W.T,
+            W @ (own[:, None] * t),
+            W @ (plain[:, None] * t),
             np.array(
-                [len(t), np.sum(t * t / lam), t @ t, d.sum(), np.log(lam).sum(), taken]
+                [
+                    count.sum(),
+                    np.sum(squares[part] / lam),
+                    np.sum(squares[part] / noise),
+                    plain @ d,
+                    count @ np.log(lam),
+                    count @ np.log(noise),
+                    _taken(alpha, d, noise, count),
+                ]
             ),
         )
     return total
@@ -391,19 +455,20 @@ def sums_of_rows(kernel, Z, L, X, y, *, alpha):
 
 def state_of_sums(sums, L, noise, jitter):
     """Return the posterior and the bounds that sums over rows make."""
-    m = len(L)
+    m, k = sums.v.shape
     B = sums.S.copy()
     B.flat[:: m + 1] += 1.0
     L_B = np.asfortranarray(np.linalg.cholesky(B))
     c = solve_triangular(L_B, sums.v, lower=True, check_finite=False)
-    n, weighted, square, deficit, log_det, taken = sums.scalars
-    objective = -0.5 * (n * _LOG_2PI + log_det + weighted - c @ c)
-    objective -= np.log(L_B.diagonal()).sum() + taken
-    lower, upper = _bounds(sums.M, sums.v_plain, n, square, deficit, noise)
+    n, weighted, squares, deficit, log_lam, log_noise, taken = sums.scalars
+    objective = -0.5 * (k * (n * _LOG_2PI + log_lam) + weighted - np.sum(c * c))
+    objective -= k * (np.log(L_B.diagonal()).sum() + taken)
+    constant = k * (n * _LOG_2PI + log_noise)
+    lower, upper = _bounds(sums.M, sums.v_plain, constant, squares, deficit)
     return InducingState(L, L_B, c, float(objective), lower, upper, noise, jitter)
 
 
-def exact_evidence(kernel, X, y):
+def exact_evidence(kernel, X, y, *, rows=PLAIN):
     """Return the exact log marginal likelihood and its gradient, by dense algebra.
 
     Parameters
@@ -412,8 +477,10 @@ def exact_evidence(kernel, X, y):
         With white noise.
     X : ndarray of shape (n, n_features)
         Data.
-    y : ndarray of shape (n,)
-        Targets.
+    y : ndarray of shape (n,) or (n, n_targets)
+        Targets: independent processes of one kernel.
+    rows : RowNoise, default=PLAIN
+        Weights and known noise of the rows.
 
     Returns
     -------
@@ -423,18 +490,24 @@ def exact_evidence(kernel, X, y):
         With respect to ``kernel.theta``.
     """
     n = len(X)
+    y = y.reshape(n, -1)
+    k = y.shape[1]
     s2, s2_slope = noise_variance(kernel, X.shape[1])
+    single = rows.single(s2, n)
     scale, K, saved = scaled_cross(kernel, X, X)
     C = scale * K
-    C.flat[:: n + 1] = diagonal(kernel, X) + s2
+    C.flat[:: n + 1] = diagonal(kernel, X) + single / rows.weights
     L = np.linalg.cholesky(C)
     half = solve_triangular(L, np.eye(n), lower=True, check_finite=False)
     inverse = half.T @ half
     a = half.T @ (half @ y)
-    value = -0.5 * float(y @ a) - np.log(L.diagonal()).sum() - 0.5 * n * _LOG_2PI
-    bar = 0.5 * (np.outer(a, a) - inverse)
+    value = -0.5 * float(np.sum(y * a)) - k * np.log(L.diagonal()).sum()
+    value -= 0.5 * k * n * _LOG_2PI
+    bar = 0.5 * (a @ a.T - k * inverse)
+    more, slope = rows.scatter(single, k)
     gradient, _ = cross_backward(kernel, saved, bar)
-    return float(value), gradient + np.trace(bar) * s2_slope
+    own = np.sum(bar.diagonal() / rows.weights + slope)
+    return float(value) + more, gradient + own * s2_slope
 
 
 def missed(kernel, Z, X):

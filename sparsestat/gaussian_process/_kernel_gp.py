@@ -20,6 +20,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.samples import check_counts, effective_rows, given_weights
 from sparsestat.gaussian_process._covariances import (
     cross_backward,
     diagonal,
@@ -38,6 +39,11 @@ from sparsestat.gaussian_process._evidence import (
     warn_of_limits,
 )
 from sparsestat.gaussian_process._posterior import PosteriorMixin
+from sparsestat.gaussian_process._row_noise import (
+    RowNoise,
+    collected,
+    standardized_rows,
+)
 from sparsestat.gaussian_process._wendland import WendlandKernel
 
 __all__ = ["KernelGPRegressor"]
@@ -68,6 +74,8 @@ class KernelGPRegressor(
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+    noise_variance = None  # known beforehand, where a subclass has such a parameter
+    _collects = True  # whether rows that repeat are collected into one
     _certificate_kind = "kkt"
     _remedy = (
         "If there is one, start elsewhere: give `kernel` with other scales, or raise "
@@ -112,44 +120,76 @@ class KernelGPRegressor(
         """Store what predictions need; return details for the certificate."""
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Find the kernel's parameters and the posterior.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Data.
-        y : array-like of shape (n_samples,)
-            Targets.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets; several are independent processes of one kernel.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights: the noise variance of a row is divided by its
+            weight, and an integer weight equals repetition.
 
         Returns
         -------
         self : object
             Fitted estimator.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, order="C", y_numeric=True)
-        return self._fit(X, np.asarray(y, dtype=np.float64))
+        X, y = self._checked(X, y)
+        return self._fit(X, y, given_weights(sample_weight, X))
 
-    def _fit(self, X, y):
+    def _checked(self, X, y, *, reset=True):
+        """Return validated rows and targets."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            dtype=np.float64,
+            order="C",
+            y_numeric=True,
+            multi_output=True,
+            reset=reset,
+        )
+        return X, np.asarray(y, dtype=np.float64)
+
+    def _fit(self, X, y, sample_weight=None):
         """Fit validated data."""
+        known = self._known_noise(len(X), sample_weight)
+        X, y, weights = effective_rows(X, y, sample_weight)
         check_data(X, y)
+        check_counts(weights, len(X), type(self).__name__)
         size = float(np.abs(X).max())
         self._far = _FAR * size if size > 0 else 1e100
         rng = check_random_state(self.random_state)
-        y, self._y_mean, self._y_scale = standardized(y, self.normalize_y)
-        kernel = kernel_with_noise(self._prepare(X, y, rng), X.shape[1], y)
-        function, extra = self._objective(kernel, X, y)
+        X, Y = self._standardize(X, y, weights, known)
+        variance = float(np.mean(self._row_noise.known))
+        kernel = self._prepare(X, Y, rng)
+        kernel = kernel_with_noise(kernel, X.shape[1], Y, known=variance)
+        function, extra = self._objective(kernel, X, Y)
         best = maximize_evidence(
-            self, function, kernel, extra, n=len(y), rng=rng, X=X, y=y
+            self,
+            function,
+            kernel,
+            extra,
+            n=self._row_noise.total(len(X)),
+            rng=rng,
+            X=X,
+            y=Y,
         )
         self.kernel_, self.n_iter_ = best.kernel, best.n_iter
         self.objective_history_ = np.array(best.history)
-        noise = noise_variance(best.kernel, X.shape[1])[0]
-        self.noise_variance_ = noise * self._y_scale**2
+        self._noise = noise_variance(best.kernel, X.shape[1])[0]
+        if known is not None and known.ndim == 0:
+            self._noise += variance
+        self._store_noise()
         with numerical_errors():
-            details = self._settle(best, X, y)
+            details = self._settle(best, X, Y)
+        noise = noise_variance(best.kernel, X.shape[1])[0] + variance
         if self.optimizer is not None:
-            warn_of_limits(self, best.kernel, noise, y, self._remedy)
+            warn_of_limits(self, best.kernel, noise, Y, self._remedy)
         self.certificate_ = evidence_certificate(
             self,
             self._certificate_kind,
@@ -158,6 +198,65 @@ class KernelGPRegressor(
             0.0 if self.optimizer is None else self._rounding(best.kernel, X, noise),
         )
         return self
+
+    def _store_noise(self):
+        """Store the noise variance of new values, in units of y**2."""
+        self.noise_variance_ = self._noise * self._y_scale**2
+
+    def _known_noise(self, n, sample_weight):
+        """Return known noise variances of rows that count, in units of y**2."""
+        if self.noise_variance is None:
+            return None
+        known = np.asarray(self.noise_variance, dtype=np.float64)
+        if known.shape not in ((), (n,)):
+            raise ValueError(
+                f"noise_variance has shape {known.shape}, but a number or one for each "
+                f"of the {n} rows was expected."
+            )
+        if known.ndim and sample_weight is not None:
+            known = known[sample_weight > 0]
+        if not (np.isfinite(known).all() and (known > 0).all()):
+            raise ValueError(
+                "noise_variance must be positive and finite, but its smallest entry is "
+                f"{known.min()}. Give observations without noise a small one, e.g. "
+                "1e-6 times the variance of y."
+            )
+        return known
+
+    def _standardize(self, X, y, weights, known):
+        """Return rows and targets as they are fitted, and store what leads back."""
+        self._one = y.ndim == 1
+        Y, within = y.reshape(len(y), -1), 0.0
+        if self._collects and known is None:
+            X, Y, weights, within = collected(X, Y, weights)
+        means, scales = np.zeros(Y.shape[1]), np.ones(Y.shape[1])
+        if not self.normalize_y:
+            pass
+        elif weights is None and known is None:
+            columns = [standardized(column, True) for column in Y.T]
+            Y = np.column_stack([c[0] for c in columns])
+            means, scales = (np.array([c[i] for c in columns]) for i in (1, 2))
+        else:
+            Y, means, scales = standardized_rows(
+                Y, weights, within, common=known is not None
+            )
+        self._row_noise = RowNoise(
+            1.0 if weights is None else weights,
+            0.0 if known is None else known / scales[0] ** 2,
+            within if np.ndim(within) == 0 else (within / scales**2).sum(axis=1),
+        )
+        self._y_mean = float(means[0]) if self._one else means
+        self._y_scale = float(scales[0]) if self._one else scales
+        return X, np.ascontiguousarray(Y)
+
+    def _shaped(self, mean):
+        """Return means in as many dimensions as y had."""
+        return mean[:, 0] if self._one else mean
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     @abstractmethod
     def _representer(self):
@@ -173,7 +272,8 @@ class KernelGPRegressor(
 
         Returns
         -------
-        gradients : ndarray of shape (n_samples, n_features)
+        gradients : ndarray of shape (n_samples, n_features) or \
+                (n_samples, n_features, n_targets)
             Derivatives of the means in each feature, in units of y over those of X.
         """
         X = self._check_points(X)
@@ -185,14 +285,17 @@ class KernelGPRegressor(
                 "with nu=1.5 or more, or a WendlandKernel with k=1."
             )
         points, weights = self._representer()
-        out = np.empty(X.shape)
+        weights = weights.reshape(len(points), -1)
+        out = np.empty((*X.shape, weights.shape[1]))
         step = max(1, _BLOCK // len(points))
         for start in range(0, len(X), step):
             rows = slice(start, start + step)
             _, K, saved = scaled_cross(self.kernel_, X[rows], points)
-            bar = np.broadcast_to(weights, K.shape).copy()
-            out[rows] = cross_backward(self.kernel_, saved, bar, want_x=True)[1]
-        return self._y_scale * out
+            for j, column in enumerate(weights.T):
+                bar = np.broadcast_to(column, K.shape).copy()
+                slopes = cross_backward(self.kernel_, saved, bar, want_x=True)[1]
+                out[rows, :, j] = slopes
+        return self._y_scale * (out[..., 0] if self._one else out)
 
     def _rounding(self, kernel, X, noise):
         """Estimate the rounding of the gradient: that of a solution, per sample."""

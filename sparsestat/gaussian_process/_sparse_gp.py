@@ -8,19 +8,25 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.gaussian_process.kernels import Kernel, WhiteKernel
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
+from sparsestat._utils.samples import effective_rows, given_weights
 from sparsestat.gaussian_process._covariances import (
     cross,
     diagonal,
-    has_noise,
     noise_variance,
 )
 from sparsestat.gaussian_process._evidence import (
     check_data,
     default_kernel,
     numerical_errors,
+)
+from sparsestat.gaussian_process._heavy_tails import (
+    heavy_bound,
+    typical_targets,
 )
 from sparsestat.gaussian_process._inducing import (
     evaluate,
@@ -33,13 +39,16 @@ from sparsestat.gaussian_process._inducing import (
     sums_of_rows,
 )
 from sparsestat.gaussian_process._kernel_gp import KernelGPRegressor
+from sparsestat.gaussian_process._row_noise import RowNoise
 from sparsestat.gaussian_process._starts import feature_units
+from sparsestat.gaussian_process._svgp import Posterior
 
 __all__ = ["SparseGPRegressor"]
 
 _POWERS = {"vfe": 0.0, "fitc": 1.0}
 _ROWS = 2048
 _EXACT, _DENSE = 1000, 2000  # rows that may all be points; for dense algebra
+_FEW = 200  # rows that may all be points of a process with heavy-tailed noise
 _SIZES = (100, 200, 400)
 _LITTLE = 1e-3  # noise beside the function's variance
 
@@ -79,9 +88,10 @@ class SparseGPRegressor(KernelGPRegressor):
     n_inducing : {"auto"} or int, default="auto"
         Number of inducing points; no more than there are distinct rows. ``"auto"``
         takes all rows up to 1000, and 100 points beyond, or 200 or 400 where at the
-        start fewer leave more variance unexplained than there is noise. Where all rows
-        are points and `method` is ``"vfe"``, the process is exact: its parameters are
-        found by dense algebra, and the points stay.
+        start fewer leave more variance unexplained than there is noise; with
+        ``likelihood="student_t"`` all rows up to 200. Where all rows are points and
+        `method` is ``"vfe"``, the process with normal noise is exact: its parameters
+        are found by dense algebra, and the points stay.
     inducing : {"kmeans", "greedy"} or array-like (m, n_features), default="kmeans"
         Start of the inducing points: centres of a short k-means run, rows of X chosen
         one by one where the variance given the others is largest, or points.
@@ -90,8 +100,21 @@ class SparseGPRegressor(KernelGPRegressor):
         underestimate the noise.
     alpha_pep : float, default=0.5
         Power of ``method="pep"``, between 0 and 1.
+    likelihood : {"gaussian", "student_t"}, default="gaussian"
+        The noise. ``"student_t"`` has heavy tails: single outliers move the function
+        little. Its WhiteKernel is the square of the scale of Student's distribution.
+        One target, ``method="vfe"`` and no known noise; the objective is a variational
+        bound whose expectations take 20 Hermite nodes.
+    degrees : float, default=4.0
+        Degrees of freedom of Student's distribution, above 2; fewer have heavier tails.
     optimize_inducing : bool, default=True
         Whether the points are optimized together with the kernel's parameters.
+    noise_variance : float or array-like of shape (n_samples,), default=None
+        Variance of the noise of the targets that is known beforehand, in units of y**2,
+        of all samples or of each. No WhiteKernel is added then; one that `kernel` has
+        is noise beside it. Spreads of new values hold a known number, but know nothing
+        of the noise of other samples: with an array they are those of the function, and
+        of the WhiteKernel. Several targets then share one scale.
     optimizer : {"fmin_l_bfgs_b"} or None, default="fmin_l_bfgs_b"
         None keeps the kernel's parameters and the points as they are.
     n_restarts_optimizer : int, default=0
@@ -122,17 +145,18 @@ class SparseGPRegressor(KernelGPRegressor):
         Kernel with the parameters found, noise included.
     inducing_points_ : ndarray of shape (m, n_features)
         The points Z.
-    noise_variance_ : float
-        Variance of the noise, in units of y**2.
+    noise_variance_ : float or ndarray of shape (n_targets,)
+        Variance of the noise of new values, in units of y**2.
     objective_ : float
         The objective, the approximate log marginal likelihood.
     lower_bound_, upper_bound_ : float
         Bounds of the exact log marginal likelihood at the fitted parameters, after
-        [1]_ and [4]_. The lower one is the objective for ``method="vfe"``.
+        [1]_ and [4]_. The lower one is the objective for ``method="vfe"``; with
+        ``likelihood="student_t"`` no upper one is known.
     L_, L_B_ : ndarray of shape (m, m)
         Lower Cholesky factors of :math:`K_{mm}` (jittered) and of
         :math:`I + L^{-1} K_{mn} \Lambda^{-1} K_{nm} L^{-T}`.
-    c_ : ndarray of shape (m,)
+    c_ : ndarray of shape (m,) or (m, n_targets)
         :math:`L_B^{-1} L^{-1} K_{mn} \Lambda^{-1} y`.
     jitter_ : float
         The jitter in use.
@@ -150,8 +174,10 @@ class SparseGPRegressor(KernelGPRegressor):
     Raises
     ------
     ValueError
-        For points of another dimension than X; for a kernel without positive noise, or
-        whose noise is multiplied by a kernel that is not stationary.
+        For `noise_variance` of another length than X, or not positive; for what
+        ``likelihood="student_t"`` does not fit; for points of another dimension than X;
+        for a kernel without positive noise, or whose noise is multiplied by a kernel
+        that is not stationary.
     TypeError
         If `kernel` is no kernel.
     NumericalError
@@ -214,7 +240,14 @@ class SparseGPRegressor(KernelGPRegressor):
         "inducing": [StrOptions({"kmeans", "greedy"}), "array-like"],
         "method": [StrOptions({"vfe", "fitc", "pep"})],
         "alpha_pep": [Interval(Real, 0, 1, closed="both")],
+        "likelihood": [StrOptions({"gaussian", "student_t"})],
+        "degrees": [Interval(Real, 2, None, closed="neither")],
         "optimize_inducing": ["boolean"],
+        "noise_variance": [
+            Interval(Real, 0, None, closed="neither"),
+            "array-like",
+            None,
+        ],
         "jitter": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
     }
     _certificate_kind = "lower_bound"
@@ -231,7 +264,10 @@ class SparseGPRegressor(KernelGPRegressor):
         inducing="kmeans",
         method="vfe",
         alpha_pep=0.5,
+        likelihood="gaussian",
+        degrees=4.0,
         optimize_inducing=True,
+        noise_variance=None,
         optimizer="fmin_l_bfgs_b",
         n_restarts_optimizer=0,
         max_iter=200,
@@ -255,16 +291,71 @@ class SparseGPRegressor(KernelGPRegressor):
         self.inducing = inducing
         self.method = method
         self.alpha_pep = alpha_pep
+        self.likelihood = likelihood
+        self.degrees = degrees
         self.optimize_inducing = optimize_inducing
+        self.noise_variance = noise_variance
         self.jitter = jitter
 
+    @property
+    def _heavy(self):
+        return self.likelihood == "student_t"
+
+    @property
+    def _collects(self):
+        # The mean of some observations says all about normal noise only.
+        return not self._heavy
+
     def _prepare(self, X, y, rng):
+        if self._heavy:
+            self._check_heavy(y)
         kernel = self.kernel
         if kernel is None or isinstance(kernel, str):
             # At less noise the bound is a cliff that nobody climbs.
             kernel = default_kernel(X, y, name=kernel or "rbf", least_noise=1e-6)
+            if self.noise_variance is not None:
+                kernel = kernel.k1
         self.inducing_points_ = self._first_points(kernel, X, rng)
+        if self._heavy and not isinstance(self.kernel, Kernel):
+            return self._without_outliers(kernel, X, y)
         return kernel
+
+    def _without_outliers(self, kernel, X, y):
+        """Return the kernel to start from, or a better one that outliers spoil less."""
+        Z, few = self.inducing_points_, slice(None, None, max(1, len(X) // _ROWS))
+        typical, noise = typical_targets(X, y)
+        other = default_kernel(X, typical, name=self.kernel or "rbf")
+        bounds = kernel.k2.noise_level_bounds
+        noise = float(np.clip(noise, 1e-6, bounds[1]))
+        other = other.k1 + WhiteKernel(noise, bounds)
+
+        def bound_of(kernel):
+            return heavy_bound(
+                kernel,
+                Z,
+                X[few],
+                y[few],
+                Posterior.prior(len(Z), 1),
+                degrees=self.degrees,
+                jitter=1e-8,
+            ).value
+
+        return max([kernel, other], key=bound_of)
+
+    def _check_heavy(self, y):
+        """Refuse what the bound of heavy-tailed noise is not made for."""
+        asked = {
+            f"y has {y.shape[1]} targets": y.shape[1] > 1,
+            f"method is {self.method!r}": self.method != "vfe",
+            "noise_variance is given": self.noise_variance is not None,
+        }
+        for what, is_so in asked.items():
+            if is_so:
+                raise ValueError(
+                    f"likelihood='student_t' fits one target with method='vfe' and a "
+                    f"scale that is learned, but {what}. Take likelihood='gaussian', "
+                    "or change that."
+                )
 
     def _rounding(self, kernel, X, noise):
         share = len(self.inducing_points_) / len(X)
@@ -283,9 +374,9 @@ class SparseGPRegressor(KernelGPRegressor):
         rows = np.unique(X, axis=0)
         if self.n_inducing != "auto":
             return self._chosen(kernel, rows, self.n_inducing, rng)
-        if len(rows) <= _EXACT:
+        if len(rows) <= (_FEW if self._heavy else _EXACT):
             return rows
-        noise = noise_variance(kernel, X.shape[1])[0] if has_noise(kernel) else 0.0
+        noise = noise_variance(kernel, X.shape[1])[0] + np.mean(self._row_noise.known)
         probes = rows[:: max(1, len(rows) // _ROWS)]
         for m in _SIZES:
             Z = self._chosen(kernel, rows, m, rng)
@@ -302,28 +393,61 @@ class SparseGPRegressor(KernelGPRegressor):
 
     def _evaluate(self, kernel, Z, X, y, **wanted):
         power = self._power()
-        return evaluate(kernel, Z, X, y, alpha=power, jitter=self._jitter, **wanted)
+        return evaluate(
+            kernel,
+            Z,
+            X,
+            y,
+            alpha=power,
+            jitter=self._jitter,
+            rows=self._row_noise,
+            **wanted,
+        )
+
+    def _settled(self, kernel, Z, X, y):
+        """Return the bound of heavy-tailed noise, and keep the distribution there."""
+        state = heavy_bound(
+            kernel,
+            Z,
+            X,
+            y,
+            self._posterior,
+            degrees=self.degrees,
+            jitter=self._jitter,
+            weights=self._row_noise.weights,
+        )
+        self._posterior = state.posterior
+        return state
 
     def _objective(self, kernel, X, y):
         self._jitter = 1e-10 if self.jitter == "auto" else self.jitter
         Z, scale, center = self.inducing_points_, feature_units(X), X.mean(axis=0)
+        self._posterior = Posterior.prior(len(Z), 1)
         # The free energy is the evidence where no row is missing among the points.
         exact = isinstance(self.inducing, str) and self.method == "vfe"
+        exact = exact and not self._heavy
         if exact and len(X) <= _DENSE and len(Z) == len(np.unique(X, axis=0)):
             return (
-                lambda theta, _: exact_evidence(kernel.clone_with_theta(theta), X, y)
+                lambda theta, _: exact_evidence(
+                    kernel.clone_with_theta(theta), X, y, rows=self._row_noise
+                )
             ), np.zeros(0)
         if self.optimizer is None or not self.optimize_inducing:
 
             def with_fixed_points(theta, _):
                 moved = kernel.clone_with_theta(theta)
+                if self._heavy:
+                    state = self._settled(moved, Z, X, y)
+                    return state.value, state.gradient
                 state = self._evaluate(moved, Z, X, y, want_points=False)
                 return state.objective, state.gradient
 
             return with_fixed_points, np.zeros(0)
 
         if self.jitter == "auto":
-            noise = noise_variance(kernel, X.shape[1])[0]
+            noise = noise_variance(kernel, X.shape[1])[0] + np.mean(
+                self._row_noise.known
+            )
             share = noise / float(diagonal(kernel, X).mean())
             if share < _LITTLE:
                 self._jitter = float(np.clip(1e-2 * share, 1e-10, 1e-8))
@@ -331,9 +455,14 @@ class SparseGPRegressor(KernelGPRegressor):
         def function(theta, points):
             moved = kernel.clone_with_theta(theta)
             points = points.reshape(Z.shape) * scale + center
-            state = self._evaluate(moved, points, X, y, want_points=True)
+            if self._heavy:
+                state = self._settled(moved, points, X, y)
+                value = state.value
+            else:
+                state = self._evaluate(moved, points, X, y, want_points=True)
+                value = state.objective
             slopes = np.r_[state.gradient, (state.Z_gradient * scale).ravel()]
-            return state.objective, slopes
+            return value, slopes
 
         return function, ((Z - center) / scale).ravel()
 
@@ -341,36 +470,95 @@ class SparseGPRegressor(KernelGPRegressor):
         Z = self.inducing_points_
         if len(best.extra):
             Z = best.extra.reshape(Z.shape) * feature_units(X) + X.mean(axis=0)
+        if self._heavy:
+            return self._settle_heavy(best, Z, X, y)
         K = cross(self.kernel_, Z, Z)
         self.L_, self.jitter_ = jittered_cholesky(K, self._jitter)
         self.inducing_points_ = Z
-        self._sums = self._sums_of(X, y)
-        return self._store(len(y))
+        self._sums = self._sums_of(X, y, self._row_noise)
+        self._row_noise = None
+        return self._store()
 
-    def _sums_of(self, X, y):
+    def _settle_heavy(self, best, Z, X, y):
+        """Store the distribution of the values at the points; return details."""
+        state = self._settled(best.kernel, Z, X, y)
+        best.slope = max(best.slope, state.unsettled / self._row_noise.total(len(X)))
+        self.inducing_points_, self.L_, self.jitter_ = Z, state.L, self._jitter
+        root = state.posterior.root(0)
+        self.L_B_, self.c_ = root, root.T @ state.posterior.mean[:, 0]
+        self.objective_ = self.lower_bound_ = float(state.value)
+        self.upper_bound_ = np.inf
+        self._row_noise = self._posterior = None
+        self._store_weights()
+        return {"lower_bound": self.lower_bound_, "n_inducing": len(Z)}
+
+    def _store_noise(self):
+        if self._heavy:
+            self._noise *= self.degrees / (self.degrees - 2.0)
+        super()._store_noise()
+
+    def _sums_of(self, X, y, rows):
         return sums_of_rows(
-            self.kernel_, self.inducing_points_, self.L_, X, y, alpha=self._power()
+            self.kernel_,
+            self.inducing_points_,
+            self.L_,
+            X,
+            y,
+            alpha=self._power(),
+            rows=rows,
         )
 
-    def _store(self, n):
+    def _store(self):
         """Store the posterior that the sums make; return details of a certificate."""
-        noise = self.noise_variance_ / self._y_scale**2
-        state = state_of_sums(self._sums, self.L_, noise, self.jitter_)
-        self.L_B_, self.c_ = state.L_B, state.c
+        state = state_of_sums(self._sums, self.L_, self._noise, self.jitter_)
+        self.L_B_, self.c_ = state.L_B, self._shaped(state.c)
         self.objective_ = float(state.objective)
         self.lower_bound_, self.upper_bound_ = state.lower, state.upper
-        # K_mm^-1 K_mn (Q + Lambda)^-1 y: predicted means are one product.
-        half = solve_triangular(self.L_B_, self.c_, lower=True, trans="T")
-        self._mean_weights = solve_triangular(self.L_, half, lower=True, trans="T")
+        self._store_weights()
         return {
             "lower_bound": self.lower_bound_,
             "upper_bound": self.upper_bound_,
-            "gap_per_sample": (self.upper_bound_ - self.lower_bound_) / n,
+            "gap_per_sample": (self.upper_bound_ - self.lower_bound_)
+            / float(self._sums.scalars[0]),
             "n_inducing": len(self.L_),
         }
 
+    def _store_weights(self):
+        # K_mm^-1 K_mn (Q + Lambda)^-1 y: predicted means are one product.
+        half = solve_triangular(self.L_B_, self.c_, lower=True, trans="T")
+        self._mean_weights = solve_triangular(self.L_, half, lower=True, trans="T")
+
+    def sample_y(self, X, n_samples=1, random_state=0):
+        """Draw new values from the predictive distribution.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples_X, n_features)
+            Points.
+        n_samples : int, default=1
+            Number of draws.
+        random_state : int, RandomState instance or None, default=0
+            Source of randomness.
+
+        Returns
+        -------
+        y_samples : ndarray of shape (n_samples_X, n_samples) or \
+                (n_samples_X, n_targets, n_samples)
+            New values, noise included; one draw along the last axis.
+        """
+        if not self._heavy:
+            return super().sample_y(X, n_samples, random_state)
+        rng = check_random_state(random_state)
+        mean, cov = self._joint(self._check_points(X))
+        values, vectors = np.linalg.eigh(cov)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        draws = root @ rng.standard_normal((len(mean), n_samples))
+        scale = np.sqrt(self._noise * (self.degrees - 2.0) / self.degrees)
+        draws += scale * rng.standard_t(self.degrees, draws.shape)
+        return self._y_scale * (mean[:, None] + draws) + self._y_mean
+
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y):
+    def partial_fit(self, X, y, sample_weight=None):
         """Learn from further samples; the kernel and the points stay as they are.
 
         The first call, where there was no fit, is one. After that the posterior, its
@@ -381,8 +569,10 @@ class SparseGPRegressor(KernelGPRegressor):
         ----------
         X : array-like of shape (n_samples, n_features)
             Data.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, as for ``fit``.
 
         Returns
         -------
@@ -390,25 +580,44 @@ class SparseGPRegressor(KernelGPRegressor):
             Fitted estimator.
         """
         first = not hasattr(self, "kernel_")
-        X, y = validate_data(
-            self, X, y, dtype=np.float64, order="C", y_numeric=True, reset=first
-        )
-        y = np.asarray(y, dtype=np.float64)
+        X, y = self._checked(X, y, reset=first)
+        weights = given_weights(sample_weight, X)
         if first:
-            return self._fit(X, y)
+            return self._fit(X, y, weights)
+        self._check_targets(y)
+        if self._heavy:
+            raise ValueError(
+                "partial_fit adds samples to a process with normal noise; with "
+                "likelihood='student_t' the first call is all. Fit all samples at once."
+            )
+        known = self._known_noise(len(X), weights)
+        X, y, weights = effective_rows(X, y, weights)
         check_data(X, y)
-        y = (y - self._y_mean) / self._y_scale
+        Y = (y.reshape(len(y), -1) - self._y_mean) / self._y_scale
+        rows = RowNoise(
+            1.0 if weights is None else weights,
+            0.0 if known is None else known / np.ravel(self._y_scale)[0] ** 2,
+        )
         with numerical_errors():
             self._sums = self._sums + self._sums_of(
-                np.clip(X, -self._far, self._far), y
+                np.clip(X, -self._far, self._far), Y, rows
             )
-            details = self._store(float(self._sums.scalars[0]))
+            details = self._store()
         self.n_iter_ += 1
         # The update is exact; how good the parameters are is what the fit said.
         self.certificate_ = replace(
             self.certificate_, details={**self.certificate_.details, **details}
         )
         return self
+
+    def _check_targets(self, y):
+        """Refuse targets of another number than were fitted."""
+        fitted = np.size(self._y_mean)
+        if (y.ndim == 1) != self._one or y.size != fitted * len(y):
+            raise ValueError(
+                f"y has shape {y.shape}, but the fit saw {fitted} targets in an array "
+                f"of {1 if self._one else 2} dimensions."
+            )
 
     def _power(self):
         return _POWERS.get(self.method, float(self.alpha_pep))
@@ -417,7 +626,7 @@ class SparseGPRegressor(KernelGPRegressor):
         return self.inducing_points_, self._mean_weights
 
     def _marginals(self, X, with_variance):
-        mean = np.empty(len(X))
+        mean = np.empty((len(X), *self._mean_weights.shape[1:]))
         variance = diagonal(self.kernel_, X) if with_variance else None
         for start in range(0, len(X), _ROWS):
             rows = slice(start, start + _ROWS)

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import ClassifierMixin, clone
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Kernel
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
@@ -24,10 +24,12 @@ from sparsestat._utils.results import Certificate
 from sparsestat.gaussian_process._ascent import Adam, projected
 from sparsestat.gaussian_process._covariances import has_noise
 from sparsestat.gaussian_process._evidence import (
+    KERNEL_NAMES,
     Optimum,
     check_data,
     evidence_certificate,
     maximize_evidence,
+    named_shape,
     numerical_errors,
 )
 from sparsestat.gaussian_process._inducing import kmeans_points
@@ -44,6 +46,7 @@ __all__ = ["SparseGPClassifier"]
 
 _ROWS = 2048
 _FAR = 1e30  # sizes of the data: what is further is as far as can be
+_GAP = 0.01  # in units of features: no length is below a tenth of it
 _FEW = 500  # rows on which starts are compared
 _RATE, _NATURAL = 0.02, 0.2  # steps of the stochastic ascent
 
@@ -72,9 +75,10 @@ class SparseGPClassifier(
 
     Parameters
     ----------
-    kernel : sklearn.gaussian_process.kernels.Kernel, default=None
-        Any kernel without WhiteKernel. None takes a constant times a Gaussian kernel
-        with one length a feature, started at the scales of the data.
+    kernel : sklearn.gaussian_process.kernels.Kernel, str or None, default=None
+        Any kernel without WhiteKernel. A name takes a constant times ``"rbf"``,
+        ``"matern12"``, ``"matern32"``, ``"matern52"`` (one length a feature) or
+        ``"rational_quadratic"``, started at the scales of the data; None is ``"rbf"``.
     n_inducing : int, default=100
         Number of inducing points; no more than there are distinct rows.
     inducing : {"kmeans"} or array-like (m, n_features), default="kmeans"
@@ -177,7 +181,7 @@ class SparseGPClassifier(
     _by_rows = True
 
     _parameter_constraints = {
-        "kernel": [Kernel, None],
+        "kernel": [Kernel, StrOptions(KERNEL_NAMES), None],
         "n_inducing": [Interval(Integral, 1, None, closed="left")],
         "inducing": [StrOptions({"kmeans"}), "array-like"],
         "likelihood": [StrOptions({"auto", "bernoulli", "softmax"})],
@@ -368,7 +372,7 @@ class SparseGPClassifier(
 
     def _start(self, X, Y, Z):
         """Return the kernel to start from."""
-        if self.kernel is not None:
+        if isinstance(self.kernel, Kernel):
             kernel = clone(self.kernel)
             if has_noise(kernel):
                 raise ValueError(
@@ -376,15 +380,11 @@ class SparseGPClassifier(
                     "classes is the noise here. Leave it away."
                 )
             return kernel
-        unit = feature_units(X)
-        bounds = unit[:, None] * np.array([1e-3, 1e4])
+        unit, name = feature_units(X), self.kernel or "rbf"
         few = slice(None, None, max(1, len(X) // _FEW))
         best = None
         for lengths in length_candidates(X, Y[:, 0]):
-            if len(lengths) == 1:
-                smooth = RBF(float(lengths[0]), tuple(bounds[0]))
-            else:
-                smooth = RBF(lengths, bounds)
+            smooth = named_shape(name, lengths, _GAP, unit)
             kernel = ConstantKernel(2.0, (1e-3, 1e4)) * smooth
             prior = Posterior.prior(len(Z), self._likelihood.n_outputs)
             state = variational_bound(

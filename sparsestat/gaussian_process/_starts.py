@@ -75,8 +75,8 @@ def first_scales(X, y):
     ----------
     X : ndarray of shape (n, n_features)
         Data.
-    y : ndarray of shape (n,)
-        Targets, of a process with mean zero.
+    y : ndarray of shape (n,) or (n, n_targets)
+        Targets, of processes with mean zero.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def first_scales(X, y):
     U = (X - X.mean(axis=0)) / unit
     n_dims = U.shape[1]
     rows = _sample(U)
-    U, y = U[rows], y[rows]
+    U, y = U[rows], y[rows].reshape(len(rows), -1)
     gap = _gap(U)
     size = float(np.mean(y**2))
     if len(U) < 3 or not size > 0:
@@ -127,7 +127,8 @@ def _best_noise(square, y, length):
     """Return the evidence, the variance and the ratio of noise for one length."""
     values, vectors = np.linalg.eigh(np.exp(square * (-0.5 / length**2)))
     values = np.maximum(values, 0.0)[:, None] + _RATIOS
-    variance = np.mean((vectors.T @ y)[:, None] ** 2 / values, axis=0)
+    squares = np.mean((vectors.T @ y) ** 2, axis=1, keepdims=True)
+    variance = np.mean(squares / values, axis=0)
     evidence = -0.5 * (len(y) * np.log(variance) + np.log(values).sum(axis=0))
     best = int(np.argmax(evidence))
     return float(evidence[best]), float(variance[best]), float(_RATIOS[best])
@@ -146,7 +147,7 @@ def _climb(U, y, length, ratio, *, max_iter=25):
         C.flat[:: n + 1] += np.exp(x[-1])
         factor = cho_factor(C, lower=True)
         a = cho_solve(factor, y)
-        return A, K, factor, a, float(y @ a) / n
+        return A, K, factor, a, float(np.sum(y * a)) / y.size
 
     def negative(x):
         try:
@@ -154,7 +155,7 @@ def _climb(U, y, length, ratio, *, max_iter=25):
         except np.linalg.LinAlgError:
             return 1e10, np.zeros(n_dims + 1)
         S = cho_solve(factor, np.eye(n))
-        S -= np.outer(a, a / variance)
+        S -= a @ (a.T / (variance * y.shape[1]))
         value = 0.5 * n * np.log(variance) + np.log(np.diag(factor[0])).sum()
         G = S * K
         squares = 2.0 * (G.sum(axis=1) @ A**2 - np.sum(A * (G @ A), axis=0))

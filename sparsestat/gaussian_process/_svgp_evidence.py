@@ -21,7 +21,13 @@ from sparsestat.gaussian_process._covariances import (
 )
 from sparsestat.gaussian_process._deep_kernel_layers import cholesky_back, solve_lower
 from sparsestat.gaussian_process._inducing import jittered_cholesky
-from sparsestat.gaussian_process._svgp import Posterior, bound, natural_step, settle
+from sparsestat.gaussian_process._svgp import (
+    Marginals,
+    Posterior,
+    bound,
+    natural_step,
+    settle,
+)
 
 __all__ = ["VariationalState", "features", "variational_bound"]
 
@@ -46,6 +52,8 @@ class VariationalState:
         Of the whitened inducing variables.
     unsettled : float
         Length of the last step of the distribution, in its own metric.
+    seen : Marginals
+        Of the data.
     """
 
     value: float
@@ -54,6 +62,7 @@ class VariationalState:
     L: np.ndarray
     posterior: Posterior
     unsettled: float
+    seen: Marginals
 
 
 def features(kernel, Z, L, X):
@@ -109,7 +118,7 @@ def variational_bound(
         posterior, seen, far = settle(likelihood, posterior, A, k, Y)
     else:
         posterior = natural_step(likelihood, posterior, A, k, Y, step=step, scale=scale)
-    value, A_bar, k_bar, _ = bound(
+    value, A_bar, k_bar, seen = bound(
         likelihood, posterior, A, k, Y, scale=scale, seen=seen
     )
     theta_bar = diagonal_backward(kernel, X, k_bar)
@@ -127,4 +136,4 @@ def variational_bound(
     theta_bar += part
     Z_bar += 2.0 * points  # both arguments move
     unsettled = float(np.sqrt(far))
-    return VariationalState(value, theta_bar, Z_bar, L, posterior, unsettled)
+    return VariationalState(value, theta_bar, Z_bar, L, posterior, unsettled, seen)

@@ -80,10 +80,13 @@ class Bernoulli(_Quadrature):
 
 
 class StudentT(_Quadrature):
-    """Heavy-tailed noise: Student's t with given degrees of freedom and scale."""
+    """Heavy-tailed noise: Student's t with given degrees of freedom and scale.
 
-    def __init__(self, scale, degrees=4.0):
-        self.scale, self.degrees = scale, degrees
+    Rows may count by `weights`.
+    """
+
+    def __init__(self, scale, degrees=4.0, weights=1.0):
+        self.scale, self.degrees, self.weights = scale, degrees, weights
         self._constant = (
             gammaln(0.5 * (degrees + 1)) - gammaln(0.5 * degrees)
             - 0.5 * np.log(degrees * np.pi)
@@ -94,6 +97,20 @@ class StudentT(_Quadrature):
         value = self._constant - np.log(self.scale)
         value = value - 0.5 * (nu + 1) * np.log1p(r * r / nu)
         return value, (nu + 1) * r / (nu + r * r) / self.scale
+
+    def expected(self, y, mean, variance):
+        value, mean_bar, variance_bar = super().expected(y, mean, variance)
+        if np.ndim(self.weights):
+            w = self.weights[:, None]
+            return self.weights * value, w * mean_bar, w * variance_bar
+        return value, mean_bar, variance_bar
+
+    def scale_slope(self, y, mean, variance):
+        """Return the derivative of the sum over samples in the log of the scale."""
+        f = mean + np.sqrt(np.maximum(variance, _SMALLEST)) * _NODES
+        square = ((y - f) / self.scale) ** 2
+        slope = (self.degrees + 1) * square / (self.degrees + square) - 1.0
+        return float(np.sum(self.weights * (slope @ _WEIGHTS)))
 
 
 class Softmax:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
+    check_array,
     check_consistent_length,
     column_or_1d,
     validate_data,
@@ -86,7 +87,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     ----------
     kernel_ : sklearn.gaussian_process.kernels.Kernel
         Kernel with the parameters found, noise included.
-    noise_variance_ : float
+    noise_variance_ : float or ndarray of shape (n_targets,)
         Variance of the noise, in units of y**2.
     log_marginal_likelihood_value_ : float
         At the parameters found, of the targets that are not missing.
@@ -96,7 +97,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         The time stamps in ascending order.
     n_missing_ : int
         Number of missing targets.
-    alpha_ : ndarray of shape (n_samples,)
+    alpha_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Inverse covariance times targets, in the order of `grid_`; zero where targets
         are missing.
     objective_history_ : ndarray
@@ -133,6 +134,8 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
 
     Notes
     -----
+    There are no weights and no noise per sample: they take the structure away
+    (:class:`GridSpectralMixtureRegressor` and :class:`SparseGPRegressor` have them).
     Missing values are NaN in y: their time stamps must be there. With m of them a
     system of m equations is solved in addition, whose matrix is that part of the
     inverse covariance: O(m n log n + m^3) time. One evaluation of the likelihood and
@@ -171,8 +174,9 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         ----------
         X : array-like of shape (n_samples, 1)
             Time stamps on an even grid, in any order.
-        y : array-like of shape (n_samples,)
-            Targets; NaN where they are missing.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets; NaN where they are missing, in all of several at once. Several are
+            independent processes of one kernel.
 
         Returns
         -------
@@ -181,7 +185,15 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         """
         X = validate_data(self, X, dtype=np.float64, order="C")
         refuse_complex(y, name="y")
-        y = column_or_1d(y, dtype=np.float64, warn=True)
+        if np.ndim(y) != 2:
+            y = column_or_1d(y, dtype=np.float64, warn=True)
+        y = check_array(
+            y,
+            dtype=np.float64,
+            ensure_2d=False,
+            ensure_all_finite=False,
+            input_name="y",
+        )
         check_consistent_length(X, y)
         if X.shape[1] != 1:
             raise ValueError(
@@ -206,21 +218,27 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
             )
         self.step_, self.grid_ = step, X[order, 0]
         y = y[order]
-        observed = ~np.isnan(y)
+        observed = ~np.isnan(y.reshape(len(y), -1))
+        if np.any(observed != observed[:, :1]):
+            raise ValueError(
+                "y has rows in which some targets are missing and others are not. Fit "
+                "these targets one by one, or put NaN in whole rows."
+            )
+        observed = observed[:, 0]
         self._missing = np.flatnonzero(~observed)
         self.n_missing_ = len(self._missing)
         self._observed = observed
         return self._fit(X[order][observed], y[observed])
 
     def _prepare(self, X, y, rng):
-        self._targets = np.zeros(len(self._observed))
-        self._targets[self._observed] = y
+        self._targets = np.zeros((y.shape[1], len(self._observed)))
+        self._targets[:, self._observed] = y.T
         if self.kernel is None or isinstance(self.kernel, str):
             return default_kernel(X - self.grid_[0], y, name=self.kernel or "rbf")
         return self.kernel
 
     def _factorize(self, kernel):
-        n = len(self._targets)
+        n = self._targets.shape[1]
         lags = self.step_ * np.arange(n)[:, None]
         scale, K, saved = scaled_cross(kernel, lags, np.zeros((1, 1)))
         column = scale * K[:, 0]
@@ -237,12 +255,14 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         factor, a, rest, saved = factors
         n = int(self._observed.sum())
         log_det = factor.log_det + (0.0 if rest is None else rest.log_det)
-        value = -0.5 * float(self._targets @ a + log_det + n * _LOG_2PI)
+        k = len(self._targets)
+        value = np.sum(self._targets * a) + k * (log_det + n * _LOG_2PI)
+        value = -0.5 * float(value)
         if not want_gradient:
             return value, None
-        sums = autocorrelation(a) - factor.inverse_sums()
+        sums = autocorrelation(a) - k * factor.inverse_sums()
         if rest is not None:
-            sums += autocorrelation(rest.half)
+            sums += k * autocorrelation(rest.half)
         bar = sums.copy()  # every lag but 0 stands for two diagonals, halved
         bar[0] *= 0.5
         gradient, _ = cross_backward(kernel, saved, bar[:, None])
@@ -250,7 +270,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
 
     def _settle(self, best, X, y):
         details = super()._settle(best, X, y)
-        self.alpha_ = self._factors[1]
+        self.alpha_ = self._shaped(self._factors[1].T)
         return details
 
     def _solve(self, K):
@@ -282,7 +302,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         return self._stamps(), self.alpha_
 
     def _marginals(self, X, with_variance):
-        mean = np.empty(len(X))
+        mean = np.empty((len(X), *self.alpha_.shape[1:]))
         variance = diagonal(self.kernel_, X) if with_variance else None
         for rows, K in self._blocks(X):
             mean[rows] = K @ self.alpha_
@@ -294,8 +314,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
 
     def _warn_of_precision(self, variance, prior):
         """Warn where a variance is a difference that rounding may have changed."""
-        noise = self.noise_variance_ / self._y_scale**2
-        least = max(float(variance.min()), 0.0) + noise
+        least = max(float(variance.min()), 0.0) + self._noise
         if least < _PRECISE * prior:
             warnings.warn(
                 "ToeplitzGPRegressor: precision does not suffice for the spreads: the "
@@ -329,8 +348,9 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
 
         Returns
         -------
-        y_samples : ndarray of shape (n_samples_X, n_samples)
-            One draw in each column.
+        y_samples : ndarray of shape (n_samples_X, n_samples) or \
+                (n_samples_X, n_targets, n_samples)
+            New values, noise included; one draw along the last axis.
 
         Notes
         -----
@@ -351,7 +371,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         n = len(self.grid_)
         first = min(0, int(whole.min()))
         length = max(n - 1, int(whole.max())) - first + 1
-        noise = self.noise_variance_ / self._y_scale**2
+        k = len(self._targets)
 
         def column(size):
             lags = self.step_ * np.arange(size)[:, None]
@@ -360,16 +380,20 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
             out[0] *= 1.0 + _NUGGET
             return out
 
-        draws, _ = sample_toeplitz(column(length), n_samples, rng, longer=column)
-        spread = np.sqrt(noise)
+        draws, _ = sample_toeplitz(column(length), k * n_samples, rng, longer=column)
+        spread = np.sqrt(self._noise)
         seen = draws[:, -first : n - first]
-        seen = seen + spread * rng.standard_normal((n_samples, n))
-        lack = self._solve(np.where(self._observed, self._targets - seen, 0.0))
+        seen = seen + spread * rng.standard_normal((k * n_samples, n))
+        targets = np.repeat(self._targets, n_samples, axis=0)
+        lack = self._solve(np.where(self._observed, targets - seen, 0.0))
         moved = draws[:, whole - first]
         moved = moved + spread * rng.standard_normal(moved.shape)
         for rows, K in self._blocks(X):
             moved[:, rows] += lack @ K.T
-        return (self._y_scale * moved + self._y_mean).T
+        moved = moved.T.reshape(len(X), k, n_samples)
+        moved = np.reshape(self._y_scale, (-1, 1)) * moved
+        moved += np.reshape(self._y_mean, (-1, 1))
+        return moved[:, 0] if self._one else moved
 
 
 class _Missing:

@@ -14,6 +14,7 @@ from sparsestat.plotting._inference import (
     StabilityPathDisplay,
 )
 from sparsestat.plotting._k_selection import KSelectionDisplay
+from sparsestat.plotting._layers import LayerKernelDisplay
 from sparsestat.plotting._path import RegularizationPathDisplay
 from sparsestat.plotting._prediction import PredictionDisplay
 from sparsestat.plotting._spectral import SpectralDensityDisplay
@@ -29,6 +30,7 @@ __all__ = [
     "IntervalDisplay",
     "KSelectionDisplay",
     "KnockoffDisplay",
+    "LayerKernelDisplay",
     "PredictionDisplay",
     "RegularizationPathDisplay",
     "SpectralDensityDisplay",

@@ -282,7 +282,8 @@ def test_hitting_the_limit_of_iterations_warns_once():
 
 
 def test_covariances_that_are_singular_are_named():
-    X = np.repeat(np.linspace(0, 1, 20), 3)[:, None]
+    X = np.linspace(0, 1, 20)[:, None, None] + 1e-9 * np.arange(3)[:, None]
+    X = X.reshape(-1, 1)
     kernel = 1e8 * WendlandKernel(5.0, k=3) + WhiteKernel(1e-12)
     model = CompactGPRegressor(kernel, support=None, optimizer=None)
     with pytest.raises(NumericalError, match="raise the noise level"):

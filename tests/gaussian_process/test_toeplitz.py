@@ -155,7 +155,10 @@ def test_uneven_grids_are_refused_with_a_hint():
         (lambda t, y: (t + 1j, y), "Complex data not supported"),
         (lambda t, y: (t * np.nan, y), "NaN"),
         (lambda t, y: (t[:, 0], y), "Expected 2D array"),
-        (lambda t, y: (t, np.column_stack([y, y])), "1d array"),
+        (
+            lambda t, y: (t, np.column_stack([y, np.where(y > 0, y, np.nan)])),
+            "some targets are missing",
+        ),
     ],
 )
 def test_bad_data_are_refused(change, message):
