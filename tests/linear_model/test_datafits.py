@@ -11,6 +11,7 @@ from sparsestat.linear_model._penalized import _survival as survival
 from tests.linear_model.glm_oracles import cox_loss
 
 N = 14
+POWER = 1.6
 
 
 def make(name, seed=0, weighted=True):
@@ -28,12 +29,18 @@ def make(name, seed=0, weighted=True):
         return datafits.Poisson(rng.poisson(2, N), weights), eta
     if name == "huber":
         return datafits.Huber(3 * rng.normal(size=N), weights, delta=1.2), eta
+    if name == "gamma":
+        return datafits.Gamma(rng.gamma(2.0, 1.0, N), weights), eta
+    if name == "tweedie":
+        y = rng.gamma(2.0, 1.0, N) * (np.arange(N) % 3 > 0)
+        return datafits.Tweedie(y, weights, power=POWER), eta
     time = rng.integers(1, 6, N).astype(float)
     event = rng.random(N) < 0.7
     return survival.Cox(time, event, weights, ties=name), eta
 
 
-NAMES = ["squares", "logistic", "poisson", "huber", "breslow", "efron", "softmax"]
+SEPARABLE = ["squares", "logistic", "poisson", "huber", "gamma", "tweedie"]
+NAMES = [*SEPARABLE, "breslow", "efron", "softmax"]
 
 
 def derivative(function, eta, step=1e-6):
@@ -101,7 +108,8 @@ def test_settled_intercept_zeroes_the_gradient(name, scale):
     fit, eta = make(name)
     eta = scale * eta
     gradient = fit.gradient(eta + fit.settle_intercept(eta))
-    assert_allclose(gradient.sum(axis=0), 0, atol=1e-11 * fit.total)
+    terms = max(fit.total, np.abs(gradient).sum())
+    assert_allclose(gradient.sum(axis=0), 0, atol=1e-11 * terms)
     assert np.isfinite(fit.value(eta))
 
 
@@ -150,11 +158,13 @@ def by_hand(name, eta, y, delta=1.2):
         return math.log(1 + math.exp(eta)) - y * eta
     if name == "poisson":
         return math.exp(eta) - y * eta
+    if name == "gamma":
+        return y * math.exp(-eta) + eta
+    if name == "tweedie":
+        low, high = y * math.exp((1 - POWER) * eta), math.exp((2 - POWER) * eta)
+        return low / (POWER - 1) + high / (2 - POWER)
     r = abs(eta - y)
     return r * r / 2 if r <= delta else delta * (r - delta / 2)
-
-
-SEPARABLE = ["squares", "logistic", "poisson", "huber"]
 
 
 @pytest.mark.parametrize("name", SEPARABLE)
@@ -196,7 +206,7 @@ def test_samples_without_weight_are_not_there(name):
         less = datafits.Softmax(fit.codes[used], 3, fit.weights[used])
         full = datafits.Softmax(fit.codes, 3, fit.weights)
     else:
-        more = {"delta": 1.2} if name == "huber" else {}
+        more = {"huber": {"delta": 1.2}, "tweedie": {"power": POWER}}.get(name, {})
         less = type(fit)(fit.y[used], fit.weights[used], **more)
         full = type(fit)(fit.y, fit.weights, **more)
     v = full.gradient(eta)
@@ -206,6 +216,19 @@ def test_samples_without_weight_are_not_there(name):
         full.settle_intercept(eta), less.settle_intercept(eta[used]), atol=1e-12
     )
     assert_allclose(full.null_intercept(), less.null_intercept(), atol=1e-12)
+
+
+def steepest_ascent(fit, name, i, v):
+    """The eta of sample i at which its loss has the slope v, by bisection."""
+    only = {"gamma": datafits.Gamma, "tweedie": datafits.Tweedie}[name]
+    more = {"power": POWER} if name == "tweedie" else {}
+    one = only(fit.y[i : i + 1], fit.weights[i : i + 1], **more)
+    low, high = -60.0, 60.0
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        below = one.gradient(np.array([middle]))[0] < v
+        low, high = (middle, high) if below else (low, middle)
+    return low
 
 
 @pytest.mark.parametrize("name", [*SEPARABLE, "softmax"])
@@ -221,6 +244,8 @@ def test_conjugates_are_suprema(name, share):
         t[np.arange(N), fit.codes] += 1.0
         with np.errstate(divide="ignore"):
             best = np.maximum(np.log(t), -60.0)
+    elif name in ("gamma", "tweedie"):
+        best = np.array([steepest_ascent(fit, name, i, v[i]) for i in range(N)])
     else:
         t = v / fit.weights + fit.y
         with np.errstate(divide="ignore"):
@@ -389,3 +414,122 @@ def test_intercepts_of_classes_are_found_however_far_away(spread):
     assert_allclose(
         fit.settle_intercept(eta), expected - expected.mean(), rtol=1e-9, atol=1e-9
     )
+
+
+@pytest.mark.parametrize("power", [1.01, 1.5, 1.9, 1.99])
+def test_slopes_of_tweedie_losses_are_inverted(power):
+    y, k = np.meshgrid([1e-8, 0.3, 1.0, 50.0], [-1e5, -3.0, -0.1, 0.0, 0.1, 3.0, 1e5])
+    y, u = y.ravel(), (k * y ** (2.0 - power)).ravel()
+    found = datafits._tweedie_root(u, y, power)
+    low, high = np.log(y) - 2000.0, np.log(y) + 2000.0
+    with np.errstate(over="ignore"):
+        for _ in range(200):
+            middle = 0.5 * (low + high)
+            x = middle - np.log(y)
+            slope = np.exp((2.0 - power) * x) - np.exp((1.0 - power) * x)
+            above = slope * y ** (2.0 - power) > u
+            low, high = np.where(above, low, middle), np.where(above, middle, high)
+    assert_allclose(found, low, rtol=1e-12, atol=1e-12)
+
+
+def test_slopes_that_are_far_from_zero_are_inverted():
+    """Where one of the two terms is all, a step gains no more than its exponent."""
+    found = datafits._tweedie_root(np.array([-1e250, 1e250]), np.ones(2), 1.99)
+    logs = 250.0 * math.log(10.0)
+    assert_allclose(found, [-logs / 0.99, logs / 0.01], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["gamma", "tweedie"])
+def test_likelihoods_of_sizes_are_measured(name):
+    fit, eta = make(name)
+    y, s = fit.y, fit.weights
+    if name == "gamma":
+        best = s @ (1.0 + np.log(y))
+        terms = np.abs(y * np.exp(-eta)) + np.abs(eta) + 1.0 + np.abs(np.log(y))
+        assert_allclose(fit.magnitude(eta), s @ terms, rtol=1e-13)
+    else:
+        best = s @ (y ** (2 - POWER)) / ((POWER - 1) * (2 - POWER))
+        assert_allclose(fit.magnitude(eta), fit.value(eta) + best, rtol=1e-13)
+        assert_allclose(fit.null_curvature, (s @ y / s.sum()) ** (2 - POWER))
+    assert_allclose(fit.saturated, best, rtol=1e-13)
+    seen = y > 0
+    with np.errstate(divide="ignore"):
+        at = fit.value(np.where(seen, np.log(y), -200.0))
+    assert_allclose(at, best, rtol=1e-12)
+    assert_allclose(
+        fit.null_intercept(), math.log(s @ y / s.sum()), rtol=1e-12, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("with_shift", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 8.0])
+def test_blocks_of_classes_settle_at_their_minimum(with_shift, scale):
+    fit, eta = make("softmax")
+    eta = scale * eta
+    A = np.random.default_rng(3).normal(size=(N, 2))
+    coef, shift = fit.settle_block(A, eta, with_shift=with_shift)
+    assert coef.shape == (2, 3) and shift.shape == (3,)
+    gradient = fit.gradient(eta + A @ coef + shift)
+    assert_allclose(A.T @ gradient, 0.0, atol=1e-9)
+    assert_allclose(coef.sum(axis=1), 0.0, atol=1e-9)  # the least of all that do
+    if with_shift:
+        assert_allclose(gradient.sum(axis=0), 0.0, atol=1e-9)
+        assert_allclose(shift.sum(), 0.0, atol=1e-9)
+    else:
+        assert not shift.any()
+
+
+class Roots(datafits.Datafit):
+    """A slope for which Newton's method goes to and fro about the root for ever."""
+
+    def gradient(self, eta):
+        return np.sign(eta - self.y) * np.sqrt(np.abs(eta - self.y))
+
+    def curvature(self, eta):
+        return 0.5 / np.sqrt(np.maximum(np.abs(eta - self.y), 1e-300))
+
+
+@pytest.mark.parametrize("root", [-1.0, 1.0])
+def test_steps_between_two_points_are_cut(root):
+    assert Roots([root]).settle_intercept(np.zeros(1)) == root
+
+
+def counted(fit, name):
+    """Count the calls of a method of a fit."""
+    calls, method = [], getattr(fit, name)
+    setattr(fit, name, lambda eta: (calls.append(1), method(eta))[1])
+    return calls
+
+
+def test_intercepts_take_few_steps():
+    light = datafits.Logistic(np.arange(6) % 2, np.full(6, 1e-3))
+    calls = counted(light, "gradient")
+    eta = 2.0 * np.arange(6.0) - 3.0
+    slope = light.gradient(eta + light.settle_intercept(eta)).sum()
+    assert_allclose(slope, 0.0, atol=1e-17)
+    assert len(calls) <= 12
+    # Slopes as small as rounding lets them be end the search.
+    for seed in range(10):
+        fit, eta = make("softmax", seed)
+        calls = counted(fit, "probabilities")
+        fit.settle_intercept(3e3 + 3.0 * eta)
+        assert len(calls) <= 20
+
+
+def test_intercepts_of_classes_descend_where_newton_does_not():
+    """A step of bounded length down the gradient, not one of no length."""
+    fit, eta = make("softmax")
+    true = np.linalg.solve
+    first = []
+
+    def uphill(H, right):
+        first.append(1)
+        return -true(H, right) if len(first) == 1 else true(H, right)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np.linalg, "solve", uphill)
+        patch.setattr(datafits, "_MAX_INTERCEPT_STEPS", 1)
+        shift = fit.settle_intercept(eta)
+    slope = fit.gradient(eta).sum(axis=0)
+    assert_allclose(shift, -2.0 / fit.total * slope, rtol=1e-12)
+    assert fit.value(eta + shift) < fit.value(eta)

@@ -91,6 +91,19 @@ def test_orthonormal_columns_are_dropped_in_the_order_of_their_products():
     assert nodes == 1 + 3  # and a child for each size that a tie could improve
 
 
+def test_ties_go_to_the_first_columns():
+    _, best, members, _ = search(np.eye(3), np.ones(3), 0, 1, 3)
+    assert_allclose(best[1:], [2.0, 1.0, 0.0])
+    assert_array_equal(members[1:3], [[1, 0, 0], [1, 1, 0]])
+
+
+def test_what_stands_below_a_dependent_column_moves_up():
+    T = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    work = np.zeros((3, 3)), np.zeros(3)
+    left, largest = kernels._unexplained(T, np.array([1.0, 2.0, 3.0]), 3, 1e-8, *work)
+    assert (left, largest) == (4.0, 0.0)
+
+
 def test_dependent_columns_explain_nothing_of_their_own():
     R, z = triangle(4, 3)
     R = np.column_stack([R[:, 0], R[:, 0], R[:, 1:]])

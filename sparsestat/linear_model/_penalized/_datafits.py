@@ -279,8 +279,6 @@ class Logistic(Datafit):
 class Poisson(Datafit):
     """Poisson loss with the logarithmic link, ``exp(eta) - y eta``."""
 
-    _steep = True
-
     def __init__(self, y, sample_weight=None):
         super().__init__(y, sample_weight)
         self.saturated = float(self.weights @ (self.y - xlogy(self.y, self.y)))
@@ -328,8 +326,6 @@ class Tweedie(Datafit):
     ``y exp((1 - p) eta) / (p - 1) + exp((2 - p) eta) / (2 - p)`` for a power p of the
     variance between 1 and 2: counts of events, each of a random positive size.
     """
-
-    _steep = True
 
     def __init__(self, y, sample_weight=None, *, power=1.5):
         super().__init__(y, sample_weight)
@@ -432,8 +428,6 @@ def _tweedie_root(u, y, p):
 
 class Gamma(Datafit):
     """Gamma loss with the logarithmic link, ``y exp(-eta) + eta``, y positive."""
-
-    _steep = True
 
     def __init__(self, y, sample_weight=None):
         super().__init__(y, sample_weight)
