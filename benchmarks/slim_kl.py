@@ -13,9 +13,9 @@ from sparsestat.gaussian_process import (
     DistributedGridSpectralMixtureRegressor,
     GridSpectralMixtureRegressor,
 )
-from sparsestat.gaussian_process._spectral_fit import aggregate, choose_engine
-from sparsestat.gaussian_process._spectral_solvers import Problem, solve
-from sparsestat.gaussian_process._spectrum import Spectrum
+from sparsestat.gaussian_process._spectral._fit import aggregate, choose_engine
+from sparsestat.gaussian_process._spectral._solvers import Problem, solve
+from sparsestat.gaussian_process._spectral._spectrum import Spectrum
 
 TITLE = "Sparse spectra by agents that keep their rows"
 CLAIM = (

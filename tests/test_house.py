@@ -111,7 +111,19 @@ SUBROOMS = {
         "_graphs": {"", "_forests", "_penalized"},
         "_private": {"", "_penalized"},
         "_bandits": {"", "_subsets", "_penalized"},
-    }
+    },
+    "decomposition": {
+        "_coding": set(),
+        "_orthogonal": {""},
+        "_low_rank": {""},
+        "_factors": {"", "_low_rank"},
+    },
+    "gaussian_process": {
+        "_structure": set(),
+        "_spectral": {"_structure"},
+        "_kernel": set(),
+        "_variational": {"_kernel"},
+    },
 }
 
 

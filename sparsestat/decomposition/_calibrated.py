@@ -26,8 +26,8 @@ from sparsestat._utils.validation import (
     largest_entry,
     read_only,
 )
-from sparsestat.decomposition import _kernels_omp as kernels
-from sparsestat.decomposition._calibration import (
+from sparsestat.decomposition._factors import _kernels_omp as kernels
+from sparsestat.decomposition._factors._calibration import (
     VALUE_BITS,
     root_of_moments,
     second_moments_of,

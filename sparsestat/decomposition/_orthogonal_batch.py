@@ -13,7 +13,7 @@ from sparsestat._utils.compat import Interval, fit_context
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat.decomposition import _frank_wolfe as fw
+from sparsestat.decomposition._orthogonal import _frank_wolfe as fw
 from sparsestat.decomposition._orthogonal_base import (
     COMMON_CONSTRAINTS,
     OrthogonalTransformer,

@@ -27,8 +27,8 @@ from sparsestat._utils.validation import (
     largest_entry,
     refuse_complex,
 )
-from sparsestat.decomposition import _low_rank_sparse as split
 from sparsestat.decomposition._components import ComponentsMixin
+from sparsestat.decomposition._low_rank import _split as split
 
 __all__ = ["RobustPCA"]
 

@@ -30,9 +30,9 @@ from sparsestat._utils.validation import (
     largest_entry,
     read_only,
 )
-from sparsestat.decomposition import _kernels_nnls as kernels
 from sparsestat.decomposition._codes import select_topk
 from sparsestat.decomposition._components import ComponentsMixin
+from sparsestat.decomposition._low_rank import _kernels_nnls as kernels
 
 __all__ = ["SemiNMF"]
 

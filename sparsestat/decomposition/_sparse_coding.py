@@ -9,14 +9,14 @@ from sklearn.utils import check_random_state
 from sparsestat._utils.compat import fit_context
 from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.results import Certificate
-from sparsestat.decomposition._coding_linear import LinearModel
-from sparsestat.decomposition._coding_models import Summary
-from sparsestat.decomposition._expectation_truncation import (
+from sparsestat.decomposition._coding._expectation_truncation import (
     Samples,
     Temper,
     anneal,
     e_step,
 )
+from sparsestat.decomposition._coding._linear import LinearModel
+from sparsestat.decomposition._coding._models import Summary
 from sparsestat.decomposition._sparse_coding_base import (
     CODING_CONSTRAINTS,
     SparseCodingEstimator,

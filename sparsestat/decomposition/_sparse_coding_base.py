@@ -23,20 +23,20 @@ from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import FLOATS, check_counts, check_samples, given_weights
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, largest_entry
-from sparsestat.decomposition._coding_models import Summary
-from sparsestat.decomposition._components import ComponentsMixin
-from sparsestat.decomposition._expectation_truncation import (
+from sparsestat.decomposition._coding._expectation_truncation import (
     Samples,
     Temper,
     check_schedule,
     expectations,
     run_em,
 )
-from sparsestat.decomposition._truncation import (
+from sparsestat.decomposition._coding._models import Summary
+from sparsestat.decomposition._coding._truncation import (
     MAX_STATES,
     check_truncation,
     count_states,
 )
+from sparsestat.decomposition._components import ComponentsMixin
 
 __all__ = ["CODING_CONSTRAINTS", "SparseCodingEstimator", "posterior_model"]
 

@@ -6,8 +6,8 @@
 import numpy as np
 
 from sparsestat._utils.compat import StrOptions
-from sparsestat.decomposition._coding_max import MaximumModel
-from sparsestat.decomposition._coding_slab import SlabModel
+from sparsestat.decomposition._coding._max import MaximumModel
+from sparsestat.decomposition._coding._slab import SlabModel
 from sparsestat.decomposition._sparse_coding_base import (
     CODING_CONSTRAINTS,
     SparseCodingEstimator,

@@ -27,9 +27,9 @@ from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import FLOATS, check_counts, check_samples, given_weights
 from sparsestat._utils.validation import check_magnitude, read_only, refuse_complex
-from sparsestat.decomposition import _kernels_nnls as kernels
-from sparsestat.decomposition import _supervised as lifted
 from sparsestat.decomposition._components import ComponentsMixin
+from sparsestat.decomposition._low_rank import _kernels_nnls as kernels
+from sparsestat.decomposition._low_rank import _supervised as lifted
 
 __all__ = ["SupervisedDictionaryLearning"]
 

@@ -18,16 +18,19 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
-from sparsestat.gaussian_process._deep_kernel_fit import DeepSettings, fit_deep
-from sparsestat.gaussian_process._evidence import (
+from sparsestat.gaussian_process._kernel._evidence import (
     check_data,
     evidence_certificate,
     numerical_errors,
     standardized,
 )
+from sparsestat.gaussian_process._kernel._starts import feature_units
 from sparsestat.gaussian_process._posterior import PosteriorMixin
-from sparsestat.gaussian_process._starts import feature_units
-from sparsestat.gaussian_process._svgp_classes import ClassPosteriorMixin, encode
+from sparsestat.gaussian_process._variational._classes import (
+    ClassPosteriorMixin,
+    encode,
+)
+from sparsestat.gaussian_process._variational._deep_fit import DeepSettings, fit_deep
 
 __all__ = ["DeepKernelMachineClassifier", "DeepKernelMachineRegressor"]
 

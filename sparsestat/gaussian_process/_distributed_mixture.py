@@ -11,14 +11,14 @@ from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat.gaussian_process._consensus import Agent, agree
-from sparsestat.gaussian_process._spectral_base import ScaledState, SpectralMixtureBase
-from sparsestat.gaussian_process._spectral_fit import (
+from sparsestat.gaussian_process._spectral._consensus import Agent, agree
+from sparsestat.gaussian_process._spectral._fit import (
     aggregate,
     choose_engine,
     first_guess,
 )
-from sparsestat.gaussian_process._spectrum import distinct_rows
+from sparsestat.gaussian_process._spectral._spectrum import distinct_rows
+from sparsestat.gaussian_process._spectral_base import ScaledState, SpectralMixtureBase
 
 __all__ = ["DistributedGridSpectralMixtureRegressor"]
 

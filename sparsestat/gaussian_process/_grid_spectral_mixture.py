@@ -9,8 +9,8 @@ import numpy as np
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.progress import FitProgress
+from sparsestat.gaussian_process._spectral._fit import choose_engine, fit_weights
 from sparsestat.gaussian_process._spectral_base import SpectralMixtureBase
-from sparsestat.gaussian_process._spectral_fit import choose_engine, fit_weights
 
 __all__ = ["GridSpectralMixtureRegressor"]
 

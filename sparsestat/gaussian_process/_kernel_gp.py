@@ -20,14 +20,14 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
-from sparsestat.gaussian_process._covariances import (
+from sparsestat.gaussian_process._kernel._covariances import (
     cross_backward,
     diagonal,
     leaves,
     noise_variance,
     scaled_cross,
 )
-from sparsestat.gaussian_process._evidence import (
+from sparsestat.gaussian_process._kernel._evidence import (
     KERNEL_NAMES,
     check_data,
     evidence_certificate,
@@ -37,8 +37,8 @@ from sparsestat.gaussian_process._evidence import (
     standardized,
     warn_of_limits,
 )
+from sparsestat.gaussian_process._kernel._wendland import WendlandKernel
 from sparsestat.gaussian_process._posterior import PosteriorMixin
-from sparsestat.gaussian_process._wendland import WendlandKernel
 
 __all__ = ["KernelGPRegressor"]
 

@@ -11,18 +11,18 @@ from scipy.linalg import solve_triangular
 from sklearn.utils.validation import check_array, validate_data
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
-from sparsestat.gaussian_process._covariances import (
+from sparsestat.gaussian_process._kernel._covariances import (
     cross,
     diagonal,
     has_noise,
     noise_variance,
 )
-from sparsestat.gaussian_process._evidence import (
+from sparsestat.gaussian_process._kernel._evidence import (
     check_data,
     default_kernel,
     numerical_errors,
 )
-from sparsestat.gaussian_process._inducing import (
+from sparsestat.gaussian_process._kernel._inducing import (
     evaluate,
     exact_evidence,
     greedy_points,
@@ -32,8 +32,8 @@ from sparsestat.gaussian_process._inducing import (
     state_of_sums,
     sums_of_rows,
 )
+from sparsestat.gaussian_process._kernel._starts import feature_units
 from sparsestat.gaussian_process._kernel_gp import KernelGPRegressor
-from sparsestat.gaussian_process._starts import feature_units
 
 __all__ = ["SparseGPRegressor"]
 

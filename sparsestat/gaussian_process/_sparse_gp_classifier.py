@@ -21,24 +21,24 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate
-from sparsestat.gaussian_process._ascent import Adam, projected
-from sparsestat.gaussian_process._covariances import has_noise
-from sparsestat.gaussian_process._evidence import (
+from sparsestat.gaussian_process._kernel._ascent import Adam, projected
+from sparsestat.gaussian_process._kernel._covariances import has_noise
+from sparsestat.gaussian_process._kernel._evidence import (
     Optimum,
     check_data,
     evidence_certificate,
     maximize_evidence,
     numerical_errors,
 )
-from sparsestat.gaussian_process._inducing import kmeans_points
-from sparsestat.gaussian_process._starts import feature_units
-from sparsestat.gaussian_process._svgp import Posterior, settle
-from sparsestat.gaussian_process._svgp_classes import (
+from sparsestat.gaussian_process._kernel._inducing import kmeans_points
+from sparsestat.gaussian_process._kernel._starts import feature_units
+from sparsestat.gaussian_process._variational._bounds import features, variational_bound
+from sparsestat.gaussian_process._variational._classes import (
     ClassPosteriorMixin,
     encode,
     length_candidates,
 )
-from sparsestat.gaussian_process._svgp_evidence import features, variational_bound
+from sparsestat.gaussian_process._variational._svgp import Posterior, settle
 
 __all__ = ["SparseGPClassifier"]
 

@@ -28,16 +28,16 @@ from sparsestat._utils.results import (
 from sparsestat._utils.samples import check_counts, given_weights
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, largest_entry
 from sparsestat.gaussian_process._posterior import PosteriorMixin
-from sparsestat.gaussian_process._spectral_fit import (
+from sparsestat.gaussian_process._spectral._fit import (
     Trend,
     aggregate,
     choose_engine,
     gcv_noise,
     is_even,
 )
+from sparsestat.gaussian_process._spectral._low_rank import LowRankEngine
+from sparsestat.gaussian_process._spectral._spectrum import Spectrum, make_grid
 from sparsestat.gaussian_process._spectral_kernels import GSMKernel, GSMPKernel
-from sparsestat.gaussian_process._spectral_low_rank import LowRankEngine
-from sparsestat.gaussian_process._spectrum import Spectrum, make_grid
 
 __all__ = ["SpectralMixtureBase"]
 

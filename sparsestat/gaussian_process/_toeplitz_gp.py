@@ -17,16 +17,16 @@ from sklearn.utils.validation import (
 from sparsestat._utils.compat import fit_context
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.validation import refuse_complex
-from sparsestat.gaussian_process._covariances import (
+from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
+from sparsestat.gaussian_process._kernel._covariances import (
     cross,
     cross_backward,
     diagonal,
     noise_variance,
     scaled_cross,
 )
-from sparsestat.gaussian_process._evidence import default_kernel
-from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
-from sparsestat.gaussian_process._toeplitz import (
+from sparsestat.gaussian_process._kernel._evidence import default_kernel
+from sparsestat.gaussian_process._structure._toeplitz import (
     autocorrelation,
     even_grid,
     grid_tolerance,

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from sklearn.linear_model import orthogonal_mp_gram
 
 from sparsestat.decomposition import CalibratedSparseFactorization
-from sparsestat.decomposition import _kernels_omp as kernels
+from sparsestat.decomposition._factors import _kernels_omp as kernels
 from sparsestat.exceptions import ConvergenceWarning
 
 

@@ -16,7 +16,7 @@ from sklearn.base import clone
 
 from sparsestat._utils.arithmetic import Standardization
 from sparsestat.decomposition import OnlineOrthogonalDictionary, OrthogonalDictionary
-from sparsestat.decomposition import _frank_wolfe as fw
+from sparsestat.decomposition._orthogonal import _frank_wolfe as fw
 from sparsestat.exceptions import ConvergenceWarning, NumericalError
 
 

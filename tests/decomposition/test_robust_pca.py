@@ -12,7 +12,7 @@ from scipy import sparse
 
 from sparsestat._utils.arithmetic import rounding
 from sparsestat.decomposition import RobustPCA, low_rank_plus_sparse
-from sparsestat.decomposition import _low_rank_sparse as split
+from sparsestat.decomposition._low_rank import _split as split
 from sparsestat.exceptions import ConvergenceWarning
 
 

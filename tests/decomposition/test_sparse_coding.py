@@ -23,8 +23,8 @@ from sparsestat.decomposition import (
     MaxMagnitudeCausesAnalysis,
     SpikeSlabSparseCoding,
     TernarySparseCoding,
-    _expectation_truncation,
 )
+from sparsestat.decomposition._coding import _expectation_truncation
 from sparsestat.exceptions import ConvergenceWarning
 
 CLASSES = [

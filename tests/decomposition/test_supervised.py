@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sparsestat.decomposition import SupervisedDictionaryLearning
-from sparsestat.decomposition import _supervised as lifted
+from sparsestat.decomposition._low_rank import _supervised as lifted
 from sparsestat.exceptions import ConvergenceWarning
 
 

@@ -14,8 +14,8 @@ from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 
 from sparsestat.exceptions import ConvergenceWarning, NumericalError
 from sparsestat.gaussian_process import CompactGPRegressor, WendlandKernel
-from sparsestat.gaussian_process import _kernels_compact as kernels
-from sparsestat.gaussian_process._sparse_cholesky import (
+from sparsestat.gaussian_process._structure import _kernels_compact as kernels
+from sparsestat.gaussian_process._structure._sparse_cholesky import (
     SparseCholesky,
     _closed,
     close_pairs,

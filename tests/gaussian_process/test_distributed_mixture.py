@@ -14,13 +14,13 @@ from sparsestat.gaussian_process import (
     DistributedGridSpectralMixtureRegressor,
     GridSpectralMixtureRegressor,
 )
-from sparsestat.gaussian_process._consensus import (
+from sparsestat.gaussian_process._spectral._consensus import (
     Agent,
     message_bits,
     nearest_root,
     quantize,
 )
-from sparsestat.gaussian_process._spectral_solvers import Problem, solve
+from sparsestat.gaussian_process._spectral._solvers import Problem, solve
 from tests.gaussian_process.spectral_oracles import two_tones
 
 

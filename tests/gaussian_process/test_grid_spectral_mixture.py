@@ -11,20 +11,20 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sparsestat.gaussian_process import GridSpectralMixtureRegressor
-from sparsestat.gaussian_process._majorizer import (
-    component_factor,
-    majorizer_value,
-    minimize_majorizer,
-)
-from sparsestat.gaussian_process._spectral_engines import (
+from sparsestat.gaussian_process._spectral._engines import (
     DenseEngine,
     FeatureEngine,
     Samples,
     ToeplitzEngine,
 )
-from sparsestat.gaussian_process._spectral_fit import Trend, gcv_noise
-from sparsestat.gaussian_process._spectral_solvers import Problem, solve
-from sparsestat.gaussian_process._spectrum import Spectrum, make_grid
+from sparsestat.gaussian_process._spectral._fit import Trend, gcv_noise
+from sparsestat.gaussian_process._spectral._majorizer import (
+    component_factor,
+    majorizer_value,
+    minimize_majorizer,
+)
+from sparsestat.gaussian_process._spectral._solvers import Problem, solve
+from sparsestat.gaussian_process._spectral._spectrum import Spectrum, make_grid
 from tests.gaussian_process.spectral_oracles import component_grams, two_tones
 
 SOLVERS = ("auto", "mm", "sca", "dsca")
