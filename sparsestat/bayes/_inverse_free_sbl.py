@@ -23,7 +23,7 @@ from sparsestat.bayes._cofem import (
     conjugate_gradients,
     posterior_variances,
 )
-from sparsestat.bayes._data import is_operator, square, validate_fit
+from sparsestat.bayes._data import is_operator, square
 from sparsestat.bayes._inverse_free import largest_eigenvalue, solve_inverse_free
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
 
@@ -245,12 +245,10 @@ class InverseFreeSBL(
         self : object
             Fitted estimator.
         """
-        data = validate_fit(
-            self,
+        data = self._validate_fit(
             X,
             y,
             sample_weight,
-            allow_complex=self.allow_complex,
             accept_sparse=True,
         )
         if self.majorizer == "diagonal" and is_operator(data.X):

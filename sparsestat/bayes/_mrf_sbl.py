@@ -21,7 +21,7 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.validation import largest_entry
 from sparsestat.bayes._cofem import Products
-from sparsestat.bayes._data import is_operator, square, validate_fit
+from sparsestat.bayes._data import is_operator, square
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
 from sparsestat.bayes._mrf import Field, MRFResult, Refinement, grid_edges, solve_mrf
 
@@ -259,11 +259,9 @@ class MRFSBL(
         self : object
             Fitted estimator.
         """
-        data = validate_fit(
-            self,
+        data = self._validate_fit(
             X,
             y,
-            allow_complex=self.allow_complex,
             accept_sparse=self.e_step != "exact",
             reason=" by e_step='exact'. Use e_step='inverse-free' or 'auto'",
         )

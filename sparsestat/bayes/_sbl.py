@@ -33,8 +33,6 @@ from sparsestat.bayes._cofem import Products, maximize_evidence_cofem
 from sparsestat.bayes._data import (
     is_operator,
     square,
-    validate_fit,
-    validate_predict,
 )
 from sparsestat.bayes._evidence import EvidenceResult, maximize_evidence
 from sparsestat.bayes._fast import maximize_evidence_fast
@@ -333,12 +331,10 @@ class SBLRegressor(
         self : object
             Fitted estimator.
         """
-        data = validate_fit(
-            self,
+        data = self._validate_fit(
             X,
             y,
             sample_weight,
-            allow_complex=self.allow_complex,
             accept_sparse=self.method in ("auto", "cofem"),
             reason=f" by method={self.method!r}. Use method='cofem' or 'auto'",
         )
@@ -592,7 +588,7 @@ class SBLRegressor(
             uncertainty of the intercept is not in it.
         """
         check_is_fitted(self)
-        X = validate_predict(self, X)
+        X = self._validate_predict(X)
         if self.kernel is not None:
             part = self._basis(X, self.relevance_vectors_)
             mean = part @ self.coef_[..., self.active_].T + self.intercept_

@@ -20,7 +20,6 @@ from sparsestat.decomposition._coding._models import Summary
 from sparsestat.decomposition._sparse_coding_base import (
     CODING_CONSTRAINTS,
     SparseCodingEstimator,
-    posterior_model,
 )
 
 __all__ = ["BinarySparseCoding", "DiscreteSparseCoding", "TernarySparseCoding"]
@@ -132,7 +131,7 @@ class _DiscreteCauses(SparseCodingEstimator):
             self._running, self.n_steps_, self._floor = None, 0, summary.floor
             history = []
         else:
-            model, params = posterior_model(self), self._params()
+            model, params = self._posterior_model(), self._params()
             model.learn, model.fit_mean = frozenset(self.learn), self.fit_mean
             model.floor = getattr(self, "_floor", model.floor)
             history = list(self.log_likelihoods_ - self._per_unit())

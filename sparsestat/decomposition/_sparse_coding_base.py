@@ -38,7 +38,7 @@ from sparsestat.decomposition._coding._truncation import (
 )
 from sparsestat.decomposition._components import ComponentsMixin
 
-__all__ = ["CODING_CONSTRAINTS", "SparseCodingEstimator", "posterior_model"]
+__all__ = ["CODING_CONSTRAINTS", "SparseCodingEstimator"]
 
 _JOINTS = 2_000_000  # log-joints held at once by `posterior`
 
@@ -59,16 +59,6 @@ CODING_CONSTRAINTS = {
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
-
-
-def posterior_model(estimator):
-    """Return the model of a fitted estimator."""
-    return estimator._model(
-        estimator.components_.shape[0],
-        estimator.n_candidates_,
-        estimator.max_active_,
-        estimator.n_features_in_,
-    )
 
 
 class SparseCodingEstimator(
@@ -122,6 +112,15 @@ class SparseCodingEstimator(
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+
+    def _posterior_model(self):
+        """Return the model of the fit."""
+        return self._model(
+            self.components_.shape[0],
+            self.n_candidates_,
+            self.max_active_,
+            self.n_features_in_,
+        )
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -356,7 +355,7 @@ class SparseCodingEstimator(
 
     def _expect(self, X):
         """Return log-evidences and posterior means at temperature 1."""
-        model, params = posterior_model(self), self._params()
+        model, params = self._posterior_model(), self._params()
         samples = Samples(X, np.zeros(X.shape[0]), batch_size=self.batch_size)
         with single_blas_thread():
             step = model.prepare(params, Temper())
@@ -436,7 +435,9 @@ class SparseCodingEstimator(
         if not isinstance(top_k, Integral) or top_k < 1:
             raise ValueError(f"top_k must be a positive integer, got {top_k!r}.")
         X, _ = self._new(X)
-        levels, probabilities = self._best_states(posterior_model(self), X, int(top_k))
+        levels, probabilities = self._best_states(
+            self._posterior_model(), X, int(top_k)
+        )
         return self._values_of(levels), probabilities
 
     def predict_states(self, X, *, adaptive=False):
@@ -457,7 +458,7 @@ class SparseCodingEstimator(
         """
         check_is_fitted(self)
         X, _ = self._new(X)
-        model = posterior_model(self)
+        model = self._posterior_model()
         levels = self._best_states(model, X, 1)[0][:, 0]
         h, k, gamma = model.n_components, model.n_candidates, model.max_active
         rows = np.arange(X.shape[0])

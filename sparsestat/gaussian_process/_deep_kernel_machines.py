@@ -18,6 +18,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.progress import FitProgress
 from sparsestat.gaussian_process._kernel._evidence import (
     check_data,
     evidence_certificate,
@@ -28,7 +29,6 @@ from sparsestat.gaussian_process._kernel._starts import feature_units
 from sparsestat.gaussian_process._posterior import PosteriorMixin
 from sparsestat.gaussian_process._variational._classes import (
     ClassPosteriorMixin,
-    encode,
 )
 from sparsestat.gaussian_process._variational._deep_fit import DeepSettings, fit_deep
 
@@ -94,23 +94,17 @@ class _DeepKernelMachine(CallbackSupportMixin, SparsestatEstimator):
         size = float(np.abs(X).max())
         self._far = _FAR * size if size > 0 else 1e100
         self._x_mean, self._x_scale = X.mean(axis=0), feature_units(X)
-        settings = DeepSettings(
-            kernel=self.kernel,
-            n_layers=self.n_layers,
-            nu=self.nu,
-            n_inducing=self.n_inducing,
-            learn_inducing=self.learn_inducing,
-            learn_scales=self.learn_scales,
-            n_constant=int(self.include_bias),
-            noise_floor=noise_floor,
-            jitter=self.jitter,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            batch_size=self.batch_size,
+        settings = self._options(
+            DeepSettings, n_constant=int(self.include_bias), noise_floor=noise_floor
         )
-        rng = check_random_state(self.random_state)
-        with numerical_errors():
-            found = fit_deep(self, self._inputs(X), Y, likelihood, settings, rng)
+        rng, inputs = check_random_state(self.random_state), self._inputs(X)
+        with (
+            numerical_errors(),
+            FitProgress(
+                self, self.max_iter, X=inputs, y=Y, verbose=self.verbose
+            ) as progress,
+        ):
+            found = fit_deep(inputs, Y, likelihood, settings, rng, progress)
         self._state, top = found.state, found.top
         self.nu_ = found.nu
         p = X.shape[1]
@@ -129,9 +123,9 @@ class _DeepKernelMachine(CallbackSupportMixin, SparsestatEstimator):
             "divergence": self._state.trunk.divergence(),
             "optimized": self.batch_size is None,
         }
-        tol = None if self.batch_size is None else np.inf
+        tol = self.tol if self.batch_size is None else np.inf
         self.certificate_ = evidence_certificate(
-            self, "kkt", top.slope, details, tol=tol
+            type(self).__name__, "kkt", top.slope, tol, details
         )
         return self
 
@@ -559,5 +553,5 @@ class DeepKernelMachineClassifier(
         check_classification_targets(y)
         check_data(X, np.zeros(1))
         self._encode(X, y)
-        Y = encode(self, y)
+        Y = self._targets(y)
         return self._fit_layers(X, Y, self._likelihood, 0.0)

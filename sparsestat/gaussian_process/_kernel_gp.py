@@ -20,6 +20,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.progress import FitProgress
 from sparsestat.gaussian_process._kernel._covariances import (
     cross_backward,
     diagonal,
@@ -29,6 +30,7 @@ from sparsestat.gaussian_process._kernel._covariances import (
 )
 from sparsestat.gaussian_process._kernel._evidence import (
     KERNEL_NAMES,
+    Ascent,
     check_data,
     evidence_certificate,
     kernel_with_noise,
@@ -136,9 +138,14 @@ class KernelGPRegressor(
         y, self._y_mean, self._y_scale = standardized(y, self.normalize_y)
         kernel = kernel_with_noise(self._prepare(X, y, rng), X.shape[1], y)
         function, extra = self._objective(kernel, X, y)
-        best = maximize_evidence(
-            self, function, kernel, extra, n=len(y), rng=rng, X=X, y=y
-        )
+        name = type(self).__name__
+        ascent = self._options(Ascent, name=name)
+        with FitProgress(
+            self, ascent.total, X=X, y=y, verbose=self.verbose
+        ) as progress:
+            best = maximize_evidence(
+                ascent, function, kernel, extra, n=len(y), rng=rng, progress=progress
+            )
         self.kernel_, self.n_iter_ = best.kernel, best.n_iter
         self.objective_history_ = np.array(best.history)
         noise = noise_variance(best.kernel, X.shape[1])[0]
@@ -146,11 +153,12 @@ class KernelGPRegressor(
         with numerical_errors():
             details = self._settle(best, X, y)
         if self.optimizer is not None:
-            warn_of_limits(self, best.kernel, noise, y, self._remedy)
+            warn_of_limits(name, best.kernel, noise, y, self._remedy)
         self.certificate_ = evidence_certificate(
-            self,
+            name,
             self._certificate_kind,
             best.slope,
+            self.tol,
             {**details, "optimized": self.optimizer is not None},
             0.0 if self.optimizer is None else self._rounding(best.kernel, X, noise),
         )

@@ -24,6 +24,7 @@ from sparsestat._utils.results import Certificate
 from sparsestat.gaussian_process._kernel._ascent import Adam, projected
 from sparsestat.gaussian_process._kernel._covariances import has_noise
 from sparsestat.gaussian_process._kernel._evidence import (
+    Ascent,
     Optimum,
     check_data,
     evidence_certificate,
@@ -35,7 +36,6 @@ from sparsestat.gaussian_process._kernel._starts import feature_units
 from sparsestat.gaussian_process._variational._bounds import features, variational_bound
 from sparsestat.gaussian_process._variational._classes import (
     ClassPosteriorMixin,
-    encode,
     length_candidates,
 )
 from sparsestat.gaussian_process._variational._svgp import Posterior, settle
@@ -275,7 +275,7 @@ class SparseGPClassifier(
                 "all of them there as `classes`."
             )
         A, k = features(self.kernel_, self.inducing_points_, self._L, X)
-        before, Y = self._posterior, encode(self, y)
+        before, Y = self._posterior, self._targets(y)
         with numerical_errors():
             found = settle(self._likelihood, before, A, k, Y, prior=before)
         self._posterior, seen, far = found
@@ -303,7 +303,7 @@ class SparseGPClassifier(
         size = float(np.abs(X).max())
         self._far = _FAR * size if size > 0 else 1e100
         rng = check_random_state(self.random_state)
-        Y = encode(self, y)
+        Y = self._targets(y)
         Z = self._first_points(X, rng)
         with numerical_errors():
             kernel = self._start(X, Y, Z)
@@ -334,13 +334,16 @@ class SparseGPClassifier(
             state, _, slopes = at(theta, points)
             return state.value, slopes
 
+        name = type(self).__name__
         stochastic = self.batch_size is not None and self.optimizer is not None
         if stochastic:
             best = self._stochastic(at, kernel, extra, X, Y, rng)
         else:
-            best = maximize_evidence(
-                self, function, kernel, extra, n=len(X), rng=rng, X=X, y=y
-            )
+            ascent = self._options(Ascent, name=name)
+            with FitProgress(self, ascent.total, X=X, y=y, verbose=self.verbose) as bar:
+                best = maximize_evidence(
+                    ascent, function, kernel, extra, n=len(X), rng=rng, progress=bar
+                )
         with numerical_errors():
             state, self.inducing_points_, slopes = at(best.kernel.theta, best.extra)
         if stochastic:
@@ -352,15 +355,15 @@ class SparseGPClassifier(
         self._L, self._posterior = state.L, state.posterior
         self.lower_bound_ = state.value
         self.certificate_ = evidence_certificate(
-            self,
+            name,
             "kkt",
             max(best.slope, state.unsettled / len(X)),
+            np.inf if stochastic else self.tol,
             {
                 "lower_bound": state.value,
                 "n_inducing": len(Z),
                 "optimized": self.optimizer is not None,
             },
-            tol=np.inf if stochastic else None,
         )
         return self
 

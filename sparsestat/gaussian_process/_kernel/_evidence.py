@@ -18,7 +18,6 @@ from sklearn.gaussian_process.kernels import (
     WhiteKernel,
 )
 
-from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import (
     Certificate,
     users_stacklevel,
@@ -36,6 +35,7 @@ from sparsestat.gaussian_process._kernel._starts import feature_units, first_sca
 
 __all__ = [
     "KERNEL_NAMES",
+    "Ascent",
     "Optimum",
     "check_data",
     "default_amplitude",
@@ -188,13 +188,13 @@ def _warn_of_differences(kernel, name):
         )
 
 
-def warn_of_limits(estimator, kernel, noise, y, remedy):
+def warn_of_limits(name, kernel, noise, y, remedy):
     """Warn once of bounds that parameters ended at, and once of a constant model.
 
     Parameters
     ----------
-    estimator : estimator
-        Whose name is given.
+    name : str
+        Of the estimator.
     kernel : sklearn.gaussian_process.kernels.Kernel
         As it was found.
     noise : float
@@ -204,7 +204,6 @@ def warn_of_limits(estimator, kernel, noise, y, remedy):
     remedy : str
         What to do where no signal was found, beside giving a kernel.
     """
-    name = type(estimator).__name__
     reached, place = [], 0
     for parameter in kernel.hyperparameters:
         if parameter.fixed:
@@ -236,13 +235,29 @@ def warn_of_limits(estimator, kernel, noise, y, remedy):
         )
 
 
-def maximize_evidence(estimator, function, kernel, extra, *, n, rng, X, y):
+@dataclass(frozen=True)
+class Ascent:
+    """What was asked of the optimizer, and whose name messages give."""
+
+    name: str
+    optimizer: str | None
+    max_iter: int
+    tol: float
+    n_restarts_optimizer: int = 0
+
+    @property
+    def total(self):
+        """Most iterations of all starts."""
+        return self.max_iter * (1 + self.n_restarts_optimizer)
+
+
+def maximize_evidence(ascent, function, kernel, extra, *, n, rng, progress):
     """Maximise the log evidence over a kernel's free parameters and more.
 
     Parameters
     ----------
-    estimator : estimator
-        With `optimizer`, `max_iter`, `tol`, `n_restarts_optimizer` and `verbose`.
+    ascent : Ascent
+        What was asked for.
     function : callable
         Takes ``theta`` and the further variables, returns the log evidence and its
         gradient with respect to both, in one vector.
@@ -254,8 +269,8 @@ def maximize_evidence(estimator, function, kernel, extra, *, n, rng, X, y):
         Number of samples; the tolerance is relative to it.
     rng : RandomState
         For restarts.
-    X, y : ndarray
-        For callbacks.
+    progress : FitProgress
+        Told of every iteration.
 
     Returns
     -------
@@ -263,34 +278,30 @@ def maximize_evidence(estimator, function, kernel, extra, *, n, rng, X, y):
         The best of all starts; the start itself where nothing is to be optimized.
     """
     p = kernel.n_dims
-    if estimator.optimizer is None or p + len(extra) == 0:
+    if ascent.optimizer is None or p + len(extra) == 0:
         return Optimum(kernel, extra)
-    _warn_of_differences(kernel, type(estimator).__name__)
+    _warn_of_differences(kernel, ascent.name)
     bounds = np.vstack(
         [kernel.bounds.reshape(p, 2), np.tile([-np.inf, np.inf], (len(extra), 1))]
     )
-    if estimator.n_restarts_optimizer and not np.isfinite(bounds[:p]).all():
+    if ascent.n_restarts_optimizer and not np.isfinite(bounds[:p]).all():
         raise ValueError(
             "Restarts of the optimizer (n_restarts_optimizer > 0) draw the parameters "
             "within their bounds, but some bounds are not finite. Set finite bounds."
         )
     starts = [np.r_[np.clip(kernel.theta, *bounds[:p].T), extra]]
-    for _ in range(estimator.n_restarts_optimizer):
+    for _ in range(ascent.n_restarts_optimizer):
         starts.append(np.r_[rng.uniform(*bounds[:p].T), extra])
     best = None
-    total = estimator.max_iter * len(starts)
-    with (
-        numerical_errors(),
-        FitProgress(estimator, total, X=X, y=y, verbose=estimator.verbose) as progress,
-    ):
+    with numerical_errors():
         for start in starts:
-            found = _climb(function, start, bounds, kernel, n, estimator, progress)
+            found = _climb(function, start, bounds, kernel, n, ascent, progress)
             if best is None or found.value > best.value:
                 best = found
     return best
 
 
-def _climb(function, start, bounds, kernel, n, estimator, progress):
+def _climb(function, start, bounds, kernel, n, ascent, progress):
     """Climb once from one start."""
     p = kernel.n_dims
     top = climb(
@@ -298,36 +309,36 @@ def _climb(function, start, bounds, kernel, n, estimator, progress):
         start,
         bounds,
         n=n,
-        max_iter=estimator.max_iter,
-        tol=estimator.tol,
+        max_iter=ascent.max_iter,
+        tol=ascent.tol,
         progress=progress,
     )
     found = kernel.clone_with_theta(top.x[:p])
     return Optimum(found, top.x[p:], top.value, top.slope, top.n_iter, top.history)
 
 
-def evidence_certificate(estimator, kind, slope, details, rounding=0.0, *, tol=None):
+def evidence_certificate(name, kind, slope, tol, details, rounding=0.0):
     """Return the certificate of an optimisation, after warning where it fell short.
 
     `rounding` is a rough estimate of how far rounding may have moved the slope: it
-    says what to change where the slope is too large, and proves nothing. `tol` is that
-    of the estimator unless it is given.
+    says what to change where the slope is too large, and proves nothing. Of the
+    estimator it takes the name.
     """
-    tol = float(estimator.tol if tol is None else tol)
+    tol = float(tol)
     certificate = Certificate(
         kind, float(slope), tol, bool(slope <= tol), SCALE, details
     )
     if not certificate.satisfied and slope <= _HIDDEN * rounding:
         warn_if_unsatisfied(
             certificate,
-            f"{type(estimator).__name__} lacks precision: its projected gradient",
+            f"{name} lacks precision: its projected gradient",
             f"At so little noise rounding moves it by {rounding:.0e}. Give `kernel` "
             "a WhiteKernel with a larger lower bound of noise_level.",
         )
         return certificate
     warn_if_unsatisfied(
         certificate,
-        f"{type(estimator).__name__} did not converge: its projected gradient",
+        f"{name} did not converge: its projected gradient",
         "Increase max_iter, loosen tol, or narrow the kernel's bounds.",
     )
     return certificate

@@ -8,7 +8,7 @@ import numpy as np
 from sparsestat.gaussian_process._kernel._starts import feature_units, first_scales
 from sparsestat.gaussian_process._variational._likelihoods import Bernoulli, Softmax
 
-__all__ = ["ClassPosteriorMixin", "class_order", "encode", "length_candidates"]
+__all__ = ["ClassPosteriorMixin", "class_order", "length_candidates"]
 
 
 def class_order(X, codes, n_classes):
@@ -22,15 +22,6 @@ def class_order(X, codes, n_classes):
         for c in range(n_classes)
     ]
     return np.argsort(far, kind="stable")
-
-
-def encode(estimator, y):
-    """Return the targets of a likelihood: signs, or rows of an identity matrix."""
-    codes = np.searchsorted(estimator.classes_, y)
-    if estimator._likelihood.n_outputs == 1:
-        return np.where(codes == 1, 1.0, -1.0)[:, None]
-    place = np.argsort(estimator._order)
-    return np.eye(len(estimator.classes_))[place[codes]]
 
 
 def length_candidates(X, target):
@@ -70,6 +61,14 @@ class ClassPosteriorMixin:
         else:
             self._likelihood = Softmax(n_classes)
             self._order = class_order(X, codes, n_classes)
+
+    def _targets(self, y):
+        """Return the targets of the likelihood: signs, or rows of an identity."""
+        codes = np.searchsorted(self.classes_, y)
+        if self._likelihood.n_outputs == 1:
+            return np.where(codes == 1, 1.0, -1.0)[:, None]
+        place = np.argsort(self._order)
+        return np.eye(len(self.classes_))[place[codes]]
 
     def predict_proba(self, X):
         """Return the probabilities of the classes, the processes integrated out.

@@ -61,18 +61,14 @@ class DeepFit:
     nu: float
 
 
-class _Silent:
-    def step(self, **figures):
-        return False
+_SILENT = FitProgress(None, 0)
 
 
-def fit_deep(estimator, X, Y, likelihood, settings, rng):
+def fit_deep(X, Y, likelihood, settings, rng, progress):
     """Fit a deep kernel machine to standardized data.
 
     Parameters
     ----------
-    estimator : estimator
-        For callbacks and logs.
     X : ndarray of shape (n, n_features)
         Data, with a constant last where wanted.
     Y : ndarray of shape (n, n_outputs)
@@ -83,6 +79,8 @@ def fit_deep(estimator, X, Y, likelihood, settings, rng):
         The rest.
     rng : RandomState
         Source of randomness.
+    progress : FitProgress
+        Told of every iteration.
 
     Returns
     -------
@@ -113,15 +111,12 @@ def fit_deep(estimator, X, Y, likelihood, settings, rng):
         )
     evidence = _evidence(X, Y, likelihood, settings, nu, rng)
     x, bounds = _start(evidence, settings)
-    with FitProgress(
-        estimator, settings.max_iter, X=X, y=Y, verbose=estimator.verbose
-    ) as progress:
-        if settings.batch_size is not None:
-            top = _stochastic(evidence, x, bounds, settings, rng, progress)
-        else:
-            if len(X) >= 2 * _FEW:
-                x = _first_climb(evidence, x, bounds, settings, rng)
-            top = _climb(evidence, x, bounds, settings, progress)
+    if settings.batch_size is not None:
+        top = _stochastic(evidence, x, bounds, settings, rng, progress)
+    else:
+        if len(X) >= 2 * _FEW:
+            x = _first_climb(evidence, x, bounds, settings, rng)
+        top = _climb(evidence, x, bounds, settings, progress)
     state = evidence.state(top.x)
     top.slope = max(top.slope, evidence.unsettled)
     return DeepFit(replace(state, trunk=state.trunk.settled()), top, float(nu))
@@ -237,7 +232,7 @@ def _first_climb(evidence, x, bounds, settings, rng):
     few = _subset(evidence, rows)
     few.start(*evidence.given)
     steps = replace(settings, max_iter=min(settings.max_iter, _FEW_STEPS))
-    return _climb(few, x, bounds, steps, _Silent()).x
+    return _climb(few, x, bounds, steps, _SILENT).x
 
 
 def _stochastic(evidence, x, bounds, settings, rng, progress):
@@ -300,7 +295,7 @@ def _width_of_folds(X, Y, likelihood, settings, rng):
                 x, bounds = evidence.start(*start)
                 if before is not None:
                     x = evidence.carried(*before)
-            x = _climb(evidence, x, bounds, steps, _Silent()).x
+            x = _climb(evidence, x, bounds, steps, _SILENT).x
             state = evidence.state(x)
             if start is None:
                 noise = state.noise if likelihood is None else _NOISE
