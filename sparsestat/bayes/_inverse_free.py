@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sparsestat._utils.linalg import largest_eigenvalue
 from sparsestat.bayes._data import square
 
-__all__ = ["InverseFreeResult", "largest_eigenvalue", "solve_inverse_free"]
+__all__ = ["InverseFreeResult", "curvature_bound", "solve_inverse_free"]
 
 
 @dataclass
@@ -34,17 +35,11 @@ class InverseFreeResult:
     energies: list = field(default_factory=list)
 
 
-def largest_eigenvalue(H, rng, n_iter=20):
-    """Estimate the largest eigenvalue of H^H H from below, by power steps."""
+def curvature_bound(H, rng, n_iter=20):
+    """Estimate a bound of the eigenvalues of H^H H, 1 % above the power iteration."""
     v = rng.standard_normal((H.shape[1], 1)).astype(H.dtype)
-    value = 0.0
-    for _ in range(n_iter):
-        size = np.sqrt(square(v).sum())
-        if size == 0:
-            return 0.0
-        v = H.adjoint(H.forward(v / size))
-        value = float(np.sqrt(square(v).sum()))
-    return value
+    value = largest_eigenvalue(lambda v: H.adjoint(H.forward(v)), v, n_iter=n_iter)
+    return 1.01 * value
 
 
 def solve_inverse_free(

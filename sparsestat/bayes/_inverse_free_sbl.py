@@ -24,7 +24,7 @@ from sparsestat.bayes._cofem import (
     posterior_variances,
 )
 from sparsestat.bayes._data import is_operator, square
-from sparsestat.bayes._inverse_free import largest_eigenvalue, solve_inverse_free
+from sparsestat.bayes._inverse_free import curvature_bound, solve_inverse_free
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
 
 __all__ = ["InverseFreeSBL"]
@@ -323,7 +323,7 @@ class InverseFreeSBL(
         """Return a diagonal T with T - H^H H positive semidefinite, for scaled H."""
         n = S.shape[1]
         if self.majorizer == "lmax":
-            return np.full(n, 1.01 * largest_eigenvalue(S, rng))
+            return np.full(n, curvature_bound(S, rng))
         # Of the centred X: what its stored entries add to that of a zero.
         centre = np.abs(S.H.mean)
         magnitudes = abs(S.H.X)

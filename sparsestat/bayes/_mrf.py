@@ -19,7 +19,7 @@ from sparsestat.bayes import _kernels_field as kernels
 from sparsestat.bayes._cofem import conjugate_gradients
 from sparsestat.bayes._data import square
 from sparsestat.bayes._evidence import compress_rows, posterior
-from sparsestat.bayes._inverse_free import largest_eigenvalue
+from sparsestat.bayes._inverse_free import curvature_bound
 
 __all__ = ["Field", "MRFResult", "Refinement", "grid_edges", "solve_mrf"]
 
@@ -331,7 +331,7 @@ def _solve_vb(
     kappa = m_rows / (0.01 * power) if learn else 1.0 / noise_variance
     V = slab_variance or power / (float(squares.mean()) * n * sparsity)
     shapes, rates = (1.0, 1.0), (V, SPIKE * V)  # slab, spike
-    T = 1.01 * largest_eigenvalue(H, rng)
+    T = curvature_bound(H, rng)
     q = np.full(n, sparsity)
     magnetization = 2.0 * q - 1.0
     rho = 1.0 / (V * (q + SPIKE))

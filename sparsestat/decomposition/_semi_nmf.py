@@ -20,6 +20,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.linalg import solve_semidefinite
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import FLOATS, check_samples, given_weights
@@ -320,10 +321,7 @@ def _free_factor(X, G):
     ridge = _EPS * max(np.trace(gram) / len(gram), np.finfo(float).tiny)
     gram[np.diag_indices_from(gram)] += ridge
     right = np.asarray((X.T @ G).T)
-    try:
-        return linalg.cho_solve(linalg.cho_factor(gram), right)
-    except linalg.LinAlgError:  # codes that are dependent to rounding
-        return linalg.lstsq(gram, right)[0]
+    return solve_semidefinite(gram, right)  # codes may be dependent to rounding
 
 
 def _refit(H, X, G):

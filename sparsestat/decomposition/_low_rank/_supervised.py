@@ -20,6 +20,7 @@ from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator, svds
 
 from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.linalg import solve_semidefinite
 from sparsestat._utils.validation import read_only
 from sparsestat.decomposition._low_rank import _kernels_nnls as kernels
 
@@ -200,7 +201,7 @@ def fit_labels(problem, F, ridge, theta, *, max_steps=50):
                 w = problem.weights * prob[:, a] * ((a == b) - prob[:, b])
                 block = D.T @ (w[:, None] * D) + 2.0 * (a == b) * penalty
                 hessian[a, :, b], hessian[b, :, a] = block, block.T
-        move = _solve_positive(
+        move = solve_semidefinite(
             hessian.reshape(k * n_columns, -1), gradient.T.ravel()
         ).reshape(k, n_columns)
         slope = float(np.vdot(move.T, gradient))
@@ -217,17 +218,6 @@ def fit_labels(problem, F, ridge, theta, *, max_steps=50):
             break  # rounding is all that is left
         theta, value = trial, trial_value
     return theta, value, slopes
-
-
-def _solve_positive(H, right):
-    """Solve with a positive semi-definite matrix, by least squares if singular."""
-    try:
-        solution = linalg.cho_solve(linalg.cho_factor(H), right)
-    except linalg.LinAlgError:
-        solution = None
-    if solution is None or not np.isfinite(solution).all():
-        solution = linalg.lstsq(H, right)[0]
-    return solution
 
 
 def labels_alone(problem, *, tol=1e-10, max_iter=2000):
@@ -513,4 +503,4 @@ def _other_factor(Y, P, Q, nonnegative):
         G = np.ascontiguousarray(Q.T)
         kernels.nnls_rows(read_only(right), read_only(gram), G, _SWEEPS, 0.0)
         return np.ascontiguousarray(G.T)
-    return _solve_positive(gram, right.T)
+    return solve_semidefinite(gram, right.T)
