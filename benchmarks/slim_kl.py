@@ -78,7 +78,7 @@ def rows_of(name, n_components, n_agents, steps, curves):
         mean, std = model.predict(X_new, return_std=True)
         error, density = scores(mean, std**2, y_new)
         gap = (model.objective_ - best) / abs(best)
-        curves.append((name, step, model.bits_path_, model.objective_path_, best))
+        curves.append((name, step, model.bits_history_, model.history_, best))
         per_number = model.communication_bits_ / (
             2 * n_agents * model.n_iter_ * (n_components + 1)
         )

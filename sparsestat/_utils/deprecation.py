@@ -7,7 +7,7 @@ import warnings
 
 from sparsestat._utils.results import users_stacklevel
 
-__all__ = ["renamed"]
+__all__ = ["OldAttribute", "renamed"]
 
 
 def renamed(value, old_value, name, old_name, *, warn=True):
@@ -31,3 +31,25 @@ def renamed(value, old_value, name, old_name, *, warn=True):
             stacklevel=users_stacklevel(),
         )
     return old_value
+
+
+class OldAttribute:
+    """The old name of a fitted attribute, which warns; a class holds it by that name.
+
+    Parameters
+    ----------
+    name : str
+        The new name.
+    """
+
+    def __init__(self, name):
+        self.name = name
+        self.__doc__ = f"The old name of `{name}`."
+
+    def __set_name__(self, owner, old_name):
+        self.old_name = old_name
+
+    def __get__(self, fitted, owner=None):
+        if fitted is None:
+            return self
+        return renamed(None, getattr(fitted, self.name), self.name, self.old_name)

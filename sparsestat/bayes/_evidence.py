@@ -280,7 +280,6 @@ def maximize_evidence(
     tol,
     prune_tol,
     accelerate=False,
-    compute_score=False,
     step=None,
 ):
     """Maximize the evidence over variances and, if wanted, the noise.
@@ -305,8 +304,6 @@ def maximize_evidence(
         Stopping and pruning, relative to the norm and to the largest variance.
     accelerate : bool, default=False
         Extrapolate logarithms of variances (SQUAREM), with the cost as safeguard.
-    compute_score : bool, default=False
-        Keep the cost at each iteration.
     step : callable, default=None
         Called with the relative change after each iteration; True stops.
     """
@@ -338,8 +335,7 @@ def maximize_evidence(
         if leap.refuses(cost):
             gamma, s2 = leap.retreat()
         else:
-            if compute_score:
-                scores.append(cost)
+            scores.append(cost)
             dof = found.dof
             new = variance_step(method, gamma, found.gqq, found.gs)
             new_s2 = s2

@@ -109,7 +109,6 @@ def maximize_evidence_fast(
     total,
     max_iter,
     tol,
-    compute_score=False,
     step=None,
 ):
     """Maximize the evidence one column at a time.
@@ -145,8 +144,7 @@ def maximize_evidence_fast(
                 model.s2 = new
                 model.refresh()
         change = max(model.largest_gain(), moved if moved >= tol else 0.0)
-        if compute_score:
-            scores.append(model.cost(total, rest))
+        scores.append(model.cost(total, rest))
         stop = step(change) if step is not None else False
         if change <= tol:
             converged = True

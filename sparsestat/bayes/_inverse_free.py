@@ -32,6 +32,7 @@ class InverseFreeResult:
     change: float
     converged: bool
     n_iter: int
+    history: list = field(default_factory=list)
     energies: list = field(default_factory=list)
 
 
@@ -111,7 +112,7 @@ def solve_inverse_free(
     z, fit_z = mean, fit
     weight = squares if not bound_noise else None
     momentum, change, converged = 1.0, np.inf, False
-    energies = []
+    energies, history = [], []
     n_iter = 0
     while n_iter < max_iter:
         n_iter += 1
@@ -144,6 +145,7 @@ def solve_inverse_free(
         size = np.sqrt(square(new).sum())
         moved = np.sqrt(square(new - mean).sum())
         change = float(moved / size) if size > 0 else 0.0
+        history.append(change)
         if accelerate:
             before = momentum
             momentum = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2))
@@ -172,6 +174,7 @@ def solve_inverse_free(
         change=change,
         converged=converged,
         n_iter=n_iter,
+        history=history,
         energies=energies,
     )
 

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from numbers import Integral, Real
+from types import SimpleNamespace
 
 import numpy as np
 from scipy import sparse
@@ -133,6 +134,8 @@ class InverseFreeSBL(
         bound, by conjugate gradients and probes.
     n_iter_ : int
         Number of iterations.
+    history_ : ndarray of shape (n_iter_,)
+        Relative change of the coefficients at each iteration.
     converged_ : bool
         Whether `tol` was met.
     n_features_in_ : int
@@ -311,9 +314,7 @@ class InverseFreeSBL(
             noise_variance=float(s2 * scale**2),
         )
         self.dof_ = found.dof
-        self._report_change(
-            found.change, found.converged, found.n_iter, dof_posterior=by_probes
-        )
+        self._report_change(found, dof_posterior=by_probes)
         warn_if_collapsed(
             "InverseFreeSBL", data.total, found.dof, given is None, noise=s2
         )
@@ -351,7 +352,8 @@ class InverseFreeSBL(
             variances=zeros.copy(),
             noise_variance=float(scale**2 if given is None else given),
         )
-        self._report_change(0.0, True, 1)
+        nothing = {"change": 0.0, "converged": True, "n_iter": 1, "history": [0.0]}
+        self._report_change(SimpleNamespace(**nothing))
 
     def _store(self, data, y_mean, record, *, coef, gamma, variances, noise_variance):
         self._store_linear(np.ascontiguousarray(coef), data, y_mean, record)

@@ -213,12 +213,13 @@ class BayesianLinearMixin(RegressorMixin):
         if data.one_target:
             self.coef_ = self.coef_[0]
 
-    def _report_change(self, change, converged, n_iter, **details):
+    def _report_change(self, found, **details):
         """Certify a fit that stopped by the change of its coefficients."""
-        self.n_iter_, self.converged_ = n_iter, bool(converged)
+        self.n_iter_, self.converged_ = found.n_iter, bool(found.converged)
+        self.history_ = np.array(found.history)
         self.certificate_ = Certificate(
             "monotone_bound",
-            float(change),
+            float(found.change),
             float(self.tol),
             self.converged_,
             "relative to the norm of coef_",

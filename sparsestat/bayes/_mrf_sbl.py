@@ -131,6 +131,8 @@ class MRFSBL(
         Last relative change of the coefficients.
     n_iter_ : int
         Number of iterations.
+    history_ : ndarray of shape (n_iter_,)
+        Relative change of the coefficients at each iteration.
     converged_ : bool
         Whether `tol` was met.
     n_features_in_ : int
@@ -406,7 +408,7 @@ class MRFSBL(
         self.alpha_, self.beta_, self.edges_ = graph.alpha, graph.beta, graph.pairs
         self.grid_ = None if refinement is None else refinement.grid
         self.dof_ = found.dof
-        self._report_change(found.change, found.converged, found.n_iter)
+        self._report_change(found)
         learned = self.noise_variance is None
         noise = found.noise_variance
         warn_if_collapsed("MRFSBL", data.total, found.dof, learned, noise=noise)

@@ -36,6 +36,7 @@ from sparsestat.bayes._data import (
 )
 from sparsestat.bayes._evidence import EvidenceResult, maximize_evidence
 from sparsestat.bayes._fast import maximize_evidence_fast
+from sparsestat.bayes._history import EvidenceHistoryMixin
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
 from sparsestat.bayes._noise import choose_noise
 from sparsestat.exceptions import ConvergenceWarning
@@ -59,7 +60,11 @@ _SCALES = {
 
 
 class SBLRegressor(
-    CallbackSupportMixin, MultiOutputMixin, BayesianLinearMixin, SparsestatEstimator
+    EvidenceHistoryMixin,
+    CallbackSupportMixin,
+    MultiOutputMixin,
+    BayesianLinearMixin,
+    SparsestatEstimator,
 ):
     r"""Sparse Bayesian learning: one variance for each coefficient, most go to zero.
 
@@ -137,8 +142,8 @@ class SBLRegressor(
         coefficients.
     cg_max_iter : int, default=400
         Largest number of conjugate gradient steps in an iteration.
-    compute_score : bool, default=False
-        Keep the cost at every iteration in `scores_` (not for cofem).
+    compute_score : object, default="deprecated"
+        Has no effect, and goes in 0.4: `history_` is always kept.
     allow_complex : bool, default=False
         Accept complex X and y, taken as circularly symmetric.
     random_state : int, RandomState instance or None, default=None
@@ -175,8 +180,9 @@ class SBLRegressor(
     certificate_ : Certificate
         How far the variances are from a stationary point. Of cofem not satisfied
         where conjugate gradients stopped early.
-    scores_ : ndarray
-        The cost at each iteration, when `compute_score` is set.
+    history_ : ndarray
+        At each iteration the log evidence of one target, the average over targets. Of
+        cofem, which has none, the change that `tol` bounds.
     n_iter_ : int
         Number of iterations.
     converged_ : bool
@@ -255,7 +261,7 @@ class SBLRegressor(
         "n_probes": [Interval(Integral, 1, None, closed="left")],
         "cg_tol": [Interval(Real, 0, None, closed="neither")],
         "cg_max_iter": [Interval(Integral, 1, None, closed="left")],
-        "compute_score": ["boolean"],
+        "compute_score": ["boolean", StrOptions({"deprecated"})],
         "allow_complex": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -280,7 +286,7 @@ class SBLRegressor(
         n_probes=10,
         cg_tol=1e-4,
         cg_max_iter=400,
-        compute_score=False,
+        compute_score="deprecated",
         allow_complex=False,
         random_state=None,
         verbose=0,
@@ -331,6 +337,7 @@ class SBLRegressor(
         self : object
             Fitted estimator.
         """
+        self._warn_of_compute_score()
         data = self._validate_fit(
             X,
             y,
@@ -339,8 +346,8 @@ class SBLRegressor(
             reason=f" by method={self.method!r}. Use method='cofem' or 'auto'",
         )
         # Attributes of an earlier fit of another kind must not survive.
-        for name in ("coef_var_", "scores_", "_root", "_basis", "relevance_vectors_",
-                     "noise_variances_", "cv_scores_"):  # fmt: skip
+        for name in ("coef_var_", "_evidence_units", "_root", "_basis", "cv_scores_",
+                     "relevance_vectors_", "noise_variances_"):  # fmt: skip
             if hasattr(self, name):
                 delattr(self, name)
         noise = self._given_noise(data)
@@ -448,7 +455,6 @@ class SBLRegressor(
                 **self._noise(noise, scale),
                 "total": data.total,
                 "max_iter": self.max_iter,
-                "compute_score": self.compute_score,
                 "step": lambda change: progress.step(change=change),
             }
             if method == "fast":
@@ -478,9 +484,8 @@ class SBLRegressor(
         self.active_, self.n_active_ = active, len(active)
         self._root = factor[:, None] * found.root
         self.dof_ = found.dof
-        if self.compute_score:
-            shift = data.total * np.log(scale**2)
-            self.scores_ = np.array(found.scores) + shift
+        is_complex = np.iscomplexobj(found.root) or data.Y.dtype.kind == "c"
+        self._keep_evidence(found.scores, data.total, scale, is_complex)
 
     def _finish(self, found, method, data, noise, share):
         self.n_iter_, self.converged_ = found.n_iter, bool(found.converged)
@@ -544,6 +549,7 @@ class SBLRegressor(
         self.active_ = np.flatnonzero(self.gamma_)
         self.n_active_ = len(self.active_)
         self.coef_var_ = safe**2 * found.variances
+        self.history_ = np.array(found.history)
         center = H.record.offset + H.record.rest + H.record.mean
         self._mean_in = center[self.active_]
         self.dof_ = found.dof

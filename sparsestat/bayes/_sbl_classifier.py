@@ -19,6 +19,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import (
@@ -103,7 +104,7 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
         With a kernel, the rows of X that are in the model, ``X[active_]``.
     dof_ : float
         Number of well determined coefficients.
-    scores_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Approximate log evidence at each iteration.
     certificate_ : Certificate
         How far the variances are from a stationary point.
@@ -131,7 +132,7 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
     Newton steps of O(n_samples (m C)^2 + (m C)^3) operations and O((m C)^2) memory,
     with C = 1 for two classes and the number of classes otherwise. Laplace's evidence
     is not concave, and moves of the variances neglect that the curvature moves with
-    them, as is usual: `scores_` may fall slightly. Sample weights are repetitions.
+    them, as is usual: `history_` may fall slightly. Sample weights are repetitions.
     Probabilities are those of the mode, with log odds divided by
     :math:`\sqrt{1 + \pi s^2 / 8}` for their posterior variance :math:`s^2`, the mean
     over classes where there are several [2]_, so that the order of classes is that of
@@ -155,6 +156,8 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
     >>> bool(model.score(X[1::2], y[1::2]) > 0.95)
     True
     """
+
+    scores_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "method": [StrOptions({"mm", "em", "mackay"})],
@@ -284,7 +287,7 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
         self.gamma_[active] = found.gamma[found.active] / norms[active] ** 2
         self.active_, self.n_active_ = active, len(active)
         self.dof_ = found.dof
-        self.scores_ = np.array(found.scores)
+        self.history_ = np.array(found.scores)
         self.n_iter_ = found.n_iter
 
     def _certify(self, found):

@@ -20,6 +20,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.linalg import solve_semidefinite
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
@@ -88,7 +89,7 @@ class SemiNMF(
         Components, free in sign.
     reconstruction_err_ : float
         ``||X - G H||_F`` of the answer, rows scaled by the roots of sample weights.
-    objective_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Squared error at each iteration; never rises without `feature_density`.
     certificate_ : Certificate
         Kind ``monotone_bound``: the last change of the squared error, relative to
@@ -126,6 +127,8 @@ class SemiNMF(
     >>> bool(model.reconstruction_err_ < 0.05 * np.linalg.norm(X))
     True
     """
+
+    objective_history_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -227,7 +230,7 @@ class SemiNMF(
         codes = self._solve(X, best[1])
         back = unit * np.sqrt(weight_unit)
         self.reconstruction_err_ = _distance(X, codes, best[1]) * back
-        self.objective_history_ = np.array(history) * back**2
+        self.history_ = np.array(history) * back**2
         self.n_iter_ = len(history)
         self.certificate_ = Certificate(
             "monotone_bound",

@@ -134,7 +134,7 @@ class _DiscreteCauses(SparseCodingEstimator):
             model, params = self._posterior_model(), self._params()
             model.learn, model.fit_mean = frozenset(self.learn), self.fit_mean
             model.floor = getattr(self, "_floor", model.floor)
-            history = list(self.log_likelihoods_ - self._per_unit())
+            history = list(self.history_ - self._per_unit())
         schedule, n_steps = self._timing()
         now = anneal(schedule, min(self.n_steps_ / n_steps, 1.0))
         with single_blas_thread():
@@ -163,7 +163,7 @@ class _DiscreteCauses(SparseCodingEstimator):
         self.n_steps_ += 1
         self.n_iter_ = self.n_steps_
         self.converged_ = False
-        self.log_likelihoods_ = np.array(history) + self._per_unit()
+        self.history_ = np.array(history) + self._per_unit()
         change = abs(np.diff(history[-2:])[0]) if len(history) > 1 else np.inf
         self.certificate_ = Certificate(
             "monotone_bound",
@@ -172,7 +172,7 @@ class _DiscreteCauses(SparseCodingEstimator):
             True,
             "change of the mean log-likelihood from batch to batch; informative",
             {
-                "log_likelihood": float(self.log_likelihoods_[-1]),
+                "log_likelihood": float(self.history_[-1]),
                 "n_steps": int(self.n_steps_),
             },
         )
@@ -249,7 +249,7 @@ class BinarySparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -369,7 +369,7 @@ class TernarySparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -503,7 +503,7 @@ class DiscreteSparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate

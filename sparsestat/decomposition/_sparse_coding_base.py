@@ -18,6 +18,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
@@ -72,6 +73,8 @@ class SparseCodingEstimator(
     whose causes are not 0 and 1, ``_values``; one with parameters of its own,
     ``_start``, ``_fitted`` and ``_params``.
     """
+
+    log_likelihoods_ = OldAttribute("history_")
 
     _parameter_constraints = CODING_CONSTRAINTS
     _schedule = {"T": [(0.0, 5.0), (0.8, 1.0)], "ncut": [(0.0, 0.0), (2 / 3, 1.0)]}
@@ -328,7 +331,7 @@ class SparseCodingEstimator(
     def _keep(self, result, dtype):
         for name, value in self._fitted(result.params, dtype).items():
             setattr(self, name, value)
-        self.log_likelihoods_ = result.log_likelihoods + self._per_unit()
+        self.history_ = result.log_likelihoods + self._per_unit()
         self.n_iter_ = max(result.n_iter, 1)
         self.converged_ = result.converged
 
@@ -344,7 +347,7 @@ class SparseCodingEstimator(
             "densities in a power of two of the spread of X",
             {
                 "log_unit": float(self._per_unit()),
-                "log_likelihood": float(self.log_likelihoods_[-1]),
+                "log_likelihood": float(self.history_[-1]),
                 "largest_fall": float(np.max(falls, initial=0.0)),
                 "n_used": float(result.n_used),
                 "exact": bool(exact),

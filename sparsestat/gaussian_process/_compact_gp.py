@@ -124,7 +124,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         Entries of the covariance matrix that are stored.
     fill_ : int
         Entries of its Cholesky factor.
-    objective_history_ : ndarray
+    history_ : ndarray
         Log marginal likelihood after each iteration.
     certificate_ : Certificate
         The projected gradient.

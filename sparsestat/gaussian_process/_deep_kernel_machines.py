@@ -18,6 +18,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat.gaussian_process._kernel._evidence import (
     check_data,
@@ -40,6 +41,8 @@ _FAR = 1e30  # sizes of the data: what is further is as far as can be
 
 class _DeepKernelMachine(CallbackSupportMixin, SparsestatEstimator):
     """What both machines share: from data to layers, and rows through layers."""
+
+    objective_history_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "n_layers": [Interval(Integral, 0, None, closed="left")],
@@ -114,7 +117,7 @@ class _DeepKernelMachine(CallbackSupportMixin, SparsestatEstimator):
         self.feature_weights_ = self._state.weights
         self.amplitude_ = self._state.amplitude
         self.objective_ = top.value
-        self.objective_history_ = np.array(top.history)
+        self.history_ = np.array(top.history)
         self.n_iter_ = top.n_iter
         details = {
             "objective": top.value,
@@ -253,7 +256,7 @@ class DeepKernelMachineRegressor(PosteriorMixin, RegressorMixin, _DeepKernelMach
         The relative width in use.
     objective_ : float
         The objective, for targets of unit variance.
-    objective_history_ : ndarray
+    history_ : ndarray
         Objective after each iteration.
     certificate_ : Certificate
         The projected gradient: stationarity of the evidence. With `batch_size` nothing
@@ -473,7 +476,7 @@ class DeepKernelMachineClassifier(
         The relative width in use.
     objective_ : float
         The objective.
-    objective_history_ : ndarray
+    history_ : ndarray
         Objective after each iteration.
     certificate_ : Certificate
         The projected gradient. With `batch_size` nothing is promised.

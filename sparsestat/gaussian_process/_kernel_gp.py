@@ -20,6 +20,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat.gaussian_process._kernel._covariances import (
     cross_backward,
@@ -56,6 +57,8 @@ class KernelGPRegressor(
     A subclass says where to start (`_prepare`), what is maximized (`_objective`) and
     what is kept of the maximum (`_settle`).
     """
+
+    objective_history_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "kernel": [Kernel, StrOptions(KERNEL_NAMES), None],
@@ -147,7 +150,7 @@ class KernelGPRegressor(
                 ascent, function, kernel, extra, n=len(y), rng=rng, progress=progress
             )
         self.kernel_, self.n_iter_ = best.kernel, best.n_iter
-        self.objective_history_ = np.array(best.history)
+        self.history_ = np.array(best.history)
         noise = noise_variance(best.kernel, X.shape[1])[0]
         self.noise_variance_ = noise * self._y_scale**2
         with numerical_errors():

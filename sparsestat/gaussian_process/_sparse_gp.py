@@ -136,7 +136,7 @@ class SparseGPRegressor(KernelGPRegressor):
         :math:`L_B^{-1} L^{-1} K_{mn} \Lambda^{-1} y`.
     jitter_ : float
         The jitter in use.
-    objective_history_ : ndarray
+    history_ : ndarray
         Objective after each iteration.
     certificate_ : Certificate
         The projected gradient, and both bounds.

@@ -19,6 +19,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate
 from sparsestat.gaussian_process._kernel._ascent import Adam, projected
@@ -114,7 +115,7 @@ class SparseGPClassifier(
     lower_bound_ : float
         The bound of the log evidence. After ``partial_fit``, of the last batch given
         the ones before.
-    objective_history_ : ndarray
+    history_ : ndarray
         The bound after each iteration.
     certificate_ : Certificate
         The projected gradient. With `batch_size` nothing is promised.
@@ -173,6 +174,8 @@ class SparseGPClassifier(
     >>> print(model.predict_proba([[0.0, 1.0]]).round(1))
     [[1. 0.]]
     """
+
+    objective_history_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "kernel": [Kernel, None],
@@ -351,7 +354,7 @@ class SparseGPClassifier(
             pulls = projected(slopes, x, self._bounds(kernel, extra))
             best.slope = np.abs(pulls).max(initial=0.0) / len(X)
         self.kernel_, self.n_iter_ = best.kernel, best.n_iter
-        self.objective_history_ = np.array(best.history)
+        self.history_ = np.array(best.history)
         self._L, self._posterior = state.L, state.posterior
         self.lower_bound_ = state.value
         self.certificate_ = evidence_certificate(

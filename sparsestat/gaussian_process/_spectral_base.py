@@ -20,6 +20,7 @@ from sparsestat._utils.compat import (
     Interval,
     StrOptions,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.results import (
     Certificate,
     users_stacklevel,
@@ -78,6 +79,8 @@ class SpectralMixtureBase(
     SparsestatEstimator,
 ):
     """Validation, grid, prediction and storage."""
+
+    objective_path_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "n_components": [
@@ -261,7 +264,7 @@ class SpectralMixtureBase(
         self.noise_variance_ = self.noise if isinstance(self.noise, Real) else 0.0
         self.alpha_ = np.zeros_like(samples.Y)
         self._state, self._basis_engine = None, None
-        self.objective_path_ = np.zeros(1)
+        self.history_ = np.zeros(1)
         self.n_iter_ = 1
         self.log_marginal_likelihood_value_ = np.inf
         self.certificate_ = Certificate("kkt", 0.0, np.sqrt(self.tol), True, KKT_SCALE)

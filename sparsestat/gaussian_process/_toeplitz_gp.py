@@ -99,7 +99,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     alpha_ : ndarray of shape (n_samples,)
         Inverse covariance times targets, in the order of `grid_`; zero where targets
         are missing.
-    objective_history_ : ndarray
+    history_ : ndarray
         Log marginal likelihood after each iteration.
     certificate_ : Certificate
         The projected gradient.

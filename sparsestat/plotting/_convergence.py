@@ -88,8 +88,8 @@ class ConvergenceDisplay:
         Parameters
         ----------
         estimator : estimator instance, list or dict of them
-            Fitted, with ``gap_history_``, or with a history of its objective or of
-            residuals; of an objective the distance to its last value is shown,
+            Fitted, with ``history_``: of the measure that its certificate names, or
+            of an objective, of which the distance to its last value is shown,
             relative to the longest. Pipelines and searches are opened. The keys of a
             dict become the labels.
         tol : float, "auto" or None, default="auto"
@@ -114,9 +114,8 @@ class ConvergenceDisplay:
         if isinstance(tol, str):
             certificates = [getattr(e, "certificate_", None) for e in named.values()]
             tols = {getattr(c, "tol", None) for c in certificates}
-            # The tolerance of a gap says nothing about a distance.
-            of_gaps = all(hasattr(e, "gap_history_") for e in named.values())
-            tol = tols.pop() if len(tols) == 1 and of_gaps else None
+            # The tolerance of a measure says nothing about a distance.
+            tol = tols.pop() if len(tols) == 1 and _AWAY not in labels else None
         ylabel = labels[0] if same else "gap or distance to the last value, relative"
         return cls(histories, tol=tol, ylabel=ylabel).plot(ax=ax, **kwargs)
 
@@ -212,45 +211,61 @@ class ConvergenceDisplay:
         self.label_texts_ = written[: len(curves)]
 
 
-# Histories that estimators keep; those of a measure that goes to zero come first.
-_MEASURES = ("residual_history_", "reduction_history_")
-_OBJECTIVES = (
-    "objective_history_",
-    "energy_history_",
-    "inertia_history_",
-    "rate_history_",
-    "log_likelihoods_",
-    "scores_",
-    "history_",
-)
+# `history_`, and what it is still called where it has not been renamed yet.
+_HISTORIES = ("history_", "gap_history_", "residual_history_")
+_AWAY = "distance to the last value, relative"
 
 
 def _history_of(estimator):
-    """Return what a fitted estimator recorded, as numbers that fall, and its name."""
+    """Return what a fitted estimator recorded, as numbers that fall, and its name.
+
+    A history that ends at the value of the certificate holds the measure that the
+    certificate names; any other one is that of an objective.
+    """
     fitted = fitted_with(estimator, [], "")
-    if hasattr(fitted, "gap_history_"):
-        gaps = np.asarray(fitted.gap_history_, dtype=float)
-        return gaps, "relative duality gap"
-    for name in _MEASURES:
+    for name in _HISTORIES:
         values = _numbers(fitted, name)
-        if values is not None:
-            return values, name[:-1].replace("_history", "")
-    for name in _OBJECTIVES:
-        values = _numbers(fitted, name)
-        if values is not None:
-            if len(values) == 1:
-                return np.ones(1), "distance to the last value, relative"
-            away = np.abs(values[:-1] - values[-1])
-            longest = away.max()
-            away = away / longest if longest > 0 else away
-            return away, "distance to the last value, relative"
-    fitted_with(
-        fitted,
-        ["gap_history_"],
-        "Pass an iterative estimator of sparsestat, or build the display from "
-        "histories: ConvergenceDisplay({'name': (seconds, gaps)}).plot().",
+        if values is None:
+            continue
+        kind = _measured(fitted, name, values[-1])
+        if kind is not None:
+            return values, _LABELS.get(kind, kind.replace("_", " "))
+        if len(values) == 1:
+            return np.ones(1), _AWAY
+        away = np.abs(values[:-1] - values[-1])
+        longest = away.max()
+        return (away / longest if longest > 0 else away), _AWAY
+    kept = any(hasattr(fitted, name) for name in _HISTORIES)
+    name = type(fitted).__name__
+    if kept:
+        raise ValueError(
+            f"The history of this {name} is empty: it was solved without iterations."
+        )
+    raise ValueError(
+        f"{name} has no history_. Pass an iterative estimator of sparsestat, or build "
+        "the display from histories: ConvergenceDisplay({'name': (seconds, gaps)})"
+        ".plot()."
     )
-    raise AssertionError("unreachable")
+
+
+_LABELS = {
+    "duality_gap": "relative duality gap",
+    "monotone_bound": "last change, relative",
+    "kkt": "violation of stationarity",
+}
+
+
+def _measured(fitted, name, last):
+    """Return the kind of the certificate whose value a history ends at, or None."""
+    if name == "gap_history_":
+        return "duality_gap"
+    if name == "residual_history_":
+        return "residual"
+    certificate = getattr(fitted, "certificate_", None)
+    value = getattr(certificate, "value", None)
+    if value is None or not np.isclose(value, last, rtol=1e-6, atol=0.0):
+        return None
+    return certificate.kind
 
 
 def _numbers(fitted, name):

@@ -465,7 +465,7 @@ def test_the_likelihood_never_falls_when_all_states_are_kept(cls, options, rng):
         random_state=0,
         **options,
     ).fit(X)
-    history = model.log_likelihoods_
+    history = model.history_
     assert len(history) == model.n_iter_ + 1
     assert (np.diff(history) >= -1e-9 * np.abs(history[1:])).all()
     assert history[-1] > history[0]

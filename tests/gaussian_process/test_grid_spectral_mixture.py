@@ -110,7 +110,7 @@ def test_every_solver_descends_to_a_stationary_point(solver, even):
     model = GridSpectralMixtureRegressor(
         16, solver=solver, max_iter=3000, detrend="mean"
     ).fit(X, y)
-    path = model.objective_path_
+    path = model.history_
     assert (np.diff(path) <= 1e-9 * np.abs(path[1:])).all()
     assert model.certificate_.satisfied
     # From outside: dense algebra, all components.
@@ -171,9 +171,7 @@ def test_conic_solver_takes_the_steps_of_sca():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             fits.append(model.fit(X, y))
-    np.testing.assert_allclose(
-        fits[0].objective_path_[-1], fits[1].objective_path_[-1], rtol=1e-3
-    )
+    np.testing.assert_allclose(fits[0].history_[-1], fits[1].history_[-1], rtol=1e-3)
 
 
 # Invariances

@@ -207,7 +207,7 @@ def test_the_optimum_is_stationary_and_warm_of_the_truth():
     )
     assert model.noise_variance_ == pytest.approx(0.01, rel=0.15)
     assert model.upper_bound_ - model.lower_bound_ < 0.5
-    assert (np.diff(model.objective_history_) > -1e-6).all()
+    assert (np.diff(model.history_) > -1e-6).all()
     # The exact process has its optimum next to it.
     full = GaussianProcessRegressor(model.kernel_, alpha=0).fit(X[::2], y[::2])
     assert np.exp(full.kernel_.theta[-1]) == pytest.approx(0.01, rel=0.2)
