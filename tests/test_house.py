@@ -190,7 +190,7 @@ HANDS_DOWN = {
     "sparsestat.linear_model._adaptive",
     "sparsestat.linear_model._coordinate_descent",
     "sparsestat.linear_model._coordinate_descent_cv",
-    "sparsestat.linear_model._cox",
+    "sparsestat.linear_model._cox_predictor",
     "sparsestat.linear_model._cv",
     "sparsestat.linear_model._elementary",
     "sparsestat.linear_model._fit",
