@@ -27,6 +27,7 @@ from sparsestat.bayes._cofem import (
 from sparsestat.bayes._data import is_operator, square
 from sparsestat.bayes._inverse_free import curvature_bound, solve_inverse_free
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
+from sparsestat.bayes._records import Noise, Stop
 
 __all__ = ["InverseFreeSBL"]
 
@@ -270,10 +271,9 @@ class InverseFreeSBL(
         S = _Scaled(H, norms)
         T = self._curvature(data, S, norms, rng)
         given = self.noise_variance
-        noise = None if given is None else given / scale**2
+        noise = Noise.of(given, _NOISE_FLOOR, scale)
         squares = np.where(norms > 0, data.total, 0.0)
-        first = 0.1 if noise is None else noise
-        start = _ridge_start(S, Y / scale, squares, 1.0 / H.shape[1], first)
+        start = _ridge_start(S, Y / scale, squares, 1.0 / H.shape[1], noise.first)
         is_complex = data.dtype.kind == "c"
         with FitProgress(
             self, self.max_iter, X=data.X, y=data.Y, verbose=self.verbose
@@ -283,19 +283,19 @@ class InverseFreeSBL(
                 Y / scale,
                 majorizer=T,
                 squares=squares,
-                noise_variance=noise,
-                noise_init=first,
-                noise_floor=_NOISE_FLOOR,
+                noise=noise,
+                stop=Stop(
+                    self.tol,
+                    self.max_iter,
+                    lambda change: progress.step(change=change),
+                ),
                 prior=(self.a, self.b, self.c, self.d),
                 total=data.total,
                 is_complex=is_complex,
-                max_iter=self.max_iter,
-                tol=self.tol,
                 accelerate=self.accelerate,
                 rho_init=float(H.shape[1]),
                 start=start,
                 hold_noise=_HOLD_NOISE,
-                step=lambda change: progress.step(change=change),
             )
         s2 = 1.0 / found.noise_precision
         gamma = np.where(norms > 0, 1.0 / found.precision, 0.0)

@@ -36,6 +36,7 @@ from sparsestat.bayes._kronecker import (
     starts,
 )
 from sparsestat.bayes._linear import warn_if_collapsed
+from sparsestat.bayes._records import Noise, Stop
 
 __all__ = ["KRONECKER_CONSTRAINTS", "BaseKroneckerSBL"]
 
@@ -175,28 +176,23 @@ class BaseKroneckerSBL(EvidenceHistoryMixin, CallbackSupportMixin, SparsestatEst
                 found = self._best_run(problem, scale)
         self._store(found, problem, norms, used, scale)
 
-    def _noise(self, scale):
-        given = self.noise_variance
-        return {
-            "noise_variance": None if given is None else given / scale**2,
-            "noise_init": max(0.1, self.noise_floor),
-            "noise_floor": self.noise_floor,
-        }
-
     def _run(self, problem, start, m_step, scale, progress):
         prune = self._pruning(m_step, problem.couplings)
         sweeps = self.inner_sweeps
+        # What svd leaves, mm will take up: an approximate rest is enough.
+        tol = 10.0 * self.tol if self.m_step != m_step == "svd" else self.tol
+
+        def report(change, cost):
+            return progress.step(change=change, cost=cost)
+
         return maximize(
             problem,
             start,
             m_step=m_step,
-            max_iter=self.max_iter,
-            # What svd leaves, mm will take up: an approximate rest is enough.
-            tol=10.0 * self.tol if self.m_step != m_step == "svd" else self.tol,
+            noise=Noise.of(self.noise_variance, self.noise_floor, scale),
+            stop=Stop(tol, self.max_iter, report),
             prune_tol=prune,
             inner_sweeps=_SWEEPS[m_step] if sweeps == "auto" else sweeps,
-            step=lambda change, cost: progress.step(change=change, cost=cost),
-            **self._noise(scale),
         )
 
     def _pruning(self, m_step, couplings):

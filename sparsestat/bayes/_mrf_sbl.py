@@ -24,6 +24,7 @@ from sparsestat.bayes._cofem import Products
 from sparsestat.bayes._data import is_operator, square
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
 from sparsestat.bayes._mrf import Field, MRFResult, Refinement, grid_edges, solve_mrf
+from sparsestat.bayes._records import Stop
 
 __all__ = ["MRFSBL"]
 
@@ -311,12 +312,12 @@ class MRFSBL(
                 learn_mrf=self.learn_mrf,
                 stationary=self.stationary,
                 is_complex=data.dtype.kind == "c",
-                max_iter=max_iter,
-                tol=self.tol,
+                stop=Stop(
+                    self.tol, max_iter, lambda change: progress.step(change=change)
+                ),
                 damping=self.damping,
                 refinement=refinement,
                 rng=rng,
-                step=lambda change: progress.step(change=change),
             )
 
     def _engine(self, X):

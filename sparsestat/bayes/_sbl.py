@@ -39,6 +39,7 @@ from sparsestat.bayes._fast import maximize_evidence_fast
 from sparsestat.bayes._history import EvidenceHistoryMixin
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
 from sparsestat.bayes._noise import choose_noise
+from sparsestat.bayes._records import Noise, Stop
 from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = ["SBLRegressor"]
@@ -411,14 +412,6 @@ class SBLRegressor(
             return self.prune_tol
         return _DEFAULT_PRUNE.get(method, 0.0)
 
-    def _noise(self, noise, scale):
-        """Return the given noise variance, the initial one and the floor, scaled."""
-        return {
-            "noise_variance": None if noise is None else noise / scale**2,
-            "noise_init": max(0.1, self.noise_floor),
-            "noise_floor": self.noise_floor,
-        }
-
     def _fit_dense(self, data, method, noise):
         X, w = data.X, data.weights
         y_mean, Y = self._centred_targets(data)
@@ -452,19 +445,21 @@ class SBLRegressor(
             self, self.max_iter, X=data.X, y=data.Y, verbose=self.verbose
         ) as progress:
             shared = {
-                **self._noise(noise, scale),
+                "noise": Noise.of(noise, self.noise_floor, scale),
+                "stop": Stop(
+                    1e-2 * self.tol if method == "fast" else self.tol,
+                    self.max_iter,
+                    lambda change: progress.step(change=change),
+                ),
                 "total": data.total,
-                "max_iter": self.max_iter,
-                "step": lambda change: progress.step(change=change),
             }
             if method == "fast":
-                return maximize_evidence_fast(H, Y, tol=1e-2 * self.tol, **shared)
+                return maximize_evidence_fast(H, Y, **shared)
             return maximize_evidence(
                 H,
                 Y,
                 method=method,
                 gamma_init=self.gamma_init / H.shape[1],
-                tol=self.tol,
                 prune_tol=self._prune(method),
                 accelerate=self.accelerate and method != "mackay",
                 **shared,
@@ -530,16 +525,18 @@ class SBLRegressor(
                 Y / safe,
                 scale=norms,
                 gamma_init=self.gamma_init / n if scale > 0 else 0.0,
-                **self._noise(noise, safe),
+                noise=Noise.of(noise, self.noise_floor, safe),
+                stop=Stop(
+                    self.tol,
+                    self.max_iter,
+                    lambda change: progress.step(change=change),
+                ),
                 total=data.total,
-                max_iter=self.max_iter,
-                tol=self.tol,
                 prune_tol=self._prune("cofem"),
                 n_probes=self.n_probes,
                 cg_tol=self.cg_tol,
                 cg_max_iter=self.cg_max_iter,
                 rng=rng,
-                step=lambda change: progress.step(change=change),
             )
         self._store_linear(safe * found.mean.T, data, y_mean, H.record)
         self.gamma_ = safe**2 * found.gamma

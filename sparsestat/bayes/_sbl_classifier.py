@@ -35,6 +35,7 @@ from sparsestat._utils.validation import (
 )
 from sparsestat.bayes._basis import KERNEL_CONSTRAINTS, KernelBasis
 from sparsestat.bayes._laplace import Likelihood, maximize_laplace_evidence
+from sparsestat.bayes._records import Stop
 
 __all__ = ["SBLClassifier"]
 
@@ -253,10 +254,12 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
                 method=self.method,
                 gamma_init=self.gamma_init / max(len(used), 1),
                 with_intercept=self.fit_intercept,
-                max_iter=self.max_iter,
-                tol=self.tol,
+                stop=Stop(
+                    self.tol,
+                    self.max_iter,
+                    lambda change: progress.step(change=change),
+                ),
                 prune_tol=self.prune_tol,
-                step=lambda change: progress.step(change=change),
             )
         active = used[found.active]
         self._store(found, active, norms, record, likelihood, rows.dtype, n)
