@@ -145,7 +145,7 @@ def near(name, bars):
 
 def our_stepper(name, Y, params, temperature, ncut):
     """Return a function that takes one EM step and returns W."""
-    from sparsestat.decomposition import _expectation_truncation as et
+    from sparsestat.decomposition._coding import _expectation_truncation as et
 
     cls, _, options, _, _ = MODELS[name]
     estimator = cls(10, **options)

@@ -17,8 +17,8 @@ from sparsestat.gaussian_process import (
     SparseGPClassifier,
     SparseGPRegressor,
 )
-from sparsestat.gaussian_process._deep_kernel_evidence import gaussian_evidence
-from sparsestat.gaussian_process._deep_kernel_layers import build
+from sparsestat.gaussian_process._variational._deep_evidence import gaussian_evidence
+from sparsestat.gaussian_process._variational._layers import build
 
 TITLE = "Deep kernel machines and classification through inducing points"
 CLAIM = (

@@ -19,7 +19,7 @@ from sparsestat.decomposition import (
     abs_topk_code,
     project_nm,
 )
-from sparsestat.decomposition._kernels_omp import omp_rows
+from sparsestat.decomposition._factors._kernels_omp import omp_rows
 
 TITLE = "Structured projections, codes and semi-NMF"
 CLAIM = (

@@ -13,10 +13,13 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 from benchmarks._series import scores, split
 from sparsestat.gaussian_process import GridSpectralMixtureRegressor
-from sparsestat.gaussian_process._majorizer import majorizer_value, minimize_majorizer
-from sparsestat.gaussian_process._spectral_engines import Samples, ToeplitzEngine
-from sparsestat.gaussian_process._spectral_solvers import Problem
-from sparsestat.gaussian_process._spectrum import make_grid
+from sparsestat.gaussian_process._spectral._engines import Samples, ToeplitzEngine
+from sparsestat.gaussian_process._spectral._majorizer import (
+    majorizer_value,
+    minimize_majorizer,
+)
+from sparsestat.gaussian_process._spectral._solvers import Problem
+from sparsestat.gaussian_process._spectral._spectrum import make_grid
 
 TITLE = "Sparse spectra on a grid of frequencies"
 CLAIM = (

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 from sparsestat.gaussian_process import SparseGPRegressor
-from sparsestat.gaussian_process._inducing import evaluate
+from sparsestat.gaussian_process._kernel._inducing import evaluate
 
 TITLE = "Inducing points: 100,000 samples, 200 points"
 CLAIM = (

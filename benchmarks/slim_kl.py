@@ -13,9 +13,9 @@ from sparsestat.gaussian_process import (
     DistributedGridSpectralMixtureRegressor,
     GridSpectralMixtureRegressor,
 )
-from sparsestat.gaussian_process._spectral_fit import aggregate, choose_engine
-from sparsestat.gaussian_process._spectral_solvers import Problem, solve
-from sparsestat.gaussian_process._spectrum import Spectrum
+from sparsestat.gaussian_process._spectral._fit import aggregate, choose_engine
+from sparsestat.gaussian_process._spectral._solvers import Problem, solve
+from sparsestat.gaussian_process._spectral._spectrum import Spectrum
 
 TITLE = "Sparse spectra by agents that keep their rows"
 CLAIM = (
@@ -79,7 +79,7 @@ def rows_of(name, n_components, n_agents, steps, curves):
         mean, std = model.predict(X_new, return_std=True)
         error, density = scores(mean, std**2, y_new)
         gap = (model.objective_ - best) / abs(best)
-        curves.append((name, step, model.bits_path_, model.objective_path_, best))
+        curves.append((name, step, model.bits_history_, model.history_, best))
         per_number = model.communication_bits_ / (
             2 * n_agents * model.n_iter_ * (n_components + 1)
         )

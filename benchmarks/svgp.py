@@ -12,7 +12,7 @@ from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import RBF
 
 from sparsestat.gaussian_process import SparseGPClassifier
-from sparsestat.gaussian_process._inducing import kmeans_points
+from sparsestat.gaussian_process._kernel._inducing import kmeans_points
 
 TITLE = "Classes through inducing points: variational bounds, and Laplace's method"
 CLAIM = (

@@ -402,7 +402,7 @@ CALLS = {
 # Here a stored zero is an entry, so that those of the twists change the answer.
 STRUCTURE = [("masked_spgemm", "M"), ("sddmm", "A"), ("doubly_stochastic", "C")]
 # Pure algebra: what is not a number stays so, and the largest numbers overflow.
-ALGEBRA = ("sparsestat.sparse", "sparsestat.decomposition._monarch")
+ALGEBRA = ("sparsestat.sparse", "sparsestat.decomposition._factors._monarch")
 
 
 def public_functions():

@@ -115,7 +115,19 @@ SUBROOMS = {
         "_graphs": {"", "_forests", "_penalized"},
         "_private": {"", "_penalized"},
         "_bandits": {"", "_subsets", "_penalized"},
-    }
+    },
+    "decomposition": {
+        "_coding": set(),
+        "_orthogonal": {""},
+        "_low_rank": {""},
+        "_factors": {"", "_low_rank"},
+    },
+    "gaussian_process": {
+        "_structure": set(),
+        "_spectral": {"_structure"},
+        "_kernel": set(),
+        "_variational": {"_kernel"},
+    },
 }
 
 
@@ -145,6 +157,132 @@ def test_every_sub_room_is_known():
         if p.parent.parent.name in SUBROOMS
     }
     assert found == {(room, sub) for room, subs in SUBROOMS.items() for sub in subs}
+
+
+# Who may take an estimator: what shows one or fits the user's, and the doors that an
+# estimator calls by name. An algorithm gets arrays and a frozen record of options.
+TAKES_ESTIMATORS = (
+    "sparsestat._tour",
+    "sparsestat._utils.compat",
+    "sparsestat._utils.progress",
+    "sparsestat._utils.samples",
+    "sparsestat.inference._draws",
+    "sparsestat.inference._stability",
+    "sparsestat.inference._tables",
+    "sparsestat.plotting",
+)
+DOORS = {
+    "FitProgress",
+    "check_is_fitted",
+    "check_samples",
+    "checked_rows",
+    "clone",
+    "copy",
+    "delattr",
+    "getattr",
+    "hasattr",
+    "is_classifier",
+    "len",
+    "named",
+    "setattr",
+    "type",
+    "validate_data",
+    "vars",
+}
+# What still hands estimators down. This list only shrinks: what is mended leaves it.
+HANDS_DOWN = {
+    "sparsestat.linear_model._adaptive",
+    "sparsestat.linear_model._coordinate_descent",
+    "sparsestat.linear_model._coordinate_descent_cv",
+    "sparsestat.linear_model._cox_predictor",
+    "sparsestat.linear_model._cv",
+    "sparsestat.linear_model._elementary",
+    "sparsestat.linear_model._fit",
+    "sparsestat.linear_model._group_lasso",
+    "sparsestat.linear_model._huber",
+    "sparsestat.linear_model._logistic",
+    "sparsestat.linear_model._multi_task",
+    "sparsestat.linear_model._nonconvex",
+    "sparsestat.linear_model._penalized._likelihood_problems",
+    "sparsestat.linear_model._penalized._problems",
+    "sparsestat.linear_model._penalized_regressor",
+    "sparsestat.linear_model._poisson",
+    "sparsestat.linear_model._predictors",
+    "sparsestat.linear_model._slope",
+    "sparsestat.linear_model._subsets._best_subset",
+    "sparsestat.linear_model._subsets._fit",
+    "sparsestat.linear_model._subsets._random_support",
+}
+
+
+def bases_of_classes():
+    """Map every class of the package to the names of its bases."""
+    found = {}
+    for p in MODULES:
+        for node in ast.walk(tree_of(p)):
+            if isinstance(node, ast.ClassDef):
+                found[node.name] = {ast.unparse(b).split(".")[-1] for b in node.bases}
+    return found
+
+
+BASES = bases_of_classes()
+
+
+def is_estimator(name):
+    """Whether a class, or one of its bases, is an estimator or part of one."""
+    parts = ("SparsestatEstimator", "BaseEstimator")
+    return (
+        name in parts
+        or name.endswith("Mixin")
+        or any(is_estimator(base) for base in BASES.get(name, set()) - {name})
+    )
+
+
+def estimators_handed_down(tree):
+    """Return where estimators are taken, written to or given away."""
+    faults = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            taken = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
+            if "estimator" in taken and node.name not in ("__init__", "__get__"):
+                faults.append(f"{node.name} (line {node.lineno}) takes an estimator")
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            fitted = node.attr.endswith("_") and not node.attr.startswith("_")
+            if fitted and ast.unparse(node.value) != "self":
+                faults.append(f"{ast.unparse(node)} is written (line {node.lineno})")
+        elif isinstance(node, ast.ClassDef) and is_estimator(node.name):
+            for call in (c for c in ast.walk(node) if isinstance(c, ast.Call)):
+                given = [*call.args, *(k.value for k in call.keywords)]
+                name = ast.unparse(call.func).split(".")[-1]
+                if name not in DOORS and any(ast.unparse(a) == "self" for a in given):
+                    faults.append(f"{name} is given self (line {call.lineno})")
+    return faults
+
+
+def test_no_estimator_below_the_estimators(path):
+    name = module_name(path)
+    if name.startswith(TAKES_ESTIMATORS):
+        return
+    faults = estimators_handed_down(tree_of(path))
+    if name in HANDS_DOWN:
+        assert faults, f"{name} is mended: take it off HANDS_DOWN"
+    else:
+        assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("def fit(estimator, X): pass", "takes an estimator"),
+        ("def fit(*, estimator=None): pass", "takes an estimator"),
+        ("def fit(model):\n model.coef_ = 1", "model.coef_ is written"),
+        ("def fit(model):\n (model.a_, b) = 1, 2", "model.a_ is written"),
+        ("class AMixin:\n def fit(self):\n  Run(self)", "Run is given self"),
+        ("class AMixin:\n def fit(self):\n  run(params=self)", "run is given self"),
+    ],
+)
+def test_the_rule_of_estimators_finds_faults(source, fault):
+    assert any(fault in text for text in estimators_handed_down(ast.parse(source)))
 
 
 def test_kernels_stand_on_numpy_numba_and_kernels_alone(path):

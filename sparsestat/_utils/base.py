@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from dataclasses import fields
 
 from sklearn.base import BaseEstimator
 
@@ -65,6 +66,14 @@ class SparsestatEstimator(BaseEstimator):
             if not hint:
                 raise
             raise ValueError(f"{error}{hint}") from None
+
+    def _options(self, record, **others):
+        """Return a frozen record for an algorithm, filled from parameters by name.
+
+        `others` are fields that are no parameters, or not as they were given.
+        """
+        names = [field.name for field in fields(record) if field.name not in others]
+        return record(**{name: getattr(self, name) for name in names}, **others)
 
     def __getstate__(self):
         return {**super().__getstate__(), "_sparsestat_version": __version__}

@@ -15,6 +15,7 @@ __all__ = [
     "FLOATS",
     "check_counts",
     "check_samples",
+    "distinct_rows",
     "effective_rows",
     "given_weights",
     "relative_weights",
@@ -136,3 +137,9 @@ def check_counts(sample_weight, n_samples, what):
             f"{_MOST:.0e} in all."
         )
     return total
+
+
+def distinct_rows(A):
+    """Return the distinct rows, sorted, and where each row of A went."""
+    rows, inverse = np.unique(A, axis=0, return_inverse=True)
+    return rows, inverse.ravel()

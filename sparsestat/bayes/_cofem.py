@@ -192,18 +192,14 @@ def maximize_evidence_cofem(
     *,
     scale,
     gamma_init,
-    noise_variance,
-    noise_init,
-    noise_floor,
+    noise,
+    stop,
     total,
-    max_iter,
-    tol,
     prune_tol,
     n_probes,
     cg_tol,
     cg_max_iter,
     rng,
-    step=None,
 ):
     """Expectation maximization with estimated posterior variances.
 
@@ -220,8 +216,7 @@ def maximize_evidence_cofem(
         is positive would never leave the model.
     """
     n, n_targets = H.shape[1], Y.shape[1]
-    learn = noise_variance is None
-    s2 = noise_init if learn else noise_variance
+    learn, s2 = noise.learns, noise.first
     used = scale > 0
     squares = scale**2
     gamma = np.where(used, gamma_init, 0.0) / np.where(used, squares, 1.0)
@@ -234,7 +229,7 @@ def maximize_evidence_cofem(
     tols = np.full(n_targets + n_probes, cg_tol)
     tols[:n_targets] *= 0.1
     n_iter = 0
-    for _ in range(max_iter):
+    for _ in range(stop.max_iter):
         n_iter += 1
         root = np.sqrt(gamma)[:, None]
         P = _probes(rng, n, n_probes)
@@ -263,17 +258,17 @@ def maximize_evidence_cofem(
             inside = gamma > 0
             dof = float((1.0 - estimate[inside] / gamma[inside]).sum())
             dof = min(max(dof, 0.0), float(min(total, inside.sum())))
-            new_s2 = max((error + s2 * dof) / total, noise_floor)
+            new_s2 = max((error + s2 * dof) / total, noise.floor)
         # The variances are noisy, and the mean alone may rest while they move.
         change = _relative(new_mean, mean)
         change = max(change, 0.1 * _relative(new * squares, gamma * squares))
         history.append(change)
         mean = new_mean
-        stop = step(change) if step is not None else False
-        if change <= tol:
+        asked = stop.asked(change)
+        if change <= stop.tol:
             converged = True
             break
-        if stop:
+        if asked:
             break
         gamma, s2 = new, new_s2
         gamma[gamma < prune_tol * gamma.max()] = 0.0

@@ -272,16 +272,11 @@ def maximize_evidence(
     *,
     method,
     gamma_init,
-    noise_variance,
-    noise_init,
-    noise_floor,
+    noise,
+    stop,
     total,
-    max_iter,
-    tol,
     prune_tol,
     accelerate=False,
-    compute_score=False,
-    step=None,
 ):
     """Maximize the evidence over variances and, if wanted, the noise.
 
@@ -295,24 +290,19 @@ def maximize_evidence(
         Update of the variances.
     gamma_init : float or ndarray of shape (n,)
         Starting variances.
-    noise_variance : float or None
-        None learns it, from `noise_init`.
-    noise_init, noise_floor : float
-        Start and smallest value of a learned noise variance.
+    noise : Noise
+        The noise variance, given or learned.
+    stop : Stop
+        When to end; its step is told the relative change.
     total : float
         Observations for each target that the noise step counts.
-    max_iter, tol, prune_tol
-        Stopping and pruning, relative to the norm and to the largest variance.
+    prune_tol : float
+        Variances below are dropped, relative to the largest.
     accelerate : bool, default=False
         Extrapolate logarithms of variances (SQUAREM), with the cost as safeguard.
-    compute_score : bool, default=False
-        Keep the cost at each iteration.
-    step : callable, default=None
-        Called with the relative change after each iteration; True stops.
     """
     n = H.shape[1]
-    learn = noise_variance is None
-    s2 = noise_init if learn else noise_variance
+    learn, s2 = noise.learns, noise.first
     H_all, Y_all = H, Y
     Y = compress_targets(Y)
     gamma = np.full(n, float(gamma_init)) if np.ndim(gamma_init) == 0 else gamma_init
@@ -320,7 +310,7 @@ def maximize_evidence(
     index = np.arange(n)
     H, Y, rest = _shrink(H, Y, 0.0)
     buffer = np.empty_like(H, order="F")
-    leap = _Extrapolation(accelerate, noise_floor)
+    leap = _Extrapolation(accelerate, noise.floor)
     scores, change, converged = [], np.inf, False
     n_iter = 0
     while True:
@@ -328,7 +318,7 @@ def maximize_evidence(
             change, converged, n_iter = 0.0, True, max(n_iter, 1)
             if learn:
                 s2 = max(square(Y).sum() / Y.shape[1] + rest, 0.0) / total
-                s2 = max(s2, noise_floor)
+                s2 = max(s2, noise.floor)
             dof = 0.0
             break
         found = posterior(H, Y, gamma, s2, buffer=buffer)
@@ -338,22 +328,21 @@ def maximize_evidence(
         if leap.refuses(cost):
             gamma, s2 = leap.retreat()
         else:
-            if compute_score:
-                scores.append(cost)
+            scores.append(cost)
             dof = found.dof
             new = variance_step(method, gamma, found.gqq, found.gs)
             new_s2 = s2
             if learn:
-                new_s2 = _noise_step(method, found, rest, s2, total, noise_floor)
+                new_s2 = _noise_step(method, found, rest, s2, total, noise.floor)
             size = np.linalg.norm(gamma)
             change = float(np.linalg.norm(new - gamma) / size)
             if learn:
                 change = max(change, abs(new_s2 - s2) / max(s2, new_s2))
-            stop = step(change) if step is not None else False
-            if change <= tol:
+            asked = stop.asked(change)
+            if change <= stop.tol:
                 converged = True
                 break
-            if stop or n_iter > max_iter:
+            if asked or n_iter > stop.max_iter:
                 break
             gamma, s2 = leap.propose(gamma, s2, new, new_s2, cost)
         keep = (gamma >= prune_tol * gamma.max()) & (gamma > GAMMA_FLOOR)
@@ -380,7 +369,7 @@ def maximize_evidence(
         dof=dof,
         change=change,
         converged=converged,
-        n_iter=min(n_iter, max_iter),
+        n_iter=min(n_iter, stop.max_iter),
         scores=scores,
     )
 

@@ -103,23 +103,17 @@ def maximize_evidence_fast(
     H,
     Y,
     *,
-    noise_variance,
-    noise_init,
-    noise_floor,
+    noise,
+    stop,
     total,
-    max_iter,
-    tol,
-    compute_score=False,
-    step=None,
 ):
     """Maximize the evidence one column at a time.
 
     An iteration is a batch of actions (additions, re-estimations, deletions) after
     which the state is recomputed from the variances. Stops when no action gains more
-    than `tol` in log evidence of one target.
+    than `stop.tol` in log evidence of one target.
     """
-    learn = noise_variance is None
-    s2 = noise_init if learn else noise_variance
+    learn, s2 = noise.learns, noise.first
     H_all, Y_all = H, Y
     rest = 0.0
     Y = compress_targets(Y)
@@ -129,29 +123,28 @@ def maximize_evidence_fast(
     scores, converged, change = [], False, np.inf
     batch = NOISE_EVERY if learn else REFRESH_EVERY
     n_iter = 0
-    for _ in range(max_iter):
+    for _ in range(stop.max_iter):
         n_iter += 1
         left, code = batch, kernels.ADD
         while left > 0 and code == kernels.ADD:
-            code, done = model.act(tol, left)
+            code, done = model.act(stop.tol, left)
             left -= done
         model.refresh()
         moved = 0.0
         if learn:
             new = model.residual() + rest + model.s2 * model.dof()
-            new = max(new / total, noise_floor)
+            new = max(new / total, noise.floor)
             moved = abs(np.log(new / model.s2))
-            if moved >= tol:
+            if moved >= stop.tol:
                 model.s2 = new
                 model.refresh()
-        change = max(model.largest_gain(), moved if moved >= tol else 0.0)
-        if compute_score:
-            scores.append(model.cost(total, rest))
-        stop = step(change) if step is not None else False
-        if change <= tol:
+        change = max(model.largest_gain(), moved if moved >= stop.tol else 0.0)
+        scores.append(model.cost(total, rest))
+        asked = stop.asked(change)
+        if change <= stop.tol:
             converged = True
             break
-        if stop:
+        if asked:
             break
     order = np.argsort(model.active[: model.k])
     index = model.active[: model.k][order]

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sparsestat._utils.linalg import largest_eigenvalue
 from sparsestat.bayes._data import square
 
-__all__ = ["InverseFreeResult", "largest_eigenvalue", "solve_inverse_free"]
+__all__ = ["InverseFreeResult", "curvature_bound", "solve_inverse_free"]
 
 
 @dataclass
@@ -31,20 +32,15 @@ class InverseFreeResult:
     change: float
     converged: bool
     n_iter: int
+    history: list = field(default_factory=list)
     energies: list = field(default_factory=list)
 
 
-def largest_eigenvalue(H, rng, n_iter=20):
-    """Estimate the largest eigenvalue of H^H H from below, by power steps."""
+def curvature_bound(H, rng, n_iter=20):
+    """Estimate a bound of the eigenvalues of H^H H, 1 % above the power iteration."""
     v = rng.standard_normal((H.shape[1], 1)).astype(H.dtype)
-    value = 0.0
-    for _ in range(n_iter):
-        size = np.sqrt(square(v).sum())
-        if size == 0:
-            return 0.0
-        v = H.adjoint(H.forward(v / size))
-        value = float(np.sqrt(square(v).sum()))
-    return value
+    value = largest_eigenvalue(lambda v: H.adjoint(H.forward(v)), v, n_iter=n_iter)
+    return 1.01 * value
 
 
 def solve_inverse_free(
@@ -53,14 +49,11 @@ def solve_inverse_free(
     *,
     majorizer,
     squares,
-    noise_variance,
-    noise_init,
-    noise_floor,
+    noise,
+    stop,
     prior,
     total,
     is_complex,
-    max_iter,
-    tol,
     accelerate,
     rho_init,
     start=None,
@@ -68,7 +61,6 @@ def solve_inverse_free(
     bound_noise=False,
     fixed_precision=None,
     track_energy=False,
-    step=None,
 ):
     """Run the coordinate updates of the variational posterior.
 
@@ -82,6 +74,10 @@ def solve_inverse_free(
         The diagonal T, doubled whenever it is seen to be too small.
     squares : ndarray of shape (n,)
         Squared norms of the columns.
+    noise : Noise
+        The noise variance, given or learned.
+    stop : Stop
+        When to end; its step is told the relative change.
     prior : tuple of four floats
         Shape and rate of the precisions, and of the noise precision.
     start : ndarray of shape (n, L), default=None
@@ -101,9 +97,9 @@ def solve_inverse_free(
     a, b, c, d = prior
     h = 1.0 if is_complex else 0.5
     n_targets = Y.shape[1]
-    learn = noise_variance is None
+    learn = noise.learns
     hold_noise = hold_noise if learn else 0
-    kappa = 1.0 / (noise_init if learn else noise_variance)
+    kappa = 1.0 / noise.first
     T = majorizer.astype(float)
     rho = np.full(H.shape[1], rho_init) if fixed_precision is None else fixed_precision
     mean = np.zeros((H.shape[1], n_targets), dtype=np.result_type(H.dtype, Y.dtype))
@@ -116,9 +112,9 @@ def solve_inverse_free(
     z, fit_z = mean, fit
     weight = squares if not bound_noise else None
     momentum, change, converged = 1.0, np.inf, False
-    energies = []
+    energies, history = [], []
     n_iter = 0
-    while n_iter < max_iter:
+    while n_iter < stop.max_iter:
         n_iter += 1
         gradient = H.adjoint(fit_z - Y)
         v = 1.0 / (rho + kappa * T)
@@ -141,7 +137,7 @@ def solve_inverse_free(
         if learn and n_iter > hold_noise:
             spread = float((v * (T if weight is None else weight)).sum())
             kappa = (c + h * n_targets * total) / (d + h * (error + n_targets * spread))
-            kappa = min(kappa, 1.0 / noise_floor)
+            kappa = min(kappa, 1.0 / noise.floor)
         if track_energy:
             energies.append(
                 _free_energy(error, power, v, rho, kappa, T, prior, total, h, n_targets)
@@ -149,6 +145,7 @@ def solve_inverse_free(
         size = np.sqrt(square(new).sum())
         moved = np.sqrt(square(new - mean).sum())
         change = float(moved / size) if size > 0 else 0.0
+        history.append(change)
         if accelerate:
             before = momentum
             momentum = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2))
@@ -161,11 +158,11 @@ def solve_inverse_free(
         else:
             z, fit_z = new, new_fit
         mean, fit = new, new_fit
-        stop = step(change) if step is not None else False
-        if change <= tol and n_iter > hold_noise:
+        asked = stop.asked(change)
+        if change <= stop.tol and n_iter > hold_noise:
             converged = True
             break
-        if stop:
+        if asked:
             break
     dof = float((kappa * squares / (rho + kappa * squares)).sum())
     return InverseFreeResult(
@@ -177,6 +174,7 @@ def solve_inverse_free(
         change=change,
         converged=converged,
         n_iter=n_iter,
+        history=history,
         energies=energies,
     )
 

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from numbers import Integral, Real
+from types import SimpleNamespace
 
 import numpy as np
 from scipy import sparse
@@ -23,9 +24,10 @@ from sparsestat.bayes._cofem import (
     conjugate_gradients,
     posterior_variances,
 )
-from sparsestat.bayes._data import is_operator, square, validate_fit
-from sparsestat.bayes._inverse_free import largest_eigenvalue, solve_inverse_free
+from sparsestat.bayes._data import is_operator, square
+from sparsestat.bayes._inverse_free import curvature_bound, solve_inverse_free
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
+from sparsestat.bayes._records import Noise, Stop
 
 __all__ = ["InverseFreeSBL"]
 
@@ -133,6 +135,8 @@ class InverseFreeSBL(
         bound, by conjugate gradients and probes.
     n_iter_ : int
         Number of iterations.
+    history_ : ndarray of shape (n_iter_,)
+        Relative change of the coefficients at each iteration.
     converged_ : bool
         Whether `tol` was met.
     n_features_in_ : int
@@ -245,12 +249,10 @@ class InverseFreeSBL(
         self : object
             Fitted estimator.
         """
-        data = validate_fit(
-            self,
+        data = self._validate_fit(
             X,
             y,
             sample_weight,
-            allow_complex=self.allow_complex,
             accept_sparse=True,
         )
         if self.majorizer == "diagonal" and is_operator(data.X):
@@ -269,10 +271,9 @@ class InverseFreeSBL(
         S = _Scaled(H, norms)
         T = self._curvature(data, S, norms, rng)
         given = self.noise_variance
-        noise = None if given is None else given / scale**2
+        noise = Noise.of(given, _NOISE_FLOOR, scale)
         squares = np.where(norms > 0, data.total, 0.0)
-        first = 0.1 if noise is None else noise
-        start = _ridge_start(S, Y / scale, squares, 1.0 / H.shape[1], first)
+        start = _ridge_start(S, Y / scale, squares, 1.0 / H.shape[1], noise.first)
         is_complex = data.dtype.kind == "c"
         with FitProgress(
             self, self.max_iter, X=data.X, y=data.Y, verbose=self.verbose
@@ -282,19 +283,19 @@ class InverseFreeSBL(
                 Y / scale,
                 majorizer=T,
                 squares=squares,
-                noise_variance=noise,
-                noise_init=first,
-                noise_floor=_NOISE_FLOOR,
+                noise=noise,
+                stop=Stop(
+                    self.tol,
+                    self.max_iter,
+                    lambda change: progress.step(change=change),
+                ),
                 prior=(self.a, self.b, self.c, self.d),
                 total=data.total,
                 is_complex=is_complex,
-                max_iter=self.max_iter,
-                tol=self.tol,
                 accelerate=self.accelerate,
                 rho_init=float(H.shape[1]),
                 start=start,
                 hold_noise=_HOLD_NOISE,
-                step=lambda change: progress.step(change=change),
             )
         s2 = 1.0 / found.noise_precision
         gamma = np.where(norms > 0, 1.0 / found.precision, 0.0)
@@ -313,9 +314,7 @@ class InverseFreeSBL(
             noise_variance=float(s2 * scale**2),
         )
         self.dof_ = found.dof
-        self._report_change(
-            found.change, found.converged, found.n_iter, dof_posterior=by_probes
-        )
+        self._report_change(found, dof_posterior=by_probes)
         warn_if_collapsed(
             "InverseFreeSBL", data.total, found.dof, given is None, noise=s2
         )
@@ -325,7 +324,7 @@ class InverseFreeSBL(
         """Return a diagonal T with T - H^H H positive semidefinite, for scaled H."""
         n = S.shape[1]
         if self.majorizer == "lmax":
-            return np.full(n, 1.01 * largest_eigenvalue(S, rng))
+            return np.full(n, curvature_bound(S, rng))
         # Of the centred X: what its stored entries add to that of a zero.
         centre = np.abs(S.H.mean)
         magnitudes = abs(S.H.X)
@@ -353,7 +352,8 @@ class InverseFreeSBL(
             variances=zeros.copy(),
             noise_variance=float(scale**2 if given is None else given),
         )
-        self._report_change(0.0, True, 1)
+        nothing = {"change": 0.0, "converged": True, "n_iter": 1, "history": [0.0]}
+        self._report_change(SimpleNamespace(**nothing))
 
     def _store(self, data, y_mean, record, *, coef, gamma, variances, noise_variance):
         self._store_linear(np.ascontiguousarray(coef), data, y_mean, record)

@@ -274,24 +274,19 @@ def maximize(
     start,
     *,
     m_step,
-    noise_variance,
-    noise_init,
-    noise_floor,
-    max_iter,
-    tol,
+    noise,
+    stop,
     prune_tol,
     inner_sweeps,
-    step=None,
 ):
     """Run one M-step rule from one start until it rests.
 
     Returns the factors whose E-step was the last one: for am and mm those on which
-    one more update would change the variances by at most `tol`, for svd, which may
+    one more update would change the variances by at most `stop.tol`, for svd, which may
     climb, those of lowest cost.
     """
     code = _CODES[m_step]
-    learn = noise_variance is None
-    s2 = noise_init if learn else noise_variance
+    learn, s2 = noise.learns, noise.first
     state = _State(problem, start)
     state.prune([0.0] * len(start), absolute=np.finfo(float).tiny)
     total = problem.n_measurements
@@ -304,14 +299,14 @@ def maximize(
         change = state.change_to(new)
         new_s2 = s2
         if learn:
-            new_s2 = max((residual + s2 * dof) / total, noise_floor)
+            new_s2 = max((residual + s2 * dof) / total, noise.floor)
             change = max(change, abs(new_s2 - s2) / max(s2, new_s2))
         n_iter += 1
         rises = rises + 1 if scores and cost > scores[-1] else 0
         scores.append(cost)
-        stop = step(change, cost) if step is not None else False
-        converged = change <= tol
-        last = converged or stop or n_iter > max_iter
+        asked = stop.asked(change, cost)
+        converged = change <= stop.tol
+        last = converged or asked or n_iter > stop.max_iter
         last = last or (m_step == "svd" and rises >= MAX_RISES)
         # Rules that never climb are at their best when they rest.
         if last if m_step != "svd" else best is None or cost <= best.cost:
@@ -323,7 +318,7 @@ def maximize(
             break
         state.gammas, state.raw, s2 = list(new), list(new_raw), new_s2
         state.prune(prune_tol)
-    best.n_iter = min(n_iter, max_iter)
+    best.n_iter = min(n_iter, stop.max_iter)
     if m_step == "svd":
         best.converged, best.change = converged, change
     return best

@@ -27,6 +27,7 @@ from sparsestat._utils.validation import (
     refuse_complex,
 )
 from sparsestat.bayes._data import centred_r2, square
+from sparsestat.bayes._history import EvidenceHistoryMixin
 from sparsestat.bayes._kronecker import (
     Problem,
     final_posterior,
@@ -35,6 +36,7 @@ from sparsestat.bayes._kronecker import (
     starts,
 )
 from sparsestat.bayes._linear import warn_if_collapsed
+from sparsestat.bayes._records import Noise, Stop
 
 __all__ = ["KRONECKER_CONSTRAINTS", "BaseKroneckerSBL"]
 
@@ -58,7 +60,7 @@ KRONECKER_CONSTRAINTS = {
     "n_init": [Interval(Integral, 1, None, closed="left")],
     "gamma_init": [Interval(Real, 0, None, closed="neither")],
     "noise_floor": [Interval(Real, 0, None, closed="neither")],
-    "compute_score": ["boolean"],
+    "compute_score": ["boolean", StrOptions({"deprecated"})],
     "allow_complex": ["boolean"],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
@@ -117,7 +119,7 @@ def tensor_targets(y, factors, allow_complex):
     )
 
 
-class BaseKroneckerSBL(CallbackSupportMixin, SparsestatEstimator):
+class BaseKroneckerSBL(EvidenceHistoryMixin, CallbackSupportMixin, SparsestatEstimator):
     """What both estimators with lists of factors share."""
 
     def __sklearn_tags__(self):
@@ -150,6 +152,7 @@ class BaseKroneckerSBL(CallbackSupportMixin, SparsestatEstimator):
         return self
 
     def _fit(self, factors, Y):
+        self._warn_of_compute_score()
         wide = np.result_type(np.float64, Y.dtype, *factors)
         self._dtype = np.result_type(Y.dtype, *factors)
         factors = [H.astype(wide) for H in factors]
@@ -167,34 +170,29 @@ class BaseKroneckerSBL(CallbackSupportMixin, SparsestatEstimator):
             nnls=self.m_step == "nnls",
         )
         if scale == 0:
-            found, self.scores_, self._runs = None, np.zeros(0), []
+            found, self.history_, self._runs = None, np.zeros(0), []
         else:
             with single_blas_thread():
                 found = self._best_run(problem, scale)
         self._store(found, problem, norms, used, scale)
 
-    def _noise(self, scale):
-        given = self.noise_variance
-        return {
-            "noise_variance": None if given is None else given / scale**2,
-            "noise_init": max(0.1, self.noise_floor),
-            "noise_floor": self.noise_floor,
-        }
-
     def _run(self, problem, start, m_step, scale, progress):
         prune = self._pruning(m_step, problem.couplings)
         sweeps = self.inner_sweeps
+        # What svd leaves, mm will take up: an approximate rest is enough.
+        tol = 10.0 * self.tol if self.m_step != m_step == "svd" else self.tol
+
+        def report(change, cost):
+            return progress.step(change=change, cost=cost)
+
         return maximize(
             problem,
             start,
             m_step=m_step,
-            max_iter=self.max_iter,
-            # What svd leaves, mm will take up: an approximate rest is enough.
-            tol=10.0 * self.tol if self.m_step != m_step == "svd" else self.tol,
+            noise=Noise.of(self.noise_variance, self.noise_floor, scale),
+            stop=Stop(tol, self.max_iter, report),
             prune_tol=prune,
             inner_sweeps=_SWEEPS[m_step] if sweeps == "auto" else sweeps,
-            step=lambda change, cost: progress.step(change=change, cost=cost),
-            **self._noise(scale),
         )
 
     def _pruning(self, m_step, couplings):
@@ -232,10 +230,8 @@ class BaseKroneckerSBL(CallbackSupportMixin, SparsestatEstimator):
                 runs.append(self._run(problem, start, rule, scale, progress))
         self._runs = [run.cost for run in runs]
         best = runs[int(np.argmin(self._runs))]
-        shift = problem.n_measurements * np.log(scale**2)
-        self.scores_ = np.array(best.scores) + shift if self.compute_score else None
-        if not self.compute_score:
-            del self.scores_
+        is_complex = problem.Y.dtype.kind == "c"
+        self._keep_evidence(best.scores, problem.n_measurements, scale, is_complex)
         return best
 
     def _store(self, found, problem, norms, used, scale):

@@ -54,8 +54,8 @@ class KroneckerSBL(BaseKroneckerSBL):
         Starting variances: 1 spreads the variance of y over all coefficients.
     noise_floor : float, default=1e-10
         Smallest learned noise variance, relative to the mean square of y.
-    compute_score : bool, default=True
-        Keep the cost at every iteration of the returned start in `scores_`.
+    compute_score : object, default="deprecated"
+        Has no effect, and goes in 0.4: `history_` is always kept.
     allow_complex : bool, default=True
         Accept complex data.
     random_state : int, RandomState instance or None, default=None
@@ -82,8 +82,9 @@ class KroneckerSBL(BaseKroneckerSBL):
         Number of well determined coefficients.
     certificate_ : Certificate
         How far the variances are from a stationary point; the costs of all starts.
-    scores_ : ndarray
-        The cost at each iteration, when `compute_score` is set.
+    history_ : ndarray
+        The log evidence of one target at each iteration of the returned start, the
+        average over targets.
     n_iter_ : int
         Number of iterations of the returned start.
     converged_ : bool
@@ -159,7 +160,7 @@ class KroneckerSBL(BaseKroneckerSBL):
         n_init=2,
         gamma_init=1.0,
         noise_floor=1e-10,
-        compute_score=True,
+        compute_score="deprecated",
         allow_complex=True,
         random_state=None,
         verbose=0,

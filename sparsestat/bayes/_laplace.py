@@ -215,10 +215,8 @@ def maximize_laplace_evidence(
     method,
     gamma_init,
     with_intercept,
-    max_iter,
-    tol,
+    stop,
     prune_tol,
-    step=None,
 ):
     """Move the variances until one more update would not.
 
@@ -234,10 +232,10 @@ def maximize_laplace_evidence(
         Starting variances.
     with_intercept : bool
         Whether unpenalized intercepts are fitted.
-    max_iter, tol, prune_tol
-        As for regression.
-    step : callable, default=None
-        Called with the relative change after each iteration; True stops.
+    stop : Stop
+        When to end; its step is told the relative change.
+    prune_tol : float
+        Variances below are dropped, relative to the largest.
     """
     n, width = H.shape[1], likelihood.width
     gamma, index = np.full(n, float(gamma_init)), np.arange(n)
@@ -264,11 +262,11 @@ def maximize_laplace_evidence(
         dof = float(width * gs.sum())
         new = variance_step(method, gamma, (V * V).mean(axis=1), gs)
         change = float(np.linalg.norm(new - gamma) / np.linalg.norm(gamma))
-        stop = step(change) if step is not None else False
-        if change <= tol:
+        asked = stop.asked(change)
+        if change <= stop.tol:
             converged = True
             break
-        if stop or n_iter > max_iter:
+        if asked or n_iter > stop.max_iter:
             break
         keep = (new >= prune_tol * new.max()) & (new > GAMMA_FLOOR)
         gamma, index, W = new[keep], index[keep], W[keep]
@@ -285,6 +283,6 @@ def maximize_laplace_evidence(
         dof=dof,
         change=change,
         converged=converged,
-        n_iter=min(n_iter, max_iter),
+        n_iter=min(n_iter, stop.max_iter),
         scores=scores,
     )

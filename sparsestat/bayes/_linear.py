@@ -8,7 +8,11 @@ import warnings
 import numpy as np
 from scipy import sparse
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 
 from sparsestat._utils.arithmetic import standardize
 from sparsestat._utils.results import (
@@ -16,12 +20,23 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
+from sparsestat._utils.samples import check_counts, given_weights
+from sparsestat._utils.validation import (
+    LARGEST_ENTRY,
+    as_compressed,
+    check_complex_array,
+    check_magnitude,
+    refuse_complex,
+)
 from sparsestat.bayes._data import (
+    FitData,
+    any_targets,
     centred_r2,
+    check_units,
+    is_complex,
     is_operator,
     product,
     square,
-    validate_predict,
 )
 from sparsestat.exceptions import NoiseCollapseWarning
 
@@ -67,6 +82,110 @@ def warn_if_collapsed(
 class BayesianLinearMixin(RegressorMixin):
     """Centring, storing, prediction and score where data may be complex."""
 
+    def _validate_fit(self, X, y, sample_weight=None, *, accept_sparse, reason=""):
+        """Return a checked :class:`FitData`.
+
+        Parameters
+        ----------
+        X, y, sample_weight : array-like
+            As given to ``fit``.
+        accept_sparse : bool
+            Whether sparse matrices and linear operators are taken.
+        reason : str, default=""
+            Ends the message when they are not: what to do instead.
+        """
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but "
+                "the target y is None."
+            )
+        if not accept_sparse and (sparse.issparse(X) or is_operator(X)):
+            kind = "a sparse matrix" if sparse.issparse(X) else "a LinearOperator"
+            raise TypeError(f"X is {kind}, but dense data is required{reason}.")
+        if not self.allow_complex:
+            refuse_complex(X)
+            refuse_complex(y, name="y")
+        if is_operator(X):
+            Y = any_targets(y)
+            if X.shape[0] != Y.shape[0]:
+                raise ValueError(
+                    "Found input variables with inconsistent numbers of samples: "
+                    f"{[X.shape[0], Y.shape[0]]}."
+                )
+            self.n_features_in_ = X.shape[1]
+            dtype = X.dtype or np.dtype(float)
+        elif is_complex(X) or is_complex(y):
+            if sparse.issparse(X):
+                X = as_compressed(X, "csr")
+                if not np.isfinite(X.data).all():
+                    raise ValueError("X contains NaN or infinity.")
+            else:
+                X = check_complex_array(X)
+            Y = any_targets(y)
+            check_consistent_length(X, Y)
+            validate_data(self, X, skip_check_array=True)
+            dtype = X.dtype
+        else:
+            X, Y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse=["csr", "csc"] if accept_sparse else False,
+                dtype=[np.float64, np.float32],
+                y_numeric=True,
+                multi_output=True,
+            )
+            refuse_complex(Y, name="y")
+            dtype = X.dtype
+            if sparse.issparse(X):
+                X = as_compressed(X, "csr")
+        one_target = Y.ndim == 1
+        Y = Y.reshape(len(Y), -1)
+        wide = np.result_type(dtype, np.complex64 if is_complex(Y) else np.float32)
+        Y = Y.astype(np.complex128 if wide.kind == "c" else np.float64)
+        weights, total = None, float(len(Y))
+        if sample_weight is not None:
+            probe = np.empty((len(Y), 1))
+            weights = given_weights(sample_weight, probe)
+            keep = np.flatnonzero(weights)
+            if len(keep) < len(weights):
+                if is_operator(X):
+                    raise ValueError(
+                        "Zero sample weights cannot be combined with a LinearOperator: "
+                        "leave these rows out of the operator and of y."
+                    )
+                X, Y, weights = X[keep], Y[keep], weights[keep]
+            total = check_counts(weights, len(weights), type(self).__name__)
+            if np.all(weights == 1.0):
+                weights = None
+        if not is_operator(X):
+            check_magnitude(X, largest=LARGEST_ENTRY)
+        check_magnitude(Y, name="y", largest=LARGEST_ENTRY)
+        check_units(X, Y)
+        return FitData(X, Y, weights, total, one_target, np.dtype(wide))
+
+    def _validate_predict(self, X):
+        """Return X ready for a product with the coefficients."""
+        n_features = self.n_features_in_
+        if is_operator(X) or is_complex(X):
+            if not self.allow_complex:
+                refuse_complex(X)
+            if not is_operator(X):
+                X = X if sparse.issparse(X) else check_complex_array(X)
+            if X.shape[1] != n_features:
+                raise ValueError(
+                    f"X has {X.shape[1]} features, but {type(self).__name__} is "
+                    f"expecting {n_features} features as input."
+                )
+            return X
+        return validate_data(
+            self,
+            X,
+            accept_sparse=["csr", "csc"],
+            dtype=[np.float64, np.float32],
+            reset=False,
+        )
+
     def _centred_targets(self, data):
         """Return the weighted mean of y and sqrt(w) (y - mean)."""
         Y, w = data.Y, data.weights
@@ -94,12 +213,13 @@ class BayesianLinearMixin(RegressorMixin):
         if data.one_target:
             self.coef_ = self.coef_[0]
 
-    def _report_change(self, change, converged, n_iter, **details):
+    def _report_change(self, found, **details):
         """Certify a fit that stopped by the change of its coefficients."""
-        self.n_iter_, self.converged_ = n_iter, bool(converged)
+        self.n_iter_, self.converged_ = found.n_iter, bool(found.converged)
+        self.history_ = np.array(found.history)
         self.certificate_ = Certificate(
             "monotone_bound",
-            float(change),
+            float(found.change),
             float(self.tol),
             self.converged_,
             "relative to the norm of coef_",
@@ -127,7 +247,7 @@ class BayesianLinearMixin(RegressorMixin):
     def _predict_factorized(self, X, return_std):
         """Predict from a posterior without correlations of the coefficients."""
         check_is_fitted(self)
-        X = validate_predict(self, X)
+        X = self._validate_predict(X)
         mean = self._mean(X)
         if not return_std:
             return mean

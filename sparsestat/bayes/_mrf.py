@@ -19,7 +19,7 @@ from sparsestat.bayes import _kernels_field as kernels
 from sparsestat.bayes._cofem import conjugate_gradients
 from sparsestat.bayes._data import square
 from sparsestat.bayes._evidence import compress_rows, posterior
-from sparsestat.bayes._inverse_free import largest_eigenvalue
+from sparsestat.bayes._inverse_free import curvature_bound
 
 __all__ = ["Field", "MRFResult", "Refinement", "grid_edges", "solve_mrf"]
 
@@ -246,12 +246,10 @@ def solve_mrf(
     learn_mrf,
     stationary,
     is_complex,
-    max_iter,
-    tol,
+    stop,
     damping,
     refinement=None,
     rng=None,
-    step=None,
 ):
     """Alternate Gaussian posterior, mean field and the slab variance.
 
@@ -269,7 +267,7 @@ def solve_mrf(
     if engine == "vb":
         return _solve_vb(
             H, Y, graph, squares, noise_variance, sparsity, slab_variance, learn_mrf,
-            stationary, is_complex, max_iter, tol, rng, step,
+            stationary, is_complex, stop, rng,
         )  # fmt: skip
     m_rows, n = H.shape
     n_targets = Y.shape[1]
@@ -287,7 +285,7 @@ def solve_mrf(
         e_step = _InverseFree(H, Y, squares)
     mean, change, converged, history = 0.0, np.inf, False, []
     n_iter = 0
-    while n_iter < max_iter:
+    while n_iter < stop.max_iter:
         n_iter += 1
         gamma = V * (q + SPIKE)
         new, v, r, tau, residual, dof = e_step(gamma, s2)
@@ -307,11 +305,11 @@ def solve_mrf(
         moving = refinement is not None and n_iter % refinement.every == 0
         if moving:
             refinement.move(e_step.H, Y, mean, v, np.flatnonzero(q > 0.5))
-        stop = step(change) if step is not None else False
-        if change <= tol and n_iter >= (HOLD + 2 if learn or learn_mrf else 6):
+        asked = stop.asked(change)
+        if change <= stop.tol and n_iter >= (HOLD + 2 if learn or learn_mrf else 6):
             converged = True
             break
-        if stop:
+        if asked:
             break
     return MRFResult(
         mean, v, q, float(s2), float(V), dof, change, converged, n_iter, history
@@ -320,7 +318,7 @@ def solve_mrf(
 
 def _solve_vb(
     H, Y, graph, squares, noise_variance, sparsity, slab_variance, learn_mrf,
-    stationary, is_complex, max_iter, tol, rng, step,
+    stationary, is_complex, stop, rng,
 ):  # fmt: skip
     """Run the fully factorized updates, for study: supports and precisions lock."""
     m_rows, n = H.shape
@@ -331,7 +329,7 @@ def _solve_vb(
     kappa = m_rows / (0.01 * power) if learn else 1.0 / noise_variance
     V = slab_variance or power / (float(squares.mean()) * n * sparsity)
     shapes, rates = (1.0, 1.0), (V, SPIKE * V)  # slab, spike
-    T = 1.01 * largest_eigenvalue(H, rng)
+    T = curvature_bound(H, rng)
     q = np.full(n, sparsity)
     magnetization = 2.0 * q - 1.0
     rho = 1.0 / (V * (q + SPIKE))
@@ -339,7 +337,7 @@ def _solve_vb(
     change, converged, history = np.inf, False, []
     n_iter = 0
     dof = 0.0
-    while n_iter < max_iter:
+    while n_iter < stop.max_iter:
         n_iter += 1
         outside = H.forward(mean) - Y
         v = 1.0 / (rho + kappa * T)
@@ -364,11 +362,11 @@ def _solve_vb(
             kappa = m_rows / max(error + float(v @ squares), 1e-10 * power)
         if learn_mrf and n_iter >= HOLD:
             graph.learn(magnetization, stationary)
-        stop = step(change) if step is not None else False
-        if change <= tol and n_iter >= HOLD + 2:
+        asked = stop.asked(change)
+        if change <= stop.tol and n_iter >= HOLD + 2:
             converged = True
             break
-        if stop:
+        if asked:
             break
     return MRFResult(
         mean, v, q, 1.0 / kappa, float(V), dof, change, converged, n_iter, history

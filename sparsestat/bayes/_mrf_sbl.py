@@ -21,9 +21,10 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.validation import largest_entry
 from sparsestat.bayes._cofem import Products
-from sparsestat.bayes._data import is_operator, square, validate_fit
+from sparsestat.bayes._data import is_operator, square
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
 from sparsestat.bayes._mrf import Field, MRFResult, Refinement, grid_edges, solve_mrf
+from sparsestat.bayes._records import Stop
 
 __all__ = ["MRFSBL"]
 
@@ -131,6 +132,8 @@ class MRFSBL(
         Last relative change of the coefficients.
     n_iter_ : int
         Number of iterations.
+    history_ : ndarray of shape (n_iter_,)
+        Relative change of the coefficients at each iteration.
     converged_ : bool
         Whether `tol` was met.
     n_features_in_ : int
@@ -259,11 +262,9 @@ class MRFSBL(
         self : object
             Fitted estimator.
         """
-        data = validate_fit(
-            self,
+        data = self._validate_fit(
             X,
             y,
-            allow_complex=self.allow_complex,
             accept_sparse=self.e_step != "exact",
             reason=" by e_step='exact'. Use e_step='inverse-free' or 'auto'",
         )
@@ -311,12 +312,12 @@ class MRFSBL(
                 learn_mrf=self.learn_mrf,
                 stationary=self.stationary,
                 is_complex=data.dtype.kind == "c",
-                max_iter=max_iter,
-                tol=self.tol,
+                stop=Stop(
+                    self.tol, max_iter, lambda change: progress.step(change=change)
+                ),
                 damping=self.damping,
                 refinement=refinement,
                 rng=rng,
-                step=lambda change: progress.step(change=change),
             )
 
     def _engine(self, X):
@@ -408,7 +409,7 @@ class MRFSBL(
         self.alpha_, self.beta_, self.edges_ = graph.alpha, graph.beta, graph.pairs
         self.grid_ = None if refinement is None else refinement.grid
         self.dof_ = found.dof
-        self._report_change(found.change, found.converged, found.n_iter)
+        self._report_change(found)
         learned = self.noise_variance is None
         noise = found.noise_variance
         warn_if_collapsed("MRFSBL", data.total, found.dof, learned, noise=noise)

@@ -33,13 +33,13 @@ from sparsestat.bayes._cofem import Products, maximize_evidence_cofem
 from sparsestat.bayes._data import (
     is_operator,
     square,
-    validate_fit,
-    validate_predict,
 )
 from sparsestat.bayes._evidence import EvidenceResult, maximize_evidence
 from sparsestat.bayes._fast import maximize_evidence_fast
+from sparsestat.bayes._history import EvidenceHistoryMixin
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
 from sparsestat.bayes._noise import choose_noise
+from sparsestat.bayes._records import Noise, Stop
 from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = ["SBLRegressor"]
@@ -61,7 +61,11 @@ _SCALES = {
 
 
 class SBLRegressor(
-    CallbackSupportMixin, MultiOutputMixin, BayesianLinearMixin, SparsestatEstimator
+    EvidenceHistoryMixin,
+    CallbackSupportMixin,
+    MultiOutputMixin,
+    BayesianLinearMixin,
+    SparsestatEstimator,
 ):
     r"""Sparse Bayesian learning: one variance for each coefficient, most go to zero.
 
@@ -139,8 +143,8 @@ class SBLRegressor(
         coefficients.
     cg_max_iter : int, default=400
         Largest number of conjugate gradient steps in an iteration.
-    compute_score : bool, default=False
-        Keep the cost at every iteration in `scores_` (not for cofem).
+    compute_score : object, default="deprecated"
+        Has no effect, and goes in 0.4: `history_` is always kept.
     allow_complex : bool, default=False
         Accept complex X and y, taken as circularly symmetric.
     random_state : int, RandomState instance or None, default=None
@@ -177,8 +181,9 @@ class SBLRegressor(
     certificate_ : Certificate
         How far the variances are from a stationary point. Of cofem not satisfied
         where conjugate gradients stopped early.
-    scores_ : ndarray
-        The cost at each iteration, when `compute_score` is set.
+    history_ : ndarray
+        At each iteration the log evidence of one target, the average over targets. Of
+        cofem, which has none, the change that `tol` bounds.
     n_iter_ : int
         Number of iterations.
     converged_ : bool
@@ -257,7 +262,7 @@ class SBLRegressor(
         "n_probes": [Interval(Integral, 1, None, closed="left")],
         "cg_tol": [Interval(Real, 0, None, closed="neither")],
         "cg_max_iter": [Interval(Integral, 1, None, closed="left")],
-        "compute_score": ["boolean"],
+        "compute_score": ["boolean", StrOptions({"deprecated"})],
         "allow_complex": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -282,7 +287,7 @@ class SBLRegressor(
         n_probes=10,
         cg_tol=1e-4,
         cg_max_iter=400,
-        compute_score=False,
+        compute_score="deprecated",
         allow_complex=False,
         random_state=None,
         verbose=0,
@@ -333,18 +338,17 @@ class SBLRegressor(
         self : object
             Fitted estimator.
         """
-        data = validate_fit(
-            self,
+        self._warn_of_compute_score()
+        data = self._validate_fit(
             X,
             y,
             sample_weight,
-            allow_complex=self.allow_complex,
             accept_sparse=self.method in ("auto", "cofem"),
             reason=f" by method={self.method!r}. Use method='cofem' or 'auto'",
         )
         # Attributes of an earlier fit of another kind must not survive.
-        for name in ("coef_var_", "scores_", "_root", "_basis", "relevance_vectors_",
-                     "noise_variances_", "cv_scores_"):  # fmt: skip
+        for name in ("coef_var_", "_evidence_units", "_root", "_basis", "cv_scores_",
+                     "relevance_vectors_", "noise_variances_"):  # fmt: skip
             if hasattr(self, name):
                 delattr(self, name)
         noise = self._given_noise(data)
@@ -408,14 +412,6 @@ class SBLRegressor(
             return self.prune_tol
         return _DEFAULT_PRUNE.get(method, 0.0)
 
-    def _noise(self, noise, scale):
-        """Return the given noise variance, the initial one and the floor, scaled."""
-        return {
-            "noise_variance": None if noise is None else noise / scale**2,
-            "noise_init": max(0.1, self.noise_floor),
-            "noise_floor": self.noise_floor,
-        }
-
     def _fit_dense(self, data, method, noise):
         X, w = data.X, data.weights
         y_mean, Y = self._centred_targets(data)
@@ -449,20 +445,21 @@ class SBLRegressor(
             self, self.max_iter, X=data.X, y=data.Y, verbose=self.verbose
         ) as progress:
             shared = {
-                **self._noise(noise, scale),
+                "noise": Noise.of(noise, self.noise_floor, scale),
+                "stop": Stop(
+                    1e-2 * self.tol if method == "fast" else self.tol,
+                    self.max_iter,
+                    lambda change: progress.step(change=change),
+                ),
                 "total": data.total,
-                "max_iter": self.max_iter,
-                "compute_score": self.compute_score,
-                "step": lambda change: progress.step(change=change),
             }
             if method == "fast":
-                return maximize_evidence_fast(H, Y, tol=1e-2 * self.tol, **shared)
+                return maximize_evidence_fast(H, Y, **shared)
             return maximize_evidence(
                 H,
                 Y,
                 method=method,
                 gamma_init=self.gamma_init / H.shape[1],
-                tol=self.tol,
                 prune_tol=self._prune(method),
                 accelerate=self.accelerate and method != "mackay",
                 **shared,
@@ -482,9 +479,8 @@ class SBLRegressor(
         self.active_, self.n_active_ = active, len(active)
         self._root = factor[:, None] * found.root
         self.dof_ = found.dof
-        if self.compute_score:
-            shift = data.total * np.log(scale**2)
-            self.scores_ = np.array(found.scores) + shift
+        is_complex = np.iscomplexobj(found.root) or data.Y.dtype.kind == "c"
+        self._keep_evidence(found.scores, data.total, scale, is_complex)
 
     def _finish(self, found, method, data, noise, share):
         self.n_iter_, self.converged_ = found.n_iter, bool(found.converged)
@@ -529,16 +525,18 @@ class SBLRegressor(
                 Y / safe,
                 scale=norms,
                 gamma_init=self.gamma_init / n if scale > 0 else 0.0,
-                **self._noise(noise, safe),
+                noise=Noise.of(noise, self.noise_floor, safe),
+                stop=Stop(
+                    self.tol,
+                    self.max_iter,
+                    lambda change: progress.step(change=change),
+                ),
                 total=data.total,
-                max_iter=self.max_iter,
-                tol=self.tol,
                 prune_tol=self._prune("cofem"),
                 n_probes=self.n_probes,
                 cg_tol=self.cg_tol,
                 cg_max_iter=self.cg_max_iter,
                 rng=rng,
-                step=lambda change: progress.step(change=change),
             )
         self._store_linear(safe * found.mean.T, data, y_mean, H.record)
         self.gamma_ = safe**2 * found.gamma
@@ -548,6 +546,7 @@ class SBLRegressor(
         self.active_ = np.flatnonzero(self.gamma_)
         self.n_active_ = len(self.active_)
         self.coef_var_ = safe**2 * found.variances
+        self.history_ = np.array(found.history)
         center = H.record.offset + H.record.rest + H.record.mean
         self._mean_in = center[self.active_]
         self.dof_ = found.dof
@@ -592,7 +591,7 @@ class SBLRegressor(
             uncertainty of the intercept is not in it.
         """
         check_is_fitted(self)
-        X = validate_predict(self, X)
+        X = self._validate_predict(X)
         if self.kernel is not None:
             part = self._basis(X, self.relevance_vectors_)
             mean = part @ self.coef_[..., self.active_].T + self.intercept_

@@ -19,6 +19,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import (
@@ -34,6 +35,7 @@ from sparsestat._utils.validation import (
 )
 from sparsestat.bayes._basis import KERNEL_CONSTRAINTS, KernelBasis
 from sparsestat.bayes._laplace import Likelihood, maximize_laplace_evidence
+from sparsestat.bayes._records import Stop
 
 __all__ = ["SBLClassifier"]
 
@@ -103,7 +105,7 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
         With a kernel, the rows of X that are in the model, ``X[active_]``.
     dof_ : float
         Number of well determined coefficients.
-    scores_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Approximate log evidence at each iteration.
     certificate_ : Certificate
         How far the variances are from a stationary point.
@@ -131,7 +133,7 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
     Newton steps of O(n_samples (m C)^2 + (m C)^3) operations and O((m C)^2) memory,
     with C = 1 for two classes and the number of classes otherwise. Laplace's evidence
     is not concave, and moves of the variances neglect that the curvature moves with
-    them, as is usual: `scores_` may fall slightly. Sample weights are repetitions.
+    them, as is usual: `history_` may fall slightly. Sample weights are repetitions.
     Probabilities are those of the mode, with log odds divided by
     :math:`\sqrt{1 + \pi s^2 / 8}` for their posterior variance :math:`s^2`, the mean
     over classes where there are several [2]_, so that the order of classes is that of
@@ -155,6 +157,8 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
     >>> bool(model.score(X[1::2], y[1::2]) > 0.95)
     True
     """
+
+    scores_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "method": [StrOptions({"mm", "em", "mackay"})],
@@ -250,10 +254,12 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
                 method=self.method,
                 gamma_init=self.gamma_init / max(len(used), 1),
                 with_intercept=self.fit_intercept,
-                max_iter=self.max_iter,
-                tol=self.tol,
+                stop=Stop(
+                    self.tol,
+                    self.max_iter,
+                    lambda change: progress.step(change=change),
+                ),
                 prune_tol=self.prune_tol,
-                step=lambda change: progress.step(change=change),
             )
         active = used[found.active]
         self._store(found, active, norms, record, likelihood, rows.dtype, n)
@@ -284,7 +290,7 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
         self.gamma_[active] = found.gamma[found.active] / norms[active] ** 2
         self.active_, self.n_active_ = active, len(active)
         self.dof_ = found.dof
-        self.scores_ = np.array(found.scores)
+        self.history_ = np.array(found.scores)
         self.n_iter_ = found.n_iter
 
     def _certify(self, found):

@@ -27,6 +27,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
@@ -118,7 +119,7 @@ class BalancedKMeans(
         Smallest and largest sizes that were in force.
     capacity_ : ndarray of shape (n_clusters,) or None
         Capacities that were in force.
-    inertia_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Cost after each iteration of the best start; never rises.
     certificate_ : Certificate
         Kind ``monotone_bound``: the last relative change of the cost. `details` has
@@ -189,6 +190,7 @@ class BalancedKMeans(
 
     _needs_rows = "bounded sizes couple the labels of all rows"
     _by_rows = True
+    inertia_history_ = OldAttribute("history_")
 
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -295,7 +297,7 @@ class BalancedKMeans(
             self.prices_ = found.prices * self._frame.unit**2
         self._load_scale = n, float(weights[kept].sum())
         self.size_bounds_ = np.column_stack([limits.low, limits.high])
-        self.inertia_history_ = np.array(best["history"]) * unit
+        self.history_ = np.array(best["history"]) * unit
         self.n_iter_ = len(best["history"])
         gap = max(found.cost - found.lower_bound, 0.0) / best["total"]
         self.certificate_ = Certificate(

@@ -15,6 +15,7 @@ from sparsestat._utils.arithmetic import (
     rounding,
     standardize,
 )
+from sparsestat._utils.linalg import largest_eigenvalue
 from sparsestat._utils.validation import largest_entry
 
 __all__ = ["CentredRows", "Frame", "row_blocks"]
@@ -214,13 +215,10 @@ class CentredRows:
     def spectral_norm(self, n_steps=30):
         """Return the largest singular value by power iteration, to about 1 %."""
         v = np.random.RandomState(0).standard_normal(self.shape[1])
-        value = 0.0
-        for _ in range(n_steps):
-            v = self.t_dot(self.dot(v / linalg.norm(v)))
-            previous, value = value, np.sqrt(linalg.norm(v))
-            if abs(value - previous) <= 1e-4 * value:
-                break
-        return float(value)
+        square = largest_eigenvalue(
+            lambda v: self.t_dot(self.dot(v)), v, n_iter=n_steps, rtol=2e-4
+        )
+        return float(np.sqrt(square))
 
     def reduced(self, limit):
         """Return rows with the same Gram matrix and at most `limit` columns.

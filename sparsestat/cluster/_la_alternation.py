@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -20,10 +21,10 @@ from sparsestat.cluster._la_solvers import (
     solve_factored,
 )
 from sparsestat.cluster._la_updates import covariances_of, scatter, soft_labels
-from sparsestat.cluster._sdp_kmeans import SDPKMeans
+from sparsestat.cluster._sdp_search import SearchOptions, search_partition
 from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
 
-__all__ = ["LABEL_TOL", "Alternation"]
+__all__ = ["LABEL_TOL", "Alternation", "AlternationOptions"]
 
 LABEL_TOL = 1e-2
 # n of the dense solver by default, and K n^3, to which its time is proportional.
@@ -34,12 +35,33 @@ _LARGEST_CONDITION = 1e6
 _KMEANS_STARTS = 10
 
 
+@dataclass(frozen=True)
+class AlternationOptions:
+    """What was asked for, beside the data; see :class:`LikelihoodAdjustedSDP`."""
+
+    n_clusters: int
+    init: object
+    solver: str
+    rank: int
+    max_iter: int
+    tol: float
+    covariance_type: str
+    reg_covar: float
+    shrinkage: str | None
+    shrinkage_intensity: object
+    reduction: str
+    use_weights: bool
+    min_cluster_size: int | None
+    soft_start: bool
+    n_init: int
+
+
 class Alternation:
     """One run: labels, covariances and the best pair of the two."""
 
-    def __init__(self, params, X, rng):
-        self.params, self.rng = params, rng
-        self.K = params.n_clusters
+    def __init__(self, options, X, rng):
+        self.options, self.rng = options, rng
+        self.K = options.n_clusters
         self.frame, self.X = Frame.of(X)
         self.history, self.settled, self.best = [], True, None
         self.directions = None
@@ -48,9 +70,9 @@ class Alternation:
     # Starts
 
     def _first_labels(self):
-        params, X = self.params, self.X
-        if not isinstance(params.init, str):
-            labels = np.asarray(params.init)
+        options, X = self.options, self.X
+        if not isinstance(options.init, str):
+            labels = np.asarray(options.init)
             if labels.shape != (len(X),):
                 raise ValueError(
                     f"init must hold one label for each of the {len(X)} samples, got "
@@ -63,7 +85,7 @@ class Alternation:
                     f"n_clusters={self.K}."
                 )
             return labels.astype(np.int64)
-        if params.init == "spectral" and self.K > 1:
+        if options.init == "spectral" and self.K > 1:
             seed = int(self.rng.randint(2**31 - 1))
             scaled = X / max(X.std(), np.finfo(float).tiny)
             model = SpectralClustering(
@@ -72,10 +94,11 @@ class Alternation:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # graph in two pieces
                 return model.fit(scaled).labels_.astype(np.int64)
-        if params.init == "sdp":
+        if options.init == "sdp":
             seed = int(self.rng.randint(2**31 - 1))
-            model = SDPKMeans(self.K, certify=False, random_state=seed)
-            return model.fit(X).labels_.astype(np.int64)
+            relaxation = SearchOptions(self.K, certify=False, random_state=seed)
+            found = search_partition(relaxation, X, np.ones(len(X)))
+            return found.labels.astype(np.int64)
         best = np.inf
         for _ in range(_KMEANS_STARTS):
             picks = kmeans_plusplus(X, self.K, self.rng)
@@ -113,7 +136,7 @@ class Alternation:
         self._reduce_once()
         start = self.labels
         stopped = self._alternate(progress)
-        if self.params.soft_start and self.kind != "lda" and not stopped:
+        if self.options.soft_start and self.kind != "lda" and not stopped:
             self._try_soft_starts(start, progress)
         self._prove()
         if self.locked and (self.best["labels"] == start).all():
@@ -127,7 +150,7 @@ class Alternation:
         """
         T = self._coordinates()
         start = self._repair(T, start)
-        for shrink in dict.fromkeys((False, self.params.shrinkage is not None)):
+        for shrink in dict.fromkeys((False, self.options.shrinkage is not None)):
             kept = self.best, self.settled
             labels = soft_labels(T, start, partial(self._shaped, shrink=shrink))
             if (labels == kept[0]["labels"]).all():
@@ -141,9 +164,9 @@ class Alternation:
 
     def _alternate(self, progress):
         """Alternate relaxation and covariances; return whether a callback stopped."""
-        params, Z, first = self.params, None, len(self.history)
+        options, Z, first = self.options, None, len(self.history)
         self.settled = False
-        for it in range(params.max_iter):
+        for it in range(options.max_iter):
             T = self._coordinates()
             self.labels = self._repair(T, self.labels)
             factors = self._factors(T, Z)
@@ -157,7 +180,7 @@ class Alternation:
                 self.locked = same and self.K > 1 and smallest < 2 * T.shape[1]
             if progress.step(log_likelihood=value):
                 return True
-            if same or (it and _relative_change(self.history[first:]) <= params.tol):
+            if same or (it and _relative_change(self.history[first:]) <= options.tol):
                 self.settled = True
                 break
         return False
@@ -165,7 +188,7 @@ class Alternation:
     def _solve_and_keep(self, T, factors):
         """Solve for given covariances; update labels and keep the best iterate."""
         log_weights = None
-        if self.params.use_weights:
+        if self.options.use_weights:
             sizes = np.bincount(self.labels, minlength=self.K)
             log_weights = np.log(np.maximum(sizes, 0.5) / len(T))
         affinities = Affinities(T, factors, log_weights)
@@ -215,19 +238,19 @@ class Alternation:
         best["memberships"] = np.eye(self.K)[labels]
 
     def _is_dense(self, affinities):
-        n, solver = affinities.n, self.params.solver
+        n, solver = affinities.n, self.options.solver
         small = n <= _AUTO_DENSE and affinities.K * n**3 <= _AUTO_WORK
         return solver == "admm" or (solver == "auto" and small)
 
     def _solve(self, affinities):
-        params, n = self.params, affinities.n
-        if params.solver == "cvxpy":
+        options, n = self.options, affinities.n
+        if options.solver == "cvxpy":
             return solve_conic(affinities)
         if self._is_dense(affinities):
             return solve_dense(affinities, start=self.labels, enough=_ENOUGH)
         best = None
-        for i in range(params.n_init):
-            U = np.abs(self.rng.standard_normal((self.K, n, params.rank)))
+        for i in range(options.n_init):
+            U = np.abs(self.rng.standard_normal((self.K, n, options.rank)))
             if i == 0:
                 U *= 1e-2 / np.sqrt(n)
                 sizes = np.bincount(self.labels, minlength=self.K)
@@ -243,9 +266,9 @@ class Alternation:
     # Dimensions
 
     def _reduce_once(self):
-        params, d = self.params, self.X.shape[1]
+        options, d = self.options, self.X.shape[1]
         sizes = np.bincount(self.labels, minlength=self.K)
-        kind = params.reduction
+        kind = options.reduction
         q = min(d, self.K + 4)
         if kind == "auto":
             kind = "pca" if sizes.min() < 5 * d and q < d else "none"
@@ -278,44 +301,44 @@ class Alternation:
 
     def _shaped(self, T, raw, sizes, shrink=True):
         """Give covariances the form asked for, shrink and factorise them."""
-        params, (n, d) = self.params, T.shape
+        options, (n, d) = self.options, T.shape
         pooled = np.einsum("k,kij->ij", sizes, raw) / sizes.sum()
-        if params.covariance_type == "tied":
+        if options.covariance_type == "tied":
             raw = np.broadcast_to(pooled, raw.shape)
         variance = max(np.square(T).sum() / (n * d), np.finfo(float).tiny)
         out = []
         for k in range(self.K):
             S = raw[k]
-            if params.covariance_type == "diag":
+            if options.covariance_type == "diag":
                 S = np.diag(np.diag(S))
-            elif params.covariance_type == "spherical":
+            elif options.covariance_type == "spherical":
                 S = np.trace(S) / d * np.eye(d)
             if shrink:
                 S = self._shrink(S, pooled, sizes[k], d)
-            e, Q = linalg.eigh(S + params.reg_covar * variance * np.eye(d))
+            e, Q = linalg.eigh(S + options.reg_covar * variance * np.eye(d))
             floor = max(e[-1] / _LARGEST_CONDITION, 1e-12 * variance)
             S = (Q * np.maximum(e, floor)) @ Q.T
             out.append(linalg.cholesky(0.5 * (S + S.T), lower=True))
         return np.array(out)
 
     def _shrink(self, S, pooled, size, d):
-        params = self.params
-        if params.shrinkage is None:
+        options = self.options
+        if options.shrinkage is None:
             return S
-        share = params.shrinkage_intensity
+        share = options.shrinkage_intensity
         if share == "auto":
             share = d / (d + size) if size < 5 * d else 0.0
         target = pooled
-        if params.covariance_type == "diag":
+        if options.covariance_type == "diag":
             target = np.diag(np.diag(pooled))
-        if params.shrinkage == "identity" or params.covariance_type == "spherical":
+        if options.shrinkage == "identity" or options.covariance_type == "spherical":
             target = np.trace(S) / d * np.eye(d)
         return (1 - share) * S + share * target
 
     def _repair(self, T, labels):
         """Fill clusters that are empty or too small to have a covariance."""
         n, d = T.shape
-        least = self.params.min_cluster_size or d + 1
+        least = self.options.min_cluster_size or d + 1
         least = max(1, min(least, n // (2 * self.K)))
         labels = labels.copy()
         for k in range(self.K):

@@ -27,7 +27,11 @@ from sparsestat._utils.results import (
 from sparsestat._utils.samples import check_samples
 from sparsestat._utils.validation import LARGEST_ENTRY
 from sparsestat.cluster._checks import check_enough_samples
-from sparsestat.cluster._la_alternation import LABEL_TOL, Alternation
+from sparsestat.cluster._la_alternation import (
+    LABEL_TOL,
+    Alternation,
+    AlternationOptions,
+)
 from sparsestat.cluster._partitions import few_distinct_rows
 
 __all__ = ["LikelihoodAdjustedSDP"]
@@ -255,7 +259,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         self._check_size(len(X))
         distinct = few_distinct_rows(X, self.n_clusters)
         rng = check_random_state(self.random_state)
-        fit = Alternation(self, X, rng)
+        fit = Alternation(self._options(AlternationOptions), X, rng)
         with FitProgress(
             self, 2 * self.max_iter, X=X, verbose=self.verbose
         ) as progress:

@@ -4,10 +4,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import linalg
 
+from sparsestat._utils.linalg import largest_eigenvalue
 from sparsestat._utils.validation import read_only
 from sparsestat.cluster import _kernels_sdp as kernels
 from sparsestat.cluster._checks import import_cvxpy
@@ -73,16 +75,12 @@ class Affinities:
     def _scale(self):
         """Return the largest spectral norm, by a few power iterations."""
         rng = np.random.RandomState(0)
-        largest = 0.0
-        for k in range(self.K):
-            v, size = rng.standard_normal((self.n, 1)), 0.0
-            for _ in range(20):
-                norm = linalg.norm(v)
-                if norm == 0:
-                    break
-                v = self.product(k, v / norm)
-                size = float(linalg.norm(v))
-            largest = max(largest, size)
+        largest = max(
+            largest_eigenvalue(
+                partial(self.product, k), rng.standard_normal((self.n, 1)), n_iter=20
+            )
+            for k in range(self.K)
+        )
         return largest or 1.0
 
     def product(self, k, U):

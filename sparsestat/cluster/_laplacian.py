@@ -20,6 +20,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import (
     Certificate,
@@ -121,7 +122,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         Label of the seeds of each cluster, -1 for clusters without seeds.
     energy_ : float
         Energy of the answer; with ``update="parallel"`` that of the shifted graph.
-    energy_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Energy after each iteration; never rises.
     sigma_ : float
         Width in force.
@@ -183,6 +184,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     """
 
     _needs_rows = "its graph couples rows that are neighbors"
+    energy_history_ = OldAttribute("history_")
 
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -311,7 +313,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         self.labels_ = best["Z"].argmax(axis=1).astype(np.int32)
         self.cluster_centers_ = self._frame.invert(best["centers"])
         self.sigma_ = float(np.sqrt(problem.variance)) * self._frame.unit
-        self.energy_history_ = np.array(best["history"])
+        self.history_ = np.array(best["history"])
         self.energy_ = float(best["history"][-1])
         self.affinity_matrix_ = W
         self.n_iter_ = len(best["history"])

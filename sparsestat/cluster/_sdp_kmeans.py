@@ -3,7 +3,6 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from contextlib import nullcontext
 from numbers import Integral, Real
 
 import numpy as np
@@ -16,7 +15,6 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
-from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
@@ -24,12 +22,11 @@ from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
 from sparsestat.cluster._centers import NearestCenters
 from sparsestat.cluster._certify import check_weights
 from sparsestat.cluster._checks import check_enough_samples
-from sparsestat.cluster._sdp_search import Search
+from sparsestat.cluster._sdp_search import SearchOptions, search_partition
 
 __all__ = ["SDPKMeans"]
 
 _LARGEST_ADMM = 5_000
-_SMALL = 500  # points: below, threads of BLAS cost more than they give
 
 
 class SDPKMeans(
@@ -284,10 +281,8 @@ class SDPKMeans(
             )
         limit = self.max_iter or (2_000 if self.solver == "auto" else 10_000)
         with FitProgress(self, limit, X=X, verbose=self.verbose) as progress:
-            search = Search(self, inner, weights[kept], progress)
-            small = inner.shape[0] <= _SMALL
-            with single_blas_thread() if small else nullcontext():
-                search.run()
+            options = self._options(SearchOptions)
+            search = search_partition(options, inner, weights[kept], progress)
         self._store(X, kept, search)
         return self
 

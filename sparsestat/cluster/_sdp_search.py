@@ -3,6 +3,9 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
 import numpy as np
 from scipy import linalg, sparse
 from scipy.optimize import linear_sum_assignment
@@ -10,7 +13,8 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils import check_random_state
 
-from sparsestat._utils.parallel import run_parallel
+from sparsestat._utils.parallel import run_parallel, single_blas_thread
+from sparsestat._utils.progress import FitProgress
 from sparsestat.cluster._admm import solve_admm
 from sparsestat.cluster._certify import Bounds, dual_fits
 from sparsestat.cluster._checks import import_cvxpy
@@ -25,58 +29,104 @@ from sparsestat.cluster._partitions import (
 )
 from sparsestat.cluster._seeding import drawing_order, kmeans_plusplus, lloyd
 
-__all__ = ["Search"]
+__all__ = ["SearchOptions", "search_partition"]
 
 _CANDIDATES, _LOW_RANK_STARTS = 10, 3  # of n_init="auto"
+_SMALL = 500  # points: below, threads of BLAS cost more than they give
 _SETTLE = 1e-2
 _PROOF_TOL = 1e-5  # of a relaxation that is solved for its bound alone
 _SOLVER_SCALE = "infeasibility of the relaxation / its right-hand side"
 _BOUND_SCALE = "last change of the lower bound / remaining gap"
 
 
+@dataclass(frozen=True)
+class SearchOptions:
+    """What was asked for, beside the data; see :class:`SDPKMeans`."""
+
+    n_clusters: int
+    solver: str = "auto"
+    rank: int | None = None
+    init: str = "auto"
+    n_init: object = "auto"
+    max_iter: int | None = None
+    tol: float = 1e-5
+    label_tol: float | None = 1e-2
+    gap_tol: float = 1e-6
+    polish: bool = True
+    certify: object = "auto"
+    sketch_size: int = 1000
+    sketch_rounds: int = 1
+    sketch_weighting: str = "uniform"
+    sketch_epochs: int = 1
+    sketch_balance: bool = False
+    random_state: object = None
+    n_jobs: int | None = None
+
+
+def search_partition(options, X, weights, progress=None):
+    """Return the finished :class:`Search` of points of positive weights.
+
+    Parameters
+    ----------
+    options : SearchOptions
+        What is asked for.
+    X : {ndarray, sparse array} of shape (n_samples, n_features)
+        Points.
+    weights : ndarray of shape (n_samples,)
+        Their weights.
+    progress : FitProgress, default=None
+        None inside another fit, which reports.
+    """
+    small = X.shape[0] <= _SMALL
+    with single_blas_thread() if small else nullcontext():
+        search = Search(options, X, weights, progress or FitProgress(None, 0))
+        search.run()
+    return search
+
+
 class Search:
     """One fit: the best partition so far, and what the solvers left behind."""
 
-    def __init__(self, params, X, weights, progress):
-        self.params, self.progress = params, progress
+    def __init__(self, options, X, weights, progress):
+        self.options, self.progress = options, progress
         self.X = X
-        self.K = params.n_clusters
-        self.rng = check_random_state(params.random_state)
+        self.K = options.n_clusters
+        self.rng = check_random_state(options.random_state)
         self.data = CentredRows(X, weights)
         # Lloyd on centred data: rounding must not depend on where the origin is.
         self.rows, self.weights = self.data.rows(), self.data.weights
         self.order = drawing_order(self.rows)
         self.distinct = DistinctRows(self.rows, self.weights, self.order)
-        proof = {True: "auto", False: None}.get(params.certify, params.certify)
+        proof = {True: "auto", False: None}.get(options.certify, options.certify)
         small = dual_fits(X.shape[0]) and proof == "auto"
         self.proof = "sdp" if small else "quick" if proof == "auto" else proof
         # Where there is no saying no, large data get the low-rank relaxation.
-        self.relaxes = params.certify not in (False, "quick")
-        given = params.n_init != "auto"
-        self.n_candidates = params.n_init if given else _CANDIDATES
-        self.n_starts = params.n_init if given else _LOW_RANK_STARTS
+        self.relaxes = options.certify not in (False, "quick")
+        given = options.n_init != "auto"
+        self.n_candidates = options.n_init if given else _CANDIDATES
+        self.n_starts = options.n_init if given else _LOW_RANK_STARTS
         self.cost = np.inf
         self.sdp_value = self.factor = self.matrix = None
         self.infeasibility, self.n_iter, self.converged = 0.0, 0, True
-        self.solved = 0.0, params.tol, _SOLVER_SCALE
+        self.solved = 0.0, options.tol, _SOLVER_SCALE
 
     def run(self):
-        params = self.params
+        options = self.options
         self.n_distinct = self.X.shape[0]
-        if params.solver == "sketch" and self.K > 1:  # is for data that are large
-            self.plus_plus(1 if params.init != "random" else 0)
-        elif params.solver == "nlr" and params.init == "random" and self.K > 1:
+        if options.solver == "sketch" and self.K > 1:  # is for data that are large
+            self.plus_plus(1 if options.init != "random" else 0)
+        elif options.solver == "nlr" and options.init == "random" and self.K > 1:
             pass
         else:
             self.plus_plus(self.n_candidates)
         if self.K == 1 or self.cost == 0.0:
             self.finish()
             return
-        if params.solver == "auto" and self.relaxes:
+        if options.solver == "auto" and self.relaxes:
             self.auto()
             return
-        if params.solver != "auto":
-            getattr(self, params.solver)()
+        if options.solver != "auto":
+            getattr(self, options.solver)()
         self.finish()
 
     # Starts and rounding
@@ -97,7 +147,7 @@ class Search:
     def polished(self, centres):
         """Return labels, means and cost where neither Lloyd nor a move gains."""
         labels, centres, cost = lloyd(self.rows, centres, self.weights)
-        found = self.distinct.exchange(labels, self.K) if self.params.polish else None
+        found = self.distinct.exchange(labels, self.K) if self.options.polish else None
         if found is None or found[2] == 0:
             return labels, centres, cost
         labels, centres, _, finished = found
@@ -157,7 +207,7 @@ class Search:
             if result is None:
                 return
             better = self.keep_dense(result)
-            if result.converged and result.infeasibility > self.params.tol:
+            if result.converged and result.infeasibility > self.options.tol:
                 # It stopped on the bound, which is what was asked of it.
                 value = result.change if result.change <= _SETTLE else 0.0
                 self.solved = value, _SETTLE, _BOUND_SCALE
@@ -172,11 +222,11 @@ class Search:
         self.certificate = self.certify(bounds)
 
     def admm_options(self):
-        params = self.params
+        options = self.options
         return {
-            "max_iter": params.max_iter or 2_000,
-            "tol": params.tol,
-            "gap_tol": params.gap_tol,
+            "max_iter": options.max_iter or 2_000,
+            "tol": options.tol,
+            "gap_tol": options.gap_tol,
             "report": self.progress.step,
         }
 
@@ -205,10 +255,10 @@ class Search:
         self.sdp_value = result.value
         self.infeasibility, self.n_iter = result.infeasibility, result.n_iter
         self.converged = result.converged
-        self.solved = result.infeasibility, self.params.tol, _SOLVER_SCALE
+        self.solved = result.infeasibility, self.options.tol, _SOLVER_SCALE
         n = len(root)
         vectors = linalg.eigh(result.membership, subset_by_index=(n - self.K, n - 1))[1]
-        return self.offer(self.labels_from(vectors), self.params.polish)
+        return self.offer(self.labels_from(vectors), self.options.polish)
 
     def labels_from(self, vectors):
         rows = vectors / self.data.root[:, None]
@@ -236,21 +286,21 @@ class Search:
         self.matrix = Z.value / np.multiply.outer(root, root)
         self.sdp_value = scale * float(problem.value)
         self.infeasibility = float(abs(Z.value @ root - root).max())
-        tol = self.params.tol
+        tol = self.options.tol
         self.converged = problem.status == "optimal" and self.infeasibility <= tol
         self.solved = self.infeasibility, tol, _SOLVER_SCALE
         vectors = linalg.eigh(Z.value, subset_by_index=(n - self.K, n - 1))[1]
-        self.offer(self.labels_from(vectors), self.params.polish)
+        self.offer(self.labels_from(vectors), self.options.polish)
 
     def nlr(self, n_random=None):
         """Run the low-rank solver from each start; keep the cheapest partition."""
-        params, K = self.params, self.K
+        options, K = self.options, self.K
         n_init = self.n_starts if n_random is None else n_random
-        rank = params.rank or 2 * K
+        rank = options.rank or 2 * K
         starts = []
         for i in range(n_init):
             from_labels = n_random is None and (
-                params.init == "k-means++" or (params.init == "auto" and i == 0)
+                options.init == "k-means++" or (options.init == "auto" and i == 0)
             )
             seed = int(self.rng.randint(2**31 - 1))
             starts.append((seed, self.labels if from_labels else None))
@@ -258,90 +308,86 @@ class Search:
             (self.data, K, rank, seed, labels, self.low_rank_options())
             for seed, labels in starts
         ]
-        found = run_parallel(_low_rank_start, tasks, n_jobs=params.n_jobs)
+        found = run_parallel(_low_rank_start, tasks, n_jobs=options.n_jobs)
         better, best = False, None
         for result, labels in found:
-            improved = self.offer(labels, params.polish)
+            improved = self.offer(labels, options.polish)
             better = better or improved
             if best is None or improved:
                 best = result
         self.factor = best.factor / self.data.root[:, None]
-        if params.label_tol is None:
+        if options.label_tol is None:
             self.sdp_value = best.value
         self.infeasibility, self.n_iter = best.infeasibility, best.n_iter
         self.converged = best.converged
-        labels_only = params.label_tol is not None
-        tol = params.label_tol if labels_only else params.tol
+        labels_only = options.label_tol is not None
+        tol = options.label_tol if labels_only else options.tol
         self.solved = best.infeasibility, tol, _SOLVER_SCALE
         return better
 
     def low_rank_options(self):
-        label_tol = self.params.label_tol
+        label_tol = self.options.label_tol
         return {
-            "tol": self.params.tol,
-            "label_tol": self.params.tol if label_tol is None else label_tol,
+            "tol": self.options.tol,
+            "label_tol": self.options.tol if label_tol is None else label_tol,
             "labels_only": label_tol is not None,
-            "max_iter": self.params.max_iter or 10_000,
+            "max_iter": self.options.max_iter or 10_000,
         }
 
     def sketch(self):
         """Solve on subsamples, and give every point to the nearest mean."""
-        params, n = self.params, self.X.shape[0]
-        size = min(n, max(params.sketch_size, self.K + 1))
-        for _ in range(params.sketch_rounds):
+        options, n = self.options, self.X.shape[0]
+        size = min(n, max(options.sketch_size, self.K + 1))
+        for _ in range(options.sketch_rounds):
             chance = self.weights / self.weights.sum()
-            if params.sketch_weighting == "cluster" and np.isfinite(self.cost):
+            if options.sketch_weighting == "cluster" and np.isfinite(self.cost):
                 mass = np.bincount(self.labels, chance, minlength=self.K)
                 chance = chance / mass[self.labels]
                 chance /= chance.sum()
             possible = np.count_nonzero(chance)
             size = min(size, possible)
-            epochs = min(params.sketch_epochs, possible // size)
+            epochs = min(options.sketch_epochs, possible // size)
             drawn = self.rng.choice(n, epochs * size, replace=False, p=chance)
             parts = [np.sort(part) for part in drawn.reshape(epochs, size)]
             seeds = self.rng.randint(2**31 - 1, size=epochs)
             # Rows drawn by chance stand for their cluster, not for their weight.
-            models = [
-                self.sketched(rows, int(seed))
+            parts = [
+                (self.sketched(rows, int(seed)), rows)
                 for rows, seed in zip(parts, seeds, strict=True)
             ]
-            centres = averaged_centres([self.sketch_centres(*m) for m in models])
+            centres = averaged_centres([self.sketch_centres(*part) for part in parts])
             labels = pairwise_distances_argmin(self.rows, centres)
-            self.offer(labels, params.polish)
-            worst = max((m for m, _ in models), key=_by_infeasibility)
-            self.infeasibility = worst.primal_infeasibility_
-            self.n_iter = max(m.n_iter_ for m, _ in models)
-            self.converged = all(m.certificate_.satisfied for m, _ in models)
-            self.solved = self.infeasibility, worst.certificate_.tol, _SOLVER_SCALE
+            self.offer(labels, options.polish)
+            inner = [search for search, _ in parts]
+            worst = max(inner, key=lambda search: search.infeasibility)
+            self.infeasibility = worst.infeasibility
+            self.n_iter = max(search.n_iter for search in inner)
+            self.converged = all(search.certificate.satisfied for search in inner)
+            self.solved = self.infeasibility, worst.certificate.tol, _SOLVER_SCALE
 
     def sketched(self, rows, seed):
-        """Return the relaxation fitted to a few rows, and these rows."""
-        params = self.params
-        inner = type(params)(
-            self.K,
+        """Return the search on a few rows, by the low-rank relaxation."""
+        options = replace(
+            self.options,
             solver="nlr",
-            rank=params.rank,
             init="random",
-            n_init=params.n_init,
-            max_iter=params.max_iter,
-            tol=params.tol,
-            label_tol=params.label_tol,
+            gap_tol=SearchOptions.gap_tol,
+            polish=True,
             certify=False,
             random_state=seed,
-            n_jobs=params.n_jobs,
         )
-        return inner.fit(self.rows[rows]), rows
+        return search_partition(options, self.rows[rows], np.ones(len(rows)))
 
     def sketch_centres(self, inner, rows):
         """Return the means of a subsample's clusters, of equally many points each."""
-        if not self.params.sketch_balance:
-            return inner.cluster_centers_
-        sizes = np.bincount(inner.labels_, minlength=self.K)
+        if not self.options.sketch_balance:
+            return inner.centres
+        sizes = np.bincount(inner.labels, minlength=self.K)
         if not sizes.all():
-            return inner.cluster_centers_
-        centres = np.empty_like(inner.cluster_centers_)
+            return inner.centres
+        centres = np.empty_like(inner.centres)
         for k in range(self.K):
-            mine = rows[inner.labels_ == k]
+            mine = rows[inner.labels == k]
             some = np.sort(self.rng.choice(mine, sizes.min(), replace=False))
             centres[k] = np.asarray(self.rows[some].mean(axis=0)).ravel()
         return centres
@@ -380,16 +426,12 @@ class Search:
             bounds.lam = bounds.lam_max = bounds.slack = np.nan
         self.cost = bounds.cost  # summed with the greatest care
         return bounds.certificate(
-            self.params.gap_tol,
+            self.options.gap_tol,
             value=self.solved[0],
             tol=self.solved[1],
             satisfied=self.converged,
             scale=self.solved[2],
         )
-
-
-def _by_infeasibility(model):
-    return model.primal_infeasibility_
 
 
 def averaged_centres(sets):

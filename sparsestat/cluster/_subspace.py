@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import (
     Certificate,
@@ -123,7 +124,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         Orthonormal directions of each cluster that stand above the distortion.
     metrics_ : ndarray of shape (n_clusters, n_features, n_features)
         Cholesky factors of the matrices in the rate, which give predictions.
-    rate_history_ : ndarray of shape (n_iter_ + 1,)
+    history_ : ndarray of shape (n_iter_ + 1,)
         R_c before the first and after each sweep of the best start; with
         ``membership="doubly_stochastic"`` the rate of the affinity less its weighted
         entropy. Never rises.
@@ -194,6 +195,8 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
     >>> [len(set(model.labels_[s : s + 40].tolist())) for s in (0, 40, 80)]
     [1, 1, 1]
     """
+
+    rate_history_ = OldAttribute("history_")
 
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -291,7 +294,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         self.code_length_ = _code_length(Z, labels, k, eps)
         self.metrics_, self._offsets = group_factors(Z, labels, k, eps)
         self.subspace_bases_ = [_basis(Z[labels == j], eps) for j in range(k)]
-        self.rate_history_ = np.array(found.history)
+        self.history_ = np.array(found.history)
         self.n_iter_ = max(1, len(found.history) - 1)
         self._report(found.change, X)
         return self

@@ -4,17 +4,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.decomposition._calibrated import CalibratedSparseFactorization
-from sparsestat.decomposition._code_budgets import (
+from sparsestat.decomposition._codes import abs_topk_code, topk_code
+from sparsestat.decomposition._factors._monarch import monarch_matmul, project_monarch
+from sparsestat.decomposition._factors._quantize import QuantizedMatrix, quantize_rows
+from sparsestat.decomposition._factors._quantized_split import quantized_low_rank_sparse
+from sparsestat.decomposition._low_rank._split import low_rank_plus_sparse
+from sparsestat.decomposition._orthogonal._code_budgets import (
     feature_choice_code,
     mutual_choice_code,
     norm_matched_code,
     quasi_orthogonality,
     zipf_budgets,
 )
-from sparsestat.decomposition._codes import abs_topk_code, topk_code
-from sparsestat.decomposition._denoise import denoise_image
-from sparsestat.decomposition._low_rank_sparse import low_rank_plus_sparse
-from sparsestat.decomposition._monarch import monarch_matmul, project_monarch
+from sparsestat.decomposition._orthogonal._denoise import denoise_image
 from sparsestat.decomposition._orthogonal_batch import OrthogonalDictionary
 from sparsestat.decomposition._orthogonal_online import OnlineOrthogonalDictionary
 from sparsestat.decomposition._projections import (
@@ -23,8 +25,6 @@ from sparsestat.decomposition._projections import (
     project_stiefel,
     project_topk,
 )
-from sparsestat.decomposition._quantize import QuantizedMatrix, quantize_rows
-from sparsestat.decomposition._quantized_split import quantized_low_rank_sparse
 from sparsestat.decomposition._robust_pca import RobustPCA
 from sparsestat.decomposition._semi_nmf import SemiNMF
 from sparsestat.decomposition._semi_structured import SemiStructuredFactorization

@@ -18,6 +18,7 @@ from sparsestat._utils.compat import (
     align_sparse_interface,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
@@ -26,8 +27,8 @@ from sparsestat._utils.validation import (
     largest_entry,
     read_only,
 )
-from sparsestat.decomposition import _kernels_omp as kernels
-from sparsestat.decomposition._calibration import (
+from sparsestat.decomposition._factors import _kernels_omp as kernels
+from sparsestat.decomposition._factors._calibration import (
     VALUE_BITS,
     root_of_moments,
     second_moments_of,
@@ -77,7 +78,7 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
         ``||R (W - D S)||_F / ||R W||_F``.
     n_bits_ : int
         Bits of both factors: 16 a value, and the indices of the codes.
-    objective_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         The error after each round; never rises.
     certificate_ : Certificate
         Kind ``monotone_bound``: the last fall of the error.
@@ -114,6 +115,8 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
     >>> model.codes_.shape, model.codes_.nnz <= 180
     ((30, 60), True)
     """
+
+    objective_history_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -187,7 +190,7 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
         self.codes_ = align_sparse_interface(sparse.csc_array(codes.T * unit))
         self.error_ = history[-1]
         self.n_bits_ = VALUE_BITS * D.size + sparse_bits(self.codes_.nnz, D.shape[1])
-        self.objective_history_ = np.array(history)
+        self.history_ = np.array(history)
         self.n_iter_ = len(history)
         self.certificate_ = Certificate(
             "monotone_bound",

@@ -16,9 +16,9 @@ from sparsestat._utils.validation import (
     check_magnitude,
     refuse_complex,
 )
-from sparsestat.decomposition import _frank_wolfe as fw
 from sparsestat.decomposition._codes import select_topk
 from sparsestat.decomposition._components import ComponentsMixin
+from sparsestat.decomposition._orthogonal import _frank_wolfe as fw
 
 __all__ = ["COMMON_CONSTRAINTS", "OrthogonalTransformer", "second_moments"]
 

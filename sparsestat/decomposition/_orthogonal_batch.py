@@ -10,10 +10,11 @@ from sklearn.utils import check_random_state
 
 from sparsestat._utils.arithmetic import power_of_two, standardize
 from sparsestat._utils.compat import Interval, fit_context
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat.decomposition import _frank_wolfe as fw
+from sparsestat.decomposition._orthogonal import _frank_wolfe as fw
 from sparsestat.decomposition._orthogonal_base import (
     COMMON_CONSTRAINTS,
     OrthogonalTransformer,
@@ -90,7 +91,7 @@ class OrthogonalDictionary(OrthogonalTransformer):
         atom.
     objective_ : float
         The objective.
-    objective_history_ : ndarray of shape (n_iter_ + 1,)
+    history_ : ndarray of shape (n_iter_ + 1,)
         The objective at each iterate of the start that was kept.
     certificate_ : Certificate
         Kind ``monotone_bound``: the last rise of the objective, relative to it, or the
@@ -137,6 +138,8 @@ class OrthogonalDictionary(OrthogonalTransformer):
     >>> float(np.abs(model.components_ @ D).max(axis=1).min())
     0.99...
     """
+
+    objective_history_ = OldAttribute("history_")
 
     _parameter_constraints = {
         **COMMON_CONSTRAINTS,
@@ -251,7 +254,7 @@ class OrthogonalDictionary(OrthogonalTransformer):
         self._measure_noise(X, weights)
         self.gradient_ = best.gradient
         self.objective_ = best.objective
-        self.objective_history_ = np.array(best.history)
+        self.history_ = np.array(best.history)
         self.gap_ = fw.frank_wolfe_gap(best.gradient, best.A)
         self.n_iter_ = best.n_iter
         self.certificate_ = Certificate(

@@ -18,7 +18,7 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate
-from sparsestat.decomposition import _frank_wolfe as fw
+from sparsestat.decomposition._orthogonal import _frank_wolfe as fw
 from sparsestat.decomposition._orthogonal_base import (
     COMMON_CONSTRAINTS,
     OrthogonalTransformer,

@@ -18,6 +18,7 @@ from sparsestat._utils.compat import (
     align_sparse_interface,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import FLOATS
@@ -27,8 +28,8 @@ from sparsestat._utils.validation import (
     largest_entry,
     refuse_complex,
 )
-from sparsestat.decomposition import _low_rank_sparse as split
 from sparsestat.decomposition._components import ComponentsMixin
+from sparsestat.decomposition._low_rank import _split as split
 
 __all__ = ["RobustPCA"]
 
@@ -114,7 +115,7 @@ class RobustPCA(
         Kind ``duality_gap``: the gap relative to the objective, or the residual
         relative to the norm of X if that is larger (``"ialm"``); or
         ``monotone_bound``: the residual or its fall, relative to the norm of X.
-    gap_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Relative gap or residual at each iteration.
     n_iter_ : int
         Number of iterations.
@@ -158,6 +159,8 @@ class RobustPCA(
     """
 
     _takes_sparse = False
+    gap_history_ = OldAttribute("history_")
+
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "method": [StrOptions({"ialm", "altproj", "godec"})],
@@ -318,7 +321,7 @@ class RobustPCA(
         self.singular_values_ = result.singular_values.astype(dtype)
         self.rank_ = len(result.singular_values)
         self.dual_ = result.dual
-        self.gap_history_ = np.array(result.history)
+        self.history_ = np.array(result.history)
         self.n_iter_ = max(result.n_iter, 1)
         details = {"rank": int(self.rank_), "nnz": int(result.sparse.nnz)}
         remedy = "Raise max_iter or tol."

@@ -20,6 +20,8 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
+from sparsestat._utils.linalg import solve_semidefinite
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import FLOATS, check_samples, given_weights
@@ -30,9 +32,9 @@ from sparsestat._utils.validation import (
     largest_entry,
     read_only,
 )
-from sparsestat.decomposition import _kernels_nnls as kernels
 from sparsestat.decomposition._codes import select_topk
 from sparsestat.decomposition._components import ComponentsMixin
+from sparsestat.decomposition._low_rank import _kernels_nnls as kernels
 
 __all__ = ["SemiNMF"]
 
@@ -87,7 +89,7 @@ class SemiNMF(
         Components, free in sign.
     reconstruction_err_ : float
         ``||X - G H||_F`` of the answer, rows scaled by the roots of sample weights.
-    objective_history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (n_iter_,)
         Squared error at each iteration; never rises without `feature_density`.
     certificate_ : Certificate
         Kind ``monotone_bound``: the last change of the squared error, relative to
@@ -127,6 +129,7 @@ class SemiNMF(
     """
 
     _by_rows = True
+    objective_history_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -228,7 +231,7 @@ class SemiNMF(
         codes = self._solve(X, best[1])
         back = unit * np.sqrt(weight_unit)
         self.reconstruction_err_ = _distance(X, codes, best[1]) * back
-        self.objective_history_ = np.array(history) * back**2
+        self.history_ = np.array(history) * back**2
         self.n_iter_ = len(history)
         self.certificate_ = Certificate(
             "monotone_bound",
@@ -322,10 +325,7 @@ def _free_factor(X, G):
     ridge = _EPS * max(np.trace(gram) / len(gram), np.finfo(float).tiny)
     gram[np.diag_indices_from(gram)] += ridge
     right = np.asarray((X.T @ G).T)
-    try:
-        return linalg.cho_solve(linalg.cho_factor(gram), right)
-    except linalg.LinAlgError:  # codes that are dependent to rounding
-        return linalg.lstsq(gram, right)[0]
+    return solve_semidefinite(gram, right)  # codes may be dependent to rounding
 
 
 def _refit(H, X, G):

@@ -25,8 +25,8 @@ from sparsestat._utils.compat import (
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import check_samples
-from sparsestat.decomposition._calibration import VALUE_BITS, column_importance
-from sparsestat.decomposition._semi_structured_fit import factorize
+from sparsestat.decomposition._factors._calibration import VALUE_BITS, column_importance
+from sparsestat.decomposition._factors._semi_structured_fit import factorize
 from sparsestat.sparse import spmm
 
 __all__ = ["SemiStructuredFactorization"]

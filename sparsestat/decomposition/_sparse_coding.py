@@ -9,18 +9,17 @@ from sklearn.utils import check_random_state
 from sparsestat._utils.compat import fit_context
 from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.results import Certificate
-from sparsestat.decomposition._coding_linear import LinearModel
-from sparsestat.decomposition._coding_models import Summary
-from sparsestat.decomposition._expectation_truncation import (
+from sparsestat.decomposition._coding._expectation_truncation import (
     Samples,
     Temper,
     anneal,
     e_step,
 )
+from sparsestat.decomposition._coding._linear import LinearModel
+from sparsestat.decomposition._coding._models import Summary
 from sparsestat.decomposition._sparse_coding_base import (
     CODING_CONSTRAINTS,
     SparseCodingEstimator,
-    posterior_model,
 )
 
 __all__ = ["BinarySparseCoding", "DiscreteSparseCoding", "TernarySparseCoding"]
@@ -132,10 +131,10 @@ class _DiscreteCauses(SparseCodingEstimator):
             self._running, self.n_steps_, self._floor = None, 0, summary.floor
             history = []
         else:
-            model, params = posterior_model(self), self._params()
+            model, params = self._posterior_model(), self._params()
             model.learn, model.fit_mean = frozenset(self.learn), self.fit_mean
             model.floor = getattr(self, "_floor", model.floor)
-            history = list(self.log_likelihoods_ - self._per_unit())
+            history = list(self.history_ - self._per_unit())
         schedule, n_steps = self._timing()
         now = anneal(schedule, min(self.n_steps_ / n_steps, 1.0))
         with single_blas_thread():
@@ -164,7 +163,7 @@ class _DiscreteCauses(SparseCodingEstimator):
         self.n_steps_ += 1
         self.n_iter_ = self.n_steps_
         self.converged_ = False
-        self.log_likelihoods_ = np.array(history) + self._per_unit()
+        self.history_ = np.array(history) + self._per_unit()
         change = abs(np.diff(history[-2:])[0]) if len(history) > 1 else np.inf
         self.certificate_ = Certificate(
             "monotone_bound",
@@ -173,7 +172,7 @@ class _DiscreteCauses(SparseCodingEstimator):
             True,
             "change of the mean log-likelihood from batch to batch; informative",
             {
-                "log_likelihood": float(self.log_likelihoods_[-1]),
+                "log_likelihood": float(self.history_[-1]),
                 "n_steps": int(self.n_steps_),
             },
         )
@@ -250,7 +249,7 @@ class BinarySparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -370,7 +369,7 @@ class TernarySparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -504,7 +503,7 @@ class DiscreteSparseCoding(_DiscreteCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate

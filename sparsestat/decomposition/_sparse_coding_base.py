@@ -18,27 +18,28 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.parallel import single_blas_thread
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import FLOATS, check_counts, check_samples, given_weights
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, largest_entry
-from sparsestat.decomposition._coding_models import Summary
-from sparsestat.decomposition._components import ComponentsMixin
-from sparsestat.decomposition._expectation_truncation import (
+from sparsestat.decomposition._coding._expectation_truncation import (
     Samples,
     Temper,
     check_schedule,
     expectations,
     run_em,
 )
-from sparsestat.decomposition._truncation import (
+from sparsestat.decomposition._coding._models import Summary
+from sparsestat.decomposition._coding._truncation import (
     MAX_STATES,
     check_truncation,
     count_states,
 )
+from sparsestat.decomposition._components import ComponentsMixin
 
-__all__ = ["CODING_CONSTRAINTS", "SparseCodingEstimator", "posterior_model"]
+__all__ = ["CODING_CONSTRAINTS", "SparseCodingEstimator"]
 
 _JOINTS = 2_000_000  # log-joints held at once by `posterior`
 
@@ -61,16 +62,6 @@ CODING_CONSTRAINTS = {
 }
 
 
-def posterior_model(estimator):
-    """Return the model of a fitted estimator."""
-    return estimator._model(
-        estimator.components_.shape[0],
-        estimator.n_candidates_,
-        estimator.max_active_,
-        estimator.n_features_in_,
-    )
-
-
 class SparseCodingEstimator(
     CallbackSupportMixin,
     ComponentsMixin,
@@ -84,6 +75,7 @@ class SparseCodingEstimator(
     """
 
     _by_rows = True
+    log_likelihoods_ = OldAttribute("history_")
 
     _parameter_constraints = CODING_CONSTRAINTS
     _schedule = {"T": [(0.0, 5.0), (0.8, 1.0)], "ncut": [(0.0, 0.0), (2 / 3, 1.0)]}
@@ -124,6 +116,15 @@ class SparseCodingEstimator(
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+
+    def _posterior_model(self):
+        """Return the model of the fit."""
+        return self._model(
+            self.components_.shape[0],
+            self.n_candidates_,
+            self.max_active_,
+            self.n_features_in_,
+        )
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -331,7 +332,7 @@ class SparseCodingEstimator(
     def _keep(self, result, dtype):
         for name, value in self._fitted(result.params, dtype).items():
             setattr(self, name, value)
-        self.log_likelihoods_ = result.log_likelihoods + self._per_unit()
+        self.history_ = result.log_likelihoods + self._per_unit()
         self.n_iter_ = max(result.n_iter, 1)
         self.converged_ = result.converged
 
@@ -347,7 +348,7 @@ class SparseCodingEstimator(
             "densities in a power of two of the spread of X",
             {
                 "log_unit": float(self._per_unit()),
-                "log_likelihood": float(self.log_likelihoods_[-1]),
+                "log_likelihood": float(self.history_[-1]),
                 "largest_fall": float(np.max(falls, initial=0.0)),
                 "n_used": float(result.n_used),
                 "exact": bool(exact),
@@ -358,7 +359,7 @@ class SparseCodingEstimator(
 
     def _expect(self, X):
         """Return log-evidences and posterior means at temperature 1."""
-        model, params = posterior_model(self), self._params()
+        model, params = self._posterior_model(), self._params()
         samples = Samples(X, np.zeros(X.shape[0]), batch_size=self.batch_size)
         with single_blas_thread():
             step = model.prepare(params, Temper())
@@ -438,7 +439,9 @@ class SparseCodingEstimator(
         if not isinstance(top_k, Integral) or top_k < 1:
             raise ValueError(f"top_k must be a positive integer, got {top_k!r}.")
         X, _ = self._new(X)
-        levels, probabilities = self._best_states(posterior_model(self), X, int(top_k))
+        levels, probabilities = self._best_states(
+            self._posterior_model(), X, int(top_k)
+        )
         return self._values_of(levels), probabilities
 
     def predict_states(self, X, *, adaptive=False):
@@ -459,7 +462,7 @@ class SparseCodingEstimator(
         """
         check_is_fitted(self)
         X, _ = self._new(X)
-        model = posterior_model(self)
+        model = self._posterior_model()
         levels = self._best_states(model, X, 1)[0][:, 0]
         h, k, gamma = model.n_components, model.n_candidates, model.max_active
         rows = np.arange(X.shape[0])

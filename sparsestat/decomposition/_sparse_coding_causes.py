@@ -6,8 +6,8 @@
 import numpy as np
 
 from sparsestat._utils.compat import StrOptions
-from sparsestat.decomposition._coding_max import MaximumModel
-from sparsestat.decomposition._coding_slab import SlabModel
+from sparsestat.decomposition._coding._max import MaximumModel
+from sparsestat.decomposition._coding._slab import SlabModel
 from sparsestat.decomposition._sparse_coding_base import (
     CODING_CONSTRAINTS,
     SparseCodingEstimator,
@@ -116,7 +116,7 @@ class MaximalCausesAnalysis(_MaximalCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -239,7 +239,7 @@ class MaxMagnitudeCausesAnalysis(_MaximalCauses):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate
@@ -363,7 +363,7 @@ class SpikeSlabSparseCoding(SparseCodingEstimator):
         Standard deviation of the noise.
     mean_ : ndarray of shape (n_features,)
         Offset; zero unless `fit_mean`.
-    log_likelihoods_ : ndarray
+    history_ : ndarray
         Mean truncated log-likelihood of the samples in use before the first step and
         after each one; at temperature T, T times the log-evidence at T.
     certificate_ : Certificate

@@ -23,13 +23,14 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import FLOATS, check_counts, check_samples, given_weights
 from sparsestat._utils.validation import check_magnitude, read_only, refuse_complex
-from sparsestat.decomposition import _kernels_nnls as kernels
-from sparsestat.decomposition import _supervised as lifted
 from sparsestat.decomposition._components import ComponentsMixin
+from sparsestat.decomposition._low_rank import _kernels_nnls as kernels
+from sparsestat.decomposition._low_rank import _supervised as lifted
 
 __all__ = ["SupervisedDictionaryLearning"]
 
@@ -112,7 +113,7 @@ class SupervisedDictionaryLearning(
         Probability that separates two classes.
     objective_ : float
         Value of the objective.
-    objective_history_ : ndarray of shape (n_iter_ + 1,)
+    history_ : ndarray of shape (n_iter_ + 1,)
         Objective at the start and after each iteration; never rises.
     reconstruction_err_ : float
         ``||X - H W||_F`` with the codes of the fit, rows scaled by the roots of
@@ -176,6 +177,8 @@ class SupervisedDictionaryLearning(
     >>> bool(model.score(X, y) > 0.95), model.components_.shape
     (True, (3, 40))
     """
+
+    objective_history_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -384,7 +387,7 @@ class SupervisedDictionaryLearning(
         self.intercept_ = result.gamma[0].astype(dtype)
         self.covariate_coef_ = np.ascontiguousarray(result.gamma[1:].T, dtype=dtype)
         self.objective_ = float(result.objective)
-        self.objective_history_ = np.array(result.history)
+        self.history_ = np.array(result.history)
         self.n_iter_ = max(len(result.history) - 1, 1)
         total = problem.squared_norm()
         rest = total - 2.0 * np.vdot(np.asarray(problem.Y @ Q.T), P)

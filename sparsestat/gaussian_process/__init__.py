@@ -14,11 +14,11 @@ from sparsestat.gaussian_process._distributed_mixture import (
 from sparsestat.gaussian_process._grid_spectral_mixture import (
     GridSpectralMixtureRegressor,
 )
+from sparsestat.gaussian_process._kernel._wendland import WendlandKernel
 from sparsestat.gaussian_process._sparse_gp import SparseGPRegressor
 from sparsestat.gaussian_process._sparse_gp_classifier import SparseGPClassifier
 from sparsestat.gaussian_process._spectral_kernels import GSMKernel, GSMPKernel
 from sparsestat.gaussian_process._toeplitz_gp import ToeplitzGPRegressor
-from sparsestat.gaussian_process._wendland import WendlandKernel
 
 __all__ = [
     "CompactGPRegressor",

@@ -18,7 +18,8 @@ from sklearn.gaussian_process.kernels import (
 from sklearn.utils import check_random_state
 
 from sparsestat._utils.compat import Interval, StrOptions
-from sparsestat.gaussian_process._covariances import (
+from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
+from sparsestat.gaussian_process._kernel._covariances import (
     cross,
     cross_backward,
     diagonal,
@@ -27,20 +28,19 @@ from sparsestat.gaussian_process._covariances import (
     noise_variance,
     scaled_cross,
 )
-from sparsestat.gaussian_process._evidence import (
+from sparsestat.gaussian_process._kernel._evidence import (
     default_amplitude,
     default_noise,
     spread,
 )
-from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
-from sparsestat.gaussian_process._sparse_cholesky import (
+from sparsestat.gaussian_process._kernel._starts import feature_units, first_scales
+from sparsestat.gaussian_process._kernel._wendland import WendlandKernel
+from sparsestat.gaussian_process._structure._sparse_cholesky import (
     DenseCholesky,
     SparseCholesky,
     close_pairs,
     radius_for_neighbors,
 )
-from sparsestat.gaussian_process._starts import feature_units, first_scales
-from sparsestat.gaussian_process._wendland import WendlandKernel
 
 __all__ = ["CompactGPRegressor"]
 
@@ -131,7 +131,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         Entries of the covariance matrix that are stored.
     fill_ : int
         Entries of its Cholesky factor.
-    objective_history_ : ndarray
+    history_ : ndarray
         Log marginal likelihood after each iteration.
     certificate_ : Certificate
         The projected gradient.

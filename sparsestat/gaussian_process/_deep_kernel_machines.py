@@ -18,16 +18,20 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
-from sparsestat.gaussian_process._deep_kernel_fit import DeepSettings, fit_deep
-from sparsestat.gaussian_process._evidence import (
+from sparsestat._utils.deprecation import OldAttribute
+from sparsestat._utils.progress import FitProgress
+from sparsestat.gaussian_process._kernel._evidence import (
     check_data,
     evidence_certificate,
     numerical_errors,
     standardized,
 )
+from sparsestat.gaussian_process._kernel._starts import feature_units
 from sparsestat.gaussian_process._posterior import PosteriorMixin
-from sparsestat.gaussian_process._starts import feature_units
-from sparsestat.gaussian_process._svgp_classes import ClassPosteriorMixin, encode
+from sparsestat.gaussian_process._variational._classes import (
+    ClassPosteriorMixin,
+)
+from sparsestat.gaussian_process._variational._deep_fit import DeepSettings, fit_deep
 
 __all__ = ["DeepKernelMachineClassifier", "DeepKernelMachineRegressor"]
 
@@ -37,6 +41,8 @@ _FAR = 1e30  # sizes of the data: what is further is as far as can be
 
 class _DeepKernelMachine(CallbackSupportMixin, SparsestatEstimator):
     """What both machines share: from data to layers, and rows through layers."""
+
+    objective_history_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "n_layers": [Interval(Integral, 0, None, closed="left")],
@@ -91,23 +97,17 @@ class _DeepKernelMachine(CallbackSupportMixin, SparsestatEstimator):
         size = float(np.abs(X).max())
         self._far = _FAR * size if size > 0 else 1e100
         self._x_mean, self._x_scale = X.mean(axis=0), feature_units(X)
-        settings = DeepSettings(
-            kernel=self.kernel,
-            n_layers=self.n_layers,
-            nu=self.nu,
-            n_inducing=self.n_inducing,
-            learn_inducing=self.learn_inducing,
-            learn_scales=self.learn_scales,
-            n_constant=int(self.include_bias),
-            noise_floor=noise_floor,
-            jitter=self.jitter,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            batch_size=self.batch_size,
+        settings = self._options(
+            DeepSettings, n_constant=int(self.include_bias), noise_floor=noise_floor
         )
-        rng = check_random_state(self.random_state)
-        with numerical_errors():
-            found = fit_deep(self, self._inputs(X), Y, likelihood, settings, rng)
+        rng, inputs = check_random_state(self.random_state), self._inputs(X)
+        with (
+            numerical_errors(),
+            FitProgress(
+                self, self.max_iter, X=inputs, y=Y, verbose=self.verbose
+            ) as progress,
+        ):
+            found = fit_deep(inputs, Y, likelihood, settings, rng, progress)
         self._state, top = found.state, found.top
         self.nu_ = found.nu
         p = X.shape[1]
@@ -117,7 +117,7 @@ class _DeepKernelMachine(CallbackSupportMixin, SparsestatEstimator):
         self.feature_weights_ = self._state.weights
         self.amplitude_ = self._state.amplitude
         self.objective_ = top.value
-        self.objective_history_ = np.array(top.history)
+        self.history_ = np.array(top.history)
         self.n_iter_ = top.n_iter
         details = {
             "objective": top.value,
@@ -126,9 +126,9 @@ class _DeepKernelMachine(CallbackSupportMixin, SparsestatEstimator):
             "divergence": self._state.trunk.divergence(),
             "optimized": self.batch_size is None,
         }
-        tol = None if self.batch_size is None else np.inf
+        tol = self.tol if self.batch_size is None else np.inf
         self.certificate_ = evidence_certificate(
-            self, "kkt", top.slope, details, tol=tol
+            type(self).__name__, "kkt", top.slope, tol, details
         )
         return self
 
@@ -256,7 +256,7 @@ class DeepKernelMachineRegressor(PosteriorMixin, RegressorMixin, _DeepKernelMach
         The relative width in use.
     objective_ : float
         The objective, for targets of unit variance.
-    objective_history_ : ndarray
+    history_ : ndarray
         Objective after each iteration.
     certificate_ : Certificate
         The projected gradient: stationarity of the evidence. With `batch_size` nothing
@@ -476,7 +476,7 @@ class DeepKernelMachineClassifier(
         The relative width in use.
     objective_ : float
         The objective.
-    objective_history_ : ndarray
+    history_ : ndarray
         Objective after each iteration.
     certificate_ : Certificate
         The projected gradient. With `batch_size` nothing is promised.
@@ -556,5 +556,5 @@ class DeepKernelMachineClassifier(
         check_classification_targets(y)
         check_data(X, np.zeros(1))
         self._encode(X, y)
-        Y = encode(self, y)
+        Y = self._targets(y)
         return self._fit_layers(X, Y, self._likelihood, 0.0)

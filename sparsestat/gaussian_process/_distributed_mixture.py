@@ -8,17 +8,18 @@ from numbers import Integral, Real
 import numpy as np
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
-from sparsestat.gaussian_process._consensus import Agent, agree
-from sparsestat.gaussian_process._spectral_base import ScaledState, SpectralMixtureBase
-from sparsestat.gaussian_process._spectral_fit import (
+from sparsestat._utils.samples import distinct_rows
+from sparsestat.gaussian_process._spectral._consensus import Agent, agree
+from sparsestat.gaussian_process._spectral._fit import (
     aggregate,
     choose_engine,
     first_guess,
 )
-from sparsestat.gaussian_process._spectrum import distinct_rows
+from sparsestat.gaussian_process._spectral_base import ScaledState, SpectralMixtureBase
 
 __all__ = ["DistributedGridSpectralMixtureRegressor"]
 
@@ -108,9 +109,9 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         Last answers of the agents.
     communication_bits_ : int
         Bits of all messages, both ways.
-    bits_path_ : ndarray of shape (n_rounds,)
+    bits_history_ : ndarray of shape (n_rounds,)
         Bits so far, after each round.
-    objective_path_ : ndarray of shape (n_rounds,)
+    history_ : ndarray of shape (n_rounds,)
         Sum of the objectives at what was agreed, after each round.
     objective_ : float
         The same at the end.
@@ -175,6 +176,8 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
     >>> round(model.score(x[110:, None], y[110:]), 1)
     1.0
     """
+
+    bits_path_ = OldAttribute("bits_history_")
 
     _parameter_constraints = {
         **SpectralMixtureBase._parameter_constraints,
@@ -324,7 +327,7 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         self._parts = []
         self.agent_weights_ = np.zeros((n_agents, n_components))
         self.communication_bits_, self.objective_ = 0, 0.0
-        self.bits_path_ = np.zeros(1, dtype=int)
+        self.bits_history_ = np.zeros(1, dtype=int)
         self.primal_residuals_, self.dual_residuals_ = np.zeros(1), np.zeros(1)
 
     def _store(self, samples, spectrum, agents, found):
@@ -338,8 +341,8 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         shift = self._per_unit(samples)
         self.agent_weights_ = found.agents[:, :-1] * self._unit**2
         self.communication_bits_ = int(found.bits)
-        self.bits_path_ = np.array(found.bits_path)
-        self.objective_path_ = np.array(found.objectives) + shift
+        self.bits_history_ = np.array(found.bits_path)
+        self.history_ = np.array(found.objectives) + shift
         self.objective_ = float(found.value + shift)
         self.primal_residuals_ = np.array(found.primal)
         self.dual_residuals_ = np.array(found.dual)

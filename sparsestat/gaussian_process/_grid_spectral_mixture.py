@@ -9,8 +9,8 @@ import numpy as np
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.progress import FitProgress
+from sparsestat.gaussian_process._spectral._fit import choose_engine, fit_weights
 from sparsestat.gaussian_process._spectral_base import SpectralMixtureBase
-from sparsestat.gaussian_process._spectral_fit import choose_engine, fit_weights
 
 __all__ = ["GridSpectralMixtureRegressor"]
 
@@ -108,7 +108,7 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
         Dual coefficients at those points.
     trend_coef_ : ndarray of shape (0 or 1 or 1 + n_features, n_targets)
         Intercept and slopes of the trend.
-    objective_path_ : ndarray
+    history_ : ndarray
         The objective, each time it fell.
     log_marginal_likelihood_value_ : float
         Log marginal likelihood of the training data, trend taken off.
@@ -258,7 +258,7 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
                 n_jobs=self.n_jobs,
             )
         self._store_solution(engine, solution.z)
-        self.objective_path_ = np.array(solution.path) + shift
+        self.history_ = np.array(solution.path) + shift
         self.n_iter_ = solution.n_iter
         self._store_certificate(
             solution.residual,

@@ -20,16 +20,19 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
+from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.samples import check_counts, effective_rows, given_weights
-from sparsestat.gaussian_process._covariances import (
+from sparsestat.gaussian_process._kernel._covariances import (
     cross_backward,
     diagonal,
     leaves,
     noise_variance,
     scaled_cross,
 )
-from sparsestat.gaussian_process._evidence import (
+from sparsestat.gaussian_process._kernel._evidence import (
     KERNEL_NAMES,
+    Ascent,
     check_data,
     evidence_certificate,
     kernel_with_noise,
@@ -38,13 +41,13 @@ from sparsestat.gaussian_process._evidence import (
     standardized,
     warn_of_limits,
 )
-from sparsestat.gaussian_process._posterior import PosteriorMixin
-from sparsestat.gaussian_process._row_noise import (
+from sparsestat.gaussian_process._kernel._row_noise import (
     RowNoise,
     collected,
     standardized_rows,
 )
-from sparsestat.gaussian_process._wendland import WendlandKernel
+from sparsestat.gaussian_process._kernel._wendland import WendlandKernel
+from sparsestat.gaussian_process._posterior import PosteriorMixin
 
 __all__ = ["KernelGPRegressor"]
 
@@ -63,6 +66,7 @@ class KernelGPRegressor(
 
     _needs_rows = "its kernel couples all pairs of rows"
     _by_rows = True
+    objective_history_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "kernel": [Kernel, StrOptions(KERNEL_NAMES), None],
@@ -169,18 +173,22 @@ class KernelGPRegressor(
         kernel = self._prepare(X, Y, rng)
         kernel = kernel_with_noise(kernel, X.shape[1], Y, known=variance)
         function, extra = self._objective(kernel, X, Y)
-        best = maximize_evidence(
-            self,
-            function,
-            kernel,
-            extra,
-            n=self._row_noise.total(len(X)),
-            rng=rng,
-            X=X,
-            y=Y,
-        )
+        name = type(self).__name__
+        ascent = self._options(Ascent, name=name)
+        with FitProgress(
+            self, ascent.total, X=X, y=Y, verbose=self.verbose
+        ) as progress:
+            best = maximize_evidence(
+                ascent,
+                function,
+                kernel,
+                extra,
+                n=self._row_noise.total(len(X)),
+                rng=rng,
+                progress=progress,
+            )
         self.kernel_, self.n_iter_ = best.kernel, best.n_iter
-        self.objective_history_ = np.array(best.history)
+        self.history_ = np.array(best.history)
         self._noise = noise_variance(best.kernel, X.shape[1])[0]
         if known is not None and known.ndim == 0:
             self._noise += variance
@@ -189,11 +197,12 @@ class KernelGPRegressor(
             details = self._settle(best, X, Y)
         noise = noise_variance(best.kernel, X.shape[1])[0] + variance
         if self.optimizer is not None:
-            warn_of_limits(self, best.kernel, noise, Y, self._remedy)
+            warn_of_limits(name, best.kernel, noise, Y, self._remedy)
         self.certificate_ = evidence_certificate(
-            self,
+            name,
             self._certificate_kind,
             best.slope,
+            self.tol,
             {**details, "optimized": self.optimizer is not None},
             0.0 if self.optimizer is None else self._rounding(best.kernel, X, noise),
         )

@@ -14,21 +14,17 @@ from sklearn.utils.validation import check_array
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.samples import effective_rows, given_weights
-from sparsestat.gaussian_process._covariances import (
+from sparsestat.gaussian_process._kernel._covariances import (
     cross,
     diagonal,
     noise_variance,
 )
-from sparsestat.gaussian_process._evidence import (
+from sparsestat.gaussian_process._kernel._evidence import (
     check_data,
     default_kernel,
     numerical_errors,
 )
-from sparsestat.gaussian_process._heavy_tails import (
-    heavy_bound,
-    typical_targets,
-)
-from sparsestat.gaussian_process._inducing import (
+from sparsestat.gaussian_process._kernel._inducing import (
     evaluate,
     exact_evidence,
     greedy_points,
@@ -38,10 +34,14 @@ from sparsestat.gaussian_process._inducing import (
     state_of_sums,
     sums_of_rows,
 )
+from sparsestat.gaussian_process._kernel._row_noise import RowNoise
+from sparsestat.gaussian_process._kernel._starts import feature_units
 from sparsestat.gaussian_process._kernel_gp import KernelGPRegressor
-from sparsestat.gaussian_process._row_noise import RowNoise
-from sparsestat.gaussian_process._starts import feature_units
-from sparsestat.gaussian_process._svgp import Posterior
+from sparsestat.gaussian_process._variational._heavy_tails import (
+    heavy_bound,
+    typical_targets,
+)
+from sparsestat.gaussian_process._variational._svgp import Posterior
 
 __all__ = ["SparseGPRegressor"]
 
@@ -160,7 +160,7 @@ class SparseGPRegressor(KernelGPRegressor):
         :math:`L_B^{-1} L^{-1} K_{mn} \Lambda^{-1} y`.
     jitter_ : float
         The jitter in use.
-    objective_history_ : ndarray
+    history_ : ndarray
         Objective after each iteration.
     certificate_ : Certificate
         The projected gradient, and both bounds.

@@ -19,12 +19,14 @@ from sparsestat._utils.compat import (
     StrOptions,
     fit_context,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate
-from sparsestat.gaussian_process._ascent import Adam, projected
-from sparsestat.gaussian_process._covariances import has_noise
-from sparsestat.gaussian_process._evidence import (
+from sparsestat.gaussian_process._kernel._ascent import Adam, projected
+from sparsestat.gaussian_process._kernel._covariances import has_noise
+from sparsestat.gaussian_process._kernel._evidence import (
     KERNEL_NAMES,
+    Ascent,
     Optimum,
     check_data,
     evidence_certificate,
@@ -32,15 +34,14 @@ from sparsestat.gaussian_process._evidence import (
     named_shape,
     numerical_errors,
 )
-from sparsestat.gaussian_process._inducing import kmeans_points
-from sparsestat.gaussian_process._starts import feature_units
-from sparsestat.gaussian_process._svgp import Posterior, settle
-from sparsestat.gaussian_process._svgp_classes import (
+from sparsestat.gaussian_process._kernel._inducing import kmeans_points
+from sparsestat.gaussian_process._kernel._starts import feature_units
+from sparsestat.gaussian_process._variational._bounds import features, variational_bound
+from sparsestat.gaussian_process._variational._classes import (
     ClassPosteriorMixin,
-    encode,
     length_candidates,
 )
-from sparsestat.gaussian_process._svgp_evidence import features, variational_bound
+from sparsestat.gaussian_process._variational._svgp import Posterior, settle
 
 __all__ = ["SparseGPClassifier"]
 
@@ -118,7 +119,7 @@ class SparseGPClassifier(
     lower_bound_ : float
         The bound of the log evidence. After ``partial_fit``, of the last batch given
         the ones before.
-    objective_history_ : ndarray
+    history_ : ndarray
         The bound after each iteration.
     certificate_ : Certificate
         The projected gradient. With `batch_size` nothing is promised.
@@ -179,6 +180,7 @@ class SparseGPClassifier(
     """
 
     _by_rows = True
+    objective_history_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "kernel": [Kernel, StrOptions(KERNEL_NAMES), None],
@@ -281,7 +283,7 @@ class SparseGPClassifier(
                 "all of them there as `classes`."
             )
         A, k = features(self.kernel_, self.inducing_points_, self._L, X)
-        before, Y = self._posterior, encode(self, y)
+        before, Y = self._posterior, self._targets(y)
         with numerical_errors():
             found = settle(self._likelihood, before, A, k, Y, prior=before)
         self._posterior, seen, far = found
@@ -309,7 +311,7 @@ class SparseGPClassifier(
         size = float(np.abs(X).max())
         self._far = _FAR * size if size > 0 else 1e100
         rng = check_random_state(self.random_state)
-        Y = encode(self, y)
+        Y = self._targets(y)
         Z = self._first_points(X, rng)
         with numerical_errors():
             kernel = self._start(X, Y, Z)
@@ -340,13 +342,16 @@ class SparseGPClassifier(
             state, _, slopes = at(theta, points)
             return state.value, slopes
 
+        name = type(self).__name__
         stochastic = self.batch_size is not None and self.optimizer is not None
         if stochastic:
             best = self._stochastic(at, kernel, extra, X, Y, rng)
         else:
-            best = maximize_evidence(
-                self, function, kernel, extra, n=len(X), rng=rng, X=X, y=y
-            )
+            ascent = self._options(Ascent, name=name)
+            with FitProgress(self, ascent.total, X=X, y=y, verbose=self.verbose) as bar:
+                best = maximize_evidence(
+                    ascent, function, kernel, extra, n=len(X), rng=rng, progress=bar
+                )
         with numerical_errors():
             state, self.inducing_points_, slopes = at(best.kernel.theta, best.extra)
         if stochastic:
@@ -354,19 +359,19 @@ class SparseGPClassifier(
             pulls = projected(slopes, x, self._bounds(kernel, extra))
             best.slope = np.abs(pulls).max(initial=0.0) / len(X)
         self.kernel_, self.n_iter_ = best.kernel, best.n_iter
-        self.objective_history_ = np.array(best.history)
+        self.history_ = np.array(best.history)
         self._L, self._posterior = state.L, state.posterior
         self.lower_bound_ = state.value
         self.certificate_ = evidence_certificate(
-            self,
+            name,
             "kkt",
             max(best.slope, state.unsettled / len(X)),
+            np.inf if stochastic else self.tol,
             {
                 "lower_bound": state.value,
                 "n_inducing": len(Z),
                 "optimized": self.optimizer is not None,
             },
-            tol=np.inf if stochastic else None,
         )
         return self
 

@@ -20,6 +20,7 @@ from sparsestat._utils.compat import (
     Interval,
     StrOptions,
 )
+from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.results import (
     Certificate,
     users_stacklevel,
@@ -28,16 +29,16 @@ from sparsestat._utils.results import (
 from sparsestat._utils.samples import check_counts, given_weights
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, largest_entry
 from sparsestat.gaussian_process._posterior import PosteriorMixin
-from sparsestat.gaussian_process._spectral_fit import (
+from sparsestat.gaussian_process._spectral._fit import (
     Trend,
     aggregate,
     choose_engine,
     gcv_noise,
     is_even,
 )
+from sparsestat.gaussian_process._spectral._low_rank import LowRankEngine
+from sparsestat.gaussian_process._spectral._spectrum import Spectrum, make_grid
 from sparsestat.gaussian_process._spectral_kernels import GSMKernel, GSMPKernel
-from sparsestat.gaussian_process._spectral_low_rank import LowRankEngine
-from sparsestat.gaussian_process._spectrum import Spectrum, make_grid
 
 __all__ = ["SpectralMixtureBase"]
 
@@ -80,6 +81,7 @@ class SpectralMixtureBase(
     """Validation, grid, prediction and storage."""
 
     _needs_rows = "its kernel couples all pairs of rows"
+    objective_path_ = OldAttribute("history_")
 
     _parameter_constraints = {
         "n_components": [
@@ -263,7 +265,7 @@ class SpectralMixtureBase(
         self.noise_variance_ = self.noise if isinstance(self.noise, Real) else 0.0
         self.alpha_ = np.zeros_like(samples.Y)
         self._state, self._basis_engine = None, None
-        self.objective_path_ = np.zeros(1)
+        self.history_ = np.zeros(1)
         self.n_iter_ = 1
         self.log_marginal_likelihood_value_ = np.inf
         self.certificate_ = Certificate("kkt", 0.0, np.sqrt(self.tol), True, KKT_SCALE)

@@ -10,7 +10,7 @@ from sklearn.gaussian_process.kernels import (
     StationaryKernelMixin,
 )
 
-from sparsestat.gaussian_process._spectrum import Spectrum, cross_covariance
+from sparsestat.gaussian_process._spectral._spectrum import Spectrum, cross_covariance
 
 __all__ = ["GSMKernel", "GSMPKernel"]
 

@@ -18,16 +18,16 @@ from sklearn.utils.validation import (
 from sparsestat._utils.compat import fit_context
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.validation import refuse_complex
-from sparsestat.gaussian_process._covariances import (
+from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
+from sparsestat.gaussian_process._kernel._covariances import (
     cross,
     cross_backward,
     diagonal,
     noise_variance,
     scaled_cross,
 )
-from sparsestat.gaussian_process._evidence import default_kernel
-from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
-from sparsestat.gaussian_process._toeplitz import (
+from sparsestat.gaussian_process._kernel._evidence import default_kernel
+from sparsestat.gaussian_process._structure._toeplitz import (
     autocorrelation,
     even_grid,
     grid_tolerance,
@@ -100,7 +100,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     alpha_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Inverse covariance times targets, in the order of `grid_`; zero where targets
         are missing.
-    objective_history_ : ndarray
+    history_ : ndarray
         Log marginal likelihood after each iteration.
     certificate_ : Certificate
         The projected gradient.

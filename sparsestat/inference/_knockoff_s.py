@@ -18,9 +18,10 @@ Inverses are formed on purpose: the Newton systems are built from their entries.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, eigvalsh
+from scipy.linalg import eigvalsh
 from scipy.linalg.lapack import dpotrf, dpotri
 
+from sparsestat._utils.linalg import solve_positive
 from sparsestat.exceptions import NumericalError
 
 __all__ = ["METHODS", "SVector", "s_vector"]
@@ -95,11 +96,8 @@ def _inverse(A):
 def _newton(hessian, right):
     """Solve a system in units that make its diagonal one; None if it is singular."""
     units = 1.0 / np.sqrt(np.diag(hessian))
-    try:
-        factor = cho_factor(hessian * units * units[:, None], lower=True)
-    except np.linalg.LinAlgError:
-        return None
-    return units * cho_solve(factor, units * right)
+    step = solve_positive(hessian * units * units[:, None], units * right)
+    return None if step is None else units * step
 
 
 def _gap_matrix(R, s):

@@ -10,6 +10,10 @@ from sparsestat.linear_model._coordinate_descent_cv import ElasticNetCV, LassoCV
 from sparsestat.linear_model._cox import SparseCoxRegressor, SparseCoxRegressorCV
 from sparsestat.linear_model._descent._bcd import greedy_bcd, greedy_bcd_quadratic
 from sparsestat.linear_model._elementary import ElementaryEstimator
+from sparsestat.linear_model._gamma import (
+    SparseGammaRegressor,
+    SparseGammaRegressorCV,
+)
 from sparsestat.linear_model._graphs._labels import (
     GraphLabelPropagation,
     GraphLabelRegressor,
@@ -53,8 +57,6 @@ from sparsestat.linear_model._subsets._models import (
 )
 from sparsestat.linear_model._subsets._random_support import RandomSupportRegressor
 from sparsestat.linear_model._tweedie import (
-    SparseGammaRegressor,
-    SparseGammaRegressorCV,
     SparseTweedieRegressor,
     SparseTweedieRegressorCV,
 )

@@ -88,8 +88,8 @@ class ConvergenceDisplay:
         Parameters
         ----------
         estimator : estimator instance, list or dict of them
-            Fitted, with ``history_`` of the measure that its certificate names, or
-            with one of an objective, of which the distance to its last value is shown,
+            Fitted, with ``history_``: of the measure that its certificate names, or
+            of an objective, of which the distance to its last value is shown,
             relative to the longest. Pipelines and searches are opened. The keys of a
             dict become the labels.
         tol : float, "auto" or None, default="auto"
@@ -212,63 +212,60 @@ class ConvergenceDisplay:
 
 
 _AWAY = "distance to the last value, relative"
-_LABELS = {
-    "duality_gap": "relative duality gap",
-    "kkt": "violation of stationarity",
-}
-# Histories that estimators keep; those of a measure that goes to zero come first.
-_MEASURES = ("residual_history_", "reduction_history_")
-_OBJECTIVES = (
-    "objective_history_",
-    "energy_history_",
-    "inertia_history_",
-    "rate_history_",
-    "log_likelihoods_",
-    "scores_",
-    "history_",
-)
 
 
 def _history_of(estimator):
-    """Return what a fitted estimator recorded, as numbers that fall, and its name."""
+    """Return what a fitted estimator recorded, as numbers that fall, and its name.
+
+    A history that ends at the value of the certificate holds the measure that the
+    certificate names; any other one is that of an objective.
+    """
     fitted = fitted_with(estimator, [], "")
-    values = _numbers(fitted, "history_")
-    certificate = getattr(fitted, "certificate_", None)
-    kind = getattr(certificate, "kind", None)
-    if values is not None and kind in _LABELS and values[-1] == certificate.value:
-        return values, _LABELS[kind]
-    if hasattr(fitted, "gap_history_"):
-        gaps = np.asarray(fitted.gap_history_, dtype=float)
-        return gaps, "relative duality gap"
-    for name in _MEASURES:
-        values = _numbers(fitted, name)
-        if values is not None:
-            return values, name[:-1].replace("_history", "")
-    for name in _OBJECTIVES:
-        values = _numbers(fitted, name)
-        if values is not None:
-            if len(values) == 1:
-                return np.ones(1), _AWAY
-            away = np.abs(values[:-1] - values[-1])
-            longest = away.max()
-            away = away / longest if longest > 0 else away
-            return away, _AWAY
-    fitted_with(
-        fitted,
-        ["gap_history_"],
-        "Pass an iterative estimator of sparsestat, or build the display from "
-        "histories: ConvergenceDisplay({'name': (seconds, gaps)}).plot().",
+    name = type(fitted).__name__
+    values = _numbers(fitted)
+    if values is not None and len(values):
+        kind = _measured(fitted, values[-1])
+        if kind is not None:
+            return values, _LABELS.get(kind, kind.replace("_", " "))
+        if len(values) == 1:
+            return np.ones(1), _AWAY
+        away = np.abs(values[:-1] - values[-1])
+        longest = away.max()
+        return (away / longest if longest > 0 else away), _AWAY
+    if values is not None:
+        raise ValueError(
+            f"The history of this {name} is empty: it was solved without iterations."
+        )
+    raise ValueError(
+        f"{name} has no history_. Pass an iterative estimator of sparsestat, or build "
+        "the display from histories: ConvergenceDisplay({'name': (seconds, gaps)})"
+        ".plot()."
     )
-    raise AssertionError("unreachable")
 
 
-def _numbers(fitted, name):
-    """Return a history as a vector of floats, or None where it is not one."""
+_LABELS = {
+    "duality_gap": "relative duality gap",
+    "monotone_bound": "last change, relative",
+    "kkt": "violation of stationarity",
+}
+
+
+def _measured(fitted, last):
+    """Return the kind of the certificate whose value a history ends at, or None."""
+    certificate = getattr(fitted, "certificate_", None)
+    value = getattr(certificate, "value", None)
+    if value is None or not np.isclose(value, last, rtol=1e-6, atol=0.0):
+        return None
+    return certificate.kind
+
+
+def _numbers(fitted):
+    """Return the history as a vector of floats, or None where it is not one."""
     try:
-        values = np.asarray(getattr(fitted, name, None), dtype=float)
+        values = np.asarray(getattr(fitted, "history_", None), dtype=float)
     except (TypeError, ValueError):
         return None
-    return values if values.ndim == 1 and len(values) else None
+    return values if values.ndim == 1 else None
 
 
 def _curve(name, history):

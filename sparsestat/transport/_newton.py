@@ -11,8 +11,9 @@ that the matrix is positive definite for every pattern.
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
+from sparsestat._utils.linalg import solve_positive
 from sparsestat.transport import _kernels
 from sparsestat.transport._cells import CellCost, coarsened
 from sparsestat.transport._semidual import NOTHING, SemiDual
@@ -355,11 +356,7 @@ def _solve_dense(problem, indices, weights, ptr, diagonal, shift, rhs):
     # The constant vector is in the null space; a multiple of 11^T moves it out.
     L += diagonal.mean() / m
     L[np.diag_indices(m)] = diagonal + shift + diagonal.mean() / m
-    try:
-        factor = linalg.cho_factor(L, lower=True, overwrite_a=True, check_finite=False)
-    except linalg.LinAlgError:
-        return None
-    return linalg.cho_solve(factor, rhs, check_finite=False)
+    return solve_positive(L, rhs, overwrite=True)
 
 
 def _line_search(problem, state, d, eps):

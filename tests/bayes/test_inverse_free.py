@@ -9,7 +9,8 @@ from scipy.sparse.linalg import aslinearoperator
 
 from sparsestat.bayes import InverseFreeSBL, SBLRegressor
 from sparsestat.bayes._cofem import Products
-from sparsestat.bayes._inverse_free import largest_eigenvalue, solve_inverse_free
+from sparsestat.bayes._inverse_free import curvature_bound, solve_inverse_free
+from sparsestat.bayes._records import Noise, Stop
 from sparsestat.exceptions import ConvergenceWarning
 from tests.bayes.test_sbl import draw, nmse
 
@@ -20,14 +21,11 @@ def solve(H, Y, **changes):
     arguments = {
         "majorizer": np.full(H.shape[1], 1.0001 * top),
         "squares": squares,
-        "noise_variance": 0.1,
-        "noise_init": 0.1,
-        "noise_floor": 1e-10,
+        "noise": Noise(changes.pop("noise_variance", 0.1), 0.1, 1e-10),
+        "stop": Stop(changes.pop("tol", 1e-13), changes.pop("max_iter", 5000)),
         "prior": (1e-6, 1e-6, 1e-6, 1e-6),
         "total": float(len(H)),
         "is_complex": H.dtype.kind == "c",
-        "max_iter": 5000,
-        "tol": 1e-13,
         "accelerate": False,
         "rho_init": 1.0,
     }
@@ -97,7 +95,7 @@ def test_a_majorizer_that_is_too_small_is_raised():
 def test_power_steps_find_the_largest_eigenvalue():
     H, _, _, _ = draw(30, 20, 5)
     top = np.linalg.norm(H, 2) ** 2
-    value = largest_eigenvalue(Products(H), np.random.RandomState(0), 200)
+    value = curvature_bound(Products(H), np.random.RandomState(0), 200) / 1.01
     assert 0.99 * top <= value <= top * (1 + 1e-12)
 
 

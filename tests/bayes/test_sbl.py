@@ -86,21 +86,20 @@ def test_cost_never_rises_and_is_the_evidence(method, learn, accelerate):
         noise_variance=None if learn else s2,
         fit_intercept=False,
         prune_tol=0.0,
-        compute_score=True,
         max_iter=100,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(H, y)
-    scores = model.scores_
-    assert np.all(np.diff(scores) <= 1e-8 * np.abs(scores).max())
+    history = model.history_
+    assert np.all(np.diff(history) >= -1e-8 * np.abs(history).max())
     s2 = model.noise_variance_
     cost = evidence_parts(H, y, model.gamma_, s2)[0]
-    np.testing.assert_allclose(scores[-1], cost, rtol=1e-9)
+    with pytest.warns(FutureWarning, match="history_"):
+        np.testing.assert_allclose(model.scores_[-1], cost, rtol=1e-9)
     S = s2 * np.eye(len(H)) + (H * model.gamma_) @ H.T
     log_density = multivariate_normal(cov=S).logpdf(y)
-    expected = -2 * log_density - len(y) * np.log(2 * np.pi)
-    np.testing.assert_allclose(scores[-1], expected, rtol=1e-9)
+    np.testing.assert_allclose(history[-1], log_density, rtol=1e-8)
 
 
 @pytest.mark.parametrize("method", DENSE)
@@ -165,13 +164,11 @@ def test_certificate_is_recomputed_from_outside(method):
 def test_extrapolation_saves_iterations_and_ends_as_low():
     H, y, _, s2 = draw(60, 150, 8)
     found = [
-        SBLRegressor(
-            noise_variance=s2, accelerate=a, compute_score=True, tol=1e-6, max_iter=5000
-        ).fit(H, y)
+        SBLRegressor(noise_variance=s2, accelerate=a, tol=1e-6, max_iter=5000).fit(H, y)
         for a in (False, True)
     ]
     assert found[1].n_iter_ < 0.8 * found[0].n_iter_
-    assert found[1].scores_[-1] < found[0].scores_[-1] + 2.0
+    assert found[1].history_[-1] > found[0].history_[-1] - 1.0
 
 
 def test_certificate_of_fast_is_the_largest_gain():
@@ -245,9 +242,9 @@ def test_weights_are_repetitions(method):
 def test_the_cost_counts_weights_like_repetitions():
     H, y, _, _ = draw(60, 20, 4)
     weights = np.random.default_rng(0).integers(1, 3, size=60)
-    new = SBLRegressor(compute_score=True, max_iter=500)
-    a = new.fit(H, y, sample_weight=weights).scores_
-    b = new.fit(np.repeat(H, weights, axis=0), np.repeat(y, weights)).scores_
+    new = SBLRegressor(max_iter=500)
+    a = new.fit(H, y, sample_weight=weights).history_
+    b = new.fit(np.repeat(H, weights, axis=0), np.repeat(y, weights)).history_
     np.testing.assert_allclose(a, b, rtol=1e-7)
 
 
@@ -543,3 +540,38 @@ def test_probes_of_cofem_average_their_errors_away():
         ]  # fmt: skip
     few, many = (np.sqrt((e**2).mean()) for e in errors)
     assert many < 0.05 and 5 < few / many < 20  # ten is the root of a hundred
+
+
+def test_what_kept_the_cost_warns_that_it_has_no_effect():
+    H, y, _, _ = draw(30, 10, 2)
+    with pytest.warns(FutureWarning, match="compute_score"):
+        asked = SBLRegressor(compute_score=True).fit(H, y)
+    np.testing.assert_array_equal(asked.history_, SBLRegressor().fit(H, y).history_)
+
+
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_the_fast_method_records_the_log_evidence_too(dtype):
+    rng = np.random.default_rng(0)
+    H, noise = rng.standard_normal((40, 60)), rng.standard_normal(40)
+    if dtype is complex:
+        H = H + 1j * rng.standard_normal(H.shape)
+    y = H[:, :3].sum(axis=1) + 0.1 * noise
+    model = SBLRegressor(
+        "fast", noise_variance=0.01, fit_intercept=False, allow_complex=True
+    ).fit(H, y)
+    S = 0.01 * np.eye(40) + (H * model.gamma_) @ H.conj().T
+    quad = np.real(y.conj() @ np.linalg.solve(S, y))
+    if dtype is complex:
+        expected = -quad - np.linalg.slogdet(np.pi * S)[1]
+    else:
+        expected = -0.5 * (quad + np.linalg.slogdet(2.0 * np.pi * S)[1])
+    np.testing.assert_allclose(model.history_[-1], expected, rtol=1e-6)
+    assert len(model.history_) == model.n_iter_
+
+
+def test_the_history_of_cofem_is_what_its_certificate_shows():
+    H, y, _, s2 = draw(60, 30, 4)
+    model = SBLRegressor("cofem", noise_variance=s2, random_state=0, max_iter=500)
+    model.fit(H, y)
+    assert model.history_[-1] == model.certificate_.value
+    assert not hasattr(model, "scores_")

@@ -123,7 +123,7 @@ def test_posterior_variances_and_evidence_are_dense_algebra(n_classes, shape):
     active = model.active_
     value = np.log(chosen).sum() - 0.5 * logdet
     value -= 0.5 * (model.coef_[:, active] ** 2 / model.gamma_[active]).sum()
-    assert sign == 1 and model.scores_[-1] == pytest.approx(value, abs=1e-4)
+    assert sign == 1 and model.history_[-1] == pytest.approx(value, abs=1e-4)
 
 
 @pytest.mark.parametrize("method", ["mm", "em", "mackay"])

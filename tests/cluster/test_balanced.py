@@ -123,7 +123,7 @@ def test_fitted_state_is_what_it_says(rng):
     assert_allclose(model.cluster_centers_, means, rtol=1e-12)
     inertia = ((X - means[model.labels_]) ** 2).sum()
     assert_allclose(model.inertia_, inertia, rtol=1e-10)
-    assert (np.diff(model.inertia_history_) <= 1e-12 * inertia).all()
+    assert (np.diff(model.history_) <= 1e-12 * inertia).all()
     # The labels are the optimal assignment to the means they define.
     D = ((X[:, None] - means) ** 2).sum(axis=2)
     assert_allclose(transport_cost(D, *model.size_bounds_.T), inertia, rtol=1e-9)
@@ -245,7 +245,7 @@ def test_every_iteration_is_logged(rng, caplog):
     X = rng.standard_normal((60, 2))
     model = BalancedKMeans(3, random_state=0, verbose=1).fit(X)
     lines = [r.getMessage() for r in caplog.records if r.name == "sparsestat"]
-    assert len(lines) == model.n_iter_ == len(model.inertia_history_)
+    assert len(lines) == model.n_iter_ == len(model.history_)
     assert lines[-1].endswith(f"inertia {model.inertia_:.4e}")
 
 
@@ -334,7 +334,7 @@ def test_capacities_hold_and_equal_loads_are_assigned_exactly(rng):
     loads_found = np.bincount(model.labels_, loads, minlength=3)
     assert_allclose(model.cluster_loads_, loads_found)
     assert 0 <= model.certificate_.details["assignment_gap"] < 0.01
-    assert (np.diff(model.inertia_history_) <= 0).all()
+    assert (np.diff(model.history_) <= 0).all()
     again = model.predict(X[:100], balanced=True, sample_weight=loads[:100])
     share = loads[:100].sum() / loads.sum()
     assert (np.bincount(again, loads[:100]) <= share * capacity * (1 + 1e-9)).all()

@@ -109,7 +109,7 @@ def test_the_energy_never_rises(prototype, update, reg):
         tol=1e-8,
         max_iter=1000,
     ).fit(X, seeds=seeds)
-    history = model.energy_history_
+    history = model.history_
     assert (np.diff(history) <= 1e-10 * np.abs(history).max()).all()
     assert model.certificate_.satisfied
     assert_allclose(model.memberships_.sum(axis=1), 1, rtol=1e-12)
@@ -210,7 +210,7 @@ def test_workers_do_not_change_the_result(update, monkeypatch):
         for n_jobs in (2, 3):
             more = LaplacianKMeans(3, n_jobs=n_jobs, **kwargs).fit(X)
             assert_array_equal(one.memberships_, more.memberships_)
-            assert_array_equal(one.energy_history_, more.energy_history_)
+            assert_array_equal(one.history_, more.history_)
 
 
 def test_rows_that_change_at_once_are_no_neighbours(rng, monkeypatch):

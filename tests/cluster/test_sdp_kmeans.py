@@ -581,11 +581,11 @@ def test_means_of_equally_many_points_do_not_favour_large_clusters():
     X[:, 0] += 8.0 * truth
     rows = np.arange(200)
     means = [X[rows][truth[rows] == k].mean(axis=0) for k in range(2)]
-    inner = SimpleNamespace(labels_=truth[rows], cluster_centers_=np.array(means))
+    inner = SimpleNamespace(labels=truth[rows], centres=np.array(means))
     lost = {}
     for balance in (False, True):
         search = SimpleNamespace(
-            params=SimpleNamespace(sketch_balance=balance),
+            options=SimpleNamespace(sketch_balance=balance),
             K=2,
             rng=np.random.RandomState(0),
             rows=X,

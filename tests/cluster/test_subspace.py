@@ -462,7 +462,7 @@ def test_metrics_and_history_of_a_coding_rate(rng):
     model.fit(X)
     rows = X / np.linalg.norm(X, axis=1, keepdims=True)
     scale = 8 / 0.1**2
-    history = model.rate_history_
+    history = model.history_
     assert history.shape == (model.n_iter_ + 1,) and (np.diff(history) <= 1e-12).all()
     assert_allclose(history[0], plain_rate(rows, np.eye(3)[start], 0.1))
     assert_allclose(history[-1], model.coding_rate_)

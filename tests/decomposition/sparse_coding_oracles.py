@@ -9,9 +9,9 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from sparsestat.decomposition._coding_linear import LinearModel
-from sparsestat.decomposition._coding_max import MaximumModel
-from sparsestat.decomposition._coding_slab import SlabModel
+from sparsestat.decomposition._coding._linear import LinearModel
+from sparsestat.decomposition._coding._max import MaximumModel
+from sparsestat.decomposition._coding._slab import SlabModel
 
 KINDS = ["binary", "ternary", "discrete", "max", "max_magnitude", "slab"]
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from sklearn.linear_model import orthogonal_mp_gram
 
 from sparsestat.decomposition import CalibratedSparseFactorization
-from sparsestat.decomposition import _kernels_omp as kernels
+from sparsestat.decomposition._factors import _kernels_omp as kernels
 from sparsestat.exceptions import ConvergenceWarning
 
 
@@ -38,7 +38,7 @@ def test_the_error_never_rises_and_is_that_on_the_data(rng):
     model = CalibratedSparseFactorization(
         25, n_nonzero=3, random_state=0, ridge=0.0, max_iter=200
     ).fit(W, calibration=X)
-    assert (np.diff(model.objective_history_) <= 1e-12).all()
+    assert (np.diff(model.history_) <= 1e-12).all()
     assert (np.diff(model.codes_.tocsc().indptr) <= 3).all()
     error = np.linalg.norm(X @ (W - model.reconstruct())) / np.linalg.norm(X @ W)
     assert_allclose(model.error_, error, rtol=1e-8)
@@ -119,8 +119,8 @@ def test_one_entry_a_column_is_gain_shape_k_means(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.set_params(max_iter=15).fit(W)
-    n = min(len(errors), len(model.objective_history_))
-    assert_allclose(model.objective_history_[:n], errors[:n], rtol=1e-10)
+    n = min(len(errors), len(model.history_))
+    assert_allclose(model.history_[:n], errors[:n], rtol=1e-10)
 
 
 def test_zero_matrix_has_zero_codes():

@@ -18,7 +18,7 @@ from sparsestat.decomposition import (
     topk_code,
     zipf_budgets,
 )
-from sparsestat.decomposition._kernels_budgets import bar_of_all
+from sparsestat.decomposition._orthogonal._kernels_budgets import bar_of_all
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_feature_choice_is_brute_force(rng, digits):
 
 
 def test_columns_are_taken_in_blocks(rng, monkeypatch):
-    from sparsestat.decomposition import _code_budgets
+    from sparsestat.decomposition._orthogonal import _code_budgets
 
     U = rng.random((30, 11))
     whole = feature_choice_code(U, 4).toarray()
@@ -145,7 +145,7 @@ def test_norm_matching_of_orthonormal_atoms_is_exact(rng):
 
 
 def test_quasi_orthogonality_is_that_of_the_gram_matrix(rng, monkeypatch):
-    from sparsestat.decomposition import _code_budgets
+    from sparsestat.decomposition._orthogonal import _code_budgets
 
     D = rng.standard_normal((23, 7)) * np.geomspace(1e-3, 1e3, 23)[:, None]
     unit = D / np.linalg.norm(D, axis=1, keepdims=True)

@@ -16,7 +16,7 @@ from sklearn.base import clone
 
 from sparsestat._utils.arithmetic import Standardization
 from sparsestat.decomposition import OnlineOrthogonalDictionary, OrthogonalDictionary
-from sparsestat.decomposition import _frank_wolfe as fw
+from sparsestat.decomposition._orthogonal import _frank_wolfe as fw
 from sparsestat.exceptions import ConvergenceWarning, NumericalError
 
 
@@ -89,7 +89,7 @@ def test_gradient_is_the_derivative(p, rng):
 def test_full_steps_never_lower_the_objective(p, rng):
     X, _, _ = bernoulli_gauss(400, 6, 0.3, rng)
     model = OrthogonalDictionary(p=p, random_state=0, max_iter=2000).fit(X)
-    history = model.objective_history_
+    history = model.history_
     assert (np.diff(history) >= -1e-12 * history[-1]).all()
     assert model.certificate_.satisfied
     assert_allclose(model.score(X), model.objective_, rtol=1e-10)
@@ -640,7 +640,7 @@ def test_defaults_do_not_warn_on_patches_and_say_what_they_promise():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = OrthogonalDictionary(random_state=0).fit(patches)
-    history = model.objective_history_
+    history = model.history_
     details = model.certificate_.details
     assert_allclose(details["rise"], (history[-1] - history[-2]) / history[-1])
     assert model.certificate_.value == min(details["rise"], details["move"]) <= 1e-5

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 
 from sparsestat.cluster import KMeans1D
 from sparsestat.decomposition import QuantizedMatrix, quantize_rows
-from sparsestat.decomposition._quantize import pack_codes, unpack_codes
+from sparsestat.decomposition._factors._quantize import pack_codes, unpack_codes
 
 
 @pytest.fixture

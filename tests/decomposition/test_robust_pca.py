@@ -12,7 +12,7 @@ from scipy import sparse
 
 from sparsestat._utils.arithmetic import rounding
 from sparsestat.decomposition import RobustPCA, low_rank_plus_sparse
-from sparsestat.decomposition import _low_rank_sparse as split
+from sparsestat.decomposition._low_rank import _split as split
 from sparsestat.exceptions import ConvergenceWarning
 
 
@@ -223,13 +223,13 @@ def test_components_are_counted_and_the_history_ends_with_the_certificate(method
     ).fit(L + S)
     assert model.n_components_ == model.rank_ == 4
     assert model.components_.shape == (4, 50) and model.singular_values_.shape == (4,)
-    assert model.gap_history_.shape == (model.n_iter_,)
-    last = model.gap_history_[-1]
+    assert model.history_.shape == (model.n_iter_,)
+    last = model.history_[-1]
     if method == "godec":  # its certificate is the fall of the squared residual
         assert_allclose(last, model.objective_, rtol=1e-9)
-        last = np.sqrt(model.gap_history_[-2] ** 2 - last**2)
+        last = np.sqrt(model.history_[-2] ** 2 - last**2)
     assert_allclose(model.certificate_.value, last, rtol=1e-6)
-    assert model.gap_history_[-1] < model.gap_history_[0]
+    assert model.history_[-1] < model.history_[0]
     if method == "ialm":
         fewer = RobustPCA(2, random_state=0).fit(L + S)
         assert fewer.n_components_ == 2 and fewer.rank_ == 4

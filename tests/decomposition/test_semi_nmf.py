@@ -35,9 +35,9 @@ def test_the_objective_never_rises(solver, init, rng):
     X = rng.standard_normal((60, 20))
     model = SemiNMF(5, solver=solver, init=init, random_state=0, max_iter=5000).fit(X)
     total = (X**2).sum()
-    assert (np.diff(model.objective_history_) <= 1e-12 * total).all()
+    assert (np.diff(model.history_) <= 1e-12 * total).all()
     assert model.certificate_.satisfied
-    assert model.reconstruction_err_**2 <= model.objective_history_[-1] + 1e-9 * total
+    assert model.reconstruction_err_**2 <= model.history_[-1] + 1e-9 * total
 
 
 def test_one_component_has_a_closed_form(rng):
@@ -173,5 +173,5 @@ def test_the_tolerance_is_of_the_error_and_not_of_what_is_explained(rng):
     fine = SemiNMF(3, random_state=0, tol=1e-9, max_iter=50_000).fit(X)
     assert model.certificate_.satisfied
     assert model.reconstruction_err_ < 1.05 * fine.reconstruction_err_
-    h = model.objective_history_
+    h = model.history_
     assert_allclose(model.certificate_.value, (h[-2] - h[-1]) / h[-1], rtol=1e-6)

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import linalg
 
 from sparsestat.decomposition import SemiStructuredFactorization, project_nm
-from sparsestat.decomposition._semi_structured_fit import _Descent
+from sparsestat.decomposition._factors._semi_structured_fit import _Descent
 from sparsestat.exceptions import ConvergenceWarning
 
 

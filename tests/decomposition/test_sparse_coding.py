@@ -23,8 +23,8 @@ from sparsestat.decomposition import (
     MaxMagnitudeCausesAnalysis,
     SpikeSlabSparseCoding,
     TernarySparseCoding,
-    _expectation_truncation,
 )
+from sparsestat.decomposition._coding import _expectation_truncation
 from sparsestat.exceptions import ConvergenceWarning
 
 CLASSES = [
@@ -214,7 +214,7 @@ def test_workers_and_batches_change_no_bit(cls, monkeypatch):
     ]
     for other in fits[1:]:
         assert_array_equal(other.components_, fits[0].components_)
-        assert_array_equal(other.log_likelihoods_, fits[0].log_likelihoods_)
+        assert_array_equal(other.history_, fits[0].history_)
         assert_array_equal(other.transform(X), fits[0].transform(X))
 
 
@@ -255,7 +255,7 @@ def test_weights_are_repetitions(cls, init, rng):
     repeated = np.repeat(X, weights, axis=0)[order]
     plain = quiet(small(cls, **options).fit, repeated)
     assert_allclose(weighted.components_, plain.components_, atol=1e-6)
-    assert_allclose(weighted.log_likelihoods_, plain.log_likelihoods_, rtol=1e-8)
+    assert_allclose(weighted.history_, plain.history_, rtol=1e-8)
 
 
 def test_weights_need_not_be_whole():
@@ -289,7 +289,7 @@ def test_several_starts_keep_the_best():
     X = bars_for(BinarySparseCoding).data
     one = quiet(small(BinarySparseCoding, annealing=None).fit, X)
     many = quiet(small(BinarySparseCoding, annealing=None, n_init=4).fit, X)
-    assert many.log_likelihoods_[-1] >= one.log_likelihoods_[-1]
+    assert many.history_[-1] >= one.history_[-1]
 
 
 def test_only_what_is_to_be_learned_changes():
@@ -325,7 +325,7 @@ def test_noise_of_the_schedule_is_reproducible_and_ends():
         assert_array_equal(fits[0].components_, fits[1].components_)
         calm = quiet(small(cls, annealing={"T": 2.0}).fit, X)
         assert not np.array_equal(calm.components_, fits[0].components_)
-        assert np.isfinite(fits[0].log_likelihoods_).all()
+        assert np.isfinite(fits[0].history_).all()
 
 
 def test_schedules_are_lines_between_points():
@@ -349,7 +349,7 @@ def test_no_convergence_is_warned_about_with_the_numbers():
 def test_the_certificate_can_be_recomputed():
     X = bars_for(BinarySparseCoding).data
     model = BinarySparseCoding(6, random_state=0, annealing=None, max_active=6).fit(X)
-    last = model.log_likelihoods_[-2:]
+    last = model.history_[-2:]
     size = abs(last[1] - model.certificate_.details["log_unit"])
     value = abs(last[1] - last[0]) / max(1.0, size)
     assert model.certificate_.value == pytest.approx(value, abs=1e-15)

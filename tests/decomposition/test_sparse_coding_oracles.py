@@ -17,19 +17,18 @@ from sparsestat.decomposition import (
     DiscreteSparseCoding,
     SpikeSlabSparseCoding,
     TernarySparseCoding,
-    _expectation_truncation,
-    _support_tables,
 )
-from sparsestat.decomposition._coding_linear import LinearModel
-from sparsestat.decomposition._coding_slab import SlabModel
-from sparsestat.decomposition._expectation_truncation import (
+from sparsestat.decomposition._coding import _expectation_truncation, _support_tables
+from sparsestat.decomposition._coding._expectation_truncation import (
     Block,
     Samples,
     Temper,
     e_step,
     kept_weights,
 )
-from sparsestat.decomposition._truncation import count_states, state_tree
+from sparsestat.decomposition._coding._linear import LinearModel
+from sparsestat.decomposition._coding._slab import SlabModel
+from sparsestat.decomposition._coding._truncation import count_states, state_tree
 from tests.decomposition import sparse_coding_oracles as oracles
 
 
@@ -466,7 +465,7 @@ def test_the_likelihood_never_falls_when_all_states_are_kept(cls, options, rng):
         random_state=0,
         **options,
     ).fit(X)
-    history = model.log_likelihoods_
+    history = model.history_
     assert len(history) == model.n_iter_ + 1
     assert (np.diff(history) >= -1e-9 * np.abs(history[1:])).all()
     assert history[-1] > history[0]

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sparsestat.decomposition import SupervisedDictionaryLearning
-from sparsestat.decomposition import _supervised as lifted
+from sparsestat.decomposition._low_rank import _supervised as lifted
 from sparsestat.exceptions import ConvergenceWarning
 
 
@@ -64,7 +64,7 @@ def test_the_objective_never_rises_and_is_that_of_the_factors(
     y = y + (X[:, 0] > np.median(X[:, 0])) if n_classes == 3 else y
     model = SupervisedDictionaryLearning(4, mode=mode, solver=solver, tol=1e-6)
     model.set_params(max_iter=3000).fit(X, y, Z)
-    history = model.objective_history_
+    history = model.history_
     assert (np.diff(history) <= 1e-12 * history[0]).all()
     assert model.certificate_.satisfied
     assert model.components_.shape == (4, 30) and model.coef_.shape == (
@@ -240,7 +240,7 @@ def test_non_negative_factors(mode, rng):
     codes = model.transform(X)
     expected = np.array([nnls(model.components_.T, x)[0] for x in X])
     assert_allclose(codes, expected, atol=1e-6)
-    assert (np.diff(model.objective_history_) <= 1e-10).all()
+    assert (np.diff(model.history_) <= 1e-10).all()
     assert model.score(X, y) > 0.8
     assert model.reconstruction_err_ < 0.1 * np.linalg.norm(X)
 
@@ -273,7 +273,7 @@ def test_large_sparse_data_are_not_densified(mode):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40e6 < X.shape[0] * X.shape[1] * 8
-    assert (np.diff(model.objective_history_) <= 1e-9).all()
+    assert (np.diff(model.history_) <= 1e-9).all()
 
 
 def test_lanczos_and_dense_decompositions_agree(rng, monkeypatch):
@@ -421,4 +421,4 @@ def test_separable_labels_without_ridge_end(rng):
         for mode in ("filter", "feature"):
             model = SupervisedDictionaryLearning(2, mode=mode, nu=0.0).fit(X, y)
             assert np.isfinite(model.coef_).all()
-            assert (np.diff(model.objective_history_) <= 1e-9).all()
+            assert (np.diff(model.history_) <= 1e-9).all()

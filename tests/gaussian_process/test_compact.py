@@ -14,8 +14,8 @@ from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 
 from sparsestat.exceptions import ConvergenceWarning, NumericalError
 from sparsestat.gaussian_process import CompactGPRegressor, WendlandKernel
-from sparsestat.gaussian_process import _kernels_compact as kernels
-from sparsestat.gaussian_process._sparse_cholesky import (
+from sparsestat.gaussian_process._structure import _kernels_compact as kernels
+from sparsestat.gaussian_process._structure._sparse_cholesky import (
     SparseCholesky,
     _closed,
     close_pairs,
@@ -263,7 +263,7 @@ def test_dual_coefficients_and_history(normalize_y):
     np.testing.assert_array_equal(model.X_train_, X)
     C = model.kernel_(X)
     np.testing.assert_allclose(C @ model.alpha_, target, atol=1e-7)
-    history = model.objective_history_
+    history = model.history_
     np.testing.assert_allclose(history[-1], model.log_marginal_likelihood_value_)
     assert history[-1] > history[0]
     assert model.certificate_.satisfied and model.certificate_.value <= 1e-3

@@ -21,13 +21,13 @@ from sparsestat.gaussian_process import (
     DeepKernelMachineClassifier,
     DeepKernelMachineRegressor,
 )
-from sparsestat.gaussian_process._deep_kernel_evidence import (
+from sparsestat.gaussian_process._variational._deep_evidence import (
     DeepEvidence,
     gaussian_evidence,
     titsias,
 )
-from sparsestat.gaussian_process._deep_kernel_layers import between, build
-from sparsestat.gaussian_process._svgp_likelihoods import Bernoulli, Softmax
+from sparsestat.gaussian_process._variational._layers import between, build
+from sparsestat.gaussian_process._variational._likelihoods import Bernoulli, Softmax
 
 
 def inputs(n=30, p=3, seed=0):
@@ -262,7 +262,7 @@ def test_the_bound_from_sums_is_that_of_titsias():
 
 
 def test_one_block_of_rows_or_many_with_or_without_memory(monkeypatch):
-    from sparsestat.gaussian_process import _deep_kernel_evidence as module
+    from sparsestat.gaussian_process._variational import _deep_evidence as module
 
     X, Y, rng = inputs(60)
     machine = evidence(X, Y, X[:5].copy())

@@ -14,9 +14,9 @@ from sparsestat.gaussian_process import (
     SparseGPRegressor,
     ToeplitzGPRegressor,
 )
-from sparsestat.gaussian_process._evidence import default_kernel, standardized
-from sparsestat.gaussian_process._starts import first_scales
-from sparsestat.gaussian_process._toeplitz import even_grid
+from sparsestat.gaussian_process._kernel._evidence import default_kernel, standardized
+from sparsestat.gaussian_process._kernel._starts import first_scales
+from sparsestat.gaussian_process._structure._toeplitz import even_grid
 
 MODELS = [CompactGPRegressor, SparseGPRegressor, ToeplitzGPRegressor]
 

@@ -14,13 +14,13 @@ from sparsestat.gaussian_process import (
     DistributedGridSpectralMixtureRegressor,
     GridSpectralMixtureRegressor,
 )
-from sparsestat.gaussian_process._consensus import (
+from sparsestat.gaussian_process._spectral._consensus import (
     Agent,
     message_bits,
     nearest_root,
     quantize,
 )
-from sparsestat.gaussian_process._spectral_solvers import Problem, solve
+from sparsestat.gaussian_process._spectral._solvers import Problem, solve
 from tests.gaussian_process.spectral_oracles import two_tones
 
 
@@ -80,7 +80,7 @@ def test_one_agent_is_the_central_fit():
     model = DistributedGridSpectralMixtureRegressor(20, n_agents=1, tol=1e-5)
     model.fit(X, y)
     gap = central.log_marginal_likelihood_value_ - model.log_marginal_likelihood_value_
-    assert gap <= 5e-3 * abs(central.objective_path_[-1])
+    assert gap <= 5e-3 * abs(central.history_[-1])
     np.testing.assert_allclose(model.predict(X), central.predict(X), atol=0.05)
 
 
@@ -96,8 +96,8 @@ def test_rounding_costs_little_and_saves_bits(monkeypatch):
     assert rounded.objective_ <= best.value + 0.02 * abs(best.value)
     per_round = rounded.communication_bits_ / rounded.n_iter_
     assert per_round < 0.6 * exact.communication_bits_ / exact.n_iter_
-    assert (np.diff(rounded.bits_path_) > 0).all()
-    assert rounded.bits_path_[-1] == rounded.communication_bits_
+    assert (np.diff(rounded.bits_history_) > 0).all()
+    assert rounded.bits_history_[-1] == rounded.communication_bits_
 
 
 def test_only_weights_leave_an_agent(monkeypatch):

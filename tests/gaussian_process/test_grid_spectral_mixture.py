@@ -11,20 +11,20 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sparsestat.gaussian_process import GridSpectralMixtureRegressor
-from sparsestat.gaussian_process._majorizer import (
-    component_factor,
-    majorizer_value,
-    minimize_majorizer,
-)
-from sparsestat.gaussian_process._spectral_engines import (
+from sparsestat.gaussian_process._spectral._engines import (
     DenseEngine,
     FeatureEngine,
     Samples,
     ToeplitzEngine,
 )
-from sparsestat.gaussian_process._spectral_fit import Trend, gcv_noise
-from sparsestat.gaussian_process._spectral_solvers import Problem, solve
-from sparsestat.gaussian_process._spectrum import Spectrum, make_grid
+from sparsestat.gaussian_process._spectral._fit import Trend, gcv_noise
+from sparsestat.gaussian_process._spectral._majorizer import (
+    component_factor,
+    majorizer_value,
+    minimize_majorizer,
+)
+from sparsestat.gaussian_process._spectral._solvers import Problem, solve
+from sparsestat.gaussian_process._spectral._spectrum import Spectrum, make_grid
 from tests.gaussian_process.spectral_oracles import component_grams, two_tones
 
 SOLVERS = ("auto", "mm", "sca", "dsca")
@@ -110,7 +110,7 @@ def test_every_solver_descends_to_a_stationary_point(solver, even):
     model = GridSpectralMixtureRegressor(
         16, solver=solver, max_iter=3000, detrend="mean"
     ).fit(X, y)
-    path = model.objective_path_
+    path = model.history_
     assert (np.diff(path) <= 1e-9 * np.abs(path[1:])).all()
     assert model.certificate_.satisfied
     # From outside: dense algebra, all components.
@@ -171,9 +171,7 @@ def test_conic_solver_takes_the_steps_of_sca():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             fits.append(model.fit(X, y))
-    np.testing.assert_allclose(
-        fits[0].objective_path_[-1], fits[1].objective_path_[-1], rtol=1e-3
-    )
+    np.testing.assert_allclose(fits[0].history_[-1], fits[1].history_[-1], rtol=1e-3)
 
 
 # Invariances

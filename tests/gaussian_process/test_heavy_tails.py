@@ -11,8 +11,8 @@ from sklearn.datasets import make_moons
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sparsestat.gaussian_process import SparseGPClassifier, SparseGPRegressor
-from sparsestat.gaussian_process._heavy_tails import heavy_bound
-from sparsestat.gaussian_process._svgp import Posterior
+from sparsestat.gaussian_process._variational._heavy_tails import heavy_bound
+from sparsestat.gaussian_process._variational._svgp import Posterior
 
 rng = np.random.default_rng(0)
 X = np.sort(rng.uniform(0, 10, (80, 1)), axis=0)

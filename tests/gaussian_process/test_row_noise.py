@@ -18,8 +18,8 @@ from sparsestat.gaussian_process import (
     ToeplitzGPRegressor,
     WendlandKernel,
 )
-from sparsestat.gaussian_process._inducing import evaluate, exact_evidence
-from sparsestat.gaussian_process._row_noise import PLAIN, RowNoise, collected
+from sparsestat.gaussian_process._kernel._inducing import evaluate, exact_evidence
+from sparsestat.gaussian_process._kernel._row_noise import PLAIN, RowNoise, collected
 
 rng = np.random.default_rng(0)
 X = rng.uniform(0, 6, (24, 1))

@@ -21,7 +21,7 @@ from sklearn.gaussian_process.kernels import (
 
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.gaussian_process import GSMKernel, SparseGPRegressor, WendlandKernel
-from sparsestat.gaussian_process._inducing import (
+from sparsestat.gaussian_process._kernel._inducing import (
     evaluate,
     exact_evidence,
     greedy_points,
@@ -104,7 +104,7 @@ def test_a_kernel_of_spectral_components_moves_its_points():
 
 @pytest.mark.parametrize("block", [7, 64, 10**6])
 def test_blocks_and_recomputed_covariances_change_nothing(monkeypatch, block):
-    from sparsestat.gaussian_process import _inducing
+    from sparsestat.gaussian_process._kernel import _inducing
 
     X, y = data(300)
     Z = X[:9].copy()
@@ -207,7 +207,7 @@ def test_the_optimum_is_stationary_and_warm_of_the_truth():
     )
     assert model.noise_variance_ == pytest.approx(0.01, rel=0.15)
     assert model.upper_bound_ - model.lower_bound_ < 0.5
-    assert (np.diff(model.objective_history_) > -1e-6).all()
+    assert (np.diff(model.history_) > -1e-6).all()
     # The exact process has its optimum next to it.
     full = GaussianProcessRegressor(model.kernel_, alpha=0).fit(X[::2], y[::2])
     assert np.exp(full.kernel_.theta[-1]) == pytest.approx(0.01, rel=0.2)

@@ -5,21 +5,21 @@ import pytest
 from scipy import linalg
 
 from sparsestat.exceptions import NumericalError
-from sparsestat.gaussian_process._spectral_engines import (
+from sparsestat.gaussian_process._spectral._engines import (
     FeatureEngine,
     ProductEngine,
     Samples,
     ToeplitzEngine,
 )
-from sparsestat.gaussian_process._spectral_fit import aggregate
-from sparsestat.gaussian_process._spectral_low_rank import (
+from sparsestat.gaussian_process._spectral._fit import aggregate
+from sparsestat.gaussian_process._spectral._low_rank import (
     EnvelopeBasis,
     FourierBasis,
     LowRankEngine,
     NystromBasis,
 )
-from sparsestat.gaussian_process._spectral_solvers import Problem
-from sparsestat.gaussian_process._spectrum import Spectrum, make_grid
+from sparsestat.gaussian_process._spectral._solvers import Problem
+from sparsestat.gaussian_process._spectral._spectrum import Spectrum, make_grid
 from tests.gaussian_process.spectral_oracles import component_grams, evaluate
 
 

@@ -10,7 +10,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sparsestat.gaussian_process import GSMKernel, GSMPKernel
-from sparsestat.gaussian_process._spectrum import Spectrum
+from sparsestat.gaussian_process._spectral._spectrum import Spectrum
 from tests.gaussian_process.spectral_oracles import component_grams
 
 BOUNDS = (1e-5, 1e5)

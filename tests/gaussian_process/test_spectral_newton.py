@@ -8,12 +8,12 @@ import pytest
 from scipy.linalg import eigh
 
 from sparsestat.gaussian_process import GridSpectralMixtureRegressor
-from sparsestat.gaussian_process._kernels_whittle import descend
-from sparsestat.gaussian_process._spectral_engines import Samples, ToeplitzEngine
-from sparsestat.gaussian_process._spectral_fit import choose_solver, first_guess
-from sparsestat.gaussian_process._spectral_newton import WhittleMetric
-from sparsestat.gaussian_process._spectral_solvers import solve
-from sparsestat.gaussian_process._spectrum import Spectrum
+from sparsestat.gaussian_process._spectral._engines import Samples, ToeplitzEngine
+from sparsestat.gaussian_process._spectral._fit import choose_solver, first_guess
+from sparsestat.gaussian_process._spectral._kernels_whittle import descend
+from sparsestat.gaussian_process._spectral._newton import WhittleMetric
+from sparsestat.gaussian_process._spectral._solvers import solve
+from sparsestat.gaussian_process._spectral._spectrum import Spectrum
 from tests.gaussian_process.spectral_oracles import component_grams, two_tones
 
 

@@ -17,14 +17,19 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteK
 
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.gaussian_process import SparseGPClassifier, SparseGPRegressor
-from sparsestat.gaussian_process._inducing import evaluate
-from sparsestat.gaussian_process._svgp import Posterior, bound, natural_step, settle
-from sparsestat.gaussian_process._svgp_evidence import features, variational_bound
-from sparsestat.gaussian_process._svgp_likelihoods import (
+from sparsestat.gaussian_process._kernel._inducing import evaluate
+from sparsestat.gaussian_process._variational._bounds import features, variational_bound
+from sparsestat.gaussian_process._variational._likelihoods import (
     Bernoulli,
     Gaussian,
     Softmax,
     StudentT,
+)
+from sparsestat.gaussian_process._variational._svgp import (
+    Posterior,
+    bound,
+    natural_step,
+    settle,
 )
 
 

@@ -264,6 +264,6 @@ def test_dual_coefficients_and_history(missing):
     full = GaussianProcessRegressor(model.kernel_, optimizer=None, alpha=0)
     value = full.fit(t[seen], y[seen]).log_marginal_likelihood_value_
     np.testing.assert_allclose(model.log_marginal_likelihood_value_, value, rtol=1e-8)
-    history = model.objective_history_
+    history = model.history_
     np.testing.assert_allclose(history[-1], model.log_marginal_likelihood_value_)
     assert history[-1] >= history[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from sparsestat.gaussian_process import _toeplitz as tz
+from sparsestat.gaussian_process._structure import _toeplitz as tz
 
 
 def smooth_column(n, noise=0.01):

@@ -9,7 +9,7 @@ from sparsestat.linear_model import (
     SparseCoxRegressor,
     SparseCoxRegressorCV,
 )
-from sparsestat.linear_model._cox import concordance_index
+from sparsestat.linear_model._cox_predictor import concordance_index
 from sparsestat.linear_model._penalized import _design
 from sparsestat.linear_model._penalized._survival import _efron_terms
 from tests.linear_model.glm_oracles import cox_loss, violation

@@ -5,6 +5,7 @@
 
 import tracemalloc
 from itertools import combinations
+from math import comb
 
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._subsets._random_support_search import (
     ProjectedDesign,
     backward_elimination,
-    extended_bic,
     orthonormal_basis,
 )
 
@@ -138,10 +138,17 @@ def test_two_scales_defeat_the_lasso_but_not_random_sets():
 # Refits
 
 
-def test_elimination_matches_refits_and_its_criterion():
+def price(criterion, size, p):
+    """What the number of models of a size costs."""
+    return 2 * np.log(comb(p, size)) if criterion == "ebic" else 2 * size * np.log(p)
+
+
+@pytest.mark.parametrize("criterion", ["mbic", "ebic"])
+def test_elimination_matches_refits_and_its_criterion(criterion):
     X, y = small(2)
     X[:, 3] = X[:, 2] + 1e-6 * X[:, 3]
-    problem = RandomSupportRegressor()._problem(X, y, None)
+    model = RandomSupportRegressor(criterion=criterion)
+    problem = model._problem(X, y, None)
     found, values = backward_elimination(problem, np.arange(12))
     for step in range(13):
         columns = found[step]
@@ -149,7 +156,8 @@ def test_elimination_matches_refits_and_its_criterion():
         A = np.column_stack([np.ones(60), X[:, columns]])
         r = y - A @ np.linalg.lstsq(A, y, rcond=None)[0]
         size = len(columns)
-        expected = 60 * np.log(r @ r / 60) + size * (np.log(60) + 2 * np.log(12))
+        expected = 60 * np.log(r @ r / 60) + size * np.log(60)
+        expected += price(criterion, size, 12)
         assert_allclose(values[step], expected, rtol=1e-9)
 
 
@@ -175,17 +183,19 @@ def test_without_random_sets_it_is_the_lasso_path_with_the_same_refit():
     assert model.m_ == 0 and len(model.basis_) == 0
 
 
-def test_criterion_is_that_of_the_best_subset_of_few_features():
+@pytest.mark.parametrize("criterion", ["mbic", "ebic"])
+def test_criterion_is_that_of_the_best_subset_of_few_features(criterion):
     for seed in range(10):
         X, y = small(seed, n=40)
-        model = RandomSupportRegressor(random_state=0).fit(X, y)
+        model = RandomSupportRegressor(criterion=criterion, random_state=0).fit(X, y)
         Xc, yc = X - X.mean(axis=0), y - y.mean()
         best = np.inf
         for size in range(6):
             for c in combinations(range(12), size):
                 A = Xc[:, list(c)]
                 r = yc - A @ np.linalg.lstsq(A, yc, rcond=None)[0]
-                value = extended_bic(r @ r, size, 40, 12, yc @ yc)
+                value = 40 * np.log(r @ r / 40) + size * np.log(40)
+                value += price(criterion, size, 12)
                 best = min(best, float(value))
         assert_allclose(model.criterion_, best, rtol=1e-9)
 
@@ -209,7 +219,8 @@ def test_without_a_refit_all_of_the_random_set_has_coefficients():
     residual = y - model.predict(X)
     assert_allclose(X[:, model.basis_].T @ residual, 0.0, atol=1e-9)
     rest = y - y.mean() - (X - X.mean(axis=0)) @ model.coef_
-    value = extended_bic(rest @ rest, len(model.support_), 100, 30, 1.0)
+    size = len(model.support_)
+    value = 100 * np.log(rest @ rest / 100) + size * np.log(100 * 30**2)
     assert_allclose(model.criterion_, value, rtol=1e-10)
 
 
@@ -229,7 +240,7 @@ def test_predictions_do_not_depend_on_the_scale_of_columns(refit):
         assert_allclose(a.coef_, b.coef_ * scales, rtol=1e-6)
 
 
-@pytest.mark.parametrize("criterion", ["ebic", "cv"])
+@pytest.mark.parametrize("criterion", ["mbic", "ebic", "cv"])
 def test_results_do_not_depend_on_the_number_of_workers(criterion):
     X, y = small(7, n=80, d=40)
     options = {"criterion": criterion, "cv": 3, "alphas": 8, "random_state": 3}

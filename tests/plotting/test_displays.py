@@ -179,11 +179,11 @@ def test_convergence_shows_gaps_lost_in_rounding_at_the_border(pyplot):
 
 def test_convergence_from_estimators_takes_the_common_tolerance(pyplot):
     one = Fitted(
-        gap_history_=np.array([1.0, 1e-5]),
+        history_=np.array([1.0, 1e-5]),
         certificate_=certificate("duality_gap", 1e-5, 1e-4),
     )
     two = Fitted(
-        gap_history_=np.array([1.0, 1e-3]),
+        history_=np.array([1.0, 1e-3]),
         certificate_=certificate("duality_gap", 1e-3, 1e-4),
     )
     display = ConvergenceDisplay.from_estimator([one, two])
@@ -215,7 +215,7 @@ def test_convergence_on_logarithmic_times(pyplot):
 def test_convergence_messages(pyplot, histories, message):
     with pytest.raises(ValueError, match=message):
         ConvergenceDisplay(histories).plot()
-    with pytest.raises(ValueError, match="has no gap_history_"):
+    with pytest.raises(ValueError, match="has no history_"):
         ConvergenceDisplay.from_estimator(Fitted(coef_=1))
 
 
@@ -325,25 +325,3 @@ def test_path_display_names_features_through_a_scaler():
         model.fit(X.to_numpy(), X["width"])
     )
     assert "x1" in [text.get_text() for text in display.label_texts_]
-
-
-def test_convergence_display_takes_every_history():
-    pytest.importorskip("matplotlib").use("agg")
-    from sparsestat.bayes import SBLClassifier
-    from sparsestat.decomposition import OrthogonalDictionary, SemiNMF
-
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((40, 5))
-    models = {
-        "semi": SemiNMF(2, random_state=0).fit(X),
-        "orthogonal": OrthogonalDictionary(random_state=0).fit(X),
-        "classes": SBLClassifier().fit(X, X[:, 0] + 0.5 * X[:, 1] ** 2 > 0),
-    }
-    display = ConvergenceDisplay.from_estimator(models)
-    assert display.ylabel == "distance to the last value, relative"
-    h = models["semi"].objective_history_
-    np.testing.assert_allclose(
-        display.lines_[0].get_ydata(),
-        np.abs(h[:-1] - h[-1]) / np.abs(h[:-1] - h[-1]).max(),
-    )
-    assert len(display.lines_) == 3 and display.tol_line_ is None

@@ -5,6 +5,8 @@
 
 import numpy as np
 
+from sparsestat._utils.linalg import largest_eigenvalue
+
 __all__ = [
     "FIXED",
     "PROXIMAL",
@@ -79,17 +81,7 @@ def largest_curvature(H):
     if m <= _SPECTRUM:
         return float(np.linalg.eigvalsh(H)[-1])
     v = np.ones(m) + 0.01 * np.arange(m) / m  # not orthogonal to much
-    value = 0.0
-    for _ in range(100):
-        u = H @ v
-        norm = float(np.linalg.norm(u))
-        if norm == 0:
-            return 0.0
-        v = u / norm
-        if abs(norm - value) <= 1e-4 * norm:
-            value = norm
-            break
-        value = norm
+    value = largest_eigenvalue(H.dot, v, n_iter=100, rtol=1e-4)
     # Row sums bound the spectrum from above, whatever the iteration has found.
     return min(1.01 * value, float(np.abs(H).sum(axis=1).max()))
 
@@ -315,15 +307,5 @@ def _spectral_norm(problem, n_iter=200):
     """Return the largest eigenvalue of the whole bound, by power iteration."""
     rng = np.random.default_rng(0)
     v = rng.standard_normal(problem.n_coef)
-    v /= np.linalg.norm(v)
-    value = 0.0
-    for _ in range(n_iter):
-        u = problem.multiply(v)
-        norm = float(np.linalg.norm(u))
-        if norm == 0:
-            return 1.0
-        v = u / norm
-        if abs(norm - value) <= 1e-3 * norm:
-            return 1.01 * norm
-        value = norm
-    return 1.01 * value
+    value = largest_eigenvalue(problem.multiply, v, n_iter=n_iter, rtol=1e-3)
+    return 1.01 * value or 1.0

@@ -16,6 +16,8 @@ def _price(criterion, df, n_effective, n_features):
     if criterion == "aic":
         return 2.0 * df
     price = np.log(n_effective) * df
+    if criterion == "mbic":
+        return price + 2.0 * np.log(n_features) * df
     if criterion == "ebic":
         p = n_features
         price = price + 2.0 * (
@@ -25,10 +27,11 @@ def _price(criterion, df, n_effective, n_features):
 
 
 def information_criterion(criterion, rss, scale, df, n_effective, n_features):
-    """Return AIC, BIC or EBIC of Gaussian models with unknown variance.
+    """Return AIC, BIC, EBIC or MBIC of Gaussian models with unknown variance.
 
     ``n log(RSS / n) + c df`` with c = 2 (AIC) or log n (BIC); the extended BIC adds
-    ``2 log binomial(n_features, df)``. RSS is floored at 1e-14 of `scale`, which is
+    ``2 log binomial(n_features, df)``, the modified one, in the spirit of Bogdan and
+    others, ``2 df log n_features``. RSS is floored at 1e-14 of `scale`, which is
     zero for a constant response.
     """
     rss = np.maximum(rss, max(_RSS_FLOOR * scale, np.finfo(np.float64).tiny))

@@ -69,13 +69,15 @@ class RandomSupportRegressor(LinearPredictor):
     refit : {"backward"} or False, default="backward"
         "backward" eliminates features on the original columns. False keeps the
         shrunken solution, in which all of T have coefficients.
-    criterion : {"ebic", "cv"}, default="ebic"
-        How the winner is chosen: the least
-        ``n log(RSS / n) + size (log(n) + 2 log(n_features))``; or m by the
-        held-out error of the whole procedure, then the least EBIC among its draws.
+    criterion : {"mbic", "ebic", "cv"}, default="mbic"
+        How the winner is chosen. "mbic" is the least modified BIC, ``n log(RSS / n) +
+        size (log(n) + 2 log(n_features))``; "ebic" the extended one of all other
+        models, whose last term is ``2 log(binomial(n_features, size))`` and which keeps
+        more features; "cv" takes m by the held-out error of the whole procedure, then
+        the least "mbic" among its draws.
     splicing : bool, default=True
-        Improve the winner by exchanges, additions and removals while the EBIC falls.
-        Not without a refit.
+        Improve the winner by exchanges, additions and removals while the criterion
+        falls. Not without a refit.
     cv : int, cross-validation generator or iterable, default=None
         Splitting for ``criterion="cv"``; None means 5 folds.
     fit_intercept : bool, default=True
@@ -101,7 +103,7 @@ class RandomSupportRegressor(LinearPredictor):
         What each point of each path led to: "m", "draw", "alpha", "n_candidates",
         "size" and "criterion".
     criterion_ : float
-        Extended BIC of the winner.
+        Of the winner.
     mse_path_ : ndarray of shape (n_sizes, n_folds)
         Held-out squared errors for each m (``criterion="cv"`` only).
     noise_variance_ : float
@@ -163,7 +165,7 @@ class RandomSupportRegressor(LinearPredictor):
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "alphas": [Interval(Integral, 1, None, closed="left")],
         "refit": [StrOptions({"backward"}), "boolean"],
-        "criterion": [StrOptions({"ebic", "cv"})],
+        "criterion": [StrOptions({"mbic", "ebic", "cv"})],
         "splicing": ["boolean"],
         "cv": ["cv_object"],
         "fit_intercept": ["boolean"],
@@ -179,7 +181,7 @@ class RandomSupportRegressor(LinearPredictor):
         n_draws=2,
         alphas=20,
         refit="backward",
-        criterion="ebic",
+        criterion="mbic",
         splicing=True,
         cv=None,
         fit_intercept=True,
@@ -243,13 +245,15 @@ class RandomSupportRegressor(LinearPredictor):
         return self
 
     def _problem(self, X, y, sample_weight):
-        return LeastSquaresSubsets(
+        problem = LeastSquaresSubsets(
             X,
             y,
             sample_weight,
             fit_intercept=self.fit_intercept,
             units=Units(X.shape[1]),
         )
+        problem.criterion = "ebic" if self.criterion == "ebic" else "mbic"
+        return problem
 
     def _sizes(self, problem):
         """Return the sizes of the random sets, in increasing order."""

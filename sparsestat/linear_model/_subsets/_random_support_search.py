@@ -16,6 +16,7 @@ import numpy as np
 from scipy.linalg import qr, solve_triangular
 
 from sparsestat._utils.validation import read_only
+from sparsestat.linear_model._penalized._criteria import information_criterion
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 from sparsestat.linear_model._penalized._solver import WorkingSetSolver
 from sparsestat.linear_model._subsets import _kernels_subset as kernels
@@ -24,7 +25,6 @@ __all__ = [
     "Candidate",
     "ProjectedDesign",
     "backward_elimination",
-    "extended_bic",
     "first_least",
     "orthonormal_basis",
     "polish",
@@ -33,7 +33,6 @@ __all__ = [
 
 _DEPENDENT = 1e-10  # what is left of a column, relative to its norm
 _BLOCK = 256  # columns projected at once
-_RSS_FLOOR = 1e-14  # of ||y||^2
 _TOL = 1e-5  # relative duality gap along the paths
 _MAX_EPOCHS = 2000
 _TIE = 1e-8  # of the criterion, relative to the number of samples: rounding
@@ -72,22 +71,16 @@ class Candidate:
     records: tuple = ()
 
 
-def extended_bic(rss, size, n_effective, n_features, scale):
-    """Return ``n log(RSS / n) + size (log n + 2 log d)``, RSS floored."""
-    rss = np.maximum(rss, max(_RSS_FLOOR * scale, np.finfo(np.float64).tiny))
-    per_feature = np.log(n_effective) + 2.0 * np.log(n_features)
-    return n_effective * np.log(rss / n_effective) + size * per_feature
-
-
 def _criterion(problem, rss, size):
-    """Return the extended BIC in the units of the given data, weights as counts."""
+    """Return the criterion in the units of the given data, weights as counts."""
     square = problem.weight_unit * problem.y_unit**2
-    return extended_bic(
+    return information_criterion(
+        problem.criterion,
         rss * square,
+        problem.norm**2 * square,
         size,
         problem.n_effective,
         problem.n_features,
-        problem.norm**2 * square,
     )
 
 
@@ -326,7 +319,7 @@ class _Shrinking:
 
 
 def polish(problem, columns, value, *, splice_size, max_iter):
-    """Improve a set by exchanges, additions and removals while its EBIC falls."""
+    """Improve a set by exchanges, additions and removals while its criterion falls."""
     movable = np.ones(problem.n_features, dtype=bool)
 
     def measure(fit):

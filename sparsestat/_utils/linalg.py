@@ -1,0 +1,75 @@
+"""Linear algebra that several rooms need: definite systems, power iterations."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from scipy import linalg
+
+__all__ = ["largest_eigenvalue", "solve_positive", "solve_semidefinite"]
+
+
+def solve_positive(H, right, *, overwrite=False):
+    """Solve with a symmetric positive definite matrix; None where it is not.
+
+    Parameters
+    ----------
+    H : ndarray of shape (n, n)
+        The matrix, of which one triangle is read; n may be 0.
+    right : ndarray of shape (n,) or (n, k)
+        Right-hand sides.
+    overwrite : bool, default=False
+        Whether H may be destroyed.
+
+    Returns
+    -------
+    x : ndarray or None
+        The solution, if it is finite.
+    """
+    if not len(H):
+        return np.zeros(right.shape)
+    try:
+        factor = linalg.cho_factor(
+            H, lower=True, overwrite_a=overwrite, check_finite=False
+        )
+    except linalg.LinAlgError:
+        return None
+    x = linalg.cho_solve(factor, right, check_finite=False)
+    return x if np.isfinite(x).all() else None
+
+
+def solve_semidefinite(H, right):
+    """Solve with a positive semi-definite matrix, by least squares if singular."""
+    x = solve_positive(H, right)
+    return linalg.lstsq(H, right)[0] if x is None else x
+
+
+def largest_eigenvalue(product, v, *, n_iter, rtol=0.0):
+    """Estimate from below the largest absolute eigenvalue of a Hermitian matrix.
+
+    Parameters
+    ----------
+    product : callable
+        Multiplies the matrix with an array like `v`.
+    v : ndarray
+        Where the power iteration starts.
+    n_iter : int
+        Most products.
+    rtol : float, default=0.0
+        Relative change of the estimate at which it stops.
+
+    Returns
+    -------
+    value : float
+        The estimate; 0 if a product vanishes.
+    """
+    value = 0.0
+    for _ in range(n_iter):
+        size = np.linalg.norm(v)
+        if size == 0:
+            return 0.0
+        v = product(v / size)
+        before, value = value, float(np.linalg.norm(v))
+        if abs(value - before) <= rtol * value:
+            break
+    return value
