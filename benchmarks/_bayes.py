@@ -165,19 +165,19 @@ def omp(H, y, n_nonzero):
     return out
 
 
-def pattern_coupled(H, y, s2, neighbours, *, beta=1.0, a=0.5, b=1e-4, max_iter=100):
+def pattern_coupled(H, y, s2, neighbors, *, beta=1.0, a=0.5, b=1e-4, max_iter=100):
     """Pattern-coupled sparse Bayesian learning on a graph.
 
     Parameters
     ----------
-    neighbours : sparse array of shape (n, n)
+    neighbors : sparse array of shape (n, n)
         Adjacency of the cells.
     """
     n = H.shape[1]
     h = 1.0 if np.iscomplexobj(H) else 0.5
     alpha, mean = np.ones(n), np.zeros(n)
     for _ in range(max_iter):
-        gamma = 1.0 / (alpha + beta * (neighbours @ alpha))
+        gamma = 1.0 / (alpha + beta * (neighbors @ alpha))
         S = (H * gamma) @ H.conj().T
         S[np.diag_indices(len(S))] += s2
         L = cholesky(S, lower=True, check_finite=False)
@@ -186,7 +186,7 @@ def pattern_coupled(H, y, s2, neighbours, *, beta=1.0, a=0.5, b=1e-4, max_iter=1
         new = gamma * (Z.conj().T @ t)
         s = (np.abs(Z) ** 2).sum(axis=0)
         second = np.abs(new) ** 2 + gamma * np.maximum(1 - gamma * s, 0)
-        alpha = (a + h) / (h * (second + beta * (neighbours @ second)) + b)
+        alpha = (a + h) / (h * (second + beta * (neighbors @ second)) + b)
         done = np.linalg.norm(new - mean) < 1e-4 * np.linalg.norm(new)
         mean = new
         if done:

@@ -50,9 +50,9 @@ def densities(p):
     def make(seed):
         rng = np.random.default_rng(seed)
         x = np.linspace(0, 5, 1000)
-        centres, widths = rng.uniform(0.5, 4.5, 2), rng.uniform(0.15, 0.6, 2)
+        centers, widths = rng.uniform(0.5, 4.5, 2), rng.uniform(0.15, 0.6, 2)
         share = rng.uniform(0.2, 0.8)
-        bumps = np.exp(-0.5 * ((x[:, None] - centres) / widths) ** 2) / widths
+        bumps = np.exp(-0.5 * ((x[:, None] - centers) / widths) ** 2) / widths
         a, b = np.exp(-x), bumps @ [share, 1 - share]
         b = np.maximum(b, 1e-12 * b.max())
         C = np.abs(x[:, None] - x) ** p
@@ -175,8 +175,8 @@ def pot_sinkhorn(C, a, b, eta, seconds):
         n_iter = int(min(3 * n_iter, max(100, (seconds - spent) / per_iteration)))
 
 
-def pot_stabilised(C, a, b, eta, max_iter):
-    """Return the plan of POT's stabilised sinkhorn."""
+def pot_stabilized(C, a, b, eta, max_iter):
+    """Return the plan of POT's stabilized sinkhorn."""
     import ot
 
     method = "sinkhorn_stabilized"

@@ -255,7 +255,7 @@ def run(quick=False):
     rules_and_updates(table, quick)
     notes = [
         "Gap: objective minus optimum, relative to the same at the start, after 50, "
-        "200 and all updates. Optimum: a sparse factorisation (D, E), the Lasso at tol "
+        "200 and all updates. Optimum: a sparse factorization (D, E), the Lasso at tol "
         "1e-14 (non-negative), 0 where there are as many features as samples.",
         "A: 1000 x 10,000; B: the same; C: 1000 x 1000 with 50 classes; D: 50 x 50 "
         "lattice, 100 labels; E: 2000 points on two moons, 100 labels. Seconds are "

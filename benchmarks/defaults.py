@@ -233,7 +233,7 @@ def _decibels(image, clean):
     return float(10 * np.log10(255.0**2 / np.mean((image - clean) ** 2)))
 
 
-def factorisation_rows(quick):
+def factorization_rows(quick):
     """Tables as matrices: share of the squares that three components explain."""
     chosen = [t for t in TABLES if t.name in ("fgl", "wine", "diabetes", "biopsy")]
     for table in chosen[:1] if quick else chosen:

@@ -115,7 +115,7 @@ def _time_rows(quick, notes):
     notes.append(
         "Times: one thread each, medians of alternating runs in ms. fastrp sums the "
         "powers and does nothing else, as ours with normalize_powers=False and "
-        "output=None; with our defaults rows are normalised and columns standardised."
+        "output=None; with our defaults rows are normalized and columns standardized."
     )
     rows = []
     sizes = [(10_000, 10)] if quick else [(50_000, 10), (200_000, 20)]
@@ -167,10 +167,10 @@ def _score_rows(quick, notes):
     from sknetwork.embedding import RandomProjection
 
     notes.append(
-        "Scores: macro-F1 (micro-F1), means over 10 stratified splits, standardised "
+        "Scores: macro-F1 (micro-F1), means over 10 stratified splits, standardized "
         "embeddings, logistic regression with C=0.1 for both; the difference is that "
         "of macro-F1 with the standard error of the paired differences. 10% of the "
-        "nodes of planted partitions are labelled, half of those of bundled graphs."
+        "nodes of planted partitions are labeled, half of those of bundled graphs."
     )
     data = [
         (f"planted n={n}, {g} groups, degrees {a}+{b}", *planted(n, g, a, b, 41), 0.1)

@@ -313,7 +313,7 @@ def run(quick=False):
     rows += multinomial_rows(quick, repeat)
     rows += regression_rows(quick, repeat)
     return {
-        "title": "Sparse generalised linear models",
+        "title": "Sparse generalized linear models",
         "claim": (
             "Time to a violation of the optimality conditions, measured outside the "
             f"libraries relative to the largest gradient at zero, of {GOAL:.0e}."

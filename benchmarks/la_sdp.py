@@ -26,7 +26,7 @@ PEERS = ("scikit-learn",)
 
 
 def problem(d, n_per_cluster, seed):
-    """Return three rotated Gaussians about equidistant centres."""
+    """Return three rotated Gaussians about equidistant centers."""
     rng = np.random.default_rng(seed)
     scales = np.sqrt([9, 6, 1, 0.3, 0.3, 0.2])
     truth = np.arange(3 * n_per_cluster) % 3
@@ -53,9 +53,9 @@ def corrupted(truth, share, seed):
 
 def reduced(X):
     """Project on the components that `reduction="auto"` takes for K = 3."""
-    centred = X - X.mean(axis=0)
+    centered = X - X.mean(axis=0)
     q = min(X.shape[1], 7)
-    return centred @ np.linalg.svd(centred, full_matrices=False)[2][:q].T
+    return centered @ np.linalg.svd(centered, full_matrices=False)[2][:q].T
 
 
 def em_from(T, labels):
@@ -160,7 +160,7 @@ def run(quick=False):
         "rows": rows,
         "notes": [
             "Three Gaussians with variances 9, 6, 1, .3, .3, .2 in random directions "
-            "of the first six coordinates, unit noise in the others, centres 3.2 "
+            "of the first six coordinates, unit noise in the others, centers 3.2 "
             "along the axes. Every method works in the first seven principal "
             "components where there are more. Start: the labels given; without "
             "`soft_start`: from these alone. One thread.",

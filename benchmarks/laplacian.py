@@ -46,18 +46,18 @@ def run(quick=False):
         "columns": ["data", "method", "error", "worst error", "seconds"],
         "rows": rows,
         "notes": [
-            "Digits have rows of norm one. Error: share of unlabelled samples in the "
+            "Digits have rows of norm one. Error: share of unlabeled samples in the "
             "wrong cluster, clusters matched to classes at best where no labels are "
-            "given; mean and worst over 5 seeds, or over 10 draws of the labelled "
-            "samples. Time: wall clock of one fit, neighbour search included, one "
+            "given; mean and worst over 5 seeds, or over 10 draws of the labeled "
+            "samples. Time: wall clock of one fit, neighbor search included, one "
             "thread.",
             "KMeans at equal time: as many k-means++ starts as fit into the time of "
-            "LaplacianKMeans. LabelSpreading is scikit-learn's with 7 neighbours; "
+            "LaplacianKMeans. LabelSpreading is scikit-learn's with 7 neighbors; "
             "LaplacianKMeans has reg 1 and 10 starts without labels, reg 2 with "
-            "labels on digits, reg 50 and 10 neighbours on the moons.",
+            "labels on digits, reg 50 and 10 neighbors on the moons.",
             "A million samples: ten Gaussian blobs in three dimensions; the graph of "
-            "5 neighbours is given and not timed. Nearest true centers are wrong as "
-            "often as either method: neighbours add nothing to equal round blobs.",
+            "5 neighbors is given and not timed. Nearest true centers are wrong as "
+            "often as either method: neighbors add nothing to equal round blobs.",
         ],
     }
 

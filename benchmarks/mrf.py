@@ -23,7 +23,7 @@ CLAIM = (
 SHAPE = (32, 32)
 
 
-def _neighbours():
+def _neighbors():
     cells = np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE)
     first = np.concatenate([cells[:-1].ravel(), cells[:, :-1].ravel()])
     second = np.concatenate([cells[1:].ravel(), cells[:, 1:].ravel()])
@@ -66,7 +66,7 @@ def _sides(data, graph):
 def run(quick=False):
     """Fit all sides on the same problems; return the table."""
     rows = []
-    graph = _neighbours()
+    graph = _neighbors()
     plan = [("rectangles", 3, 50), ("scattered", 1, 10), ("lines", 2, 10)]
     plan += [("scattered", 3, 5), ("lines", 3, 5)]
     with warnings.catch_warnings():

@@ -37,7 +37,7 @@ PEERS = ("scikit-learn",)
 
 
 class Port:
-    """The original algorithm on NumPy and SciPy arrays, its loops vectorised."""
+    """The original algorithm on NumPy and SciPy arrays, its loops vectorized."""
 
     def __init__(self, n_hidden=1000, epsilon=13, zeta=0.2, n_epochs=10, seed=0):
         self.h, self.epsilon, self.zeta = n_hidden, epsilon, zeta

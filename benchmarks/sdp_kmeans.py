@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from sparsestat.cluster import SDPKMeans, kmeans_certificate
 from sparsestat.cluster._admm import dual_bound, solve_admm
 from sparsestat.cluster._certify import Bounds
-from sparsestat.cluster._data import CentredRows
+from sparsestat.cluster._data import CenteredRows
 from sparsestat.cluster._seeding import lloyd
 
 TITLE = "K-means by semidefinite relaxation, and what it certifies"
@@ -30,15 +30,15 @@ _CONIC_EPS = 1e-5  # at 1e-3 its multiplier leaves a gap of 5e-4
 
 
 def mixture(n, d, n_clusters, distance, seed):
-    """Return points of unit noise about equidistant centres, in random order."""
+    """Return points of unit noise about equidistant centers, in random order."""
     rng = np.random.default_rng(seed)
-    centres = np.eye(n_clusters, d) * distance / np.sqrt(2)
+    centers = np.eye(n_clusters, d) * distance / np.sqrt(2)
     labels = rng.permutation(np.arange(n) % n_clusters)
-    return centres[labels] + rng.standard_normal((n, d)), labels, centres
+    return centers[labels] + rng.standard_normal((n, d)), labels, centers
 
 
-def reference_cost(X, centres):
-    return lloyd(X, centres)[2]
+def reference_cost(X, centers):
+    return lloyd(X, centers)[2]
 
 
 def timed(function):
@@ -62,10 +62,10 @@ def row(problem, method, outcomes, seconds, detail=""):
 
 
 def certificates(n):
-    X, _, centres = mixture(n, 20, 4, 12.0, 900)
-    labels = lloyd(X[:1000], centres)[0]
+    X, _, centers = mixture(n, 20, 4, 12.0, 900)
+    labels = lloyd(X[:1000], centers)[0]
     kmeans_certificate(X[:1000], labels)
-    labels = lloyd(X, centres)[0]
+    labels = lloyd(X, centers)[0]
     seconds = []
     for _ in range(5):
         certificate, used = timed(lambda: kmeans_certificate(X, labels))
@@ -100,8 +100,8 @@ def recovery(n, d, n_clusters, seeds, restarts):
         )
     rows, found = [], {name: [[], []] for name in methods}
     for seed in seeds:
-        X, _, centres = mixture(n, d, n_clusters, 7.0, seed)
-        best = reference_cost(X, centres)
+        X, _, centers = mixture(n, d, n_clusters, 7.0, seed)
+        best = reference_cost(X, centers)
         for name, make in methods.items():
             model, seconds = timed(lambda make=make, X=X, s=seed: make(s).fit(X))
             found[name][0].append(model.inertia_ <= best * 1.001)
@@ -113,9 +113,9 @@ def recovery(n, d, n_clusters, seeds, restarts):
 
 
 def dense(n, gap_tol, *, warm):
-    X, _, centres = mixture(n, 20, 4, 7.0, 901)
-    labels, _, cost = lloyd(X, centres)
-    data = CentredRows(X)
+    X, _, centers = mixture(n, 20, 4, 7.0, 901)
+    labels, _, cost = lloyd(X, centers)
+    data = CenteredRows(X)
     cost /= data.cost_unit  # solvers and bounds are in the units of the rows
     bounds = Bounds(data, labels, 4)
 
@@ -142,8 +142,8 @@ def conic(n):
     """
     import cvxpy as cp
 
-    X, _, centres = mixture(n, 20, 4, 7.0, 902)
-    data = CentredRows(X)
+    X, _, centers = mixture(n, 20, 4, 7.0, 902)
+    data = CenteredRows(X)
     gram = data.gram()
     scale = np.linalg.norm(gram, 2)
     Z = cp.Variable((n, n), PSD=True)
@@ -158,7 +158,7 @@ def conic(n):
             time_limit_secs=_CONIC_SECONDS,
         )
     )
-    labels, _, cost = lloyd(X, centres)
+    labels, _, cost = lloyd(X, centers)
     cost /= data.cost_unit
     B = np.asarray(constraints[0].dual_value) * scale
     B = np.maximum(0.5 * (B + B.T), 0.0)
@@ -167,7 +167,7 @@ def conic(n):
     times = {"warm": [], "cold": []}
     for start in times:
         for _ in range(3):
-            bounds = Bounds(CentredRows(X), labels, 4)
+            bounds = Bounds(CenteredRows(X), labels, 4)
             if start == "warm":
                 ours, used = timed(lambda b=bounds: b.add_dual(gap_tol=_CONIC_GAP))
             else:
@@ -219,9 +219,9 @@ def run(quick=False):
         ],
         "rows": rows,
         "notes": [
-            "Unit noise about equidistant centres, distance 7 (12 for the "
+            "Unit noise about equidistant centers, distance 7 (12 for the "
             "certificate). Right: the polished cost is within 0.1 % of Lloyd's "
-            "iteration from the true centres. One thread.",
+            "iteration from the true centers. One thread.",
             "The dense solver starts from Lloyd's labels and their rank-one multiplier "
             "(warm) or from nothing (cold), and stops at a proved relative gap of "
             f"1e-4 (1e-6 beside SCS). SCS was cut off at {_CONIC_SECONDS} s; its gap "

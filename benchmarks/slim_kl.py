@@ -162,7 +162,7 @@ def run(quick=False):
         ],
         "rows": rows,
         "notes": [
-            "Agents hold neighbouring rows. Above direct: the sum of the agents' "
+            "Agents hold neighboring rows. Above direct: the sum of the agents' "
             "objectives over the smallest value that quasi-Newton steps on the sum "
             "itself reached from two starts, relative to its modulus.",
             "kB sent: all messages both ways, slopes and objectives included. The last "

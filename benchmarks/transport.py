@@ -13,7 +13,7 @@ from benchmarks._transport import (
     over_seeds,
     pot_emd,
     pot_sinkhorn,
-    pot_stabilised,
+    pot_stabilized,
     reachable,
     regot_ssns,
     timed,
@@ -67,7 +67,7 @@ def run(quick=False, names=tuple(PROBLEMS)):
             "at eta = 100000. A ratio marked '>' means that it was cut off or stopped "
             f"above {GOAL:g}.",
             f"POT's sinkhorn runs for {POT_SECONDS:g} s at eta = 1200, if it does not "
-            "get to 1e-10 before, and its stabilised form for 200 iterations at 10000. "
+            "get to 1e-10 before, and its stabilized form for 200 iterations at 10000. "
             "'At its error' compares with our time to the error that it reached, and "
             "is left out where that is above 0.1.",
             "ot.emd solves the problem without entropy: where only the optimal cost "
@@ -103,7 +103,7 @@ def _row(name, make, eta):
             )
         else:
             seconds, error, _ = bounded(
-                lambda: pot_stabilised(*problem, eta, 200), a, b, POT_SECONDS
+                lambda: pot_stabilized(*problem, eta, 200), a, b, POT_SECONDS
             )
         ratio = "-"
         if error <= 0.1:

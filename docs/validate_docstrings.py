@@ -19,7 +19,7 @@ from public_names import public_methods, public_names
 # Checks that are left out everywhere, each with its reason.
 IGNORED = {
     "ES01": "a one-line summary can say it all",
-    "SA01": "See Also is for names with a real neighbour, not a duty",
+    "SA01": "See Also is for names with a real neighbor, not a duty",
     "RT02": "a return value is given a name, as scikit-learn does",
 }
 # Further checks left out for some kinds of object.

@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_generate_tests(metafunc):
-    """Parametrise `global_random_seed` over the seeds asked for.
+    """Parametrize `global_random_seed` over the seeds asked for.
 
     One seed by default; ``SPARSESTAT_TEST_SEEDS="0-9"`` or ``"3,7,11"`` runs
     every test that uses the fixture once for each of them.

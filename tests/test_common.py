@@ -315,7 +315,7 @@ def linear_models():
 
 
 @pytest.mark.parametrize("estimator", linear_models(), ids=repr)
-def test_sparse_input_tag_is_true_to_behaviour(estimator):
+def test_sparse_input_tag_is_true_to_behavior(estimator):
     assert get_tags(estimator).input_tags.sparse
 
 

@@ -238,7 +238,7 @@ def assert_same(value, expected, what):
     value, expected = np.asarray(value), np.asarray(expected)
     if value.dtype.kind in "fc":
         size = np.abs(expected).max(initial=0.0)
-        # Layouts round differently, and an optimiser may stop a step earlier.
+        # Layouts round differently, and an optimizer may stop a step earlier.
         rtol = 1e-3 if value.dtype in (np.float32, np.complex64) else 1e-4
         atol = max(rtol * size, 1e-12)
         assert_allclose(value, expected, rtol=rtol, atol=atol, err_msg=what)

@@ -88,7 +88,7 @@ def test_fastrp_features_into_sparse_logistic_regression_under_grid_search(rng):
     assert search.score(A, blocks) > 0.95
     scores = search.cv_results_["mean_test_score"]
     worst = scores[[p["classify__alpha"] == 10.0 for p in search.cv_results_["params"]]]
-    assert worst.max() < 0.5  # everything is penalised away
+    assert worst.max() < 0.5  # everything is penalized away
 
 
 def test_the_two_sides_of_a_table_embed_inside_cross_validation(rng):

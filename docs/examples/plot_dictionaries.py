@@ -1,5 +1,5 @@
 """
-Dictionaries and factorisations
+Dictionaries and factorizations
 ===============================
 
 Data that are combinations of few atoms, with the atoms unknown.

@@ -10,7 +10,7 @@ then for fits that were stopped early.
 # %%
 # The gap in a few lines
 # ----------------------
-# With an intercept, both sides are centred. A multiple of the residual is a dual
+# With an intercept, both sides are centered. A multiple of the residual is a dual
 # point: scaled so that no column has a larger product with it than ``alpha`` times
 # the number of rows. The user guide derives this under :ref:`duality_gap`.
 import numpy as np

@@ -2,14 +2,14 @@
 Labels that spread over a graph
 ===============================
 
-Three digits in a hundred have a label. Neighbours tend to agree, and that is enough for
+Three digits in a hundred have a label. Neighbors tend to agree, and that is enough for
 most of the others.
 """
 
 # %%
 # Classes
 # -------
-# The graph joins each image with its nearest neighbours; -1 marks what is unknown.
+# The graph joins each image with its nearest neighbors; -1 marks what is unknown.
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.sparse import diags_array

@@ -9,8 +9,8 @@ of the sets ranks them. And sparse vectors, by an index and exactly.
 # %%
 # Digits as sets of patches
 # -------------------------
-# Every digit is the set of its 3 x 3 patches, centred and of length one. Two digits are
-# compared by the best match of each patch (Chamfer similarity).
+# Every digit is the set of its 3 x 3 patches, centered and of length one. Two digits
+# are compared by the best match of each patch (Chamfer similarity).
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits

@@ -11,7 +11,7 @@ __all__ = ["Mark", "Plot", "SectionResult", "Table", "proof"]
 
 @dataclass(frozen=True)
 class Mark:
-    """A cell that is good or bad, shown by a sign and by colour.
+    """A cell that is good or bad, shown by a sign and by color.
 
     Parameters
     ----------

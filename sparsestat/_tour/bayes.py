@@ -49,7 +49,7 @@ def run(progress):
         f" in a fit that takes {1 / ratio:.2g} of the time, channels with 5832 "
         "unknowns are recovered from 288 measurements to a relative error of "
         f"{channel_error:.0e}, "
-        "and knowing that nonzeros are neighbours lowers the error of an image by a "
+        "and knowing that nonzeros are neighbors lowers the error of an image by a "
         f"factor of {gain:.0f}."
     )
     table = Table(

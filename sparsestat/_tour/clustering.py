@@ -58,7 +58,7 @@ def run(progress):
         "quick certificate for scikit-learn's KMeans labels and by the relaxation. "
         "Certificates: whether the solver converged, whether two seeds agree, the gap "
         "of the last assignment to its dual bound, the last change of the energy. "
-        "Wrong labels: among the unlabelled digits, mean of five draws.",
+        "Wrong labels: among the unlabeled digits, mean of five draws.",
     )
     return SectionResult(finding, table, _picture(wine, balanced))
 
@@ -206,5 +206,5 @@ def _picture(wine, balanced):
     ClusterDisplay.from_estimator(balanced, ax=right)
     right.set_title("digits in ten equal shares", fontsize="medium")
     return Plot(
-        figure, "Clusters of wine, core points in full colour; sizes of equal shares."
+        figure, "Clusters of wine, core points in full color; sizes of equal shares."
     )

@@ -22,7 +22,7 @@ from sparsestat.decomposition import (
 )
 
 NAME = "dictionaries"
-TITLE = "Dictionaries and factorisations"
+TITLE = "Dictionaries and factorizations"
 ORDER = 40
 N_STEPS = 5
 KEPT = (2, 4, 8, 16)

@@ -54,7 +54,7 @@ def run(progress):
         ),
         tuple(rows),
         note=f"Macro-F1 of logistic regression on the embedding, mean over 10 "
-        "stratified splits: half of the nodes labelled, 10% of the planted partition. "
+        "stratified splits: half of the nodes labeled, 10% of the planted partition. "
         "The other embedding is scikit-learn's SpectralEmbedding with "
         "eight components a class, at most 16. Times are of one fit. Underneath are "
         f"{product}.",
@@ -69,7 +69,7 @@ def run(progress):
 
 
 def _graphs():
-    """Yield name, matrix, labels, components and labelled share of each graph."""
+    """Yield name, matrix, labels, components and labeled share of each graph."""
     import networkx as nx
 
     karate = nx.karate_club_graph()

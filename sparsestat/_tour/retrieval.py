@@ -83,7 +83,7 @@ def run(progress):
 
 
 def _patches(image):
-    """Return the patches of an image that are not flat, centred and of length one."""
+    """Return the patches of an image that are not flat, centered and of length one."""
     windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3)).reshape(-1, 9)
     windows = windows - windows.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(windows, axis=1)

@@ -47,8 +47,8 @@ def run(progress):
         ("bars", "method", "found", "largest error", "noise", "certificate", "fit"),
         added + hidden,
         note=(
-            "1,000 images of 5 by 5 pixels with ten bars of grey level 10, noise 2. A "
-            "bar is found when its atom is within 1 grey level on average, after the "
+            "1,000 images of 5 by 5 pixels with ten bars of gray level 10, noise 2. A "
+            "bar is found when its atom is within 1 gray level on average, after the "
             "best assignment; atoms of the other methods are scaled to the bars first. "
             "Certificate: last relative change of the likelihood."
         ),
@@ -60,7 +60,7 @@ def run(progress):
     )
     finding = (
         "From images in which bars cross, BinarySparseCoding learns "
-        f"{added[0][2].text} bars and, which no factorisation does, the noise "
+        f"{added[0][2].text} bars and, which no factorization does, the noise "
         f"({binary.sigma_:.2f}, true 2); where bars hide each other "
         f"MaximalCausesAnalysis does so too ({hidden[0][2].text}, "
         f"{maximal.sigma_:.2f})."

@@ -1,4 +1,4 @@
-"""Safe arithmetic: rounding allowances, sums that keep their digits, scales, centring.
+"""Safe arithmetic: rounding allowances, sums that keep their digits, scales, centering.
 
 A certificate compares a difference of large numbers with a tolerance, so it is only
 as true as that difference. What decides is therefore computed on centered data of

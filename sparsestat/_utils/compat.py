@@ -40,7 +40,7 @@ except ImportError:  # scikit-learn 1.8
 
     HAS_CALLBACKS = False
 
-try:  # scikit-learn >= 1.9: honour set_config(sparse_interface=...)
+try:  # scikit-learn >= 1.9: honor set_config(sparse_interface=...)
     from sklearn.utils import _align_api_if_sparse as align_sparse_interface
 except ImportError:
 

@@ -11,7 +11,7 @@ __all__ = ["check_arguments", "suggestion"]
 
 
 def suggestion(name, names):
-    """Return " Did you mean ...?" for a misspelt name, or nothing."""
+    """Return " Did you mean ...?" for a misspelled name, or nothing."""
     close = get_close_matches(str(name), list(names), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
 

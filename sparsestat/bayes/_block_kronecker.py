@@ -1,4 +1,4 @@
-"""Kronecker-structured learning with variances coupled to their neighbours."""
+"""Kronecker-structured learning with variances coupled to their neighbors."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -17,7 +17,7 @@ class BlockKroneckerSBL(BaseKroneckerSBL):
     r"""Kronecker-structured sparse Bayesian learning for supports in blocks.
 
     The model of :class:`KroneckerSBL` with variances of chosen factors coupled to
-    their neighbours, :math:`\gamma_i = C_i r_i`, :math:`r_i \ge 0`: the matrix
+    their neighbors, :math:`\gamma_i = C_i r_i`, :math:`r_i \ge 0`: the matrix
     :math:`C_i` has ones on its diagonal and `beta` beside it. Use it when nonzeros
     come side by side, such as the angles of arrival of one scatterer. Read more in
     the :ref:`User Guide <sparse_bayesian_learning>`.
@@ -28,10 +28,10 @@ class BlockKroneckerSBL(BaseKroneckerSBL):
         Which factors are coupled, or their non-negative matrices :math:`C_i`. None
         couples all.
     beta : float, default=0.5
-        Coupling to each neighbour, in [0, 1]. Zero gives :class:`KroneckerSBL` with
+        Coupling to each neighbor, in [0, 1]. Zero gives :class:`KroneckerSBL` with
         ``m_step="mm"``.
     circular : bool, default=False
-        Make the first and the last column neighbours, as on grids of angles.
+        Make the first and the last column neighbors, as on grids of angles.
     m_step : {"mm", "nnls"}, default="mm"
         ``"mm"``: multiplicative updates of :math:`r_i`, never raises the cost.
         ``"nnls"``: non-negative least squares, the heuristic of [1]_; the cost may
@@ -193,7 +193,7 @@ class BlockKroneckerSBL(BaseKroneckerSBL):
         out = []
         for i, (entry, n) in enumerate(zip(coupled, sizes, strict=True)):
             if np.ndim(entry) == 0:
-                out.append(self._neighbours(n) if entry and self.beta > 0 else None)
+                out.append(self._neighbors(n) if entry and self.beta > 0 else None)
                 continue
             C = np.array(entry, dtype=float)
             if C.shape != (n, n):
@@ -208,7 +208,7 @@ class BlockKroneckerSBL(BaseKroneckerSBL):
             out.append(C)
         return out
 
-    def _neighbours(self, n):
+    def _neighbors(self, n):
         C = np.eye(n) + self.beta * (np.eye(n, k=1) + np.eye(n, k=-1))
         if self.circular and n > 2:
             C[0, -1] = C[-1, 0] = self.beta

@@ -23,42 +23,42 @@ __all__ = [
 
 
 class Products:
-    """Products with the weighted and centred X.
+    """Products with the weighted and centered X.
 
     Parameters
     ----------
     X : ndarray, CSR array or LinearOperator of shape (m, n)
     weights : ndarray of shape (m,) or None
         Sample weights.
-    centre : bool
+    center : bool
         Subtract the weighted column means: from a copy of dense X and of full sparse
         columns, which may lie far from the origin, and inside the products from what
         has structural zeros or no entries.
     """
 
-    def __init__(self, X, weights=None, *, centre=False):
+    def __init__(self, X, weights=None, *, center=False):
         self.shape = X.shape
         self.dtype = np.result_type(np.dtype(X.dtype or float), np.float64)
         self.root = None if weights is None else np.sqrt(weights)[:, None]
         self._operator = is_operator(X)
-        self.centre = centre
+        self.center = center
         zeros = np.zeros(X.shape[1], dtype=self.dtype)
         self.record = Standardization(zeros, zeros, zeros)
-        if centre and not self._operator:
+        if center and not self._operator:
             self.record = standardize(X, weights)
             X = self.record.apply(X)
         self.X = X
         self._adjoint = None if self._operator else X.conj().T
         if not self._operator and not isinstance(X, np.ndarray):
             self._adjoint = self._adjoint.tocsr()
-        if centre and self._operator:
+        if center and self._operator:
             w = np.ones(X.shape[0]) if weights is None else weights
             columns = self._backward((w / w.sum())[:, None])
             mean = np.ascontiguousarray(columns[:, 0].conj())
             self.record = Standardization(zeros, zeros, mean)
         # What products still have to subtract: nothing from dense X.
         self.mean = self.record.mean
-        self.centre = centre and bool(self.mean.any())
+        self.center = center and bool(self.mean.any())
 
     def _backward(self, R):
         return self.X.rmatmat(R) if self._operator else self._adjoint @ R
@@ -66,7 +66,7 @@ class Products:
     def forward(self, Z):
         """Return H @ Z for Z of shape (n, k)."""
         out = self.X.matmat(Z) if self._operator else self.X @ Z
-        if self.centre:
+        if self.center:
             out = out - self.mean @ Z
         return out if self.root is None else self.root * out
 
@@ -75,7 +75,7 @@ class Products:
         if self.root is not None:
             R = self.root * R
         out = self._backward(R)
-        if self.centre:
+        if self.center:
             out = out - np.outer(self.mean.conj(), R.sum(axis=0))
         return out
 
@@ -92,7 +92,7 @@ class Products:
             squares = abs(weighted).power(2).sum(axis=0)
         total = self.shape[0] if self.root is None else float((self.root**2).sum())
         out = np.asarray(squares, dtype=float).ravel()
-        if self.centre:
+        if self.center:
             # A column with a zero lies at most sqrt(m) spreads away, and one whose
             # entries are all equal is full: nothing here is constant.
             out = np.maximum(out - total * square(self.mean), 0.0)

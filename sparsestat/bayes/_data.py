@@ -20,7 +20,7 @@ from sparsestat._utils.validation import (
 __all__ = [
     "FitData",
     "any_targets",
-    "centred_r2",
+    "centered_r2",
     "check_units",
     "is_complex",
     "is_operator",
@@ -96,7 +96,7 @@ def product(X, W):
     return np.asarray(X @ W)
 
 
-def centred_r2(y, prediction, sample_weight=None):
+def centered_r2(y, prediction, sample_weight=None):
     """Coefficient of determination with moduli, averaged over targets."""
     y, prediction = check_array_like(y), np.asarray(prediction)
     y = y.astype(np.result_type(y, np.float64), copy=False)

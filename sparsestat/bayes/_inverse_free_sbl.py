@@ -103,7 +103,7 @@ class InverseFreeSBL(
         :math:`X^H X`, raised when it turns out too small, or absolute row sums, one
         for each column (not for a LinearOperator).
     fit_intercept : bool, default=True
-        Centre X and y, sparse X implicitly but for full columns; the intercept is not
+        Center X and y, sparse X implicitly but for full columns; the intercept is not
         penalized.
     allow_complex : bool, default=False
         Accept complex X and y, taken as circularly symmetric.
@@ -260,9 +260,9 @@ class InverseFreeSBL(
                 "majorizer='diagonal' needs the entries of X, but X is a "
                 "LinearOperator. Use majorizer='lmax'."
             )
-        y_mean, Y = self._centred_targets(data)
+        y_mean, Y = self._centered_targets(data)
         rng = check_random_state(self.random_state)
-        H = Products(data.X, data.weights, centre=self.fit_intercept)
+        H = Products(data.X, data.weights, center=self.fit_intercept)
         norms = np.sqrt(H.squared_norms(rng) / data.total)
         scale = float(np.sqrt(square(Y).sum() / (data.total * Y.shape[1])))
         if scale == 0 or not norms.any():
@@ -325,17 +325,17 @@ class InverseFreeSBL(
         n = S.shape[1]
         if self.majorizer == "lmax":
             return np.full(n, curvature_bound(S, rng))
-        # Of the centred X: what its stored entries add to that of a zero.
-        centre = np.abs(S.H.mean)
+        # Of the centered X: what its stored entries add to that of a zero.
+        center = np.abs(S.H.mean)
         magnitudes = abs(S.H.X)
         if sparse.issparse(magnitudes):
             magnitudes = S.H.X.astype(S.H.dtype)
             magnitudes.data = np.abs(magnitudes.data - S.H.mean[magnitudes.indices])
-            magnitudes.data -= centre[magnitudes.indices]
-        rows = np.asarray(magnitudes @ S.inverse).ravel() + centre @ S.inverse
+            magnitudes.data -= center[magnitudes.indices]
+        rows = np.asarray(magnitudes @ S.inverse).ravel() + center @ S.inverse
         if data.weights is not None:
             rows = rows * data.weights
-        columns = np.asarray(magnitudes.T @ rows).ravel() + centre * rows.sum()
+        columns = np.asarray(magnitudes.T @ rows).ravel() + center * rows.sum()
         return np.maximum(S.inverse * columns, np.finfo(float).tiny)
 
     def _store_nothing(self, data, y_mean, H, scale):

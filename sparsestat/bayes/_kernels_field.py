@@ -14,7 +14,7 @@ __all__ = ["mean_field", "pseudo_likelihood_step"]
 def mean_field(m, field, beta, indices, edges, indptr, order, n_sweeps):
     """Sweep ``m_n <- tanh(field_n + sum beta m)`` over the cells in `order`.
 
-    ``indices[indptr[n]:indptr[n + 1]]`` are the neighbours of n, `edges` the
+    ``indices[indptr[n]:indptr[n + 1]]`` are the neighbors of n, `edges` the
     positions of these pairs in `beta`.
     """
     for _ in range(n_sweeps):

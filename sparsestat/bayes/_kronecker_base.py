@@ -26,7 +26,7 @@ from sparsestat._utils.validation import (
     check_magnitude,
     refuse_complex,
 )
-from sparsestat.bayes._data import centred_r2, square
+from sparsestat.bayes._data import centered_r2, square
 from sparsestat.bayes._history import EvidenceHistoryMixin
 from sparsestat.bayes._kronecker import (
     Problem,
@@ -406,7 +406,7 @@ class BaseKroneckerSBL(EvidenceHistoryMixin, CallbackSupportMixin, SparsestatEst
             At most 1; squares are squared moduli.
         """
         prediction = self.predict(factors)
-        return centred_r2(np.reshape(y, prediction.shape), prediction)
+        return centered_r2(np.reshape(y, prediction.shape), prediction)
 
     def fit_many(self, factors, Ys, *, n_jobs=None):
         """Fit one independent model for each column.

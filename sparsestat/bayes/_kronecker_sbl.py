@@ -109,7 +109,7 @@ class KroneckerSBL(BaseKroneckerSBL):
 
     See Also
     --------
-    BlockKroneckerSBL : Couples neighbouring variances of some factors.
+    BlockKroneckerSBL : Couples neighboring variances of some factors.
     SBLRegressor : Designs without structure; one factor gives the same result.
 
     Notes
@@ -119,7 +119,7 @@ class KroneckerSBL(BaseKroneckerSBL):
     shrinks with every column that is cut. Sample weights and missing measurements
     break the structure and are not supported; use ``SBLRegressor(method="cofem")``
     with a LinearOperator that applies the factors. Which rule is best depends on
-    the factors: random ones favour svd, coherent ones (angular grids) mm; the
+    the factors: random ones favor svd, coherent ones (angular grids) mm; the
     default runs both.
 
     References

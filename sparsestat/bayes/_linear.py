@@ -31,7 +31,7 @@ from sparsestat._utils.validation import (
 from sparsestat.bayes._data import (
     FitData,
     any_targets,
-    centred_r2,
+    centered_r2,
     check_units,
     is_complex,
     is_operator,
@@ -80,7 +80,7 @@ def warn_if_collapsed(
 
 
 class BayesianLinearMixin(RegressorMixin):
-    """Centring, storing, prediction and score where data may be complex."""
+    """Centering, storing, prediction and score where data may be complex."""
 
     def _validate_fit(self, X, y, sample_weight=None, *, accept_sparse, reason=""):
         """Return a checked :class:`FitData`.
@@ -186,7 +186,7 @@ class BayesianLinearMixin(RegressorMixin):
             reset=False,
         )
 
-    def _centred_targets(self, data):
+    def _centered_targets(self, data):
         """Return the weighted mean of y and sqrt(w) (y - mean)."""
         Y, w = data.Y, data.weights
         mean = np.zeros(Y.shape[1], dtype=Y.dtype)
@@ -272,7 +272,7 @@ class BayesianLinearMixin(RegressorMixin):
         score : float
             At most 1.
         """
-        return centred_r2(y, self.predict(X), sample_weight)
+        return centered_r2(y, self.predict(X), sample_weight)
 
 
 def _diagonal_spread(X, variances, record):

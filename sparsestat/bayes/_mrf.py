@@ -32,25 +32,25 @@ RATE, RIDGE = 0.02, 0.2
 
 
 def grid_edges(shape, connectivity):
-    """Return pairs of neighbouring cells and an order that alternates colours."""
+    """Return pairs of neighboring cells and an order that alternates colors."""
     cells = np.arange(int(np.prod(shape))).reshape(shape)
     if len(shape) == 1:
         pairs = [np.column_stack([cells[:-1], cells[1:]])]
-        colour = cells % 2
+        color = cells % 2
     else:
         pairs = [
             np.column_stack([cells[:-1].ravel(), cells[1:].ravel()]),
             np.column_stack([cells[:, :-1].ravel(), cells[:, 1:].ravel()]),
         ]
         i, j = np.indices(shape)
-        colour = (i + j) % 2
+        color = (i + j) % 2
         if connectivity == 8:
             pairs += [
                 np.column_stack([cells[:-1, :-1].ravel(), cells[1:, 1:].ravel()]),
                 np.column_stack([cells[:-1, 1:].ravel(), cells[1:, :-1].ravel()]),
             ]
-            colour = 2 * (i % 2) + j % 2
-    order = np.argsort(colour.ravel(), kind="stable")
+            color = 2 * (i % 2) + j % 2
+    order = np.argsort(color.ravel(), kind="stable")
     return np.concatenate(pairs).astype(np.int64), order.astype(np.int64)
 
 

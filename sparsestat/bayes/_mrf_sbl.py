@@ -44,7 +44,7 @@ class MRFSBL(
     circularly symmetric complex. The posterior of the coefficients is Gaussian for
     the current support probabilities; the evidence for each coefficient without its
     own prior is the field in which a mean field of the supports is swept. Use it
-    when nonzeros are neighbours, for which it needs far fewer samples than
+    when nonzeros are neighbors, for which it needs far fewer samples than
     :class:`SBLRegressor`. It is in the spirit of [1]_. Read more in the
     :ref:`User Guide <sparse_bayesian_learning>`.
 
@@ -53,7 +53,7 @@ class MRFSBL(
     grid_shape : tuple of one or two int, default=None
         The grid, in C order. None means a chain.
     connectivity : {4, 8}, default=4
-        Neighbours of a cell of a two-dimensional grid.
+        Neighbors of a cell of a two-dimensional grid.
     noise_variance : float, default=None
         Variance of the noise, in units of y squared, per complex entry if y is
         complex. None learns it; then it tends to be too small.
@@ -68,12 +68,12 @@ class MRFSBL(
     stationary : bool, default=False
         Learn one alpha and one beta instead of one for each cell and pair.
     beta : float or array-like of shape (n_edges,), default=None
-        Coupling of neighbours. None means 0.5 on a grid (0.25 with 8 neighbours) and
+        Coupling of neighbors. None means 0.5 on a grid (0.25 with 8 neighbors) and
         1 on a chain. Zero makes supports independent.
     alpha : float or array-like of shape (n_features,), default=None
         Field against presence. None means 0.8.
     edges : array-like of shape (n_edges, 2), default=None
-        Pairs of neighbours, in place of those of the grid: for grids with holes and
+        Pairs of neighbors, in place of those of the grid: for grids with holes and
         other graphs.
     sparsity_init : float, default=0.1
         Probability of presence at the start.
@@ -107,7 +107,7 @@ class MRFSBL(
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
         Posterior mean.
     intercept_ : float
-        Always 0.0: centre X and y yourself if an intercept is wanted.
+        Always 0.0: center X and y yourself if an intercept is wanted.
     coef_var_ : ndarray of shape (n_features,)
         Posterior variances.
     support_ : ndarray of shape (n_features,)
@@ -123,7 +123,7 @@ class MRFSBL(
     beta_ : ndarray of shape (n_edges,)
         Couplings.
     edges_ : ndarray of shape (n_edges, 2)
-        Pairs of neighbours.
+        Pairs of neighbors.
     grid_ : ndarray of shape (n_features,) or None
         Refined positions.
     dof_ : float

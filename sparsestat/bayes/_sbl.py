@@ -117,7 +117,7 @@ class SBLRegressor(
     gamma_init : float, default=1.0
         Starting variances: 1 spreads the variance of y over all columns.
     fit_intercept : bool, default=True
-        Centre X and y; the intercept is not penalized.
+        Center X and y; the intercept is not penalized.
     max_iter : int, default=500
         Largest number of iterations (for fast: of batches of actions).
     tol : float, default=1e-4
@@ -369,7 +369,7 @@ class SBLRegressor(
         """Return the noise variance that is given or chosen, or None to learn it."""
         if self.noise_variance != "cv":
             return self.noise_variance
-        _, Y = self._centred_targets(data)
+        _, Y = self._centered_targets(data)
         variance = float(square(Y).sum() / (data.total * Y.shape[1]))
         if variance == 0:
             return None
@@ -414,7 +414,7 @@ class SBLRegressor(
 
     def _fit_dense(self, data, method, noise):
         X, w = data.X, data.weights
-        y_mean, Y = self._centred_targets(data)
+        y_mean, Y = self._centered_targets(data)
         wide = np.result_type(X.dtype, Y.dtype)
         zeros = np.zeros(X.shape[1], dtype=wide)
         record = Standardization(zeros, zeros, zeros)
@@ -510,9 +510,9 @@ class SBLRegressor(
         )
 
     def _fit_cofem(self, data, noise):
-        y_mean, Y = self._centred_targets(data)
+        y_mean, Y = self._centered_targets(data)
         rng = check_random_state(self.random_state)
-        H = Products(data.X, data.weights, centre=self.fit_intercept)
+        H = Products(data.X, data.weights, center=self.fit_intercept)
         n = H.shape[1]
         norms = np.sqrt(H.squared_norms(rng) / data.total)
         scale = np.sqrt(square(Y).sum() / (data.total * Y.shape[1]))

@@ -42,7 +42,7 @@ def dual_bound(gram, B, root, n_clusters, total, gram_rounding=0.0):
     Parameters
     ----------
     gram : ndarray of shape (n, n)
-        Gram matrix of the centred rows, orthogonal to `root`.
+        Gram matrix of the centered rows, orthogonal to `root`.
     B : ndarray of shape (n, n)
         Non-negative and symmetric; need not come from a converged solver.
     root : ndarray of shape (n,)
@@ -88,7 +88,7 @@ def solve_admm(
 
     Parameters
     ----------
-    data : CentredRows
+    data : CenteredRows
         The points; n x n arrays are formed.
     n_clusters : int
         K, at least 2 and less than the number of points.
@@ -250,8 +250,8 @@ class _Spectrum:
             half = 0.5 * (cut - self.floor)
             if not half > 0 or block.shape[1] > self.n // 3:
                 return None
-            centre = 0.5 * (cut + self.floor)
-            V = self._chebyshev(T, block, centre, half)
+            center = 0.5 * (cut + self.floor)
+            V = self._chebyshev(T, block, center, half)
             V -= np.multiply.outer(self.q, self.q @ V)
             Q = linalg.qr(V, mode="economic", check_finite=False)[0]
             small = Q.T @ self._apply(T, Q)
@@ -289,12 +289,12 @@ class _Spectrum:
             return
         self.floor = float(low - 0.02 * (self.last - low))
 
-    def _chebyshev(self, T, V, centre, half):
+    def _chebyshev(self, T, V, center, half):
         """Damp the eigenvalues in the interval and amplify those above it."""
         previous = V
-        current = (self._apply(T, V) - centre * V) / half
+        current = (self._apply(T, V) - center * V) / half
         for _ in range(_FILTER_DEGREE - 1):
-            following = (self._apply(T, current) - centre * current) * (2.0 / half)
+            following = (self._apply(T, current) - center * current) * (2.0 / half)
             following -= previous
             previous, current = current, following
         return current

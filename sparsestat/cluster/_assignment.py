@@ -44,7 +44,7 @@ class BoundedAssignment:
 
 
 def bounded_assignment(D, low, high, prices=None, *, prove=True):
-    """Minimise the sum of ``D[i, labels[i]]`` over labels with sizes in bounds.
+    """Minimize the sum of ``D[i, labels[i]]`` over labels with sizes in bounds.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ class BalancedKMeans(
     integral solutions; it is solved to optimality, not approximately, so that the
     sizes of `labels_` are within the bounds without exception. Use it in place of
     :class:`sklearn.cluster.KMeans` when groups must be of equal or bounded size:
-    batches, teams, shards, codes of a quantiser. With `capacity` the bound is on the
+    batches, teams, shards, codes of a quantizer. With `capacity` the bound is on the
     total weight of each cluster instead: loads of vehicles, bytes of shards. Read more
     in the :ref:`User Guide <balanced_kmeans>`.
 

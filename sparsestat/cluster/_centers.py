@@ -95,7 +95,7 @@ class NearestCenters(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rows, factors = self._frame.points(X)
         if sparse.issparse(rows):
             distances = euclidean_distances(rows, self._framed_centers())
-        else:  # exact where a point is a centre
+        else:  # exact where a point is a center
             distances = cdist(rows, self._framed_centers())
         return distances / factors[:, None]
 

@@ -103,7 +103,7 @@ class ClusterMoments:
 
     Parameters
     ----------
-    data : CentredRows
+    data : CenteredRows
         The points.
     labels : ndarray of shape (n_samples,)
         Cluster of each point, 0..K-1, none empty.
@@ -205,7 +205,7 @@ class _RankOneMatrix:
     """The matrix whose eigenvalues decide the rank-one bound, for any multiplier.
 
     Its non-zero eigenvalues are those of ``Y M Y'`` with Y the block-diagonal
-    matrix of cluster-centred rows. Two factorisations of it are small: one of size
+    matrix of cluster-centered rows. Two factorizations of it are small: one of size
     K d, and one of size d + K (K - 1), since M differs from all-identity blocks by
     one direction for each ordered pair of clusters.
     """

@@ -185,7 +185,7 @@ def kmeans_certificate(
             f"subset_size={subset_size} must not exceed the number of points "
             f"({n}) nor {LARGEST_DUAL}."
         )
-    data = CentredRows(X, weights, copy=False)
+    data = CenteredRows(X, weights, copy=False)
     bounds = Bounds(data, labels, len(names))
     if method == "auto" and dual_fits(n):
         if not bounds.certificate(gap_tol).certified:
@@ -228,7 +228,7 @@ class Bounds:
 
     Parameters
     ----------
-    data : CentredRows
+    data : CenteredRows
         Points of positive weight.
     labels : ndarray of shape (n_samples,)
         Partition, 0..n_found-1, none empty.
@@ -323,14 +323,14 @@ class Bounds:
         rng = np.random.RandomState(0)
 
         def solve(rows):
-            part = CentredRows(X[rows], weights[rows])
+            part = CenteredRows(X[rows], weights[rows])
             points = part.rows()
             start = kmeans_plusplus(points, K, rng, part.weights)
             if len(start) < K or len(rows) <= K:
                 return 0.0
-            centres = points[start]
-            centres = centres.toarray() if part.is_sparse else centres
-            labels = lloyd(points, centres, part.weights)[0]
+            centers = points[start]
+            centers = centers.toarray() if part.is_sparse else centers
+            labels = lloyd(points, centers, part.weights)[0]
             used, labels = np.unique(labels, return_inverse=True)
             bounds = Bounds(part, labels.astype(np.int64), len(used), K)
             bounds.add_dual(gap_tol=1e-3, max_iter=min(max_iter, 200))

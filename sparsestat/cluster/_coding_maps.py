@@ -7,7 +7,7 @@ leads a group of its own, whose members are the samples close to it,
    X^T \mathrm{diag}(\Gamma_j) X\Bigr) + \frac{\eta}{n} \sum_{ij} \Gamma_{ij}
    \log \Gamma_{ij}.
 
-With a linear map :math:`W` the rows are coded after projection, and the map maximises
+With a linear map :math:`W` the rows are coded after projection, and the map maximizes
 the difference between the rate of all rows and that of the groups.
 """
 
@@ -106,7 +106,7 @@ def descend_affinity(X, affinity, eps, entropy, max_iter, tol):
     """Lower F by mirror descent.
 
     The rate is concave in the affinity and the entropy is what the mirror is made of,
-    so that the longest step, ``1 / entropy``, minimises a majorant: F never rises.
+    so that the longest step, ``1 / entropy``, minimizes a majorant: F never rises.
 
     Returns
     -------

@@ -3,7 +3,7 @@ r"""Coding rate of a partition and its descent.
 .. math:: R_c(\Pi) = \sum_j \frac{\tau_j}{2n} \log\det M_j, \quad
    M_j = I + \frac{d}{\tau_j \varepsilon^2} X^T \mathrm{diag}(\pi_j) X
 
-The rate is concave in the memberships, so that its linearisation lies above it and
+The rate is concave in the memberships, so that its linearization lies above it and
 moving each row to the group of least slope never raises it.
 """
 

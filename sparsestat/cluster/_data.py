@@ -1,4 +1,4 @@
-"""Centred, weighted rows behind one interface, dense or sparse."""
+"""Centered, weighted rows behind one interface, dense or sparse."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -18,7 +18,7 @@ from sparsestat._utils.arithmetic import (
 from sparsestat._utils.linalg import largest_eigenvalue
 from sparsestat._utils.validation import largest_entry
 
-__all__ = ["CentredRows", "Frame", "row_blocks"]
+__all__ = ["CenteredRows", "Frame", "row_blocks"]
 
 _FAR = 1e100  # units from where on only the direction of a new point counts
 
@@ -87,7 +87,7 @@ class Frame:
         return points * self.unit + self.record.rest + self.record.offset
 
 
-class CentredRows:
+class CenteredRows:
     """The matrix with rows ``sqrt(w_i) (x_i - mean) / unit``, never formed if sparse.
 
     With weights every quantity is that of the data in which point i stands `w_i`
@@ -102,8 +102,8 @@ class CentredRows:
     weights : ndarray of shape (n_samples,), default=None
         Positive weights. None means 1.
     copy : bool, default=True
-        Keep a centred copy of dense X, for many products with it. If False each
-        pass centres a block of rows at a time and X itself is all that is held.
+        Keep a centered copy of dense X, for many products with it. If False each
+        pass centers a block of rows at a time and X itself is all that is held.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class CentredRows:
         return Frame(self.record, self.unit)
 
     def rows(self):
-        """Return the centred points in the unit, sparse where they are, unweighted."""
+        """Return the centered points in the unit, sparse where they are, unweighted."""
         return self.record.apply(self.given) / self.unit
 
     def dot(self, V):
@@ -190,7 +190,7 @@ class CentredRows:
     def block(self, rows):
         """Return the dense rows of a slice or an index array.
 
-        Centred dense rows give a view where they can; others a copy of few rows.
+        Centered dense rows give a view where they can; others a copy of few rows.
         """
         part = self._X[rows]
         if self.is_sparse:
@@ -239,7 +239,7 @@ class CentredRows:
             wide = self.block(slice(None))
             triangle = linalg.qr(wide.T, mode="r")[0][: min(n, d)]
             rows = np.ascontiguousarray(triangle.T)
-        out = object.__new__(CentredRows)
+        out = object.__new__(CenteredRows)
         out.__dict__.update(self.__dict__)
         out.is_sparse, out._X, out.shape = False, rows, rows.shape
         out.in_blocks = False

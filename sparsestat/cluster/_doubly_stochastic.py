@@ -39,7 +39,7 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
 
     so that no sample is a hub and none is isolated; its leading eigenvectors, clustered
     by k-means, give the labels. It competes with
-    :class:`sklearn.cluster.SpectralClustering`, whose normalisation leaves dense
+    :class:`sklearn.cluster.SpectralClustering`, whose normalization leaves dense
     regions heavier. Read more in the
     :ref:`User Guide <doubly_stochastic_clustering>`.
 
@@ -59,7 +59,7 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
         Entropic strength, the width of the affinity. Small values follow winding
         clusters, large ones prefer compact clusters.
     reg_mode : {"relative", "absolute"}, default="relative"
-        "relative" multiplies `reg` by the scale on which neighbours differ, see Notes.
+        "relative" multiplies `reg` by the scale on which neighbors differ, see Notes.
     zero_diagonal : bool, default=True
         Give samples no affinity to themselves; needs at least 3.
     n_init : int, default=10
@@ -116,7 +116,7 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
     would change the whole affinity, so that there is no ``predict``.
 
     With ``reg_mode="relative"`` the unit is the median, over samples, of the squared
-    distance to the tenth nearest neighbour; of the cost of the tenth nearest less that
+    distance to the tenth nearest neighbor; of the cost of the tenth nearest less that
     of the nearest for precomputed costs; and 1 for ``affinity="subspace"``.
 
     References

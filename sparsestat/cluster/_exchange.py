@@ -70,10 +70,10 @@ class DistinctRows:
         weights, settings = read_only(self.weights), (n_clusters, limit, _TOL)
         if sparse.issparse(self.rows):
             triple = read_only_triple(sparse.csr_array(self.rows))
-            centres, moves = kernels.exchange_sparse(
+            centers, moves = kernels.exchange_sparse(
                 *triple, d, weights, own, *settings
             )
         else:
             rows = read_only(np.ascontiguousarray(self.rows))
-            centres, moves = kernels.exchange_dense(rows, weights, own, *settings)
-        return own[self.member], centres, moves, moves < limit
+            centers, moves = kernels.exchange_dense(rows, weights, own, *settings)
+        return own[self.member], centers, moves, moves < limit

@@ -33,22 +33,22 @@ def _best_move(D, weights, labels, sizes, counts, least):
 
 
 @njit(cache=True, nogil=True)
-def _dense_column(X, weights, labels, k, centre, D):
+def _dense_column(X, weights, labels, k, center, D):
     """Recompute the mean of cluster k and all squared distances to it."""
     n, d = X.shape
-    centre[:] = 0.0
+    center[:] = 0.0
     size, count = 0.0, 0
     for i in range(n):
         if labels[i] == k:
             size += weights[i]
             count += 1
             for j in range(d):
-                centre[j] += weights[i] * X[i, j]
-    centre /= size
+                center[j] += weights[i] * X[i, j]
+    center /= size
     for i in range(n):
         total = 0.0
         for j in range(d):
-            total += (X[i, j] - centre[j]) ** 2
+            total += (X[i, j] - center[j]) ** 2
         D[i, k] = total
     return size, count
 
@@ -62,10 +62,10 @@ def exchange_dense(X, weights, labels, n_clusters, max_moves, tol):
     """
     n, d = X.shape
     D = np.empty((n, n_clusters))
-    centres = np.empty((n_clusters, d))
+    centers = np.empty((n_clusters, d))
     sizes, counts = np.empty(n_clusters), np.empty(n_clusters, np.int64)
     for k in range(n_clusters):
-        sizes[k], counts[k] = _dense_column(X, weights, labels, k, centres[k], D)
+        sizes[k], counts[k] = _dense_column(X, weights, labels, k, centers[k], D)
     cost = 0.0
     for i in range(n):
         cost += weights[i] * D[i, labels[i]]
@@ -77,31 +77,31 @@ def exchange_dense(X, weights, labels, n_clusters, max_moves, tol):
         a = labels[i]
         labels[i] = b
         moves += 1
-        sizes[a], counts[a] = _dense_column(X, weights, labels, a, centres[a], D)
-        sizes[b], counts[b] = _dense_column(X, weights, labels, b, centres[b], D)
-    return centres, moves
+        sizes[a], counts[a] = _dense_column(X, weights, labels, a, centers[a], D)
+        sizes[b], counts[b] = _dense_column(X, weights, labels, b, centers[b], D)
+    return centers, moves
 
 
 @njit(cache=True, nogil=True)
-def _sparse_column(data, indices, indptr, squares, weights, labels, k, centre, D):
+def _sparse_column(data, indices, indptr, squares, weights, labels, k, center, D):
     """Do the same for rows in compressed form, whose squared norms are given."""
     n = len(labels)
-    centre[:] = 0.0
+    center[:] = 0.0
     size, count = 0.0, 0
     for i in range(n):
         if labels[i] == k:
             size += weights[i]
             count += 1
             for p in range(indptr[i], indptr[i + 1]):
-                centre[indices[p]] += weights[i] * data[p]
-    centre /= size
+                center[indices[p]] += weights[i] * data[p]
+    center /= size
     norm = 0.0
-    for j in range(len(centre)):
-        norm += centre[j] ** 2
+    for j in range(len(center)):
+        norm += center[j] ** 2
     for i in range(n):
         total = 0.0
         for p in range(indptr[i], indptr[i + 1]):
-            total += data[p] * centre[indices[p]]
+            total += data[p] * center[indices[p]]
         D[i, k] = max(squares[i] - 2.0 * total + norm, 0.0)
     return size, count
 
@@ -117,11 +117,11 @@ def exchange_sparse(
         for p in range(indptr[i], indptr[i + 1]):
             squares[i] += data[p] ** 2
     D = np.empty((n, n_clusters))
-    centres = np.empty((n_clusters, d))
+    centers = np.empty((n_clusters, d))
     sizes, counts = np.empty(n_clusters), np.empty(n_clusters, np.int64)
     for k in range(n_clusters):
         sizes[k], counts[k] = _sparse_column(
-            data, indices, indptr, squares, weights, labels, k, centres[k], D
+            data, indices, indptr, squares, weights, labels, k, centers[k], D
         )
     cost = 0.0
     for i in range(n):
@@ -136,6 +136,6 @@ def exchange_sparse(
         moves += 1
         for k in (a, b):
             sizes[k], counts[k] = _sparse_column(
-                data, indices, indptr, squares, weights, labels, k, centres[k], D
+                data, indices, indptr, squares, weights, labels, k, centers[k], D
             )
-    return centres, moves
+    return centers, moves

@@ -1,4 +1,4 @@
-"""Updates of soft memberships that feel those of their neighbours.
+"""Updates of soft memberships that feel those of their neighbors.
 
 The graph comes as the three arrays of a symmetric CSR matrix without diagonal.
 `entropy[i]` holds ``sum_k z_ik log z_ik`` of row i, known for free when a row is
@@ -70,7 +70,7 @@ def plain_softmax(U, fixed, temperature, Z, entropy):
 
 @njit(cache=True, nogil=True)
 def color_rows(indices, indptr):
-    """Give every row the least color that no neighbour before it has.
+    """Give every row the least color that no neighbor before it has.
 
     Returns the colors and their number, at most one more than the largest degree.
     """
@@ -94,7 +94,7 @@ def color_rows(indices, indptr):
 def sweep(
     data, indices, indptr, U, fixed, reg, temperature, order, bounds, falls, Z, entropy
 ):
-    """Minimise the energy over one row after the other, in a given order.
+    """Minimize the energy over one row after the other, in a given order.
 
     falls[b] receives the decrease from rows ``order[bounds[b]:bounds[b + 1]]``.
     """

@@ -296,11 +296,11 @@ class Alternation:
         self.best = None
 
     def _factors(self, T, result):
-        """Return Cholesky factors of the regularised covariances."""
+        """Return Cholesky factors of the regularized covariances."""
         return self._shaped(T, *covariances_of(T, self.labels, self.K, result))
 
     def _shaped(self, T, raw, sizes, shrink=True):
-        """Give covariances the form asked for, shrink and factorise them."""
+        """Give covariances the form asked for, shrink and factorize them."""
         options, (n, d) = self.options, T.shape
         pooled = np.einsum("k,kij->ij", sizes, raw) / sizes.sum()
         if options.covariance_type == "tied":

@@ -111,7 +111,7 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
     reduction_ : ndarray of shape (n_features, q) or None
         Directions that the covariances live in; None means all of them.
     covariances_ : ndarray of shape (n_clusters, q, q)
-        Regularised covariances, in reduced coordinates.
+        Regularized covariances, in reduced coordinates.
     precisions_cholesky_ : ndarray of shape (n_clusters, q, q)
         Upper triangular factors of the inverse covariances.
     weights_ : ndarray of shape (n_clusters,)
@@ -354,10 +354,10 @@ class LikelihoodAdjustedSDP(CallbackSupportMixin, ClusterMixin, SparsestatEstima
         """Return log densities of shape (n_samples, n_clusters), with proportions."""
         out = np.empty((len(X), self.n_clusters))
         for k, L in enumerate(self._factors):
-            centred = X - self.means_[k]
+            centered = X - self.means_[k]
             if self.reduction_ is not None:
-                centred = centred @ self.reduction_
-            white = linalg.solve_triangular(L, centred.T, lower=True)
+                centered = centered @ self.reduction_
+            white = linalg.solve_triangular(L, centered.T, lower=True)
             out[:, k] = -0.5 * np.square(white).sum(axis=0)
             out[:, k] -= np.log(np.diag(L)).sum()
             out[:, k] -= 0.5 * len(L) * np.log(2 * np.pi)

@@ -56,10 +56,10 @@ class Affinities:
 
     def __init__(self, X, factors, log_weights=None):
         self.n, self.K = len(X), len(factors)
-        centred = X - X.mean(axis=0)  # only differences of points matter
+        centered = X - X.mean(axis=0)  # only differences of points matter
         self.Y, self.q = [], np.empty((self.K, self.n))
         for k, L in enumerate(factors):
-            Y = linalg.solve_triangular(L, centred.T, lower=True).T
+            Y = linalg.solve_triangular(L, centered.T, lower=True).T
             self.Y.append(np.ascontiguousarray(Y))
             log_det = 2.0 * np.log(np.diag(L)).sum()
             self.q[k] = np.einsum("ij,ij->i", Y, Y) + log_det

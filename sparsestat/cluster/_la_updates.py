@@ -35,13 +35,13 @@ def covariances_of(T, labels, n_clusters, result):
             raw[k], sizes[k] = scatter(T, labels, k) / max(hard, 1), max(hard, 1)
             continue
         w, Z = result.memberships[:, k], result.lifted[k]
-        centred = T - (w @ T) / soft
+        centered = T - (w @ T) / soft
         if result.factored:
-            image = Z.T @ centred
+            image = Z.T @ centered
             inner = image.T @ image
         else:
-            inner = centred.T @ Z @ centred
-        raw[k] = (centred.T @ (w[:, None] * centred) - inner) / soft
+            inner = centered.T @ Z @ centered
+        raw[k] = (centered.T @ (w[:, None] * centered) - inner) / soft
         sizes[k] = soft
     return raw, sizes
 
@@ -56,7 +56,7 @@ def soft_labels(T, labels, shaped):
     labels : ndarray of shape (n_samples,)
         Start; no cluster may be empty.
     shaped : callable
-        Takes T, covariances and sizes; returns Cholesky factors of the regularised
+        Takes T, covariances and sizes; returns Cholesky factors of the regularized
         covariances.
     """
     n, d = T.shape
@@ -67,8 +67,8 @@ def soft_labels(T, labels, shaped):
         sizes = np.maximum(weights.sum(axis=0), 1e-10)
         raw, means = np.empty((K, d, d)), (weights.T @ T) / sizes[:, None]
         for k in range(K):
-            centred = T - means[k]
-            raw[k] = centred.T @ (weights[:, k, None] * centred) / sizes[k]
+            centered = T - means[k]
+            raw[k] = centered.T @ (weights[:, k, None] * centered) / sizes[k]
         density = np.empty((n, K))
         for k, L in enumerate(shaped(T, raw, sizes)):
             white = linalg.solve_triangular(L, (T - means[k]).T, lower=True)

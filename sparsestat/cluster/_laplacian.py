@@ -50,7 +50,7 @@ _FIRST_STEPS = 5  # of plain seeded k-means before the graph comes in
 
 
 class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
-    r"""K-means whose memberships agree along a neighbour graph, with optional seeds.
+    r"""K-means whose memberships agree along a neighbor graph, with optional seeds.
 
     Minimizes over memberships z_i in the simplex and prototypes m_k
 
@@ -59,7 +59,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
 
     where :math:`u_{ik} = \|x_i - m_k\|^2 / (2 \sigma^2)` for means and
     :math:`-\exp(-\|x_i - m_k\|^2 / (2 \sigma^2))` for modes and medoids, w is a
-    nearest-neighbour graph, :math:`\lambda` is `reg` and T is `temperature`. Labels
+    nearest-neighbor graph, :math:`\lambda` is `reg` and T is `temperature`. Labels
     that are known are given to :meth:`fit` as `seeds`; their samples keep them.
     Between :class:`sklearn.cluster.KMeans` (no graph) and
     :class:`sklearn.semi_supervised.LabelSpreading` (no prototypes). Read more in the
@@ -74,10 +74,10 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     reg : float, default=1.0
         Weight of the graph. Zero gives soft k-means.
     n_neighbors : int, default=5
-        Neighbours of each sample in the graph, which is then made symmetric.
+        Neighbors of each sample in the graph, which is then made symmetric.
     affinity : {"connectivity", "rbf"} or sparse matrix, default="connectivity"
-        Weights 1, halved between neighbours in one direction only; or of a heat
-        kernel as wide as the mean squared distance between neighbours; or a matrix of
+        Weights 1, halved between neighbors in one direction only; or of a heat
+        kernel as wide as the mean squared distance between neighbors; or a matrix of
         shape (n_samples, n_samples), which is made symmetric, and whose diagonal is
         left out. Negative weights repel.
     sigma : float or "auto", default="auto"
@@ -87,7 +87,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         Weight of the entropy. Zero makes memberships hard.
     update : {"sequential", "parallel"}, default="sequential"
         Memberships one after the other, each optimal given the rest, in the order of a
-        coloring of the graph: those of one color are no neighbours and may change at
+        coloring of the graph: those of one color are no neighbors and may change at
         once. Or all at once, with a diagonal shift of the graph that keeps the energy
         falling and makes memberships harder.
     max_iter : int, default=100
@@ -106,7 +106,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     random_state : int, RandomState instance or None, default=None
         Draws the first prototypes.
     n_jobs : int, default=None
-        Workers of the neighbour search and of updates that change rows at once.
+        Workers of the neighbor search and of updates that change rows at once.
     verbose : int, default=0
         At 1 and above, log a line per iteration.
 
@@ -156,7 +156,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
 
     Notes
     -----
-    A nearest-neighbour graph is not positive semi-definite, so that updating all
+    A nearest-neighbor graph is not positive semi-definite, so that updating all
     memberships at once may raise the energy; one after the other it cannot, whatever
     the graph, nor one color of the graph after the other. A pass costs
     O(nnz(W) n_clusters), prototypes O(n_samples n_clusters n_features); memory is
@@ -400,7 +400,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         fewer = few or warn_if_fewer_clusters(
             self.labels_,
             self.n_clusters,
-            f"there are duplicate samples, or reg={self.reg} makes neighbours agree "
+            f"there are duplicate samples, or reg={self.reg} makes neighbors agree "
             "across clusters.",
         )
         if n_refilled and not fewer:
@@ -421,7 +421,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         neighbors : bool, default=False
             False: the nearest prototype. True: also heed the memberships of the
             `n_neighbors` nearest training samples, as a sample of the fit that these
-            do not name as their neighbour would.
+            do not name as their neighbor would.
 
         Returns
         -------

@@ -27,7 +27,7 @@ _CANDIDATES = 16  # points tried as the new medoid of a cluster, of each of two 
 
 
 def neighbor_graph(X, n_neighbors, kind, n_jobs):
-    """Return the symmetrised nearest-neighbour graph, without a diagonal."""
+    """Return the symmetrized nearest-neighbor graph, without a diagonal."""
     n = X.shape[0]
     n_neighbors = min(n_neighbors, n - 1)
     if n_neighbors == 0:
@@ -66,7 +66,7 @@ def effective_dimension(X):
     if n < 2:
         return 1.0
     if d <= 1000:
-        S = X.T @ X  # X comes centred but for sparse columns with zeros
+        S = X.T @ X  # X comes centered but for sparse columns with zeros
         if sparse.issparse(X):
             mean = np.asarray(X.mean(axis=0)).ravel()
             S = S.toarray() - n * np.multiply.outer(mean, mean)
@@ -76,7 +76,7 @@ def effective_dimension(X):
     part = X[np.sort(rows)]
     gram = part @ part.T
     gram = gram.toarray() if sparse.issparse(gram) else gram
-    # Double centring: the Gram matrix of the rows less their mean.
+    # Double centering: the Gram matrix of the rows less their mean.
     gram = gram - gram.mean(axis=0) - gram.mean(axis=1)[:, None] + gram.mean()
     power = float(np.vdot(gram, gram))
     return float(np.trace(gram)) ** 2 / power if power > 0 else 1.0
@@ -275,7 +275,7 @@ class GraphEnergy:
     def _sweep(self, U, Z, entropy):
         """Update every free row given the newest others; return the decrease.
 
-        Rows of one color are no neighbours, so that they may be updated at once, and
+        Rows of one color are no neighbors, so that they may be updated at once, and
         the answer is the same on any number of workers.
         """
 

@@ -79,7 +79,7 @@ def solve_low_rank(
 
     Parameters
     ----------
-    data : CentredRows
+    data : CenteredRows
         The points.
     U : ndarray of shape (n, rank)
         Start; overwritten.

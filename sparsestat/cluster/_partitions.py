@@ -80,17 +80,17 @@ def equal_rows(rows, index):
     return np.asarray(abs(apart).sum(axis=1)).ravel() == 0.0
 
 
-def cost_about(rows, labels, weights, centres):
-    """Return the weighted sum of squared distances to the own centre."""
+def cost_about(rows, labels, weights, centers):
+    """Return the weighted sum of squared distances to the own center."""
     n, d = rows.shape
     if sparse.issparse(rows) and n * d > _DIFFERENCES:
-        own = np.einsum("ij,ij->i", centres, centres)[labels]
-        cross = np.asarray(rows @ centres.T)[np.arange(n), labels]
+        own = np.einsum("ij,ij->i", centers, centers)[labels]
+        cross = np.asarray(rows @ centers.T)[np.arange(n), labels]
         distance = row_norms(rows, squared=True) - 2.0 * cross + own
         return float(weights @ np.maximum(distance, 0.0))
     total = 0.0
     for part in row_blocks(rows.shape):
         block = rows[part]
         block = block.toarray() if sparse.issparse(block) else block
-        total += float(weights[part] @ np.square(block - centres[labels[part]]).sum(1))
+        total += float(weights[part] @ np.square(block - centers[labels[part]]).sum(1))
     return total

@@ -154,7 +154,7 @@ class SDPKMeans(
     Notes
     -----
     Memory is O(n (d + rank)) but for ``admm`` and ``auto`` up to 1000 points, where
-    six n x n arrays are held. The factorised problem is not convex; it is the
+    six n x n arrays are held. The factorized problem is not convex; it is the
     certificate that proves an answer, not convergence.
 
     References
@@ -303,7 +303,7 @@ class SDPKMeans(
 
     def _store(self, X, kept, search):
         self._frame = search.data.frame
-        self.cluster_centers_ = search.centres
+        self.cluster_centers_ = search.centers
         self.inertia_ = search.inertia
         if len(kept) == X.shape[0]:
             self.labels_ = search.labels.astype(np.int32)

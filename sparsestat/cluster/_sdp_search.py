@@ -18,7 +18,7 @@ from sparsestat._utils.progress import FitProgress
 from sparsestat.cluster._admm import solve_admm
 from sparsestat.cluster._certify import Bounds, dual_fits
 from sparsestat.cluster._checks import import_cvxpy
-from sparsestat.cluster._data import CentredRows
+from sparsestat.cluster._data import CenteredRows
 from sparsestat.cluster._exchange import DistinctRows
 from sparsestat.cluster._nlr import initial_factor, round_factor, solve_low_rank
 from sparsestat.cluster._partitions import (
@@ -92,8 +92,8 @@ class Search:
         self.X = X
         self.K = options.n_clusters
         self.rng = check_random_state(options.random_state)
-        self.data = CentredRows(X, weights)
-        # Lloyd on centred data: rounding must not depend on where the origin is.
+        self.data = CenteredRows(X, weights)
+        # Lloyd on centered data: rounding must not depend on where the origin is.
         self.rows, self.weights = self.data.rows(), self.data.weights
         self.order = drawing_order(self.rows)
         self.distinct = DistinctRows(self.rows, self.weights, self.order)
@@ -134,26 +134,26 @@ class Search:
     def offer(self, labels, polish=True):
         """Keep a partition if it costs less than the best one, after polishing."""
         used, labels = np.unique(labels, return_inverse=True)
-        centres = means_of(self.rows, labels, self.weights, len(used))
+        centers = means_of(self.rows, labels, self.weights, len(used))
         if polish and len(used) == self.K:
-            labels, centres, cost = self.polished(centres)
+            labels, centers, cost = self.polished(centers)
         else:
-            cost = cost_about(self.rows, labels, self.weights, centres)
+            cost = cost_about(self.rows, labels, self.weights, centers)
         if cost < self.cost:
-            self.labels, self._centres, self.cost = labels, centres, float(cost)
+            self.labels, self._centers, self.cost = labels, centers, float(cost)
             return True
         return False
 
-    def polished(self, centres):
+    def polished(self, centers):
         """Return labels, means and cost where neither Lloyd nor a move gains."""
-        labels, centres, cost = lloyd(self.rows, centres, self.weights)
+        labels, centers, cost = lloyd(self.rows, centers, self.weights)
         found = self.distinct.exchange(labels, self.K) if self.options.polish else None
         if found is None or found[2] == 0:
-            return labels, centres, cost
-        labels, centres, _, finished = found
+            return labels, centers, cost
+        labels, centers, _, finished = found
         if not finished:
-            return lloyd(self.rows, centres, self.weights)
-        return labels, centres, cost_about(self.rows, labels, self.weights, centres)
+            return lloyd(self.rows, centers, self.weights)
+        return labels, centers, cost_about(self.rows, labels, self.weights, centers)
 
     def plus_plus(self, n_init):
         """Try k-means++ starts."""
@@ -161,14 +161,14 @@ class Search:
             picks = kmeans_plusplus(
                 self.rows, self.K, self.rng, self.weights, order=self.order
             )
-            centres = self.rows[picks]
-            centres = centres.toarray() if sparse.issparse(centres) else centres
+            centers = self.rows[picks]
+            centers = centers.toarray() if sparse.issparse(centers) else centers
             if len(picks) < self.K:
-                self.few_points(picks, centres)
+                self.few_points(picks, centers)
                 return
-            labels, centres, cost = self.polished(centres)
+            labels, centers, cost = self.polished(centers)
             if cost < self.cost:
-                self.labels, self._centres, self.cost = labels, centres, float(cost)
+                self.labels, self._centers, self.cost = labels, centers, float(cost)
             if len(np.unique(labels)) < self.K:
                 # Points too close for Lloyd's distances keep clusters of their own.
                 first = pairwise_distances_argmin(self.rows, self.rows[picks])
@@ -176,19 +176,19 @@ class Search:
                     first[equal_rows(self.rows, pick)] = k
                 self.offer(first, polish=False)
 
-    def few_points(self, picks, centres):
+    def few_points(self, picks, centers):
         """Give every distinct point a cluster of its own, which costs nothing."""
-        warn_of_few_points(len(centres), self.K)
-        self.labels = pairwise_distances_argmin(self.rows, centres).astype(np.int64)
+        warn_of_few_points(len(centers), self.K)
+        self.labels = pairwise_distances_argmin(self.rows, centers).astype(np.int64)
         for k, pick in enumerate(picks):
             self.labels[equal_rows(self.rows, pick)] = k
-        self._centres = np.vstack((centres, centres[:1].repeat(self.K, axis=0)))
-        self._centres = self._centres[: self.K]
+        self._centers = np.vstack((centers, centers[:1].repeat(self.K, axis=0)))
+        self._centers = self._centers[: self.K]
         self.cost = 0.0
 
     @property
-    def centres(self):
-        return self.data.frame.invert(self._centres)
+    def centers(self):
+        return self.data.frame.invert(self._centers)
 
     @property
     def inertia(self):
@@ -355,8 +355,8 @@ class Search:
                 (self.sketched(rows, int(seed)), rows)
                 for rows, seed in zip(parts, seeds, strict=True)
             ]
-            centres = averaged_centres([self.sketch_centres(*part) for part in parts])
-            labels = pairwise_distances_argmin(self.rows, centres)
+            centers = averaged_centers([self.sketch_centers(*part) for part in parts])
+            labels = pairwise_distances_argmin(self.rows, centers)
             self.offer(labels, options.polish)
             inner = [search for search, _ in parts]
             worst = max(inner, key=lambda search: search.infeasibility)
@@ -378,19 +378,19 @@ class Search:
         )
         return search_partition(options, self.rows[rows], np.ones(len(rows)))
 
-    def sketch_centres(self, inner, rows):
+    def sketch_centers(self, inner, rows):
         """Return the means of a subsample's clusters, of equally many points each."""
         if not self.options.sketch_balance:
-            return inner.centres
+            return inner.centers
         sizes = np.bincount(inner.labels, minlength=self.K)
         if not sizes.all():
-            return inner.centres
-        centres = np.empty_like(inner.centres)
+            return inner.centers
+        centers = np.empty_like(inner.centers)
         for k in range(self.K):
             mine = rows[inner.labels == k]
             some = np.sort(self.rng.choice(mine, sizes.min(), replace=False))
-            centres[k] = np.asarray(self.rows[some].mean(axis=0)).ravel()
-        return centres
+            centers[k] = np.asarray(self.rows[some].mean(axis=0)).ravel()
+        return centers
 
     # Certificates
 
@@ -401,7 +401,7 @@ class Search:
     def finish(self):
         if self.proof is None:
             if self.cost > 0.0:
-                parts = self.rows, self.labels, self.weights, self._centres
+                parts = self.rows, self.labels, self.weights, self._centers
                 self.cost = cost_about(*parts)
             self.certificate = self.certify(None)
             return
@@ -434,8 +434,8 @@ class Search:
         )
 
 
-def averaged_centres(sets):
-    """Match sets of centres to the first one and average them."""
+def averaged_centers(sets):
+    """Match sets of centers to the first one and average them."""
     total = sets[0].copy()
     for other in sets[1:]:
         _, order = linear_sum_assignment(cdist(sets[0], other, "sqeuclidean"))

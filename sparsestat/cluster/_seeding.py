@@ -33,14 +33,14 @@ def drawing_order(X):
 
 
 def kmeans_plusplus(X, n_clusters, rng, sample_weight=None, *, order=None):
-    """Draw centres far from one another, the best of a few candidates each time.
+    """Draw centers far from one another, the best of a few candidates each time.
 
     Parameters
     ----------
     X : {ndarray, csr matrix} of shape (n_samples, n_features)
-        Points in double precision, best centred.
+        Points in double precision, best centered.
     n_clusters : int
-        Number of centres.
+        Number of centers.
     rng : RandomState
         Source of randomness.
     sample_weight : ndarray of shape (n_samples,), default=None
@@ -51,7 +51,7 @@ def kmeans_plusplus(X, n_clusters, rng, sample_weight=None, *, order=None):
     Returns
     -------
     indices : ndarray of at most `n_clusters` integers
-        Rows that became centres; fewer when there are not as many distinct points.
+        Rows that became centers; fewer when there are not as many distinct points.
     """
     n = X.shape[0]
     weights = np.ones(n) if sample_weight is None else sample_weight
@@ -93,28 +93,28 @@ def kmeans_plusplus(X, n_clusters, rng, sample_weight=None, *, order=None):
     return np.array(chosen)
 
 
-def lloyd(X, centres, sample_weight=None, *, max_iter=300):
-    """Run Lloyd's iteration from given centres to its fixed point.
+def lloyd(X, centers, sample_weight=None, *, max_iter=300):
+    """Run Lloyd's iteration from given centers to its fixed point.
 
     Returns
     -------
     labels : ndarray of shape (n_samples,)
         Assignment.
-    centres : ndarray of shape (n_clusters, n_features)
+    centers : ndarray of shape (n_clusters, n_features)
         Means of the clusters.
     cost : float
         Weighted sum of squared distances to the means.
     """
-    if len(centres) == 1:
+    if len(centers) == 1:
         weights = np.ones(X.shape[0]) if sample_weight is None else sample_weight
         mean = np.asarray(X.T @ weights).reshape(1, -1) / weights.sum()
         labels, distance = pairwise_distances_argmin_min(
             X, mean, metric="euclidean", metric_kwargs={"squared": True}
         )
         return labels.astype(np.int64), mean, float(weights @ distance)
-    model = KMeans(len(centres), init=centres, n_init=1, tol=0.0, max_iter=max_iter)
+    model = KMeans(len(centers), init=centers, n_init=1, tol=0.0, max_iter=max_iter)
     with warnings.catch_warnings():
-        # Fewer distinct points than centres: the caller says so in its own words.
+        # Fewer distinct points than centers: the caller says so in its own words.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X, sample_weight=sample_weight)
     return model.labels_.astype(np.int64), model.cluster_centers_, model.inertia_

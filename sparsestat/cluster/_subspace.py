@@ -82,12 +82,12 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         before the hard ones. None means hard from the start: faster sweeps, but where
         subspaces crowd even twenty starts may miss what four annealed ones find.
     membership : {"partition", "doubly_stochastic"}, default="partition"
-        What the rate is minimised over: partitions, or doubly stochastic affinities
+        What the rate is minimized over: partitions, or doubly stochastic affinities
         of at most 2000 samples, in which each sample leads a group of its own and
         whose leading eigenvectors are clustered in the end.
     entropy : float, default=3.0
         Weight of the entropy of ``"doubly_stochastic"``, in nats. Too small, and each
-        sample is left with one neighbour; too large, and with all.
+        sample is left with one neighbor; too large, and with all.
     n_components : int, default=None
         Learn a linear map to so many dimensions as well: one with orthonormal
         columns, for which the rate of all rows exceeds that of the clusters most.

@@ -59,7 +59,7 @@ def make_bars(
         Probability of a bar, in equal parts on its non-zero values; or the
         probabilities of all `values`. None means ``1 / size``.
     amplitude : float, default=10.0
-        Grey level of a bar.
+        Gray level of a bar.
     sigma : float, default=2.0
         Standard deviation of the noise.
     random_state : int, RandomState instance or None, default=None
@@ -145,7 +145,7 @@ def make_bars(
         DESCR=(
             "Images of bars\n\n"
             f"{n_samples} images of {size} by {size} pixels, in which {2 * size} bars "
-            f"of grey level {amplitude:g} combine by {superposition!r}; noise of "
+            f"of gray level {amplitude:g} combine by {superposition!r}; noise of "
             f"standard deviation {sigma:g}."
         ),
     )

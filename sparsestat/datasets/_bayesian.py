@@ -219,7 +219,7 @@ def make_irs_mimo_channel(
     n_angles : int, default=18
         Points of each grid of angles.
     spread : int, default=3
-        Neighbouring angles of arrival at the surface and at the base station.
+        Neighboring angles of arrival at the surface and at the base station.
     snr_db : float, default=20.0
         Mean square of the noise-free measurements over the variance of the noise, in
         decibel.
@@ -344,7 +344,7 @@ def make_burst_sparse(
         ``"rectangles"``: of sides 3 to 6, which may overlap; intervals of 9 to 36 on a
         chain. ``"scattered"``: as many cells as the rectangles would have, anywhere.
         ``"lines"``: diagonals (on a chain, every second cell of an interval), which a
-        lattice of nearest neighbours does not connect.
+        lattice of nearest neighbors does not connect.
     n_bursts : int, default=3
         Number of rectangles or lines.
     snr_db : float, default=20.0

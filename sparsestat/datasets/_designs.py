@@ -1,6 +1,6 @@
 """Correlated designs drawn in time proportional to their size.
 
-No sampler forms or factorises the p x p covariance: Toeplitz columns come from an
+No sampler forms or factorizes the p x p covariance: Toeplitz columns come from an
 autoregressive recursion, factor designs from their factors, and sparse Toeplitz
 designs from runs of a two-state chain, in time and memory proportional to the
 number of nonzero entries.
@@ -75,7 +75,7 @@ def make_correlated_features(
 
         - ``"iid"``: 0 for i different from j.
         - ``"toeplitz"``: ``rho ** |i - j|``.
-        - ``"block"``: `rho` inside blocks of `block_size` neighbouring columns, 0
+        - ``"block"``: `rho` inside blocks of `block_size` neighboring columns, 0
           between blocks.
         - ``"factor"``: columns are random combinations of `n_factors` common
           factors plus noise of their own of standard deviation `factor_noise`,
@@ -85,7 +85,7 @@ def make_correlated_features(
           second half is iid: two very different scales in one spectrum, a hard
           case for a single penalty strength.
     rho : float, default=0.5
-        Correlation of neighbours (``"toeplitz"``) or inside a block (``"block"``),
+        Correlation of neighbors (``"toeplitz"``) or inside a block (``"block"``),
         in (-1, 1); not negative for blocks and for sparse designs.
     block_size : int, default=10
         Columns in a block; the last block may be smaller.

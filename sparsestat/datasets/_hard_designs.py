@@ -205,9 +205,9 @@ def _two_scale(rng, n_samples, n_features, n_nonzero, n_factors, delta):
 
 
 def _clusters(rng, n_samples, n_features, n_clusters, delta):
-    centres = rng.standard_normal((n_samples, n_clusters))
+    centers = rng.standard_normal((n_samples, n_clusters))
     own = rng.standard_normal((n_samples, n_features))
-    return centres[:, np.arange(n_features) % n_clusters] + delta * own
+    return centers[:, np.arange(n_features) % n_clusters] + delta * own
 
 
 def _geometric(rng, n_samples, n_features, condition):

@@ -37,7 +37,7 @@ def load_digits_sparse(*, return_X_y=False):
         Dictionary-like, with attributes
 
         data : sparse matrix of shape (1797, 61)
-            Grey levels from 0 to 16 in CSC format, as a sparse array or matrix as
+            Gray levels from 0 to 16 in CSC format, as a sparse array or matrix as
             ``sklearn.set_config(sparse_interface=...)`` says.
         target : ndarray of shape (1797,)
             The digit.
@@ -72,7 +72,7 @@ def load_digits_sparse(*, return_X_y=False):
     data = align_sparse_interface(sparse.csc_array(source.data[:, keep]))
     description = (
         "Digits as a sparse matrix\n\n"
-        f"Grey levels of {len(keep)} pixels that are not blank in every image; "
+        f"Gray levels of {len(keep)} pixels that are not blank in every image; "
         f"{1 - data.nnz / np.prod(data.shape):.0%} of the entries are zero.\n\n"
         f"The original data set:\n\n{source.DESCR}"
     )
@@ -138,7 +138,7 @@ def load_digits_halves(*, interactions=False, return_X_y=False, as_frame=False):
 
     Notes
     -----
-    Grey levels are divided by 16. Columns that are constant or equal to another
+    Gray levels are divided by 16. Columns that are constant or equal to another
     one up to scale and shift are dropped.
 
     Examples
@@ -169,7 +169,7 @@ def load_digits_halves(*, interactions=False, return_X_y=False, as_frame=False):
     description = (
         "Digits, upper and lower half\n\n"
         f"{data.shape[1]} features from the upper four rows of each image and "
-        f"{target.shape[1]} targets from the lower four, as grey levels from 0 to "
+        f"{target.shape[1]} targets from the lower four, as gray levels from 0 to "
         f"1. Pixels blank in every image are dropped.\n\n"
         f"The original data set:\n\n{source.DESCR}"
     )
@@ -198,7 +198,7 @@ def load_digits_halves(*, interactions=False, return_X_y=False, as_frame=False):
 def load_image_patches(
     image="china", *, patch_size=8, n_patches=5000, remove_mean=True, random_state=None
 ):
-    """Load square grey-level patches of a photograph, for dictionary learning.
+    """Load square gray-level patches of a photograph, for dictionary learning.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def load_image_patches(
         means : ndarray of shape (n_patches,)
             What was subtracted (zeros with ``remove_mean=False``).
         image : ndarray of shape (427, 640)
-            The grey-level image, from 0 to 1.
+            The gray-level image, from 0 to 1.
         patch_size : int
             The parameter.
         DESCR : str
@@ -242,11 +242,11 @@ def load_image_patches(
 
     See Also
     --------
-    sklearn.datasets.load_sample_image : The photographs in colour.
+    sklearn.datasets.load_sample_image : The photographs in color.
 
     Notes
     -----
-    Grey is the luminance 0.299 R + 0.587 G + 0.114 B.
+    Gray is the luminance 0.299 R + 0.587 G + 0.114 B.
 
     Examples
     --------
@@ -258,14 +258,14 @@ def load_image_patches(
     from sklearn.datasets import load_sample_image
 
     try:
-        colour = load_sample_image(f"{image}.jpg")
+        color = load_sample_image(f"{image}.jpg")
     except ImportError as error:
         raise ImportError(
             "load_image_patches needs pillow to decode the photographs. Install it "
             "with: pip install 'sparsestat[plot]'."
         ) from error
-    grey = (colour @ np.array([0.299, 0.587, 0.114])) / 255.0
-    height, width = (size - patch_size + 1 for size in grey.shape)
+    gray = (color @ np.array([0.299, 0.587, 0.114])) / 255.0
+    height, width = (size - patch_size + 1 for size in gray.shape)
     if n_patches > height * width:
         raise ValueError(
             f"n_patches={n_patches} exceeds the {height * width} positions of a "
@@ -274,7 +274,7 @@ def load_image_patches(
     rng = check_random_state(random_state)
     chosen = rng.permutation(height * width)[:n_patches]
     positions = np.column_stack(np.divmod(chosen, width))
-    windows = np.lib.stride_tricks.sliding_window_view(grey, (patch_size, patch_size))
+    windows = np.lib.stride_tricks.sliding_window_view(gray, (patch_size, patch_size))
     data = windows[positions[:, 0], positions[:, 1]].reshape(n_patches, -1)
     means = data.mean(axis=1) if remove_mean else np.zeros(n_patches)
     data = data - means[:, None]
@@ -282,12 +282,12 @@ def load_image_patches(
         data=data,
         positions=positions,
         means=means,
-        image=grey,
+        image=gray,
         patch_size=patch_size,
         DESCR=(
             "Patches of a photograph\n\n"
             f"{n_patches} patches of {patch_size} by {patch_size} pixels from "
-            f"{image}.jpg, one of the sample images of scikit-learn, as grey levels "
+            f"{image}.jpg, one of the sample images of scikit-learn, as gray levels "
             "from 0 to 1" + (", each minus its mean." if remove_mean else ".")
         ),
     )

@@ -78,7 +78,7 @@ def make_sparse_regression(
     design : {"block", "factor", "iid", "toeplitz", "two_scale"}, default="toeplitz"
         Correlation of the features, see :func:`make_correlated_features`.
     rho : float, default=0.5
-        Correlation of neighbouring columns or inside a block.
+        Correlation of neighboring columns or inside a block.
     block_size : int, default=10
         Columns in a block of the block design.
     n_factors : int, default=2
@@ -93,7 +93,7 @@ def make_sparse_regression(
         n_features) is used as it is.
     support : {"random", "even", "first"}, default="random"
         Where the nonzeros are: drawn at random, evenly spaced, or the first
-        columns (which correlated designs make neighbours).
+        columns (which correlated designs make neighbors).
     snr : float, default=10.0
         Signal-to-noise ratio as defined above; ``float("inf")`` gives no noise.
         Where the signal has no variance (``n_nonzero=0``) the noise is standard

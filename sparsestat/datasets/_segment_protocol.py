@@ -213,7 +213,7 @@ def compare_scores(first, second, *, n_comparisons=None):
         statistic
             Sum of the ranks of the pairs in which the first score is larger.
         z
-            The statistic, standardised; positive where the first scores are larger.
+            The statistic, standardized; positive where the first scores are larger.
         effect_size
             ``z / sqrt(n_pairs)``, between -1 and 1: 0.1 is small, 0.5 large.
         p_value

@@ -62,14 +62,14 @@ def make_correlation_structures(
             default="correlated"
         ``"raw"``: independent normal series, the control. ``"correlated"``: normal
         series with the patterns. ``"non_normal"``: the same ranks with skewed
-        margins (two generalised extreme value distributions around a geometric
+        margins (two generalized extreme value distributions around a geometric
         one). ``"downsampled"``: means over one minute of the correlated series.
     missing : float, default=0.0
         Share of the observations dropped at random, in [0, 1).
     patterns : {"all", "valid"} or array-like of int, default="all"
         Identifiers of the patterns to use. ``"valid"`` are the 11 whose triple of
         correlations 0, 1 and -1 is possible as it stands; the other 12 are
-        realised approximately, see Notes.
+        realized approximately, see Notes.
     lengths : array-like of int, default=None
         Lengths of segments in seconds, used equally often up to a remainder. None
         takes 15 minutes to 5 hours for three quarters of the segments and 6 to 10
@@ -219,7 +219,7 @@ def _mixings(targets, relaxed, method, standardize):
         A = vectors * np.sqrt(np.maximum(values, 0.0))
         if method == "cholesky":
             # The triangular factor with the same A A': it exists for singular
-            # matrices too, where numpy's Cholesky factorisation fails.
+            # matrices too, where numpy's Cholesky factorization fails.
             A = np.linalg.qr(A.T, mode="r").T
             A *= np.where(np.diag(A) < 0, -1.0, 1.0)
         C = A @ A.T

@@ -1,4 +1,4 @@
-"""Sparse codes, orthogonal dictionaries and structured matrix factorisations."""
+"""Sparse codes, orthogonal dictionaries and structured matrix factorizations."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause

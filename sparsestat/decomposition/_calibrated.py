@@ -1,4 +1,4 @@
-"""Sparse factorisation of a matrix in the norm of the data it will act on."""
+"""Sparse factorization of a matrix in the norm of the data it will act on."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -49,7 +49,7 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
     With :math:`X^\top X / N = R^\top R` this is dictionary learning on the columns of
     R W, done by K-SVD. Use it to compress linear maps whose columns lie near several
     subspaces; when one subspace is enough, a truncated singular value decomposition
-    of R W is better. Read more in the :ref:`User Guide <calibrated_factorisation>`.
+    of R W is better. Read more in the :ref:`User Guide <calibrated_factorization>`.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class CalibratedSparseFactorization(CallbackSupportMixin, SparsestatEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, calibration=None, gram=None):
-        """Factorise a weight matrix.
+        """Factorize a weight matrix.
 
         Parameters
         ----------

@@ -355,8 +355,8 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
                 mean = np.asarray(batch.mean(axis=0), dtype=self._A.dtype).ravel()
             else:
                 mean = np.asarray(batch.T @ weights).ravel() / weight
-            travelled = center.mean + share * (mean - center.mean)
-            self._keep_center(replace(center, mean=travelled))
+            traveled = center.mean + share * (mean - center.mean)
+            self._keep_center(replace(center, mean=traveled))
         if self.precondition:
             self._accumulate(batch, weights, weight, share)
         gradient, value = fw.lp_gradient(

@@ -41,7 +41,7 @@ def project_topk(M, k):
     See Also
     --------
     abs_topk_code : The k largest of each row.
-    project_nm : The N largest of every M neighbours.
+    project_nm : The N largest of every M neighbors.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def places_of_largest(values, k):
     prefer_skip_nested_validation=True,
 )
 def project_nm(W, n=2, m=4, *, axis=-1, importance=None):
-    r"""Keep the N largest magnitudes of every M neighbours.
+    r"""Keep the N largest magnitudes of every M neighbors.
 
     The Euclidean projection onto N:M sparse matrices; with `importance` the one in
     the norm :math:`\sum_{ij} \omega_{ij} (W_{ij} - P_{ij})^2`.

@@ -1,4 +1,4 @@
-"""Semi-non-negative factorisation, with sparse components if wanted."""
+"""Semi-non-negative factorization, with sparse components if wanted."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -48,7 +48,7 @@ class SemiNMF(
     ComponentsMixin,
     SparsestatEstimator,
 ):
-    r"""Factorisation with non-negative codes and free components.
+    r"""Factorization with non-negative codes and free components.
 
     Minimizes
 
@@ -168,7 +168,7 @@ class SemiNMF(
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
-        """Factorise X.
+        """Factorize X.
 
         Parameters
         ----------

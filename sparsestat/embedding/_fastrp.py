@@ -59,7 +59,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
     entries :math:`\pm\sqrt{s/d}` with probability :math:`1/(2s)` each and zeros
     otherwise, so that :math:`E[R R^T] = I`. Nothing of size n x n is formed: the cost
     is one sparse times dense product a power. Use it where a spectral embedding would
-    take too long, or where classes follow neighbourhoods; a spectral embedding can be
+    take too long, or where classes follow neighborhoods; a spectral embedding can be
     better when few dimensions must do. Read more in :ref:`User Guide
     <sparse_kernels_and_embeddings>`.
 
@@ -86,7 +86,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         ``s=3``, ``propagate="normalized"`` and ``output=None`` this is the variant of
         the Neo4j library.
     output : {"standard", "l2"} or None, default="standard"
-        Standardise the columns, or divide the rows by their lengths, or neither.
+        Standardize the columns, or divide the rows by their lengths, or neither.
     direction : {"out", "in", "both", "undirected"}, default="out"
         Average over the targets of a node's arcs, over their sources, over both with
         half of the components each, or over the graph of S + S^T. All but "both",
@@ -107,7 +107,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
     property_mode : {"add", "replace"}, default="add"
         Add features to the random projection there, or leave it out there.
     feature_scaling : {"standard"} or None, default=None
-        Standardise features first: advisable when they have different units.
+        Standardize features first: advisable when they have different units.
     keep_powers : bool or "auto", default="auto"
         Keep N_1 to N_{q-1} for :meth:`transform`; otherwise the graph is kept and
         they are computed again. "auto" keeps up to 64 MiB; nothing is kept where
@@ -118,7 +118,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
     max_memory : float, default=None
         Bytes for the embedding and all working arrays, not counting the graph and R.
         If three times the embedding is more, columns are taken in blocks, at twice
-        the time if powers are normalised. None means no limit.
+        the time if powers are normalized. None means no limit.
     n_jobs : int, default=None
         Threads. The result is bitwise the same for every number.
     random_state : int, RandomState instance or None, default=None
@@ -135,8 +135,8 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
     mean_, scale_ : ndarray of shape (n_components,)
         Column statistics, with ``output="standard"``; zeros and ones otherwise.
     isolated_ : ndarray
-        Indices of nodes without neighbours to average. Their rows are zero before
-        standardisation, unless `self_weight` is used.
+        Indices of nodes without neighbors to average. Their rows are zero before
+        standardization, unless `self_weight` is used.
     projection_ : csr_array of shape (n_nodes, n_components)
         The matrix R (columns of the bipartite graph come after its rows).
     n_powers_ : int
@@ -427,7 +427,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
     def transform(self, X):
         """Embed new nodes by their arcs to the nodes of the fit.
 
-        A new node averages the rows of its neighbours, as the fitted ones do, so that
+        A new node averages the rows of its neighbors, as the fitted ones do, so that
         the rows of the fitted graph give the fitted embedding. Arcs among new nodes
         cannot be given, and neither self loops nor the self weight apply to them.
 
@@ -442,7 +442,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         Returns
         -------
         embedding : ndarray of shape (n_new, n_components)
-            A row without neighbours is zero before standardisation.
+            A row without neighbors is zero before standardization.
 
         Raises
         ------
@@ -507,7 +507,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         return tags
 
     def _fit_powers(self, X):
-        """Fit, and return the powers one by one, with normalised rows.
+        """Fit, and return the powers one by one, with normalized rows.
 
         For searching over weights, on which the powers do not depend.
         """

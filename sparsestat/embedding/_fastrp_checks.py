@@ -123,6 +123,6 @@ def refuse_negative(S):
     """Raise ValueError if an entry of a sparse matrix is negative."""
     if S.nnz and S.data.min() < 0:
         raise ValueError(
-            "Negative values in data passed to FastRP: the degrees by which neighbours "
+            "Negative values in data passed to FastRP: the degrees by which neighbors "
             f"are averaged need non-negative weights, the smallest is {S.data.min()}."
         )

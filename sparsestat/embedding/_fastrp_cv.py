@@ -336,7 +336,7 @@ class FastRPCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEsti
         )
 
     def _powers(self, X, beta, seed):
-        """Return the powers with normalised rows for one exponent."""
+        """Return the powers with normalized rows for one exponent."""
         d = min(self.tune_components, self.n_components)
         model = self._model(d, beta, np.ones(self.n_powers), seed, None)
         return model._fit_powers(X)

@@ -161,7 +161,7 @@ def first_power(
     rescale,
     acc,
 ):
-    """Average the sparse rows of the scaled projection over neighbours.
+    """Average the sparse rows of the scaled projection over neighbors.
 
     Only columns left..right-1 are computed: `out` has just these, `acc` has all.
     """
@@ -207,7 +207,7 @@ def propagate(
     rescale,
     acc,
 ):
-    """Average dense rows over neighbours: eight of them in one sweep.
+    """Average dense rows over neighbors: eight of them in one sweep.
 
     The columns of B and `out` are those from `left` on of `acc`.
     """

@@ -37,7 +37,7 @@ _ENOUGH = 2_000_000  # multiply-adds below which threads do not pay
 
 @dataclass
 class Side:
-    """The averaging matrix of one kind of nodes: degrees, and neighbours to average.
+    """The averaging matrix of one kind of nodes: degrees, and neighbors to average.
 
     `source` says whose rows are averaged: 0 for the same nodes in an ordinary graph,
     the other side in a bipartite one.
@@ -235,7 +235,7 @@ def block_width(n, d, n_powers, itemsize, max_memory):
 def embed(
     operator, starts, weights, *, normalize, rescale, out, block, n_jobs, keep=False
 ):
-    """Add sum_k a_k N_k, rows normalised or not, to the zeroed arrays `out`.
+    """Add sum_k a_k N_k, rows normalized or not, to the zeroed arrays `out`.
 
     Parameters
     ----------
@@ -246,9 +246,9 @@ def embed(
     weights : ndarray of shape (n_powers + 1,)
         a_0, the self weight, then one weight a power.
     normalize : bool
-        Normalise the rows of each power before they are added.
+        Normalize the rows of each power before they are added.
     rescale : bool
-        Propagate normalised rows, from N_1 on.
+        Propagate normalized rows, from N_1 on.
     out : list of ndarray
         One array of shape (n_nodes, d) a side.
     block : int
@@ -275,7 +275,7 @@ def embed(
             kept = run.columns(left, right, q, range(1, q + 1), keep=keep)
         return kept
     # The norms of power k need all columns of power k. If power k + 1 starts from
-    # normalised rows, each power needs a sweep of its own.
+    # normalized rows, each power needs a sweep of its own.
     sweeps = [[k] for k in range(1, q + 1)] if rescale else [range(1, q + 1)]
     for collect in sweeps:
         for left, right in blocks:
@@ -296,7 +296,7 @@ def add_start(start, weight, normalize, out):
 
 
 def average(side, start, powers, weights, *, normalize, rescale, out, n_jobs):
-    """Add the powers of new nodes, whose neighbours are all known, to `out`.
+    """Add the powers of new nodes, whose neighbors are all known, to `out`.
 
     Parameters
     ----------

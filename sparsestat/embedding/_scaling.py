@@ -1,4 +1,4 @@
-"""Standardisation of embeddings, by blocks of rows."""
+"""Standardization of embeddings, by blocks of rows."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -30,7 +30,7 @@ def statistics(E, output):
 
 
 def finish(E, output, mean, scale):
-    """Standardise columns or normalise rows in place, a block of rows at a time."""
+    """Standardize columns or normalize rows in place, a block of rows at a time."""
     if output is None:
         return
     for a in range(0, len(E), _ROWS):

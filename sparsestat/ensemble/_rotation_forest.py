@@ -270,7 +270,7 @@ class RotationForestClassifier(ClassifierMixin, _RotationForest):
     -----
     Beyond the trees a rotation costs n p^2 for "random", and n p times `group_size` or
     `density` p for the others; a dense rotation takes 8 p^2 bytes for each group of
-    trees. Sparse X is not centred, which changes no tree, and its rotated features are
+    trees. Sparse X is not centered, which changes no tree, and its rotated features are
     dense: at most 2^27 entries.
 
     References
@@ -593,7 +593,7 @@ class RotationForestRegressor(RegressorMixin, _RotationForest):
         """
         X, y, weights = self._checked(X, y, sample_weight, y_numeric=True)
         y = check_magnitude(y.astype(np.float64), name="y")
-        # Trees of targets far from zero lose digits: they grow on centred ones.
+        # Trees of targets far from zero lose digits: they grow on centered ones.
         self._center = float(np.average(y, weights=weights))
         self._unit = float(np.abs(y - self._center).max()) or 1.0
         targets = (y - self._center) / self._unit

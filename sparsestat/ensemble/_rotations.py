@@ -19,10 +19,10 @@ _FAR = 1e30  # scaled values beyond are all the same to a tree
 
 
 class Scaler:
-    """Bring the columns to one scale; sparse columns are not centred.
+    """Bring the columns to one scale; sparse columns are not centered.
 
-    A common shift of a rotated column changes no split, so that centring is a matter of
-    rounding alone.
+    A common shift of a rotated column changes no split, so that centering is a matter
+    of rounding alone.
     """
 
     def __init__(self, X, weights, kind):

@@ -58,7 +58,7 @@ class CompactGPRegressor(StructuredGPRegressor):
     r"""Exact Gaussian-process regression with a kernel of compact support.
 
     Points that are further apart than the support have no covariance: the n x n matrix
-    C is sparse, is built from pairs of neighbours and factored by a sparse Cholesky
+    C is sparse, is built from pairs of neighbors and factored by a sparse Cholesky
     factorization. The log marginal likelihood
 
     .. math:: -\tfrac12 \bigl( y' C^{-1} y + \log\det C + n \log 2 \pi \bigr)
@@ -66,7 +66,7 @@ class CompactGPRegressor(StructuredGPRegressor):
     and its gradient are exact; the latter needs :math:`C^{-1}` only where C is not
     zero, and takes it from the factor [2]_. Use it for many points in one to three
     dimensions whose correlations are short. Do not use it where distant points inform
-    each other, or in many dimensions, where neighbours are too many
+    each other, or in many dimensions, where neighbors are too many
     (:class:`~sparsestat.gaussian_process.SparseGPRegressor`). Read more in the
     :ref:`User Guide <gaussian_processes>`.
 
@@ -109,7 +109,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         default; otherwise the process has mean zero. The parameters of `kernel` are in
         the units of what is fitted.
     random_state : int, RandomState instance or None, default=None
-        For restarts, and for the choice of 2000 points whose neighbours are counted.
+        For restarts, and for the choice of 2000 points whose neighbors are counted.
     verbose : int, default=0
         At 1 and above, log a line per iteration.
 
@@ -169,7 +169,7 @@ class CompactGPRegressor(StructuredGPRegressor):
     In two dimensions the factor has O(n log n) entries and costs O(n^1.5); an
     evaluation of the likelihood with its gradient makes one factorization and one
     selected inverse. Memory is that of the factor, twice. A standard deviation costs
-    the part of a triangular solve that its neighbours reach. Pickles hold the data; the
+    the part of a triangular solve that its neighbors reach. Pickles hold the data; the
     factorization is made again on first use.
 
     References
@@ -346,7 +346,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         )
 
     def _pattern(self, support):
-        """Return the pairs of neighbours; those of the last support are kept."""
+        """Return the pairs of neighbors; those of the last support are kept."""
         pairs = getattr(self, "_pairs", None)
         if pairs is None or not np.array_equal(pairs[0], support):
             pairs = self._pairs = (support, *close_pairs(self.X_train_, support))

@@ -59,7 +59,7 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
     n_agents : int, default=4
         Number of agents; not used when `partition` is an array.
     partition : {"contiguous", "random"} or array of int, default="contiguous"
-        Who holds which rows: neighbours in the order of X, rows at random, or the
+        Who holds which rows: neighbors in the order of X, rows at random, or the
         number of the agent of each row. Equal rows stay together unless an array
         says otherwise.
     quantization : float, default=0.0

@@ -63,7 +63,7 @@ class StructuredGPRegressor(KernelGPRegressor):
         Returns
         -------
         log_likelihood : float
-            Of the targets as the model sees them (centred and scaled, for
+            Of the targets as the model sees them (centered and scaled, for
             `normalize_y`).
         gradient : ndarray of shape (kernel_.n_dims,)
             Only with `eval_gradient`.

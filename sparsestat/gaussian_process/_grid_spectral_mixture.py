@@ -43,7 +43,7 @@ class GridSpectralMixtureRegressor(SpectralMixtureBase):
         (n_components, n_features) gives them.
     frequency_range : "auto" or (float, float), default="auto"
         Smallest and largest frequency, in cycles per unit of X. ``"auto"``: from 0 to
-        half the inverse of the median distance between neighbours, the highest
+        half the inverse of the median distance between neighbors, the highest
         frequency that an even grid can carry. With several features the distance is
         taken in units of the standard deviation of each.
     sigma : float, array-like or "auto", default="auto"

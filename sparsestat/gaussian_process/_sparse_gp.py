@@ -93,7 +93,7 @@ class SparseGPRegressor(KernelGPRegressor):
         `method` is ``"vfe"``, the process with normal noise is exact: its parameters
         are found by dense algebra, and the points stay.
     inducing : {"kmeans", "greedy"} or array-like (m, n_features), default="kmeans"
-        Start of the inducing points: centres of a short k-means run, rows of X chosen
+        Start of the inducing points: centers of a short k-means run, rows of X chosen
         one by one where the variance given the others is largest, or points.
     method : {"vfe", "fitc", "pep"}, default="vfe"
         The objective. ``"vfe"`` never gains from overfitting; ``"fitc"`` tends to

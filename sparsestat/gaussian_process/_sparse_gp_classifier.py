@@ -83,7 +83,7 @@ class SparseGPClassifier(
     n_inducing : int, default=100
         Number of inducing points; no more than there are distinct rows.
     inducing : {"kmeans"} or array-like (m, n_features), default="kmeans"
-        Start of the inducing points: centres of a short k-means run, or points.
+        Start of the inducing points: centers of a short k-means run, or points.
     likelihood : {"auto", "bernoulli", "softmax"}, default="auto"
         ``"auto"`` takes ``"bernoulli"`` for two classes and ``"softmax"`` for more.
     optimize_inducing : bool, default=True

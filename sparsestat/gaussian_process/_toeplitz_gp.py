@@ -92,7 +92,7 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     log_marginal_likelihood_value_ : float
         At the parameters found, of the targets that are not missing.
     step_ : float
-        Distance of neighbouring time stamps.
+        Distance of neighboring time stamps.
     grid_ : ndarray of shape (n_samples,)
         The time stamps in ascending order.
     n_missing_ : int

@@ -1,4 +1,4 @@
-"""What the estimators of penalised likelihoods share: fits, paths, cross-validation."""
+"""What the estimators of penalized likelihoods share: fits, paths, cross-validation."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause

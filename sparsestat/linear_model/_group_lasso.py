@@ -135,7 +135,7 @@ def group_lasso_path(
         Number of strengths on a logarithmic grid from the smallest alpha with an
         all-zero solution downwards, or the strengths themselves.
     fit_intercept : bool, default=False
-        Centre X and y (weighted) first.
+        Center X and y (weighted) first.
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights; an integer weight equals repetition.
     coef_init : array-like of shape (n_features,), default=None

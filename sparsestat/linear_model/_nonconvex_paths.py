@@ -112,7 +112,7 @@ def mcp_path(
         Number of strengths on a logarithmic grid from the smallest alpha with an
         all-zero solution downwards, or the strengths themselves.
     fit_intercept : bool, default=False
-        Centre X and y (weighted) first.
+        Center X and y (weighted) first.
     feature_weights : array-like of shape (n_features,), default=None
         Penalty multipliers: 0 leaves a feature unpenalized, infinity drops it.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -216,7 +216,7 @@ def scad_path(
         Number of strengths on a logarithmic grid from the smallest alpha with an
         all-zero solution downwards, or the strengths themselves.
     fit_intercept : bool, default=False
-        Centre X and y (weighted) first.
+        Center X and y (weighted) first.
     feature_weights : array-like of shape (n_features,), default=None
         Penalty multipliers: 0 leaves a feature unpenalized, infinity drops it.
     sample_weight : array-like of shape (n_samples,), default=None

@@ -1,4 +1,4 @@
-r"""Regularisation paths of the Lasso and the elastic net.
+r"""Regularization paths of the Lasso and the elastic net.
 
 .. math:: \min_{w, b}\; \frac{1}{2 S}\sum_i s_i (y_i - b - x_i'w)^2
    + \alpha \sum_j \omega_j \Big(\rho |w_j| + \frac{1-\rho}{2} w_j^2\Big),
@@ -58,7 +58,7 @@ def lasso_path(
         Number of strengths on a logarithmic grid from the smallest alpha with an
         all-zero solution downwards, or the strengths themselves.
     fit_intercept : bool, default=False
-        Centre X and y (weighted) first.
+        Center X and y (weighted) first.
     positive : bool, default=False
         Constrain the coefficients to be non-negative.
     feature_weights : array-like of shape (n_features,), default=None
@@ -176,7 +176,7 @@ def enet_path(
         Number of strengths on a logarithmic grid from the smallest alpha with an
         all-zero solution downwards, or the strengths themselves.
     fit_intercept : bool, default=False
-        Centre X and y (weighted) first.
+        Center X and y (weighted) first.
     positive : bool, default=False
         Constrain the coefficients to be non-negative.
     feature_weights : array-like of shape (n_features,), default=None

@@ -18,7 +18,7 @@ from sparsestat.sparse._kernels_random import GAMMA, below, mix
 __all__ = ["build_lists", "energy_cut", "prune_lists"]
 
 U = np.uint64
-LEVELS = 255.0  # of a quantised summary
+LEVELS = 255.0  # of a quantized summary
 
 
 @kernel

@@ -30,7 +30,7 @@ class CertificateDisplay:
     It is recommended to use :meth:`from_estimators` to create a display. Values and
     tolerances stand on one logarithmic axis; rows differ in their scale, which is
     said by ``certificate_.scale``, so compare a value with the tolerance of its
-    own row only. Whether it was met shows in colour and in the shape of the mark.
+    own row only. Whether it was met shows in color and in the shape of the mark.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ class ClusterDisplay:
     """Clusters: how large they are, and which points are their core.
 
     It is recommended to use :meth:`from_estimator` to create a display. Without
-    points, sizes are drawn as bars, the core of each in full colour, with the bounds
+    points, sizes are drawn as bars, the core of each in full color, with the bounds
     that sizes had to keep. With points, these are drawn in the plane, the first two
     principal components if there are more dimensions.
 

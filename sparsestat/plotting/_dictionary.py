@@ -33,7 +33,7 @@ class DictionaryDisplay:
         Figure that holds it.
     image_ : matplotlib AxesImage
         The mosaic. Each atom is scaled to its largest magnitude; the middle of the
-        colour scale is zero.
+        color scale is zero.
 
     See Also
     --------
@@ -100,7 +100,7 @@ class DictionaryDisplay:
         n_columns : int, default=None
             Atoms in a row of the mosaic; None makes it about square.
         cmap : str, default="RdBu_r"
-            Colour map with a neutral middle.
+            Color map with a neutral middle.
 
         Returns
         -------

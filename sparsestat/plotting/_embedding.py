@@ -18,14 +18,14 @@ from sparsestat.plotting._style import (
 
 __all__ = ["EmbeddingDisplay"]
 
-_MOST_EDGES = 5000  # beyond this, edges are a grey cloud that hides the nodes
+_MOST_EDGES = 5000  # beyond this, edges are a gray cloud that hides the nodes
 
 
 class EmbeddingDisplay:
     """Embedding: its rows in the plane of their two leading principal directions.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_embedding` to create
-    a display. Classes differ in colour and in marker. The share of the variance that
+    a display. Classes differ in color and in marker. The share of the variance that
     each axis shows is written beside it: an embedding of many components is never
     seen whole.
 
@@ -293,14 +293,14 @@ def _hide_covered(texts):
 
 def _leading_plane(E):
     """Return coordinates along the two leading directions, and their shares."""
-    centred = E - E.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred)
+    centered = E - E.mean(axis=0)
+    values, vectors = np.linalg.eigh(centered.T @ centered)
     order = np.argsort(values)[::-1][:2]
     directions = vectors[:, order]
     # Signs of eigenvectors are arbitrary: make the largest entry positive.
     largest = np.abs(directions).argmax(axis=0)
     directions = directions * np.sign(directions[largest, np.arange(len(order))])
-    points = centred @ directions
+    points = centered @ directions
     total = max(values.sum(), np.finfo(float).tiny)
     shares = [max(float(values[k] / total), 0.0) for k in order]
     if len(order) < 2:  # a single component

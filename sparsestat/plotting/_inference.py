@@ -39,7 +39,7 @@ class StabilityPathDisplay:
 
     It is recommended to use :meth:`from_estimator` to create a display. Each curve is
     the share of the halves that has selected a feature among its first 1, 2, ...
-    features; what is above the threshold at the right end is selected, coloured and
+    features; what is above the threshold at the right end is selected, colored and
     named.
 
     Parameters
@@ -349,7 +349,7 @@ class IntervalDisplay:
     """Forest plot: estimates with their confidence intervals, one row a feature.
 
     It is recommended to use :meth:`from_estimator` to create a display. Intervals that
-    leave out zero are coloured. An interval without an end on one side is drawn to the
+    leave out zero are colored. An interval without an end on one side is drawn to the
     border with an arrow.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Coefficients along a regularisation path, with the error of cross-validation."""
+"""Coefficients along a regularization path, with the error of cross-validation."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -24,7 +24,7 @@ __all__ = ["RegularizationPathDisplay"]
 
 
 class RegularizationPathDisplay:
-    """Regularisation path: coefficients against the penalty strength.
+    """Regularization path: coefficients against the penalty strength.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_path` to create
     a display. Strong penalties are on the left, so that features enter from left
@@ -227,7 +227,7 @@ class RegularizationPathDisplay:
             One Axes shows the coefficients, a pair also the cross-validation error.
             None makes a new figure.
         n_labels : int, default=8
-            Number of features to colour and to name: those with the largest
+            Number of features to color and to name: those with the largest
             coefficients at the chosen strength (at the weakest one if none was
             chosen).
         show_cv : bool, default=True

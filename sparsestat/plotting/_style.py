@@ -1,4 +1,4 @@
-"""What all displays share: colours, axes, labels beside the curves."""
+"""What all displays share: colors, axes, labels beside the curves."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -22,7 +22,7 @@ __all__ = [
     "tidy",
 ]
 
-# After Okabe and Ito: told apart by colour-blind readers; the lighter ones are
+# After Okabe and Ito: told apart by color-blind readers; the lighter ones are
 # darkened so that small labels stay readable on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#B5528C", "#A97B00", "#56B4E9", "#333333")
 DASHES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), ":")
@@ -126,8 +126,8 @@ def _spread(positions, gap):
     order = np.argsort(positions, kind="stable")
     out = positions[order].astype(float)
     gap = min(gap, 1.0 / max(len(out) - 1, 1))
-    # Groups of touching labels are centred on the mean of their true positions.
-    groups = [[y, 1] for y in out]  # centre, size
+    # Groups of touching labels are centered on the mean of their true positions.
+    groups = [[y, 1] for y in out]  # center, size
     merged = []
     for group in groups:
         merged.append(group)
@@ -137,8 +137,8 @@ def _spread(positions, gap):
                 break
             size = m + k
             half = gap * (size - 1) / 2
-            centre = np.clip((a * m + b * k) / size, half, 1.0 - half)
-            merged[-2:] = [[centre, size]]
+            center = np.clip((a * m + b * k) / size, half, 1.0 - half)
+            merged[-2:] = [[center, size]]
     placed = np.concatenate([c + gap * (np.arange(m) - (m - 1) / 2) for c, m in merged])
     result = np.empty_like(placed)
     result[order] = placed

@@ -24,7 +24,7 @@ class SupportRecoveryDisplay:
     It is recommended to use :meth:`from_estimator` or :meth:`from_path` to create a
     display. At a solution it shows the coefficients of all features that are true or
     found: true values as open circles, found ones as filled marks, false ones in a
-    colour of their own. Along a path it counts true and false features against the
+    color of their own. Along a path it counts true and false features against the
     penalty strength, strong penalties on the left.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Products, selections and normalisations of sparse matrices, compiled by numba."""
+"""Products, selections and normalizations of sparse matrices, compiled by numba."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause

@@ -278,7 +278,7 @@ def laplacian(W, *, kind="combinatorial", as_operator=False):
     ----------
     W : {sparse matrix, sparse array, array-like} of shape (n, n)
         Adjacency matrix; entry (i, j) is the weight of the arc from i to j. Loops
-        cancel in the combinatorial Laplacian and stay in the normalised ones.
+        cancel in the combinatorial Laplacian and stay in the normalized ones.
     kind : {"combinatorial", "sym", "rw"}, default="combinatorial"
         Which of the three.
     as_operator : bool, default=False
@@ -295,7 +295,7 @@ def laplacian(W, *, kind="combinatorial", as_operator=False):
     TypeError
         If W is complex or not numeric.
     ValueError
-        If W is not square, or a degree is negative and `kind` normalises by it.
+        If W is not square, or a degree is negative and `kind` normalizes by it.
 
     Examples
     --------

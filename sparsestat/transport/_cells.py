@@ -68,7 +68,7 @@ class CellCost(PointCost):
     """Costs between sorted points; `depths` are the parts of both sides."""
 
     def __init__(self, X, Y, metric, x_depths, y_depths):
-        self.metric, self.X, self.Y = metric, X, Y  # centred already
+        self.metric, self.X, self.Y = metric, X, Y  # centered already
         self.shape, self.dtype = (len(X), len(Y)), np.dtype(np.float64)
         self.x_depths, self.y_depths = x_depths, y_depths
         self.code = METRIC_CODES[metric]
@@ -92,7 +92,7 @@ class CellCost(PointCost):
         return self._transposed
 
     def groups(self, largest):
-        """Return the part of each column; moving to its centre costs `largest`."""
+        """Return the part of each column; moving to its center costs `largest`."""
         edges = _cut(self.Y, self.y_depths, self.metric, largest)
         return np.repeat(np.arange(len(edges) - 1, dtype=np.int32), np.diff(edges))
 
@@ -114,7 +114,7 @@ def _cells(depths):
 
 
 def coarsened(cost, a, b, largest):
-    """Return the problem between the centres of mass of parts.
+    """Return the problem between the centers of mass of parts.
 
     Parts are as large as they can be while no point moves for more than `largest`.
     """

@@ -124,7 +124,7 @@ def solve_entropic(cost, a, b, request):
     want = _wanted_plan(request, cost)
     # The last pass recomputes everything from g alone, entries included.
     problem.set_precision(0.0)
-    g = problem.centred(state.g)
+    g = problem.centered(state.g)
     del state  # its entries make room for those of the plan
     state = _last_pass(problem, g, eps, tol, want)
     plan, missing = None, 0.0

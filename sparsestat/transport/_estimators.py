@@ -85,7 +85,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
 
     At a fitted sample this is the mean of the targets that its mass goes to; at a new
     one it is the same formula, so that there is no separate rule for new data. Use it
-    to adapt one domain to another, or to transfer colours; for labels or many
+    to adapt one domain to another, or to transfer colors; for labels or many
     correspondences known in advance a supervised model does better. Read more in
     :ref:`User Guide <optimal_transport>`.
 
@@ -100,7 +100,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         "cosine".
     method : {"auto", "sns", "ssns", "sinkhorn", "proximal", "exact"}, default="auto"
         As in :func:`sinkhorn`. "exact" finds the plan without entropy and leaves `reg`
-        unused; samples are then mapped by their neighbours.
+        unused; samples are then mapped by their neighbors.
     reg_m : float or tuple of two floats, default=None
         Prices of missing the masses, in units of the cost; None enforces them. For
         samples with outliers, or different proportions of clusters.
@@ -238,7 +238,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         yt : array-like of shape (n_targets,), default=None
             Those of the target samples. Where both labels are known and differ, the
             cost is raised by ten times the largest one, so that the plan avoids it.
-            Samples are then mapped by their neighbours, as with "exact".
+            Samples are then mapped by their neighbors, as with "exact".
         sample_weight_s : array-like of shape (n_samples,), default=None
             Masses of the source samples.
         sample_weight_t : array-like of shape (n_targets,), default=None
@@ -265,8 +265,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         X, target = check_points(X, target, self.metric)
         cost = make_cost(X, target, self.metric)
         eps = choose_strength(float(self.reg), self.reg_mode, cost)
-        self._labelled = ys is not None or yt is not None
-        if self._labelled:
+        self._labeled = ys is not None or yt is not None
+        if self._labeled:
             cost = _separated(cost, ys, yt)
         a = one_mass(sample_weight_s, len(X), "sample_weight_s")
         b = one_mass(sample_weight_t, len(target), "sample_weight_t")
@@ -294,7 +294,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         self.source_, self.target_ = X.copy(), target
         self.source_weights_, self.target_weights_ = a.copy(), b.copy()
         self._goals = self._homes = None
-        if self._neighbours():
+        if self._neighbors():
             self._goals = _centers(result.plan, target)
             self._homes = _centers(result.plan.T, X)
         self.coupling_ = result.plan if self.keep_plan else None
@@ -324,7 +324,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
         X = _dense(X)
-        if self._neighbours():
+        if self._neighbors():
             return self._moved(X, self.source_, self._goals)
         psi = self.potentials_[1]
         return self._map(X, self.target_, self.target_weights_, psi)
@@ -345,7 +345,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         check_is_fitted(self)
         X = check_array(X, accept_sparse="csr", dtype=np.float64)
         X, _ = check_points(X, self.source_, self.metric)
-        if self._neighbours():
+        if self._neighbors():
             return self._moved(X, self.target_, self._homes)
         phi = self.potentials_[0]
         return self._map(X, self.source_, self.source_weights_, phi)
@@ -407,15 +407,15 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, SparsestatEstimat
         shares = _dense(plan @ table[:, known].toarray())
         return classes[known][np.argmax(shares, axis=1)]
 
-    def _neighbours(self):
-        by_plan = self.method == "exact" or self._labelled
+    def _neighbors(self):
+        by_plan = self.method == "exact" or self._labeled
         return self.n_neighbors or (1 if by_plan else 0)
 
     def _moved(self, X, own, goals):
         """Move samples as far as their nearest fitted samples go."""
         seen = np.flatnonzero(np.isfinite(goals).all(axis=1))
         goals = goals[seen]
-        k = min(self._neighbours(), len(seen))
+        k = min(self._neighbors(), len(seen))
         finder = NearestNeighbors(n_neighbors=k).fit(own[seen])
         distances, nearest = finder.kneighbors(X)
         same = distances == 0
@@ -482,7 +482,7 @@ class DoublyStochasticAffinity(SparsestatEstimator):
         \quad \Gamma 1 = 1, \; \Gamma = \Gamma^T
 
     Each sample has the same total affinity, so that dense regions do not dominate
-    and no normalised Laplacian is needed: the leading eigenvectors of
+    and no normalized Laplacian is needed: the leading eigenvectors of
     ``affinity_matrix_`` are spectral coordinates as they are. It competes with the
     "rbf" affinity of :class:`sklearn.cluster.SpectralClustering`, to which it can be
     handed as "precomputed". Read more in :ref:`User Guide <optimal_transport>`.
@@ -494,7 +494,7 @@ class DoublyStochasticAffinity(SparsestatEstimator):
     reg_mode : {"relative", "absolute"}, default="relative"
         "relative" multiplies `reg` by the median cost of two different samples.
     perplexity : float, default=None
-        In place of `reg`: the strength at which a sample has this many neighbours, the
+        In place of `reg`: the strength at which a sample has this many neighbors, the
         exponential of the mean entropy of a row. Between 1 and the number of samples.
     affinity : str, default="sqeuclidean"
         "sqeuclidean", "euclidean", "cityblock" or "cosine": the cost between two

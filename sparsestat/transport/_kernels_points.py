@@ -1,6 +1,6 @@
 """Passes over costs between points in few dimensions, boxes of points skipped.
 
-The points of both sides are sorted so that neighbours are close, and cut into
+The points of both sides are sorted so that neighbors are close, and cut into
 cells with bounding boxes. A cell of columns is visited for a row only if the
 largest potential in it, less the smallest cost to its box, can matter there.
 """

@@ -225,7 +225,7 @@ def _entering(L, flat, n, high, low, precise, tol, block, stride, cursor):
     """Return line and position of a good arc of negative reduced cost, or -1, -1.
 
     Blocks of costs are searched from where the last search ended, lines in an order
-    that jumps about: neighbouring lines of sorted points want the same columns.
+    that jumps about: neighboring lines of sorted points want the same columns.
     """
     p, q = L.shape
     line, k = cursor[0], cursor[1]

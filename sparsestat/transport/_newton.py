@@ -26,7 +26,7 @@ _STEPS_BEFORE_DENSE = 60
 _LAST_PATIENCE = 30
 _AT_FLOOR = 4  # steps without progress where rounding explains the error
 _SWEEPS_AT_FLOOR = 30
-_MOVED = 0.75  # strengths that moving a point to the centre of its part may cost
+_MOVED = 0.75  # strengths that moving a point to the center of its part may cost
 _UNHEEDED = 1e-3  # share of the wanted error that a pass may leave out
 _STEPS = (1.0, 0.5, 0.25, 0.125, *(0.125 * 0.2**k for k in range(1, 9)))
 
@@ -89,7 +89,7 @@ def solve_sinkhorn(problem, g, eps, tol, max_iter, trace, *, tau=NOTHING):
 
 
 def _sweep(problem, state, eps, trace, tau):
-    g = problem.centred(problem.updated_columns(state, eps))
+    g = problem.centered(problem.updated_columns(state, eps))
     state.drop_entries()
     state = problem.evaluate(g, eps, tau)
     trace.n_sinkhorn += 1
@@ -203,7 +203,7 @@ def _level(problem, g, eps, tol, steps, trace, way=_FIRST, *, final=False):
 def _climb(whole, levels, tol, steps, trace):
     """Walk along the levels on few points first, on all of them at the end.
 
-    A level takes the centres of parts so small that moving points there costs less
+    A level takes the centers of parts so small that moving points there costs less
     than its strength; the potentials of one set of points extend to another.
     """
     problem, state, reached = None, None, 0
@@ -236,7 +236,7 @@ def _carried(coarse, state, fine, eps):
         fine.cost.y_depths,
         coarse.cost.x_depths,
     )
-    return fine.centred(SemiDual(between, fine.b, coarse.a).evaluate(state.f, eps).f)
+    return fine.centered(SemiDual(between, fine.b, coarse.a).evaluate(state.f, eps).f)
 
 
 def _newton_level(problem, state, eps, tol, steps, trace, way=_FIRST, *, final):
@@ -312,7 +312,7 @@ def _direction(problem, state, eps, mu, density):
     shift = mu * error / m
     rhs = b - c  # without eps, which has any size: the solution is multiplied by it
     rhs -= rhs.mean()
-    # A factorisation of a large matrix pays only where many steps would be needed.
+    # A factorization of a large matrix pays only where many steps would be needed.
     full = m <= _DENSE_LIMIT and ptr[-1] > 0.25 * problem.n * m
     d, steps = None, 0
     if m > _DENSE_UP_TO:
@@ -365,7 +365,7 @@ def _line_search(problem, state, d, eps):
         return None, 0.0
     allowance = 1e-14 * abs(state.objective) + eps * problem.precision
     for t in _STEPS:
-        g = problem.centred(state.g + t * d)
+        g = problem.centered(state.g + t * d)
         candidate = None  # the one that failed is as large as the next
         candidate = problem.evaluate(g, eps, _store(state))
         rise = candidate.objective - state.objective

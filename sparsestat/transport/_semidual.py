@@ -236,7 +236,7 @@ class SemiDual:
         self.n_passes += 2
         return shift + eps * np.log(sums)
 
-    def centred(self, g):
+    def centered(self, g):
         """Move the constant that P does not see out of g."""
         return g - self.b @ g
 

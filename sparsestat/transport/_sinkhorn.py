@@ -363,10 +363,10 @@ def sinkhorn_points(
 
     Costs are computed each time they are visited. Up to four dimensions, and with any
     metric but "cosine", the points are sorted into cells, of which those that cannot
-    matter for a point are skipped, and smaller problems between centres of cells give
+    matter for a point are skipped, and smaller problems between centers of cells give
     the start; else costs are visited in blocks of 16 MiB. Memory is the points, one
     block and the entries of the plan that matter, at most 3 million in a Newton step
-    (then neighbouring columns are grouped, or the smaller entries left out) and
+    (then neighboring columns are grouped, or the smaller entries left out) and
     8 million in the plan, which is not certified when it leaves out more than the
     tolerance.
 

@@ -1,4 +1,4 @@
-r"""Newton steps in both potentials at once, sparsified safely and regularised.
+r"""Newton steps in both potentials at once, sparsified safely and regularized.
 
 .. math:: \max_{f, g} \langle a, f\rangle + \langle b, g\rangle
    - \varepsilon \sum_{ij} \exp((f_i + g_j - C_{ij}) / \varepsilon)
@@ -92,7 +92,7 @@ def solve_ssns(problem, g, eps, tol, max_iter, trace):
         trace.add("newton", eps, point.error)
         if since >= (_AT_FLOOR if problem.at_floor(point, eps) else _PATIENCE):
             break
-    return problem.evaluate(problem.centred(best.g), eps)
+    return problem.evaluate(problem.centered(best.g), eps)
 
 
 def _point(problem, f, g, eps):

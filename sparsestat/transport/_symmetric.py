@@ -209,7 +209,7 @@ def doubly_stochastic(
         Entropic strength in units of the cost. Costs need exactly one of `reg` and
         `perplexity`; a kernel is taken as it is.
     perplexity : float, default=None
-        Find the strength at which a row has this many neighbours: the exponential of
+        Find the strength at which a row has this many neighbors: the exponential of
         the rows' mean entropy, weighted by `a`, to a relative 1e-3. Above 1 and below
         the number of rows (of others, if the diagonal is forbidden).
     zero_diagonal : bool, default=False

@@ -273,7 +273,7 @@ def _warm_potential(warm_start, shape, columns):
 
 
 def _semidual(problem, psi, eps, inverses):
-    """Return the dual maximised over phi, its row sums, and phi."""
+    """Return the dual maximized over phi, its row sums, and phi."""
     inv_a, inv_b = inverses
     state = problem.evaluate(psi + eps * problem.log_b, eps)
     balanced = state.f - eps * problem.log_a
@@ -355,7 +355,7 @@ def _exp(x):
 
 
 def _best_shift(phi, psi, a, b, inv_a, inv_b):
-    """Return the constant that maximises the dual when moved from psi to phi."""
+    """Return the constant that maximizes the dual when moved from psi to phi."""
     if inv_a == 0 and inv_b == 0:
         return 0.0
     log_left = _log_sum(np.log(a) - phi * inv_a)

@@ -18,7 +18,7 @@ from tests.bayes.test_kronecker import dense, kron, nmse, quiet
 
 @pytest.fixture
 def blocks():
-    """Three factors, supports of two neighbours."""
+    """Three factors, supports of two neighbors."""
     rng = np.random.default_rng(0)
     factors = [rng.standard_normal((m, 8)) for m in (5, 6, 7)]
     x = np.zeros((8, 8, 8))
@@ -53,11 +53,11 @@ def test_couplings_are_those_of_neighbors():
     line = [[1, 0.25, 0, 0], [0.25, 1, 0.25, 0], [0, 0.25, 1, 0.25], [0, 0, 0.25, 1]]
     ring = np.array(line)
     ring[0, 3] = ring[3, 0] = 0.25
-    np.testing.assert_array_equal(model._neighbours(4), ring)
+    np.testing.assert_array_equal(model._neighbors(4), ring)
     # Two are neighbors already, and one has none.
-    np.testing.assert_array_equal(model._neighbours(2), [[1, 0.25], [0.25, 1]])
-    np.testing.assert_array_equal(model._neighbours(1), [[1]])
-    np.testing.assert_array_equal(model.set_params(circular=False)._neighbours(4), line)
+    np.testing.assert_array_equal(model._neighbors(2), [[1, 0.25], [0.25, 1]])
+    np.testing.assert_array_equal(model._neighbors(1), [[1]])
+    np.testing.assert_array_equal(model.set_params(circular=False)._neighbors(4), line)
     free, held, given = model.set_params(
         coupled=[False, True, [[2, 1], [0, 3]]]
     )._couplings([3, 4, 2])
@@ -306,7 +306,7 @@ def test_tolerance_and_start_lead_to_the_same_cost(blocks, cls):
 
 
 def test_coupled_factors_but_the_first_are_cut_earlier_by_nnls():
-    # The last factor carries the scale; ties of neighbours leave small values in all.
+    # The last factor carries the scale; ties of neighbors leave small values in all.
     C = np.eye(4)
     limits = BlockKroneckerSBL(m_step="nnls")._pruning("am", [C, C, None, C])
     assert limits == [0.01, 0.1, 0.01, 0.1]

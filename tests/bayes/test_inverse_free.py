@@ -195,9 +195,9 @@ def test_the_majorizer_bounds_the_data_fit(majorizer, weighted):
     weights = np.random.default_rng(0).uniform(0.5, 2.0, 30) if weighted else None
     model = InverseFreeSBL(0.01, majorizer=majorizer, random_state=0, max_iter=2000)
     model.fit(H, y, weights)
-    centred = H - np.average(H, axis=0, weights=weights)
+    centered = H - np.average(H, axis=0, weights=weights)
     w = np.ones(30) if weights is None else weights
-    gram = centred.T @ (w[:, None] * centred)
+    gram = centered.T @ (w[:, None] * centered)
     norms = np.sqrt(np.diag(gram))
     slack = (np.diag(model.majorizer_) - gram) / np.outer(norms, norms)
     assert np.linalg.eigvalsh(slack)[0] >= -1e-12

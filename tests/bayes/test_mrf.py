@@ -81,7 +81,7 @@ def test_supports_agree_with_enumeration_in_general_position():
     np.testing.assert_allclose(model.support_proba_, probability, atol=0.05)
 
 
-def test_without_coupling_neighbours_do_not_matter():
+def test_without_coupling_neighbors_do_not_matter():
     data = make_burst_sparse(60, (12, 12), n_bursts=1, random_state=0)
     arguments = {"noise_variance": data.noise_variance, "beta": 0.0}
     chain = quiet(MRFSBL(**arguments), data.X, data.y)
@@ -228,7 +228,7 @@ def test_pseudo_likelihood_climbs():
         f = -field.alpha.copy()
         np.add.at(f, pairs[:, 0], field.beta * m[pairs[:, 1]])
         np.add.at(f, pairs[:, 1], field.beta * m[pairs[:, 0]])
-        # log p(m | neighbours) of a relaxed spin
+        # log p(m | neighbors) of a relaxed spin
         return float((m * f - np.logaddexp(f, -f)).sum())
 
     values = []
@@ -368,7 +368,7 @@ def test_the_learned_slab_variance_is_that_of_the_present():
 
 
 @pytest.mark.parametrize("connectivity", [4, 8])
-def test_edges_join_each_pair_of_neighbours_once(connectivity):
+def test_edges_join_each_pair_of_neighbors_once(connectivity):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((15, 20)), rng.standard_normal(15)
     model = quiet(MRFSBL((4, 5), connectivity=connectivity), X, y)

@@ -44,16 +44,16 @@ def test_no_single_move_improves_what_comes_out(seed):
     rng = np.random.default_rng(seed)
     X, weights = rng.standard_normal((24, 2)), rng.uniform(0.5, 2.0, 24)
     start = np.arange(24) % 4
-    labels, centres, moves, finished = exchanged(X, start, 4, weights)
+    labels, centers, moves, finished = exchanged(X, start, 4, weights)
     assert finished and moves > 0
     found = cost_of(X, labels, weights)
     assert found <= best_neighbor(X, labels, weights, 4) * (1 + 1e-12)
     assert found < cost_of(X, start, weights)
     for k in range(4):
         mean = np.average(X[labels == k], axis=0, weights=weights[labels == k])
-        np.testing.assert_allclose(centres[k], mean, rtol=1e-12)
+        np.testing.assert_allclose(centers[k], mean, rtol=1e-12)
     # Such a partition is a fixed point of Lloyd's iteration too.
-    distance = ((X[:, None] - centres) ** 2).sum(2)
+    distance = ((X[:, None] - centers) ** 2).sum(2)
     np.testing.assert_array_equal(distance.argmin(1), labels)
 
 
@@ -62,10 +62,10 @@ def test_sparse_rows_and_permuted_rows_make_the_same_moves():
     X = rng.standard_normal((60, 3)) * (rng.uniform(size=(60, 3)) < 0.6)
     X[:, 0] = rng.standard_normal(60)  # equal rows would share a label
     start = np.arange(60) % 3
-    labels, centres, moves, _ = exchanged(X, start, 3)
+    labels, centers, moves, _ = exchanged(X, start, 3)
     twin = exchanged(sparse.csr_array(X), start, 3)
     np.testing.assert_array_equal(twin[0], labels)
-    np.testing.assert_allclose(twin[1], centres, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(twin[1], centers, rtol=1e-9, atol=1e-12)
     order = rng.permutation(60)
     permuted = exchanged(X[order], start[order], 3)
     assert permuted[2] == moves

@@ -32,7 +32,7 @@ from sparsestat.cluster._certificate import (
     sampled_bound,
 )
 from sparsestat.cluster._certify import Bounds, partition_cost
-from sparsestat.cluster._data import CentredRows, Frame, row_blocks
+from sparsestat.cluster._data import CenteredRows, Frame, row_blocks
 
 LOSS = 1e-5
 
@@ -51,13 +51,13 @@ def problem(d=2, n_clusters=3, n=40, spread=0.1, seed=0):
     """Return clusters that are apart, labels and weights."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % n_clusters
-    centres = rng.standard_normal((n_clusters, d))
-    X = centres[labels] + spread * rng.standard_normal((n, d)) + 3.0
+    centers = rng.standard_normal((n_clusters, d))
+    X = centers[labels] + spread * rng.standard_normal((n, d)) + 3.0
     return X, labels, rng.integers(1, 8, n) / 4.0
 
 
 def in_frame(X, weights):
-    """Return centred points in the unit, the weights in theirs, and both units."""
+    """Return centered points in the unit, the weights in theirs, and both units."""
     rows = X - np.average(X, axis=0, weights=weights)
     unit, weight = power_of_two(np.abs(rows).max()), power_of_two(weights.max())
     return rows / unit, weights / weight, unit, weight
@@ -90,7 +90,7 @@ def test_moments_and_margins_are_what_they_say(container, copy, rough, monkeypat
     monkeypatch.setattr(_data, "_ENTRIES", 1)
     X, labels, weights = problem()
     Z, w, unit, weight = in_frame(X, weights)
-    data = CentredRows(container(X), weights, copy=copy)
+    data = CenteredRows(container(X), weights, copy=copy)
     assert data.cost_unit == unit**2 * weight
     moments = ClusterMoments(data, labels, 3)
     means, scatter, margins, sizes = parts_of(Z, labels, w)
@@ -127,13 +127,13 @@ def test_moments_and_margins_are_what_they_say(container, copy, rough, monkeypat
 
 def test_a_point_midway_leaves_no_room():
     X, labels = np.array([[-2.0], [0.0], [1.0], [1.0]]), np.array([0, 0, 1, 1])
-    moments = ClusterMoments(CentredRows(X), labels, 2)
+    moments = ClusterMoments(CenteredRows(X), labels, 2)
     # Of weights 2 and 2, and of 5 steps of size 1 in the unit.
     allowed = _certificate.rounding(16 * 5, 1.0)
     assert moments.lam_max == pytest.approx(-allowed, rel=1e-12, abs=0)
     value, lam, slack = rank_one_bound(moments)
     assert value == -np.inf and np.isnan(lam) and np.isnan(slack)
-    bounds = Bounds(CentredRows(X), labels, 2)
+    bounds = Bounds(CenteredRows(X), labels, 2)
     assert bounds.lam_max < 0 and bounds.warm_multiplier() is None
     assert bounds.bound == "trivial" and bounds.lower_bound == 0.0
     for value in (0.0, np.inf):
@@ -146,7 +146,7 @@ def test_a_point_midway_leaves_no_room():
 @pytest.mark.parametrize("n_clusters, d", [(3, 5), (2, 3), (2, 2)])
 def test_the_bound_by_components_is_the_tail_of_the_spectrum(n_clusters, d, rough):
     X, labels, weights = problem(d, n_clusters)
-    data = CentredRows(X, weights)
+    data = CenteredRows(X, weights)
     moments = ClusterMoments(data, labels, n_clusters)
     Z, w, _, _ = in_frame(X, weights)
     tail = linalg.eigvalsh((Z.T * w) @ Z)[: d + 1 - n_clusters].sum()
@@ -162,7 +162,7 @@ def test_the_bound_by_components_is_the_tail_of_the_spectrum(n_clusters, d, roug
 @pytest.mark.parametrize("n_clusters, d", [(3, 2), (2, 4), (3, 8)])
 def test_the_rank_one_bound_is_that_of_its_matrix(n_clusters, d, spread, rough):
     X, labels, weights = problem(d, n_clusters, 30, spread)
-    data = CentredRows(X, weights)
+    data = CenteredRows(X, weights)
     Z, w, _, _ = in_frame(X, weights)
     means, scatter, _, sizes = parts_of(Z, labels, w)
     moments = ClusterMoments(data, labels, n_clusters)
@@ -209,7 +209,7 @@ def test_the_rank_one_bound_is_that_of_its_matrix(n_clusters, d, spread, rough):
 
 def test_eigenproblems_that_are_too_large_are_left_alone(monkeypatch):
     X, labels, _ = problem(2, 3)
-    moments = ClusterMoments(CentredRows(X), labels, 3)
+    moments = ClusterMoments(CenteredRows(X), labels, 3)
     for limit, solved in ((6, True), (5, False)):
         monkeypatch.setattr(_certificate, "_LARGEST_EIGENPROBLEM", limit)
         assert (rank_one_bound(moments)[0] > 0) == solved
@@ -285,7 +285,7 @@ def test_certificates_say_what_was_proved():
 
 def test_what_decides_is_the_gap_with_its_rounding():
     X, labels, weights = problem()
-    bounds = Bounds(CentredRows(8.0 * X, 32.0 * weights), labels, 3)
+    bounds = Bounds(CenteredRows(8.0 * X, 32.0 * weights), labels, 3)
     bounds.cost, bounds.lower_bound, bounds.cost_rounding = 2.0, 1.0, 0.5
     bounds.bound, bounds.lam, bounds.lam_max, bounds.slack = "pca", 3.0, 4.0, 5.0
     unit = bounds.data.cost_unit
@@ -318,7 +318,7 @@ def test_costs_within_rounding_are_nothing_where_points_are_equal():
         ([[0.1], [0.1], [0.7], [0.7]], 2e-15, 2e-15),
         ([[0.1], [0.2], [0.7], [0.7]], 1e-16, 1e-16),
     ):
-        bounds = Bounds(CentredRows(np.array(X)), labels, 2)
+        bounds = Bounds(CenteredRows(np.array(X)), labels, 2)
         bounds.cost, bounds.cost_rounding = cost, 1e-15
         bounds._settle_zero()
         assert bounds.cost == left
@@ -327,7 +327,7 @@ def test_costs_within_rounding_are_nothing_where_points_are_equal():
 
 def test_the_better_bound_is_kept():
     X, labels, _ = problem()
-    bounds = Bounds(CentredRows(X), labels, 3)
+    bounds = Bounds(CenteredRows(X), labels, 3)
     assert bounds.bound == "rank_one" and bounds.lam == 0.99 * bounds.lam_max
     value = bounds.lower_bound
     bounds._keep("dual", value)
@@ -335,11 +335,11 @@ def test_the_better_bound_is_kept():
     bounds._keep("dual", 2.0 * value)
     assert bounds.bound == "dual" and bounds.lower_bound == 2.0 * value
     # With more clusters allowed the rank-one argument says nothing.
-    more = Bounds(CentredRows(X), labels, 3, 4)
+    more = Bounds(CenteredRows(X), labels, 3, 4)
     assert more.bound in ("pca", "trivial") and np.isnan(more.lam)
     assert more.n_found == 3 and more.moments.n_clusters == 3
     X, labels, _ = problem(5, 3, 40, 0.6)
-    more = Bounds(CentredRows(X), labels, 3, 4)
+    more = Bounds(CenteredRows(X), labels, 3, 4)
     Z = in_frame(X, np.ones(40))[0]
     tail = linalg.eigvalsh(Z.T @ Z)[:2].sum()
     assert more.bound == "pca" and more.lower_bound == pytest.approx(tail, rel=1e-9)
@@ -348,7 +348,7 @@ def test_the_better_bound_is_kept():
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 def test_partitions_without_bounds_are_priced(container, rough):
     X, labels, weights = problem()
-    data = CentredRows(container(X), weights)
+    data = CenteredRows(container(X), weights)
     Z, w, _, _ = in_frame(X, weights)
     scatter = parts_of(Z, labels, w)[1]
     cost, error = partition_cost(data, labels, 3)
@@ -356,12 +356,12 @@ def test_partitions_without_bounds_are_priced(container, rough):
     assert error == pytest.approx(8 * 42 * LOSS * data.magnitude)
     flat = np.zeros((4, 2))
     flat[:2] = 1.0
-    assert partition_cost(CentredRows(flat), np.array([0, 0, 1, 1]), 2)[0] >= 0.0
+    assert partition_cost(CenteredRows(flat), np.array([0, 0, 1, 1]), 2)[0] >= 0.0
 
 
 def test_multipliers_are_those_of_the_formula():
     X, labels, weights = problem(n=12)
-    data = CentredRows(X, weights)
+    data = CenteredRows(X, weights)
     Z, w, _, _ = in_frame(X, weights)
     means, _, _, sizes = parts_of(Z, labels, w)
     moments = ClusterMoments(data, labels, 3)
@@ -414,7 +414,7 @@ def test_rows_with_the_same_products_are_as_good(container, rough):
     rng = np.random.default_rng(0)
     X, w = rng.standard_normal((9, 20)), rng.integers(1, 5, 9) / 2.0
     X[rng.random(X.shape) < 0.3] = 0.0
-    data = CentredRows(container(X), w)
+    data = CenteredRows(container(X), w)
     Z, v, _, _ = in_frame(X, w)
     rows = np.sqrt(v)[:, None] * Z
     np.testing.assert_allclose(data.gram(), rows @ rows.T, atol=1e-12)
@@ -436,16 +436,16 @@ def test_rows_with_the_same_products_are_as_good(container, rough):
     # Sparse rows stay as they are while they are narrow enough.
     assert (data.reduced(20) is data) == (container is sparse.csr_array)
     for d in (4, 9):
-        narrow = CentredRows(container(X[:, :d]), w)
+        narrow = CenteredRows(container(X[:, :d]), w)
         assert narrow.reduced(d) is narrow
-    assert CentredRows(np.full((5, 2), 3.0)).spectral_norm() == 0.0
+    assert CenteredRows(np.full((5, 2), 3.0)).spectral_norm() == 0.0
 
 
 def test_small_distances_of_wide_rows_are_kept():
     X = np.random.default_rng(0).standard_normal((6, 20))
     X[1] = X[0]
     X[1, 3] += 1e-10
-    rows = CentredRows(X).reduced(6)
+    rows = CenteredRows(X).reduced(6)
     first, second = rows.block(slice(0, 2))
     apart = np.linalg.norm(first - second) * rows.unit
     np.testing.assert_allclose(apart, X[1, 3] - X[0, 3], rtol=1e-4)
@@ -455,11 +455,11 @@ def test_equal_points_are_told_bit_by_bit():
     X = np.array([[0.1, 2.0], [5.0, 1.0], [0.1, 2.0], [5.0, 1.0]])
     labels = np.array([0, 1, 0, 1])
     for container in (np.asarray, sparse.csr_array):
-        assert CentredRows(container(X)).all_equal_within(labels)
-        assert not CentredRows(container(X)).all_equal_within(np.zeros(4, dtype=int))
+        assert CenteredRows(container(X)).all_equal_within(labels)
+        assert not CenteredRows(container(X)).all_equal_within(np.zeros(4, dtype=int))
         other = X.copy()
         other[2, 0] = np.nextafter(0.1, 0.0)
-        assert not CentredRows(container(other)).all_equal_within(labels)
+        assert not CenteredRows(container(other)).all_equal_within(labels)
 
 
 def test_frames_bring_points_near_and_back():
@@ -484,19 +484,19 @@ def test_frames_bring_points_near_and_back():
 
 def test_units_of_weights_and_points_are_powers_of_two():
     X, _, weights = problem()
-    one = CentredRows(X, weights)
-    many = CentredRows(2.0**40 * X, 2.0**-30 * weights)
+    one = CenteredRows(X, weights)
+    many = CenteredRows(2.0**40 * X, 2.0**-30 * weights)
     assert many.cost_unit == one.cost_unit * 2.0**50
     np.testing.assert_array_equal(many.block(slice(None)), one.block(slice(None)))
     np.testing.assert_array_equal(many.weights, one.weights)
     fake = SimpleNamespace(record=one.record, given=X, unit=one.unit)
     np.testing.assert_allclose(
-        CentredRows.rows(fake), (X - np.average(X, 0, weights)) / one.unit, atol=1e-12
+        CenteredRows.rows(fake), (X - np.average(X, 0, weights)) / one.unit, atol=1e-12
     )
     for power in (2.0**300, 2.0**-300):
         with pytest.raises(ValueError, match="Rescale one of them"):
-            CentredRows(power * X, power**2 * weights)
-    flat = CentredRows(np.full((3, 2), 5.0))
+            CenteredRows(power * X, power**2 * weights)
+    flat = CenteredRows(np.full((3, 2), 5.0))
     assert flat.sum_of_squares == 0.0
 
 
@@ -525,14 +525,14 @@ def test_the_relaxation_starts_from_the_partition_that_is_given(monkeypatch):
 
     monkeypatch.setattr(_certify, "solve_admm", solve)
     X, labels, weights = problem(n=12)
-    bounds = Bounds(CentredRows(X, weights), labels, 3)
+    bounds = Bounds(CenteredRows(X, weights), labels, 3)
     assert bounds.add_dual(gap_tol=0.5, max_iter=7).lower_bound == 123.0
     assert bounds.bound == "dual" and bounds.lower_bound == 123.0
     assert given["start"] is labels and given["multiplier"].shape == (12, 12)
     assert (given["gap_tol"], given["max_iter"], given["n_clusters"]) == (0.5, 7, 3)
     assert given["cost"] == bounds.cost
     # A partition into fewer clusters is no start.
-    more = Bounds(CentredRows(X, weights), labels, 3, 4)
+    more = Bounds(CenteredRows(X, weights), labels, 3, 4)
     more.add_dual()
     assert given["start"] is given["multiplier"] is None and given["n_clusters"] == 4
     for n_clusters, solved in ((1, False), (2, True), (11, True), (12, False)):
@@ -552,7 +552,7 @@ def test_bounds_of_parts_are_in_the_units_of_the_whole(monkeypatch):
     monkeypatch.setattr(_certify, "sampled_bound", sampled)
     X, labels, weights = problem(n=60, spread=0.05)
     X[-1] += 100.0  # the unit of the whole is larger than that of the parts
-    bounds = Bounds(CentredRows(X, weights), labels, 3)
+    bounds = Bounds(CenteredRows(X, weights), labels, 3)
     bounds.replace_by_sampled(
         X, weights, subset_size=20, n_subsets=4, max_iter=50, random_state=5
     )
@@ -566,7 +566,7 @@ def test_bounds_of_parts_are_in_the_units_of_the_whole(monkeypatch):
     assert (1 - 2e-3) * cost <= found <= cost * (1 + 1e-9)
     assert kept["solve"](rows[:3]) == 0.0 and kept["solve"](rows[:4]) >= 0.0
     flat = np.repeat(X[:2], 30, axis=0)
-    two = Bounds(CentredRows(flat, weights), np.repeat([0, 1], 30), 2, 3)
+    two = Bounds(CenteredRows(flat, weights), np.repeat([0, 1], 30), 2, 3)
     two.replace_by_sampled(
         flat, weights, subset_size=20, n_subsets=4, max_iter=50, random_state=5
     )

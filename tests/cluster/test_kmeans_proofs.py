@@ -24,7 +24,7 @@ N_PARTS = 10
 
 @cache
 def partitions(n, n_clusters):
-    """Return every labelling of n points by at most so many clusters, once each."""
+    """Return every labeling of n points by at most so many clusters, once each."""
     grown = np.zeros((1, 1), dtype=np.int64)
     for _ in range(n - 1):
         used = grown.max(axis=1)

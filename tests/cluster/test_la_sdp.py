@@ -15,7 +15,7 @@ from sklearn.metrics.cluster import contingency_matrix
 from sklearn.mixture import GaussianMixture
 
 from sparsestat.cluster import LikelihoodAdjustedSDP, SDPKMeans
-from sparsestat.cluster._data import CentredRows
+from sparsestat.cluster._data import CenteredRows
 from sparsestat.cluster._la_solvers import (
     Affinities,
     _partition_of_unity,
@@ -34,9 +34,9 @@ def shaped(n, seed, spacing=4.0):
     """Return points of three shapes in the plane, and their labels."""
     rng = np.random.default_rng(seed)
     truth = np.arange(n) % 3
-    centres = spacing * np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
+    centers = spacing * np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
     noise = np.einsum("nij,nj->ni", np.sqrt(SHAPES)[truth], rng.normal(size=(n, 2)))
-    return noise + centres[truth], truth
+    return noise + centers[truth], truth
 
 
 def objective(X, labels, covariances):
@@ -142,7 +142,7 @@ def test_equal_spheres_give_the_relaxation_of_kmeans():
     ours = solve_dense(affinities)
     sdp = SDPKMeans(3, solver="admm", tol=5e-6, certify=False, random_state=0).fit(X)
     # sum_k <A_k, Z_k> = (<X X', Z> - |X|^2) / variance - n log det.
-    data = CentredRows(X)
+    data = CenteredRows(X)
     expected = (sdp.sdp_value_ - data.cost_unit * data.sum_of_squares) / variance
     expected -= len(X) * 2 * np.log(variance)
     assert ours.value == pytest.approx(expected, rel=1e-5)

@@ -170,7 +170,7 @@ def test_two_moons_with_one_seed_each(seed):
         seeds[rng.choice(np.flatnonzero(y == label))] = label
     model = LaplacianKMeans(2, reg=50.0, n_neighbors=10).fit(X, seeds=seeds)
     assert (model.labels_ != y).mean() < 0.01
-    # New points follow the moons too, if their neighbours are asked.
+    # New points follow the moons too, if their neighbors are asked.
     new, y_new = make_moons(200, noise=0.06, random_state=seed + 10)
     assert (model.predict(new, neighbors=True) != y_new).mean() < 0.02
     assert (model.predict(new) != y_new).mean() > 0.02
@@ -213,7 +213,7 @@ def test_workers_do_not_change_the_result(update, monkeypatch):
             assert_array_equal(one.history_, more.history_)
 
 
-def test_rows_that_change_at_once_are_no_neighbours(rng, monkeypatch):
+def test_rows_that_change_at_once_are_no_neighbors(rng, monkeypatch):
     from sparsestat.cluster import _laplacian_energy
 
     monkeypatch.setattr(_laplacian_energy, "_ROWS_A_TASK", 30)
@@ -270,7 +270,7 @@ def test_a_graph_of_ones_own_is_made_symmetric(rng):
     assert_array_equal(W, W.T)
     assert_array_equal(np.diag(W), 0)
     assert (graph != before).nnz == 0
-    # Four true neighbours, since each point counts as its own.
+    # Four true neighbors, since each point counts as its own.
     fewer = LaplacianKMeans(3, n_neighbors=4, random_state=0).fit(X)
     assert_allclose(W, fewer.affinity_matrix_.toarray())
     assert ours.affinity_matrix_.nnz > given.affinity_matrix_.nnz

@@ -31,18 +31,18 @@ from sparsestat.cluster._certificate import (
     dense_multiplier,
     rank_one_bound,
 )
-from sparsestat.cluster._data import CentredRows
-from sparsestat.cluster._sdp_search import Search, averaged_centres
+from sparsestat.cluster._data import CenteredRows
+from sparsestat.cluster._sdp_search import Search, averaged_centers
 from sparsestat.cluster._seeding import kmeans_plusplus
 from sparsestat.exceptions import ConvergenceWarning
 
 
 def mixture(n, d, n_clusters, distance, seed):
-    """Return points of unit noise about equidistant centres, and their labels."""
+    """Return points of unit noise about equidistant centers, and their labels."""
     rng = np.random.default_rng(seed)
-    centres = np.eye(n_clusters, d) * distance / np.sqrt(2)
+    centers = np.eye(n_clusters, d) * distance / np.sqrt(2)
     labels = np.arange(n) % n_clusters
-    return centres[labels] + rng.standard_normal((n, d)), labels
+    return centers[labels] + rng.standard_normal((n, d)), labels
 
 
 def cost_of(X, labels, weights=None):
@@ -103,7 +103,7 @@ def test_a_bound_for_bad_labels_is_still_a_bound(seed):
 
 def test_an_unconverged_solver_gives_a_valid_bound():
     X, truth = mixture(60, 3, 3, 3.0, 0)
-    data = CentredRows(X)
+    data = CenteredRows(X)
     exact = solve_admm(data, 3, cost=cost_of(X, truth), tol=1e-7, stop_at_gap=False)
     early = solve_admm(data, 3, cost=cost_of(X, truth), max_iter=7)
     assert not early.converged
@@ -129,8 +129,8 @@ def test_moving_a_boundary_point_takes_the_certificate_away():
 def test_dense_solver_agrees_with_cvxpy():
     cp = pytest.importorskip("cvxpy")
     X, truth = mixture(40, 6, 4, 4.0, 1)
-    centred = X - X.mean(axis=0)
-    gram = centred @ centred.T
+    centered = X - X.mean(axis=0)
+    gram = centered @ centered.T
     gram /= linalg.norm(gram, 2)
     Z = cp.Variable((40, 40), PSD=True)
     problem = cp.Problem(
@@ -138,7 +138,7 @@ def test_dense_solver_agrees_with_cvxpy():
         [Z >= 0, cp.sum(Z, axis=1) == 1, cp.trace(Z) == 4],
     )
     problem.solve(solver="SCS", eps=1e-9, max_iters=100_000)
-    data = CentredRows(X)
+    data = CenteredRows(X)
     ours = solve_admm(data, 4, cost=cost_of(X, truth), tol=1e-9, stop_at_gap=False)
     # The solution is unique for these data; 1e-5 is what SCS leaves of it.
     np.testing.assert_allclose(ours.membership, Z.value, atol=1e-5)
@@ -150,7 +150,7 @@ def test_the_filtered_eigensolver_follows_the_full_one(monkeypatch):
     from sparsestat.cluster import _admm
 
     X, truth = mixture(320, 8, 4, 6.0, 2)
-    data, cost = CentredRows(X), cost_of(X, truth)
+    data, cost = CenteredRows(X), cost_of(X, truth)
     options = {"cost": cost, "max_iter": 60, "stop_at_gap": False, "tol": 1e-12}
     filtered = solve_admm(data, 4, **options)
     monkeypatch.setattr(_admm, "_DENSE_UNTIL", 10_000)
@@ -168,8 +168,8 @@ def test_membership_matrix_is_feasible_and_worth_its_value():
     assert np.trace(Z) == pytest.approx(4.0, abs=1e-9)
     assert linalg.eigvalsh(Z)[0] > -1e-10
     assert Z.min() > -1e-3  # the one constraint that holds to `tol` only
-    centred = X - X.mean(axis=0)
-    value = float(((centred @ centred.T) * Z).sum())
+    centered = X - X.mean(axis=0)
+    value = float(((centered @ centered.T) * Z).sum())
     assert model.sdp_value_ == pytest.approx(value, rel=1e-9)
     assert model.primal_infeasibility_ <= model.tol
 
@@ -215,7 +215,7 @@ def test_rank_one_bound_is_the_dual_of_the_relaxation(n_clusters, d):
         else X @ np.random.default_rng(0).normal(size=(n_clusters, d))
     )
     X -= X.mean(axis=0)
-    data = CentredRows(X)
+    data = CenteredRows(X)
     X = data.block(slice(None))
     labels = KMeans(n_clusters, n_init=5, random_state=0).fit_predict(X)
     labels = labels.astype(np.int64)
@@ -244,7 +244,7 @@ def test_both_small_forms_of_the_eigenproblem_agree(n_clusters, d, monkeypatch):
     X, labels = mixture(90, max(d, n_clusters), n_clusters, 8.0, 0)
     X = X[:, :d] * 1.0
     labels = KMeans(n_clusters, n_init=3, random_state=0).fit_predict(X)
-    data = CentredRows(X)
+    data = CenteredRows(X)
     moments = ClusterMoments(data, labels.astype(np.int64), n_clusters)
     if not moments.lam_max > 0:
         pytest.skip("not a fixed point of Lloyd's iteration")
@@ -282,9 +282,9 @@ def test_low_rank_factor_reaches_the_value_of_the_relaxation():
     assert model.certified_
     U = model.membership_factor_
     assert U.min() >= 0
-    centred = X - X.mean(axis=0)
-    value = linalg.norm(U.T @ centred) ** 2
-    tight = (centred**2).sum() - model.inertia_
+    centered = X - X.mean(axis=0)
+    value = linalg.norm(U.T @ centered) ** 2
+    tight = (centered**2).sum() - model.inertia_
     assert value == pytest.approx(tight, rel=1e-4)
     np.testing.assert_allclose(U @ U.sum(axis=0), 1.0, atol=1e-2)
     assert misclustering(model.labels_, truth) == 0
@@ -310,9 +310,9 @@ def test_a_long_first_step_does_not_collapse_the_factor(seed):
     # From these starts one step of length 1 clips all but one row to zero, which
     # lowers the augmented Lagrangian and can never be left again.
     rng = np.random.default_rng(seed)
-    centres = np.eye(16, 20) * 7.0 / np.sqrt(2)
+    centers = np.eye(16, 20) * 7.0 / np.sqrt(2)
     truth = rng.permutation(np.arange(960) % 16)
-    X = centres[truth] + rng.standard_normal((960, 20))
+    X = centers[truth] + rng.standard_normal((960, 20))
     model = SDPKMeans(
         16, solver="nlr", init="random", n_init=1, certify=False, random_state=seed
     ).fit(X)
@@ -331,18 +331,18 @@ def test_memory_of_the_low_rank_solver_is_linear():
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e6])
-def test_rows_centred_block_by_block_are_those_of_the_copy(shift, monkeypatch):
+def test_rows_centered_block_by_block_are_those_of_the_copy(shift, monkeypatch):
     from sparsestat.cluster import _data
 
     monkeypatch.setattr(_data, "_FEWEST_ROWS", 32)
     monkeypatch.setattr(_data, "_ENTRIES", 1)
     rng = np.random.default_rng(0)
     X, weights = rng.standard_normal((101, 4)) + shift, rng.uniform(0.5, 2.0, 101)
-    held, passing = CentredRows(X, weights), CentredRows(X, weights, copy=False)
+    held, passing = CenteredRows(X, weights), CenteredRows(X, weights, copy=False)
     mean = np.average(X, axis=0, weights=weights)
     exact = np.sqrt(weights)[:, None] * (X - mean)
     U, V = rng.standard_normal((101, 3)), rng.standard_normal((4, 2))
-    # Coordinates of size 1e6 carry ten digits of what is left after centring.
+    # Coordinates of size 1e6 carry ten digits of what is left after centering.
     close = {"rtol": 0, "atol": 1e-12 if shift == 0 else 1e-8}
     for data in (held, passing):
         unit = data.unit
@@ -534,17 +534,17 @@ def test_sketch_weighted_by_cluster_finds_small_clusters():
     assert misclustering(model.labels_, truth) == 0
 
 
-def test_centres_of_sketches_are_matched_before_they_are_averaged():
+def test_centers_of_sketches_are_matched_before_they_are_averaged():
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((5, 3)) * 10
+    centers = rng.standard_normal((5, 3)) * 10
     noisy = [
-        (centres + 0.1 * rng.standard_normal((5, 3)))[rng.permutation(5)]
+        (centers + 0.1 * rng.standard_normal((5, 3)))[rng.permutation(5)]
         for _ in range(40)
     ]
-    found = averaged_centres(noisy)
-    error = linalg.norm(found[:, None] - centres, axis=2).min(axis=1)
+    found = averaged_centers(noisy)
+    error = linalg.norm(found[:, None] - centers, axis=2).min(axis=1)
     assert error.max() < 0.1  # a single one is off by .17 on average
-    one = linalg.norm(noisy[0][:, None] - centres, axis=2).min(axis=1)
+    one = linalg.norm(noisy[0][:, None] - centers, axis=2).min(axis=1)
     assert error.mean() < 0.5 * one.mean()
 
 
@@ -572,7 +572,7 @@ def test_many_epochs_of_a_sketch_are_closer_to_the_truth_than_one():
     assert misclustering(few.set_params(random_state=0).fit(X).labels_, truth) < 0.01
 
 
-def test_means_of_equally_many_points_do_not_favour_large_clusters():
+def test_means_of_equally_many_points_do_not_favor_large_clusters():
     # In 600 dimensions the noise of a mean of 10 points is as large as the separation:
     # with all points of each cluster the large one takes members of the small one.
     rng = np.random.default_rng(0)
@@ -581,7 +581,7 @@ def test_means_of_equally_many_points_do_not_favour_large_clusters():
     X[:, 0] += 8.0 * truth
     rows = np.arange(200)
     means = [X[rows][truth[rows] == k].mean(axis=0) for k in range(2)]
-    inner = SimpleNamespace(labels=truth[rows], centres=np.array(means))
+    inner = SimpleNamespace(labels=truth[rows], centers=np.array(means))
     lost = {}
     for balance in (False, True):
         search = SimpleNamespace(
@@ -590,8 +590,8 @@ def test_means_of_equally_many_points_do_not_favour_large_clusters():
             rng=np.random.RandomState(0),
             rows=X,
         )
-        centres = Search.sketch_centres(search, inner, rows)
-        labels = ((X[200:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+        centers = Search.sketch_centers(search, inner, rows)
+        labels = ((X[200:, None] - centers) ** 2).sum(axis=2).argmin(axis=1)
         lost[balance] = (labels != truth[200:]).mean()
     assert lost[False] > 0.01 and lost[True] < 0.5 * lost[False]
     X, truth = mixture(300, 10, 3, 8.0, 0)
@@ -612,7 +612,7 @@ def test_predict_transform_and_score_speak_of_the_fitted_means():
     assert model.score(X) == pytest.approx(-model.inertia_, rel=1e-10)
 
 
-def test_zero_weights_are_left_out_and_labelled_all_the_same():
+def test_zero_weights_are_left_out_and_labeled_all_the_same():
     X, _ = mixture(60, 3, 3, 9.0, 0)
     weights = np.ones(60)
     weights[:6] = 0.0

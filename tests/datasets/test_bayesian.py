@@ -90,7 +90,7 @@ def test_channels_are_blocks_of_angles():
     channels = np.kron(np.kron(one, two), three) @ data.coef
     assert data.channels.shape == (5, 6, 16)
     assert_allclose(channels.reshape(5, 6, 16), data.channels, atol=1e-10)
-    # A coupled factor has its support in neighbours, on the circle of angles.
+    # A coupled factor has its support in neighbors, on the circle of angles.
     tensor = data.coef.reshape(12, 12, 12)
     for axis, coupled in enumerate(data.coupled):
         rest = tuple(i for i in range(3) if i != axis)

@@ -57,7 +57,7 @@ def test_sparse_rows_are_independent():
     data = make_correlated_features(50_000, 3, rho=0.9, density=0.5, random_state=0)
     X = data.X.toarray()
     mask = (X != 0).astype(float)
-    # Last column of a row against the first of the next: neighbours on the tape.
+    # Last column of a row against the first of the next: neighbors on the tape.
     assert abs(np.corrcoef(X[:-1, -1], X[1:, 0])[0, 1]) < 0.025
     assert abs(np.corrcoef(mask[:-1, -1], mask[1:, 0])[0, 1]) < 0.025
 

@@ -1,4 +1,4 @@
-"""Hard regression designs: lengths, cancelled factors, spectra, refusals."""
+"""Hard regression designs: lengths, canceled factors, spectra, refusals."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause

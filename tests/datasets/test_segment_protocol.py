@@ -112,8 +112,8 @@ def test_p_values_are_those_of_all_signs(global_random_seed):
     ranks = rankdata(np.abs(difference))
     assert found.statistic == ranks[difference > 0].sum()
     sums = np.array([np.dot(signs, ranks) for signs in product((0, 1), repeat=8)])
-    centre = ranks.sum() / 2
-    exact = (np.abs(sums - centre) >= abs(found.statistic - centre) - 1e-9).mean()
+    center = ranks.sum() / 2
+    exact = (np.abs(sums - center) >= abs(found.statistic - center) - 1e-9).mean()
     assert_allclose(found.p_value, exact)
     z = (found.statistic - 18.0) / np.sqrt(8 * 9 * 17 / 24)
     assert_allclose([found.z, found.effect_size], [z, z / np.sqrt(8)])

@@ -1,4 +1,4 @@
-"""Calibrated factorisation: matching pursuit, exactness, monotone error."""
+"""Calibrated factorization: matching pursuit, exactness, monotone error."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause

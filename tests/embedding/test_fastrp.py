@@ -91,7 +91,7 @@ def test_equals_the_dense_formula(dtype, s, beta, normalize, propagate):
 
 
 @pytest.mark.parametrize("output", ["standard", "l2"])
-def test_output_is_standardised_or_normalised(output):
+def test_output_is_standardized_or_normalized(output):
     A = arcs()
     raw = FastRP(20, output=None, dtype="float64", random_state=0).fit(A)
     model = clone(raw).set_params(output=output).fit(A)

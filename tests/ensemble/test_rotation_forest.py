@@ -56,7 +56,7 @@ def test_principal_axes_are_those_of_the_group():
     assert (R.toarray()[abs(R.toarray()).argmax(axis=0), np.arange(3)] > 0).all()
 
 
-def test_haar_rotations_have_no_favourite_direction():
+def test_haar_rotations_have_no_favorite_direction():
     traces = [
         np.trace(
             draw_rotation(
@@ -207,7 +207,7 @@ def test_sparse_samples_are_the_dense_ones(kind):
     model = RotationForestClassifier(10, rotation=kind, random_state=0)
     expected = model.fit(X, y).predict_proba(X)
     found = model.fit(sparse.csr_array(X), y).predict_proba(sparse.csc_array(X))
-    # Not centred: thresholds are rounded at another place.
+    # Not centered: thresholds are rounded at another place.
     assert (abs(found - expected) > 1e-6).mean() < 0.05
 
 

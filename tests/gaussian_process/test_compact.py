@@ -59,7 +59,7 @@ def test_factor_and_selected_inverse_equal_dense_ones(d):
     np.testing.assert_allclose(factor.explained(K), wanted, atol=1e-12)
 
 
-def test_entries_that_cancelled_are_put_back():
+def test_entries_that_canceled_are_put_back():
     _, C = covariance(150)
     L = SparseCholesky(C).factor
     thin = L.copy()

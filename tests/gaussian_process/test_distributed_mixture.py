@@ -65,7 +65,7 @@ def test_agents_reach_the_direct_minimum(monkeypatch, n_agents, partition):
         20, n_agents=n_agents, partition=partition, random_state=0
     )
     with warnings.catch_warnings():
-        # Four agents with twenty neighbours each stay apart for longer.
+        # Four agents with twenty neighbors each stay apart for longer.
         warnings.simplefilter("ignore", ConvergenceWarning)
         best = direct_minimum(monkeypatch, model, X, y)
     assert model.objective_ <= best.value + 5e-3 * abs(best.value)

@@ -156,7 +156,7 @@ def test_features_must_match():
 
 
 @pytest.mark.parametrize("kernel", kernels(), ids=repr)
-def test_optimisers_see_the_weights_and_nothing_else(kernel):
+def test_optimizers_see_the_weights_and_nothing_else(kernel):
     seen = kernel.hyperparameter_weights
     assert kernel.hyperparameters == [seen] and kernel.requires_vector_input
     assert seen.name == "weights" and seen.n_elements == 6

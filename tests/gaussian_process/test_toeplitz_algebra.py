@@ -40,7 +40,7 @@ def test_levinson_equals_cholesky(case):
     one = tz.factor_toeplitz(c, Y[0])
     assert one.solution.shape == (len(c),)
     np.testing.assert_allclose(one.solution, exact[0], atol=1e-10 * scale)
-    # The variances of prediction are the pivots of Cholesky's factorisation.
+    # The variances of prediction are the pivots of Cholesky's factorization.
     np.testing.assert_allclose(
         factor.variances, np.diag(np.linalg.cholesky(T)) ** 2, rtol=1e-9
     )

@@ -148,7 +148,7 @@ SUBJECTS = [
 
 _NO_INTERCEPT = "the model has no intercept: its prediction is 0 at X = 0"
 _PROBES = "probes are random signs, one a column in the order given"
-_FIELD = "the columns are neighbours in the order given"
+_FIELD = "the columns are neighbors in the order given"
 _TENSOR = "y is a tensor: its rows are those of a product of factors"
 
 EXEMPT = {

@@ -45,7 +45,7 @@ def _corrupted(seed):
     return {"X": _on_grid(L + 5.0 * (rng.random_sample(L.shape) < 0.05))}
 
 
-def _labelled(seed):
+def _labeled(seed):
     X = _mixed(seed)["X"]
     return {"X": X, "y": (X[:, 0] + X[:, 1] > 0).astype(int)}
 
@@ -224,7 +224,7 @@ SUBJECTS = [
             lambda X, y, sample_weight=None, mode=mode, solver=solver: _probabilities(
                 _supervised(mode, solver)(), X, y, sample_weight
             ),
-            _labelled,
+            _labeled,
             {"proba": Out(rows=0), "satisfied": Out()},
             weights=True,
             sparse=True,
@@ -283,7 +283,7 @@ _LINEAR = "linear in X by its definition: the origin means something"
 _COUNTS = "weights are repetitions: samples are counted, and a penalty is not"
 _BATCHES = "batches are cut by rows: other rows make other batches"
 _START = "the first components are drawn along the features in their order"
-_BLOCKS = "blocks are made of neighbours in the order given"
+_BLOCKS = "blocks are made of neighbors in the order given"
 _UNITS = "xi weighs squared errors, in squared units of X, against log losses"
 
 _CENTERED = (

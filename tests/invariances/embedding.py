@@ -15,7 +15,7 @@ def _graph(seed, n=20):
     return {"X": W + W.T}
 
 
-def _labelled(seed):
+def _labeled(seed):
     return {**_graph(seed), "y": np.arange(20) % 2}
 
 
@@ -47,7 +47,7 @@ SUBJECTS = [
     Subject(
         "FastRPCV",
         _search,
-        _labelled,
+        _labeled,
         {"score": Out(), "embedding": Out()},
         sparse=True,
         rtol=1e-4,

@@ -1,4 +1,4 @@
-"""Outside measures of sparse generalised linear models, from the definitions."""
+"""Outside measures of sparse generalized linear models, from the definitions."""
 
 import numpy as np
 from scipy.special import logsumexp, xlogy

@@ -3,8 +3,8 @@
 import numpy as np
 
 
-def centred(X, y, sample_weight=None, fit_intercept=True):
-    """Weighted, centred and scaled data: an unweighted problem without intercept."""
+def centered(X, y, sample_weight=None, fit_intercept=True):
+    """Weighted, centered and scaled data: an unweighted problem without intercept."""
     X = np.asarray(X, dtype=float)
     y = np.asarray(y, dtype=float)
     s = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
@@ -17,8 +17,8 @@ def centred(X, y, sample_weight=None, fit_intercept=True):
 
 
 def objective(X, y, w, alpha, l1_ratio=1.0, omega=None, **weights):
-    """The penalised objective, loss divided by the sum of weights."""
-    A, t, total = centred(X, y, **weights)
+    """The penalized objective, loss divided by the sum of weights."""
+    A, t, total = centered(X, y, **weights)
     omega = np.ones(A.shape[1]) if omega is None else np.asarray(omega, float)
     size = np.abs(w) if w.ndim == 1 else np.sqrt((w**2).sum(axis=1))
     used = size > 0
@@ -33,7 +33,7 @@ def relative_gap(X, y, w, alpha, l1_ratio=1.0, **weights):
     The better of two dual points: the residual, scaled to be feasible for the
     augmented problem, and as it is, where the ridge pays for what is infeasible.
     """
-    A, t, total = centred(X, y, **weights)
+    A, t, total = centered(X, y, **weights)
     l1, l2 = total * alpha * l1_ratio, total * alpha * (1 - l1_ratio)
     r = t - A @ w
     size = np.abs(w) if w.ndim == 1 else np.sqrt((w**2).sum(axis=1))
@@ -54,7 +54,7 @@ def relative_gap(X, y, w, alpha, l1_ratio=1.0, **weights):
 
 def largest_kkt_violation(X, y, w, alpha, l1_ratio=1.0, omega=None, **weights):
     """Largest distance of minus the gradient to the subdifferential."""
-    A, t, total = centred(X, y, **weights)
+    A, t, total = centered(X, y, **weights)
     omega = np.ones(A.shape[1]) if omega is None else np.asarray(omega, float)
     kept = np.isfinite(omega)
     A, w, omega = A[:, kept], w[kept], omega[kept]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.linear_model.lasso_oracles import centred
+from tests.linear_model.lasso_oracles import centered
 
 
 def concave_value(kind, t, alpha, shape):
@@ -29,7 +29,7 @@ def concave_problem(X, y, w, alpha, kind, shape, omega=None, **weights):
     The features are standardized, the strength of each divided by its scale, and
     the textbook formulas applied.
     """
-    A, t, total = centred(X, y, **weights)
+    A, t, total = centered(X, y, **weights)
     omega = np.ones(A.shape[1]) if omega is None else omega
     scale = np.sqrt((A**2).sum(axis=0) / total)
     scale[scale == 0] = 1.0
@@ -48,7 +48,7 @@ def concave_problem(X, y, w, alpha, kind, shape, omega=None, **weights):
 
 def group_objective(X, y, w, alpha, groups, l1_ratio, omega, **weights):
     """Objective of the sparse-group Lasso."""
-    A, t, total = centred(X, y, **weights)
+    A, t, total = centered(X, y, **weights)
     norms = np.array([np.linalg.norm(w[g]) for g in groups])
     used = norms > 0
     penalty = (1 - l1_ratio) * omega[used] @ norms[used] + l1_ratio * np.abs(w).sum()
@@ -57,7 +57,7 @@ def group_objective(X, y, w, alpha, groups, l1_ratio, omega, **weights):
 
 def group_gap(X, y, w, alpha, groups, l1_ratio, omega, **weights):
     """Duality gap over the squared norm of y; the dual norm by bisection."""
-    A, t, total = centred(X, y, **weights)
+    A, t, total = centered(X, y, **weights)
     r = t - A @ w
     scale = t @ r / (r @ r)  # the best multiple, if it is feasible
     for g, weight in zip(groups, omega, strict=True):
@@ -77,14 +77,14 @@ def group_gap(X, y, w, alpha, groups, l1_ratio, omega, **weights):
 
 def slope_objective(X, y, w, alpha, lambdas, **weights):
     """Objective of SLOPE."""
-    A, t, total = centred(X, y, **weights)
+    A, t, total = centered(X, y, **weights)
     penalty = np.sort(np.abs(w))[::-1] @ lambdas
     return ((t - A @ w) ** 2).sum() / (2 * total) + alpha * penalty
 
 
 def slope_gap(X, y, w, alpha, lambdas, **weights):
     """Duality gap over the squared norm of y."""
-    A, t, total = centred(X, y, **weights)
+    A, t, total = centered(X, y, **weights)
     r = t - A @ w
     c = np.cumsum(np.sort(np.abs(A.T @ r))[::-1]) / (total * alpha)
     scale = min(t @ r / (r @ r), 1.0 / np.max(c / np.cumsum(lambdas)))

@@ -119,7 +119,7 @@ def test_the_gap_is_at_most_four_epsilon_against_an_adversary(method):
         assert len({step["action"] for step in result.history}) == query.n
 
 
-def test_the_neighbour_of_the_truth_is_never_eliminated(monkeypatch):
+def test_the_neighbor_of_the_truth_is_never_eliminated(monkeypatch):
     kept = []
 
     class Watched(module._Candidates):

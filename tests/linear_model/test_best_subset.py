@@ -174,7 +174,7 @@ def test_no_exchange_of_two_features_improves_what_was_chosen():
                 assert rss_of(X, y, [*rest, enters]) >= own * (1 - 1e-5)
 
 
-def test_ridge_is_that_of_standardised_features():
+def test_ridge_is_that_of_standardized_features():
     X, y, _ = problem(2, n=60)
     X *= np.geomspace(1e-3, 1e3, X.shape[1])
     model = BestSubsetRegressor(3, l2=0.3).fit(X, y)
@@ -375,7 +375,7 @@ def test_conflicting_wishes_are_refused():
 # Kernels
 
 
-def test_factor_kernels_agree_with_fresh_factorisations():
+def test_factor_kernels_agree_with_fresh_factorizations():
     rng = np.random.default_rng(17)
     n, k = 30, 6
     X, y = rng.standard_normal((n, k)), rng.standard_normal(n)

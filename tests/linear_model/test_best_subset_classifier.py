@@ -98,8 +98,8 @@ def test_separable_classes_have_finite_coefficients():
     model = BestSubsetClassifier(2).fit(X, y == 0)
     assert np.isfinite(model.coef_).all()
     assert model.score(X, y == 0) == 1.0
-    unpenalised = BestSubsetClassifier(2, l2=0.0).fit(X, y == 0)
-    assert np.isfinite(unpenalised.coef_).all()
+    unpenalized = BestSubsetClassifier(2, l2=0.0).fit(X, y == 0)
+    assert np.isfinite(unpenalized.coef_).all()
 
 
 def test_weights_are_repetitions_and_class_weights_are_weights():

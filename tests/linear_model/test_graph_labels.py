@@ -45,7 +45,7 @@ def geometric_graph(n=200, k=5, seed=0):
 
 
 def reference(W, labeled, Y):
-    """Solve the Laplacian system by a factorisation; NaN where no label is near."""
+    """Solve the Laplacian system by a factorization; NaN where no label is near."""
     W = sparse.csr_array(W)
     L = sparse.csr_array(sparse.diags_array(W.sum(axis=1)) - W)
     parts = sparse.csgraph.connected_components(W)[1]
@@ -186,21 +186,21 @@ def test_components_without_label_get_the_prior_or_nothing():
     assert model.certificate_.satisfied
     assert model.certificate_.details["n_unreachable"] == 3
     with pytest.warns(UserWarning, match="stay unlabeled"):
-        model = GraphLabelPropagation("precomputed", unreachable="unlabelled").fit(W, y)
+        model = GraphLabelPropagation("precomputed", unreachable="unlabeled").fit(W, y)
     assert model.transduction_[3:].tolist() == [-1, -1, -1]
     assert (model.label_distributions_[3:] == 0).all()
     assert model.predict(W)[4] == -1
     assert_allclose(model.predict_proba(W).sum(axis=1), 1)
     names = np.array(["b", "a", "b", -1, -1, -1], dtype=object)
     with pytest.warns(UserWarning):
-        model = GraphLabelPropagation("precomputed", unreachable="unlabelled")
+        model = GraphLabelPropagation("precomputed", unreachable="unlabeled")
         assert model.fit(W, names).transduction_.tolist() == [*names[:3], -1, -1, -1]
     values = np.array([1.0, np.nan, 3.0, np.nan, np.nan, np.nan])
     with pytest.warns(UserWarning, match="mean of the given"):
         model = GraphLabelRegressor("precomputed").fit(W, values)
     assert_allclose(model.transduction_, [1, 2, 3, 2, 2, 2])
     with pytest.warns(UserWarning):
-        model = GraphLabelRegressor("precomputed", unreachable="unlabelled")
+        model = GraphLabelRegressor("precomputed", unreachable="unlabeled")
         model.fit(W, values)
     assert np.isnan(model.transduction_[3:]).all()
     assert np.isnan(model.predict(W)[3:]).all()
@@ -495,7 +495,7 @@ def test_the_residual_is_the_larger_of_plain_and_by_degree():
     assert _residual(System(), np.zeros((0, 2)), np.zeros((0, 2))) == 0.0
 
 
-@pytest.mark.parametrize("unreachable", ["prior", "unlabelled"])
+@pytest.mark.parametrize("unreachable", ["prior", "unlabeled"])
 def test_certificates_of_graphs_count_the_nodes(unreachable):
     W = sparse.csr_array(sparse.block_diag([chain(1.0, 1.0, 1.0), chain(1.0)]))
     y = np.array([0, -1, -1, 1, -1, -1])

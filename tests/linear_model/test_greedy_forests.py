@@ -132,7 +132,7 @@ def test_a_lattice_has_two_colors_and_two_or_three_forests():
     assert len(static_blocks(system, "tree_partition")[1]) <= 3
 
 
-def test_exact_step_minimises_over_the_forest_and_lowers_the_objective():
+def test_exact_step_minimizes_over_the_forest_and_lowers_the_objective():
     A = random_system(80, 0.05, 1)
     b = np.random.default_rng(1).standard_normal(80)
     system = SparseSystem.from_matrix(A)

@@ -12,7 +12,7 @@ from sparsestat.linear_model._penalized._gaps import squared_parts, squared_scre
 from sparsestat.linear_model._penalized._group_names import make_groups
 from sparsestat.linear_model._penalized._groups import GroupPenalty
 from sparsestat.linear_model._penalized._solver import WorkingSetSolver
-from tests.linear_model.lasso_oracles import centred
+from tests.linear_model.lasso_oracles import centered
 from tests.linear_model.penalty_oracles import group_gap, group_objective
 
 SIZES = (1, 4, 7, 3, 10, 5, 2, 8)
@@ -116,7 +116,7 @@ def test_dual_norm_against_bisection():
             assert np.all(norms <= scaled.lam) == inside
 
 
-def test_prox_against_a_general_minimiser():
+def test_prox_against_a_general_minimizer():
     import cvxpy as cp
 
     rng = np.random.default_rng(6)
@@ -191,7 +191,7 @@ def test_free_and_dropped_groups(l1_ratio):
     assert_allclose(model.objective_, value, rtol=1e-10)
     assert model.certificate_.satisfied
     if l1_ratio == 0.0:
-        A, t, _ = centred(X, y)
+        A, t, _ = centered(X, y)
         free = A[:, GROUPS[0]]
         assert_allclose(free.T @ (t - A @ model.coef_), 0, atol=1e-7)
 

@@ -13,7 +13,7 @@ import sparsestat.linear_model as ssl
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import ElasticNet, Lasso, MultiTaskLasso
 from tests.linear_model.lasso_oracles import (
-    centred,
+    centered,
     largest_kkt_violation,
     objective,
     relative_gap,
@@ -35,13 +35,13 @@ def problem(n=60, p=120, k=8, seed=0, density=None):
 
 
 def largest_alpha(X, y, **kwargs):
-    A, t, total = centred(X, y, **kwargs)
+    A, t, total = centered(X, y, **kwargs)
     return np.abs(A.T @ t).max() / total
 
 
 def cvxpy_solution(X, y, alpha, l1_ratio, positive=False, omega=None):
     cp = pytest.importorskip("cvxpy")
-    A, t, total = centred(X, y)
+    A, t, total = centered(X, y)
     omega = np.ones(A.shape[1]) if omega is None else omega
     w = cp.Variable(A.shape[1], nonneg=positive)
     loss = cp.sum_squares(t - A @ w) / (2 * total)
@@ -213,7 +213,7 @@ def test_float32_stays_float32_and_agrees():
 
 
 def test_large_offsets_do_not_cost_accuracy():
-    # Means 1e7 times the spread: implicit centring alone would lose 7 digits.
+    # Means 1e7 times the spread: implicit centering alone would lose 7 digits.
     X, y = problem(n=50, p=30, seed=11)
     alpha = 0.05 * largest_alpha(X, y)
     shifted = X + 2.0**23

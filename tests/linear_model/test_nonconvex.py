@@ -54,7 +54,7 @@ def test_prox_against_a_grid(kind, curvature):
             assert at <= objective.min() + 1e-10
             best = grid[np.argmin(objective)]
             second = np.min(objective[np.abs(grid - best) > 1e-2])
-            if second > objective.min() + 1e-5:  # a unique minimiser
+            if second > objective.min() + 1e-5:  # a unique minimizer
                 assert_allclose(found, best, atol=1e-4)
 
 

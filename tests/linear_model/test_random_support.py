@@ -215,7 +215,7 @@ def test_without_a_refit_all_of_the_random_set_has_coefficients():
     X, y = small(5, n=100, d=30)
     model = RandomSupportRegressor(m_grid=[6], refit=False, random_state=0).fit(X, y)
     assert set(model.basis_.tolist()) <= set(model.support_.tolist())
-    # Unpenalised columns are orthogonal to the residual, penalised ones need not be.
+    # Unpenalized columns are orthogonal to the residual, penalized ones need not be.
     residual = y - model.predict(X)
     assert_allclose(X[:, model.basis_].T @ residual, 0.0, atol=1e-9)
     rest = y - y.mean() - (X - X.mean(axis=0)) @ model.coef_

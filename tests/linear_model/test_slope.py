@@ -33,7 +33,7 @@ def cvxpy_penalty(w, lambdas):
     return sum(parts)
 
 
-def test_prox_against_a_general_minimiser():
+def test_prox_against_a_general_minimizer():
     import cvxpy as cp
 
     rng = np.random.default_rng(1)

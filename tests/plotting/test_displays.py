@@ -219,7 +219,7 @@ def test_convergence_messages(pyplot, histories, message):
         ConvergenceDisplay.from_estimator(Fitted(coef_=1))
 
 
-def test_certificates_differ_in_colour_and_marker(pyplot):
+def test_certificates_differ_in_color_and_marker(pyplot):
     estimators = {
         "good": Fitted(certificate_=certificate("duality_gap", 1e-6, 1e-4)),
         "bad": Fitted(certificate_=certificate("kkt", 1e-2, 1e-4)),

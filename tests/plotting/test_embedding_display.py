@@ -30,9 +30,9 @@ def test_points_lie_in_the_leading_plane():
     rng = np.random.default_rng(0)
     E = rng.normal(size=(30, 6)) * [5, 3, 1, 1, 1, 1] + 7
     display = EmbeddingDisplay.from_embedding(E)
-    centred = E - E.mean(axis=0)
-    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
-    expected = np.abs(centred @ directions[:2].T)
+    centered = E - E.mean(axis=0)
+    _, singular, directions = np.linalg.svd(centered, full_matrices=False)
+    expected = np.abs(centered @ directions[:2].T)
     assert_allclose(np.abs(display.points), expected, atol=1e-10)
     assert_allclose(display.explained, (singular**2 / (singular**2).sum())[:2])
 

@@ -47,7 +47,7 @@ def test_a_path_of_one_size_is_drawn_as_points():
     assert display.lines_[0].get_marker() == "o"
 
 
-def test_knockoff_bars_are_sorted_by_size_and_coloured_by_the_threshold():
+def test_knockoff_bars_are_sorted_by_size_and_colored_by_the_threshold():
     W = np.array([0.5, -3.0, 4.0, 0.0, 2.5])
     display = KnockoffDisplay(W=W, threshold=2.5, fdr=0.2).plot()
     assert_array_equal([b.get_height() for b in display.bars_], [4.0, -3.0, 2.5, 0.5])

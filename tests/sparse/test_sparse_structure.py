@@ -131,7 +131,7 @@ def test_sparsify_with_equal_values_and_thresholds():
 
 @drawn
 @given(real, st.sampled_from([1, 2, np.inf]))
-def test_norms_and_normalisation(X, p):
+def test_norms_and_normalization(X, p):
     before = fingerprint(X)
     D = dense(X).astype(float)
     if X.shape[1]:

@@ -1,6 +1,6 @@
 """What users of transport libraries rely on: claims that POT tests of itself.
 
-Multiple histograms, array backends, barycentres, screening and label costs, which
+Multiple histograms, array backends, barycenters, screening and label costs, which
 are tested there too, are not part of this package.
 """
 

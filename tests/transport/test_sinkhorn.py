@@ -149,7 +149,7 @@ def test_two_by_two_closed_form(eps):
     C = np.array([[0.3, 0.9], [0.5, 0.2]])
     d = C[0, 1] + C[1, 0] - C[0, 0] - C[1, 1]
     P = sinkhorn(C, reg=eps, tol=1e-13).plan
-    # d > 0 favours the diagonal.
+    # d > 0 favors the diagonal.
     assert P[0, 0] == pytest.approx(0.5 / (1 + np.exp(-d / (2 * eps))), rel=1e-9)
 
 

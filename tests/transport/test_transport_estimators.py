@@ -124,7 +124,7 @@ def test_affinity_separates_clusters_and_takes_costs():
 
 
 @pytest.mark.parametrize("n_neighbors", [None, 1, 4])
-def test_exact_plan_maps_by_neighbours(domains, n_neighbors):
+def test_exact_plan_maps_by_neighbors(domains, n_neighbors):
     X, _, Xt, _ = domains
     ws = np.random.default_rng(0).random(120)
     ws[5] = 0.0

@@ -156,7 +156,7 @@ def test_high_price_reproduces_balanced_transport():
 
 
 @pytest.mark.parametrize("prices", [(1.0, 1.0), (0.2, 3.0)])
-def test_unbalanced_plan_is_the_minimiser(prices):
+def test_unbalanced_plan_is_the_minimizer(prices):
     cp = pytest.importorskip("cvxpy")
     C, (a, b) = np.random.default_rng(1).random((6, 5)), masses(6, 5)
     b, eps = 1.7 * b, 0.2

@@ -1,4 +1,4 @@
-"""Misspelt parameters are answered in the name of what was called."""
+"""Misspelled parameters are answered in the name of what was called."""
 
 import pickle
 

@@ -164,7 +164,7 @@ def test_value_types(given, expected):
     assert_array_equal(out.toarray(), [[0, 1], [1, 0]])
 
 
-def test_dtype_is_honoured_and_complex_never_dropped(global_random_seed):
+def test_dtype_is_honored_and_complex_never_dropped(global_random_seed):
     X = sparse.csr_array(random_sparse(global_random_seed))
     assert as_compressed(X, dtype=np.float32).dtype == np.float32
     with pytest.raises(ValueError, match="Complex data not supported"):

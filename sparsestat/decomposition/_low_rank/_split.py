@@ -270,7 +270,7 @@ def _tangent_products(D, U, s, V, zeta):
 
 
 def _trim(U, s, V, incoherence):
-    """Clip the rows of the factors to an incoherence, and orthonormalise again."""
+    """Clip the rows of the factors to an incoherence, and orthonormalize again."""
     rank = len(s)
     clipped = []
     for F in (U, V):

@@ -1,4 +1,4 @@
-r"""Factorise a matrix and explain labels with the same factors.
+r"""Factorize a matrix and explain labels with the same factors.
 
 With Y of shape (m, n), labels l with logits z = T A / root + Z g and weights w, lower
 
@@ -46,7 +46,7 @@ class LiftedProblem:
     Parameters
     ----------
     Y : {ndarray, sparse matrix} of shape (m, n)
-        What is factorised, rows (or columns) scaled by roots of sample weights.
+        What is factorized, rows (or columns) scaled by roots of sample weights.
     T : {ndarray, sparse matrix} of shape (n_samples, m) or None
         Turns A into logits; None is the identity.
     root : ndarray of shape (n_samples,)

@@ -62,7 +62,7 @@ _CONSTANT = 0.98  # share of noise in the targets from which on there is no sign
 
 @dataclass
 class Optimum:
-    """Where an optimisation ended: the kernel found, and the further variables."""
+    """Where an optimization ended: the kernel found, and the further variables."""
 
     kernel: Kernel
     extra: np.ndarray
@@ -74,7 +74,7 @@ class Optimum:
 
 @contextmanager
 def numerical_errors():
-    """Turn failed factorisations inside the context into NumericalError."""
+    """Turn failed factorizations inside the context into NumericalError."""
     try:
         with np.errstate(under="ignore"):
             yield
@@ -275,7 +275,7 @@ class Ascent:
 
 
 def maximize_evidence(ascent, function, kernel, extra, *, n, rng, progress):
-    """Maximise the log evidence over a kernel's free parameters and more.
+    """Maximize the log evidence over a kernel's free parameters and more.
 
     Parameters
     ----------
@@ -341,7 +341,7 @@ def _climb(function, start, bounds, kernel, n, ascent, progress):
 
 
 def evidence_certificate(name, kind, slope, tol, details, rounding=0.0):
-    """Return the certificate of an optimisation, after warning where it fell short.
+    """Return the certificate of an optimization, after warning where it fell short.
 
     `rounding` is a rough estimate of how far rounding may have moved the slope: it
     says what to change where the slope is too large, and proves nothing. Of the

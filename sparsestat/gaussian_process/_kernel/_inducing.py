@@ -518,7 +518,7 @@ def missed(kernel, Z, X):
 
 
 def kmeans_points(X, m, random_state):
-    """Choose inducing points as the centres of a short k-means run.
+    """Choose inducing points as the centers of a short k-means run.
 
     Parameters
     ----------
@@ -548,7 +548,7 @@ def kmeans_points(X, m, random_state):
 def greedy_points(kernel, X, m):
     """Choose rows of X one by one, each where the variance given the others is largest.
 
-    This is Cholesky's factorisation of the covariance with complete pivoting, cut off
+    This is Cholesky's factorization of the covariance with complete pivoting, cut off
     after m columns; O(n m^2) time, O(n m) memory.
 
     Parameters

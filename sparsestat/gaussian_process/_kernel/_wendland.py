@@ -43,7 +43,7 @@ class WendlandKernel(StationaryKernelMixin, NormalizedKernelMixin, Kernel):
         Radius beyond which the covariance is zero, in units of X; one number a
         feature makes it an ellipsoid.
     support_bounds : pair of floats, sequence of pairs, or "fixed", default="fixed"
-        Bounds of `support` in an optimisation. The pattern of zeros moves with it.
+        Bounds of `support` in an optimization. The pattern of zeros moves with it.
     k : {0, 1, 2, 3}, default=1
         Smoothness.
     dim : int, default=None
@@ -92,7 +92,7 @@ class WendlandKernel(StationaryKernelMixin, NormalizedKernelMixin, Kernel):
 
     @property
     def hyperparameter_support(self):
-        """The radius, as scikit-learn's optimisers see it."""
+        """The radius, as scikit-learn's optimizers see it."""
         if self.anisotropic:
             return Hyperparameter(
                 "support", "numeric", self.support_bounds, len(self.support)
@@ -227,7 +227,7 @@ class WendlandKernel(StationaryKernelMixin, NormalizedKernelMixin, Kernel):
 
 
 def _wendland(r, k, order):
-    """Evaluate phi_{dim,k}(r), normalised to phi(0) = 1."""
+    """Evaluate phi_{dim,k}(r), normalized to phi(0) = 1."""
     rest = np.maximum(1.0 - r, 0.0)
     ell = order
     if k == 0:

@@ -102,7 +102,7 @@ class Evaluation:
 
 
 class Engine:
-    """What all engines share: from a factorisation to the objective and gradient.
+    """What all engines share: from a factorization to the objective and gradient.
 
     A subclass defines ``factor(weights, noise)``, which returns a state with
     ``logdet``, ``alpha`` and ``solve``; ``contract(state, subset)``, which returns g
@@ -278,7 +278,7 @@ class _DenseState:
 
 
 class DenseEngine(Engine):
-    """Any points: one Cholesky factorisation of the covariance an evaluation."""
+    """Any points: one Cholesky factorization of the covariance an evaluation."""
 
     def __init__(self, samples, spectrum):
         super().__init__(samples, spectrum)

@@ -60,15 +60,15 @@ class Trend:
         mean = share @ Y
         if kind == "mean":
             return cls(mean[None])
-        centre = share @ X
+        center = share @ X
         root = np.sqrt(share)[:, None]
-        moved = root * (X - centre)
+        moved = root * (X - center)
         # Columns of one size: a small unit is no rank that is missing.
         unit = np.abs(moved).max(axis=0)
         unit[unit == 0] = 1.0
         slopes = np.linalg.lstsq(moved / unit, root * (Y - mean), rcond=None)[0]
         slopes /= unit[:, None]
-        return cls(np.vstack([mean - centre @ slopes, slopes]))
+        return cls(np.vstack([mean - center @ slopes, slopes]))
 
     def __call__(self, X):
         """Return the trend at X, of shape (n_samples, n_targets)."""

@@ -127,7 +127,7 @@ def product_covariance(X, Z, spectrum, weights, *, lower=False):
 
 
 def typical_gap(x):
-    """Return the median distance between neighbours on a line (1.0 without any)."""
+    """Return the median distance between neighbors on a line (1.0 without any)."""
     gaps = np.diff(np.unique(x))
     gaps = gaps[gaps > 0]
     return float(np.median(gaps)) if len(gaps) else 1.0
@@ -196,7 +196,7 @@ def _frequency_box(X, frequency_range):
 
 
 def _highest_frequencies(X):
-    """Return, a dimension each, half the inverse of the distance of neighbours."""
+    """Return, a dimension each, half the inverse of the distance of neighbors."""
     scale = X.std(axis=0)
     scale[scale == 0] = 1.0
     points = X / scale

@@ -18,7 +18,7 @@ def is_closed(indices, indptr):
     """Tell whether the rows of each column, less the first, are in its parent's.
 
     The parent of a column is its first row below the diagonal. Patterns of Cholesky
-    factors are closed unless entries that cancelled to zero were dropped.
+    factors are closed unless entries that canceled to zero were dropped.
     """
     n = indptr.shape[0] - 1
     for j in range(n):

@@ -1,6 +1,6 @@
 """Sparse positive definite systems by SuperLU: determinant, inverse on the pattern.
 
-Nothing n x n is made. The factorisation C = P' L D L' P keeps to the diagonal, so that
+Nothing n x n is made. The factorization C = P' L D L' P keeps to the diagonal, so that
 it is Cholesky's; its fill depends on the ordering (minimum degree of C + C').
 """
 
@@ -74,7 +74,7 @@ def radius_for_neighbors(X, neighbors, random_state, *, n_probes=2000):
 
 
 class SparseCholesky:
-    """A factorisation P C P' = L D L' of a sparse symmetric matrix.
+    """A factorization P C P' = L D L' of a sparse symmetric matrix.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ _INDEFINITE = (
 
 
 def _closed(L):
-    """Put back entries of the pattern that cancelled to zero and were dropped."""
+    """Put back entries of the pattern that canceled to zero and were dropped."""
     from sparsestat.gaussian_process._structure import _kernels_compact as kernels
 
     while not kernels.is_closed(read_only(L.indices), read_only(L.indptr)):

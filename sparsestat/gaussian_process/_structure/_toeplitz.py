@@ -81,7 +81,7 @@ def even_grid(x, *, rtol=1e-8):
         Puts the points in ascending order; None if they are not on an even grid
         (points that appear twice are not).
     step : float
-        The distance of neighbours; 1 for a single point, nan when uneven.
+        The distance of neighbors; 1 for a single point, nan when uneven.
     """
     order = np.argsort(x, kind="stable")
     if len(x) < 2:
@@ -274,13 +274,13 @@ def factor_toeplitz(column, Y=None, *, refine=True):
     ------
     numpy.linalg.LinAlgError
         If T is not positive definite to working precision. The caller may raise the
-        noise variance or turn to a dense factorisation.
+        noise variance or turn to a dense factorization.
 
     Notes
     -----
     2 n^2 multiplications, and as many for each right-hand side; where these are many or
     long they are solved by FFT afterwards. The errors of the solutions grow like the
-    condition number of T, as those of Cholesky's factorisation do.
+    condition number of T, as those of Cholesky's factorization do.
     """
     from sparsestat.gaussian_process._structure import _kernels_toeplitz as kernels
 

@@ -308,7 +308,7 @@ def _guarantee(bandit, misspecification):
 
 
 def _elimination(candidates, bandit, misspecification):
-    # The neighbour of theta* in the net is never dropped: it is wrong by at most
+    # The neighbor of theta* in the net is never dropped: it is wrong by at most
     # epsilon (the net) + epsilon (the model) + epsilon (noise).
     width = (3.0 if bandit.noise > 0 else 2.0) * misspecification
     width *= 1 + 1e-12

@@ -93,7 +93,7 @@ class BlockStep:
 
 
 class TreeStep:
-    """Minimise exactly over a forest."""
+    """Minimize exactly over a forest."""
 
     def __init__(self, problem, rule, blocks, rng):
         self.rule, self.kind, self.rng = rule, blocks, rng

@@ -105,7 +105,7 @@ class Penalty:
         return np.full_like(t, self.alpha)
 
     def prox(self, w, g, curvature):
-        """Minimise ``g d + curvature d^2 / 2 + penalty(w + d)``; return w + d."""
+        """Minimize ``g d + curvature d^2 / 2 + penalty(w + d)``; return w + d."""
         if self.kind is None:
             return w - g / curvature
         m = len(w)

@@ -91,19 +91,19 @@ class Updater:
         else:
             H, L = self.selector.bound(number, b)
             if self.kind == "matrix" and len(b) > 1:
-                d = self._minimise_model(H, w_b, g_b)
+                d = self._minimize_model(H, w_b, g_b)
             else:  # "gradient", and blocks of one
                 d = self._prox_step(w_b, g_b, np.full(len(b), L))
         return d, self.problem.change(b, d)
 
     def _prox_step(self, w_b, g_b, curvature):
-        """Minimise a separable model; coordinates without curvature stay."""
+        """Minimize a separable model; coordinates without curvature stay."""
         moving = curvature > 0
         safe = np.where(moving, curvature, 1.0)
         return np.where(moving, self.penalty.prox(w_b, g_b, safe) - w_b, 0.0)
 
-    def _minimise_model(self, H, w_b, g_b):
-        """Minimise ``g'd + d'Hd / 2 + penalty(w + d)``."""
+    def _minimize_model(self, H, w_b, g_b):
+        """Minimize ``g'd + d'Hd / 2 + penalty(w + d)``."""
         if self.penalty.kind is None:
             return solve_block(H, g_b)
         new = np.ascontiguousarray(w_b)
@@ -123,7 +123,7 @@ class Updater:
         if not self.problem.has_bound or float(np.trace(H)) <= 0:
             H = H.copy()
             H.flat[:: m + 1] += 1e-10 * max(float(np.trace(H)) / m, 1e-300)
-        d = self._minimise_model(H, w_b, g_b)
+        d = self._minimize_model(H, w_b, g_b)
         return self._search(b, w_b, g_b, value, d)
 
     def _search(self, b, w_b, g_b, value, d):

@@ -116,7 +116,7 @@ class SparseSystem:
         return Forest(sequence, up, link, pivot)
 
     def step_on(self, forest, W, G):
-        """Minimise exactly over the nodes of a forest, and keep G = A W - B."""
+        """Minimize exactly over the nodes of a forest, and keep G = A W - B."""
         step = np.empty((len(forest.sequence), W.shape[1]))
         kernels.solve_forest(
             forest.sequence, forest.up, forest.link, forest.pivot, G, step

@@ -63,7 +63,7 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
         "method": [StrOptions(set(solvers.METHODS))],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "unreachable": [StrOptions({"prior", "unlabelled"})],
+        "unreachable": [StrOptions({"prior", "unlabeled", "unlabelled"})],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
@@ -119,6 +119,8 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
 
     def _build_graph(self, X):
         """Set `graph_`, and what predictions need."""
+        if self.unreachable == "unlabelled":
+            renamed(None, None, "unreachable='unlabeled'", "unreachable='unlabelled'")
         if self.affinity == "precomputed":
             self.graph_ = align_sparse_interface(_checked_graph(X))
             return

@@ -56,7 +56,7 @@ def build_heap(key, heap, place):
 
 @njit(cache=True, nogil=True)
 def southwell(data, indices, indptr, diag, W, G, key, heap, place, max_steps):
-    """Minimise over the coordinate of most progress, again and again.
+    """Minimize over the coordinate of most progress, again and again.
 
     ``key`` is ||G_v||^2 / diag_v, twice the progress of a step on v alone. A step
     costs the degree of its node times the logarithm of their number.

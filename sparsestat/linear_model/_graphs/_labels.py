@@ -66,7 +66,7 @@ class GraphLabelPropagation(ClassifierMixin, HarmonicFunctions):
     max_iter : int, default=1000
         Largest number of steps: CG iterations, blocks (``"greedy_tree"``), or passes
         over all nodes.
-    unreachable : {"prior", "unlabelled"}, default="prior"
+    unreachable : {"prior", "unlabeled"}, default="prior"
         What nodes get that no label is connected to: the frequencies of the labels,
         or nothing, which `transduction_` shows as -1. Either way a warning is raised.
     normalize : bool, default=False
@@ -287,7 +287,7 @@ class GraphLabelPropagation(ClassifierMixin, HarmonicFunctions):
         Returns
         -------
         y_pred : ndarray of shape (n_samples,)
-            Classes. With ``unreachable="unlabelled"``, -1 for rows without any labeled
+            Classes. With ``unreachable="unlabeled"``, -1 for rows without any labeled
             neighbor.
         """
         check_is_fitted(self)
@@ -346,7 +346,7 @@ class GraphLabelRegressor(MultiOutputMixin, RegressorMixin, HarmonicFunctions):
     max_iter : int, default=1000
         Largest number of steps: CG iterations, blocks (``"greedy_tree"``), or passes
         over all nodes.
-    unreachable : {"prior", "unlabelled"}, default="prior"
+    unreachable : {"prior", "unlabeled"}, default="prior"
         What nodes get that no label is connected to: the mean of the given values, or
         NaN. Either way a warning is raised.
     n_jobs : int, default=None
@@ -475,7 +475,7 @@ class GraphLabelRegressor(MultiOutputMixin, RegressorMixin, HarmonicFunctions):
         y_pred : ndarray of shape (n_samples,) or (n_samples, n_targets)
             A row that was seen during fit gets its own value (``affinity="knn"``).
             Rows whose neighbors have no value get the mean of the given ones, or NaN
-            with ``unreachable="unlabelled"``.
+            with ``unreachable="unlabeled"``.
         """
         check_is_fitted(self)
         values = self._average(self._validate_X(X, reset=False))

@@ -1,4 +1,4 @@
-r"""Harmonic functions on graphs: minimise :math:`\sum_{ij} W_{ij} (x_i - x_j)^2`.
+r"""Harmonic functions on graphs: minimize :math:`\sum_{ij} W_{ij} (x_i - x_j)^2`.
 
 The values of labeled nodes are given. Those of the others solve
 :math:`(D - W)_{uu}\, x_u = W_{uS}\, y_S`, a sparse positive definite system.

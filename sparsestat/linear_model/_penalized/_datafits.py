@@ -1,4 +1,4 @@
-r"""Losses of generalised linear models as functions of the linear predictor.
+r"""Losses of generalized linear models as functions of the linear predictor.
 
 A datafit holds a target and sample weights and measures a linear predictor eta
 (shape ``(n_samples,)``, softmax ``(n_samples, n_classes)``):
@@ -18,7 +18,7 @@ A datafit holds a target and sample weights and measures a linear predictor eta
   and the shift of eta that makes the gradient sum to zero, to rounding;
 - ``saturated``: the least value that any eta could have.
 
-The dual point of a penalised problem is a multiple c of the gradient with
+The dual point of a penalized problem is a multiple c of the gradient with
 ``0 <= c <= 1``; for all losses here that keeps it in the domain of the conjugate.
 """
 

@@ -1,4 +1,4 @@
-"""The design matrix as the solvers see it: weighted and centred, never copied.
+"""The design matrix as the solvers see it: weighted and centered, never copied.
 
 With sample weights ``sw`` and an intercept, the squared loss of (X, y) equals
 that of ``sqrt(sw) * (X - mean)`` and ``sqrt(sw) * (y - mean(y))``, both means
@@ -115,7 +115,7 @@ class Design:
         is_far = False
         if self.fit_intercept:
             means = sums / self.total
-            centred = np.maximum(squares - self.total * means**2, 0.0)
+            centered = np.maximum(squares - self.total * means**2, 0.0)
             # Where the mean is huge beside the spread, the difference has lost
             # its digits: the column is constant or wants explicit centering.
             doubtful = np.flatnonzero(centred * self._offset_limit**2 <= squares)
@@ -151,7 +151,7 @@ class Design:
         """Return ``sqrt(sw) * (y - mean)`` and the mean (zero without intercept)."""
         y = np.asarray(y, dtype=np.float64)
         mean = np.zeros(y.shape[1:])
-        centred = y
+        centered = y
         if self.fit_intercept and len(y):
             share = np.full(self.n_samples, 1.0 / self.n_samples)
             if self.is_weighted:
@@ -161,11 +161,11 @@ class Design:
             # and a constant y is centered exactly.
             mean = mean + share @ (y - mean)
             mean = np.where((y == y[:1]).all(axis=0), y[0], mean)
-            centred = y - mean
+            centered = y - mean
         if self.is_weighted:
             roots = self.roots if y.ndim == 1 else self.roots[:, None]
-            centred = centred * roots
-        return centred, mean
+            centered = centered * roots
+        return centered, mean
 
     def correlations(self, residual, columns=None, out=None):
         """Return the products of the (listed) columns with a residual vector.

@@ -126,7 +126,7 @@ class GroupPenalty(Penalty):
 
     @property
     def is_nothing(self):
-        """Whether no feature is penalised."""
+        """Whether no feature is penalized."""
         return self.l1 == 0.0 and super().is_nothing
 
     @property

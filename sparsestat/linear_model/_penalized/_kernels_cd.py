@@ -23,7 +23,7 @@ SCAD = 3  # lam t up to lam / v, concave up to a lam / v, constant from there on
 
 @njit(cache=True, nogil=True)
 def prox(code, params, z, lam, curvature, l2):
-    """Minimise curvature w^2 / 2 - z w + penalty(w) over one coordinate.
+    """Minimize curvature w^2 / 2 - z w + penalty(w) over one coordinate.
 
     The minimum is the global one, also where the penalty is more concave than
     the quadratic is curved.
@@ -220,7 +220,7 @@ def gather_square(G, index, ridge, out):
 
 @njit(cache=True, nogil=True)
 def _row_step(step, W, j, lam, scale):
-    """Minimise over row j of W, whose gradient step `step` holds on entry.
+    """Minimize over row j of W, whose gradient step `step` holds on entry.
 
     On return `step` is the change that was made; its norm is returned.
     """

@@ -3,7 +3,7 @@
 Dense kernels take an F-ordered X, sparse ones the CSC triple. All accumulate in
 float64 whatever the type of X, so that float32 data need no second copy.
 
-Sparse kernels centre implicitly. With s the square roots of the sample weights
+Sparse kernels center implicitly. With s the square roots of the sample weights
 (ones when there are none), d_j column j times s, and mu_j its weighted mean, the
 column that the solver sees is d_j - mu_j s. Vectors in its span are stored as a
 pair (u, beta) that stands for u + beta s, so that a column costs O(nnz).
@@ -16,7 +16,7 @@ import numpy as np
 
 from sparsestat._utils.jit import njit
 
-_DOT = {"reassoc", "contract", "arcp", "nsz"}  # lets dots vectorise, keeps NaN
+_DOT = {"reassoc", "contract", "arcp", "nsz"}  # lets dots vectorize, keeps NaN
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)

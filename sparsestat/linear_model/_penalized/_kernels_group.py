@@ -18,7 +18,7 @@ _INNER_SHARE = 0.05  # ... ended when one is this much shorter than all of them
 
 @njit(cache=True, nogil=True)
 def group_prox(z, lam, l1, curvature, out):
-    """Write the minimiser of curvature ||w||^2 / 2 - z'w + penalty(w) into out.
+    """Write the minimizer of curvature ||w||^2 / 2 - z'w + penalty(w) into out.
 
     Soft thresholding of the coordinates, then of their norm, which is returned
     (0.0 when all of out is zero).

@@ -17,7 +17,7 @@ from sparsestat._utils.jit import njit
 def sorted_prox(sizes, lam, out):
     """Write the nearest non-increasing, non-negative sequence to sizes - lam.
 
-    `sizes` are absolute values in decreasing order. Neighbours that would cross are
+    `sizes` are absolute values in decreasing order. Neighbors that would cross are
     pooled; a pool holds one value, to the last bit.
     """
     m = sizes.shape[0]

@@ -1,4 +1,4 @@
-"""Penalised likelihoods on one data set, as fits, paths and cross-validation see them.
+"""Penalized likelihoods on one data set, as fits, paths and cross-validation see them.
 
 See ``_path_problems`` for what a problem is. The setting of these problems is the
 l1_ratio.
@@ -149,7 +149,7 @@ class GLMProblem(PathProblem):
 
     @property
     def weighted_squares(self):
-        """Squared norms of the columns, weighted and centred."""
+        """Squared norms of the columns, weighted and centered."""
         if self._squares is None:
             self._squares = self.design.squares
             if self.sample_weight is not None:
@@ -310,7 +310,7 @@ class GLMProblem(PathProblem):
         return float(np.trace(np.linalg.solve(shifted, H)))
 
     def intercept_of(self, result):
-        """Return the intercept that belongs to uncentred features."""
+        """Return the intercept that belongs to uncentered features."""
         return result.shift - self.design.center_dot(result.columns, result.coef)
 
     def coefs_of(self, results):
@@ -449,7 +449,7 @@ class CoxProblem(GLMProblem):
         if strata is not None and sample_weight is not None:
             self.strata = strata[sample_weight > 0]
         self.counts_rows = ties == "efron"
-        # The likelihood does not see a constant; centred columns are better to work
+        # The likelihood does not see a constant; centered columns are better to work
         # with.
         super().__init__(X, y, sample_weight, fit_intercept=True, **options)
 

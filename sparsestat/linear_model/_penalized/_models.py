@@ -1,4 +1,4 @@
-"""Quadratic models of a penalised likelihood on a working set, and their minimum.
+"""Quadratic models of a penalized likelihood on a working set, and their minimum.
 
 A model is ``-q'd + d'Hd / 2 + sum_j lam_j |w_j + d_j| + l2_j (w_j + d_j)^2 / 2``.
 Dense columns keep H explicitly, so that any Hessian will do; sparse ones keep a
@@ -30,7 +30,7 @@ _MAX_FAILURES = 3  # ... and after so many failures Newton rests
 class _Model:
     """What both models share: the alternation of sweeps and Newton steps."""
 
-    def minimise(self, goal, max_sweeps):
+    def minimize(self, goal, max_sweeps):
         """Bring the largest violation to `goal`; return (sweeps, success)."""
         sweeps = failures = 0
         target = 0.3 * goal
@@ -143,7 +143,7 @@ class GramModel(_Model):
 
 
 class ColumnModel(_Model):
-    """A model with ``H = A' diag(h) A`` on CSC columns, centred implicitly.
+    """A model with ``H = A' diag(h) A`` on CSC columns, centered implicitly.
 
     Parameters
     ----------

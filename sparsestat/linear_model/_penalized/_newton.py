@@ -1,6 +1,6 @@
 r"""Proximal Newton on working sets for likelihoods of one linear predictor.
 
-Minimises :math:`f(X w + b) + \sum_j g_j(w_j)` for a convex datafit f. Each outer
+Minimizes :math:`f(X w + b) + \sum_j g_j(w_j)` for a convex datafit f. Each outer
 iteration makes one pass over the features, which gives the duality gap (or the
 violation of stationarity), screens features that are certainly zero [1]_ and takes
 the worst violators into a working set. On it the likelihood is replaced by its
@@ -149,13 +149,13 @@ class GLMSolver(LikelihoodLoop):
                 )
             else:
                 new, d_shift = self._sparse_model(
-                    A, centre, w, tangent, share * worst, limit, counter
+                    A, center, w, tangent, share * worst, limit, counter
                 )
             counter["newton"] += 1
             d = new - w
             image = A @ d
             if not dense:
-                image = image - centre @ d
+                image = image - center @ d
             image += d_shift
             change = float(-q @ d + lam @ (np.abs(new) - np.abs(w)))
             change += float((l2 * d) @ (new + w)) / 2.0
@@ -190,7 +190,7 @@ class GLMSolver(LikelihoodLoop):
             H -= total * np.outer(means, means)
         model = GramModel(H, q.copy(), w.copy(), penalty)
         wide = self.datafit.is_separable and len(w) > len(h)
-        sweeps, done = model.minimise(goal, min(limit, _FEW_SWEEPS) if wide else limit)
+        sweeps, done = model.minimize(goal, min(limit, _FEW_SWEEPS) if wide else limit)
         counter["sweeps"] += sweeps
         if wide and not done and sweeps < limit:
             left = limit - sweeps
@@ -199,7 +199,7 @@ class GLMSolver(LikelihoodLoop):
         return model.w, shift
 
     def _squared_model(self, A, h, w, penalty, goal, limit, counter):
-        """Minimise the model as a weighted squared loss, by all its solver has.
+        """Minimize the model as a weighted squared loss, by all its solver has.
 
         More columns than samples make a singular Hessian, on which sweeps and Newton
         steps on a support can stall far from the minimum.
@@ -224,7 +224,7 @@ class GLMSolver(LikelihoodLoop):
             self.shift
         )
 
-    def _sparse_model(self, A, centre, w, penalty, goal, limit, counter):
+    def _sparse_model(self, A, center, w, penalty, goal, limit, counter):
         h = self.datafit.model_curvature(self.eta)
         response = self.eta - self.shift - self.gradient / h
         model = ColumnModel(
@@ -236,9 +236,9 @@ class GLMSolver(LikelihoodLoop):
             # A loss that does not see a constant may take the best one.
             fit_intercept=self.design.fit_intercept,
         )
-        sweeps, _ = model.minimise(goal, limit)
+        sweeps, _ = model.minimize(goal, limit)
         counter["sweeps"] += sweeps
         if not self.fits_shift:
             return model.w, 0.0
-        # Of the centred columns: eta = (x - centre)'w + shift.
-        return model.w, model.intercept() + float(centre @ model.w)
+        # Of the centered columns: eta = (x - center)'w + shift.
+        return model.w, model.intercept() + float(center @ model.w)

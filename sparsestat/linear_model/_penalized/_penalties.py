@@ -2,7 +2,7 @@ r"""Penalties: strengths and a code for the kernels, duals for the gap.
 
 A penalty is ``sum_u lam_u |w_u|`` over units u (coefficients, rows of them, groups),
 with a ridge ``sum_j l2_j w_j^2 / 2`` beside it, or a concave cousin of it. Solvers
-minimise ``loss(A w) + penalty(w)`` with a loss that is a sum over samples, so that
+minimize ``loss(A w) + penalty(w)`` with a loss that is a sum over samples, so that
 strengths are already multiplied by the sum of the sample weights. With q the negative
 gradient of the loss, ``A'r`` for a squared one, every penalty has:
 
@@ -20,7 +20,7 @@ gradient of the loss, ``A'r`` for a squared one, every penalty has:
   ``columns_of(mask)``, the features of a mask over the units;
 - ``derivatives(w)`` and ``slopes(w)`` (coefficients as units): first and second
   derivative where w is not zero, and the slope in ``|w|`` of what is not the ridge;
-- ``lam`` and ``l2`` as arrays; ``free``, the features that nothing penalises; ``kept``,
+- ``lam`` and ``l2`` as arrays; ``free``, the features that nothing penalizes; ``kept``,
   False for units that are dropped, or None; ``positive``, whether negative coefficients
   are ruled out; ``is_convex``; ``has_l2``; ``is_nothing``.
 
@@ -86,7 +86,7 @@ class Penalty:
 
     @property
     def is_nothing(self):
-        """Whether no feature is penalised."""
+        """Whether no feature is penalized."""
         return not self.has_l2 and not np.any(self.lam[np.isfinite(self.lam)])
 
     def columns_of(self, mask):

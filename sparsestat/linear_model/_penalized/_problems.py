@@ -330,7 +330,7 @@ class LeastSquaresProblem(PathProblem):
         return WorkingSetSolver(self.design, self.target, self.start_of(coef_init))
 
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
-        """Solve one problem; least squares when nothing is penalised."""
+        """Solve one problem; least squares when nothing is penalized."""
         penalty = self.penalty(alpha / self.alpha_unit, setting)
         if penalty.is_nothing:
             return self.given(

@@ -1,6 +1,6 @@
 r"""Accelerated proximal gradients for penalties and losses that users write.
 
-Minimises :math:`f(X w + b) + \lambda p(w)` given only values, the derivative of f and
+Minimizes :math:`f(X w + b) + \lambda p(w)` given only values, the derivative of f and
 the proximal operator of p [1]_. Steps are found by backtracking, momentum is dropped
 where it points uphill [2]_.
 

@@ -12,7 +12,7 @@ __all__ = ["SolverResult"]
 
 @dataclass
 class SolverResult:
-    """Solution of one penalised problem, of least squares or of a likelihood.
+    """Solution of one penalized problem, of least squares or of a likelihood.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class SolverResult:
     converged : bool
         Whether ``gap <= tol``.
     kind : {"duality_gap", "kkt"}
-        What `gap` is; a KKT residual where nothing is penalised or the penalty is
+        What `gap` is; a KKT residual where nothing is penalized or the penalty is
         not convex.
     scale : str
         What `gap` is relative to, where `kind` does not say it.

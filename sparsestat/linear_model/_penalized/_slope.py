@@ -1,6 +1,6 @@
 r"""Working-set solver for the sorted absolute penalty (SLOPE).
 
-Minimises :math:`\frac12\|y - A w\|^2 + \sum_i \lambda_i |w|_{(i)}` with
+Minimizes :math:`\frac12\|y - A w\|^2 + \sum_i \lambda_i |w|_{(i)}` with
 non-increasing strengths. The problem restricted to a working set is one of the
 same kind with the leading strengths [2]_. It is solved by accelerated proximal
 gradients [1]_ until the pattern (which coefficients share an absolute value, with
@@ -58,7 +58,7 @@ class SlopePenalty(Penalty):
     ratio = gauge
 
     def prox(self, z, curvature):
-        """Minimise curvature ||w||^2 / 2 - z'w + penalty(w)."""
+        """Minimize curvature ||w||^2 / 2 - z'w + penalty(w)."""
         order = np.argsort(-np.abs(z), kind="stable")
         sizes = np.abs(z)[order]
         pooled = np.empty(len(z))
@@ -193,7 +193,7 @@ class SlopeSolver(SquaredLossLoop):
         return squared_parts(penalty, w, b - image, square, target_dot).gap
 
     def _newton(self, penalty, w, b):
-        """Minimise exactly on the pattern of w, merging pools that meet.
+        """Minimize exactly on the pattern of w, merging pools that meet.
 
         Returns the coefficients, or None if the pattern leaves them undetermined.
         """

@@ -1,6 +1,6 @@
 r"""Proximal Newton for multinomial and grouped likelihoods.
 
-Minimises :math:`f(X W + 1 b') + g(W)` for the softmax likelihood (or any other, as a
+Minimizes :math:`f(X W + 1 b') + g(W)` for the softmax likelihood (or any other, as a
 single column) and a penalty on single coefficients, rows or groups of rows. The
 second-order model keeps the coupling of the classes, so that the steps are those of
 Newton's method: coordinate (block) descent on the model settles which coefficients

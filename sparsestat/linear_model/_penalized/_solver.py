@@ -1,6 +1,6 @@
-r"""Working-set solver for penalised least squares.
+r"""Working-set solver for penalized least squares.
 
-Minimises :math:`\frac12\|y - A w\|^2 + \sum_j g_j(w_j)` on the columns of a
+Minimizes :math:`\frac12\|y - A w\|^2 + \sum_j g_j(w_j)` on the columns of a
 Design. Each outer iteration makes one pass over the features, which gives the
 duality gap, screens features that are certainly zero (gap-safe rule, [2]_) and
 enlarges a working set by the largest violations [1]_. Inside the set, coordinate
@@ -176,7 +176,7 @@ class WorkingSetSolver(SquaredLossLoop):
             self._moved = True
 
     def settle_free(self, penalty):
-        """Minimise exactly over unpenalised features.
+        """Minimize exactly over unpenalized features.
 
         They make equality constraints in the dual: only a residual orthogonal to
         them is a dual point.

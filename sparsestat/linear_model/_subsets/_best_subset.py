@@ -65,7 +65,7 @@ class BestSubsetRegressor(
           the most promising ones while the loss falls; finally offer each size the
           next larger solution.
         - "omp": grow by one feature only (orthogonal matching pursuit).
-        - "iht": gradient steps cut to k features, normalised step length, then least
+        - "iht": gradient steps cut to k features, normalized step length, then least
           squares.
         - "htp": least squares on the k largest after a gradient step, repeated.
         - "cosamp": merge the 2 k most promising features, keep the k largest.
@@ -88,7 +88,7 @@ class BestSubsetRegressor(
         Indices of features (with `groups`, of groups) that are part of every subset.
         They count.
     l2 : float, default=0.0
-        Ridge on the coefficients of standardised features.
+        Ridge on the coefficients of standardized features.
     splice_size : int, default=5
         Largest number of features exchanged at once.
     cv : int, cross-validation generator or iterable, default=None
@@ -326,7 +326,7 @@ class BestSubsetClassifier(
         Indices of features (with `groups`, of groups) that are part of every subset.
         They count.
     l2 : float, default=1e-4
-        Ridge on the coefficients of standardised features. It keeps them finite when
+        Ridge on the coefficients of standardized features. It keeps them finite when
         a few features separate the classes.
     class_weight : dict or "balanced", default=None
         Factors of the sample weights by class; "balanced" makes all classes count the

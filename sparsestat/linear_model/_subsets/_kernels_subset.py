@@ -28,7 +28,7 @@ __all__ = [
     "solve_triangle",
 ]
 
-_DOT = {"reassoc", "contract", "arcp", "nsz"}  # lets dots vectorise, keeps NaN
+_DOT = {"reassoc", "contract", "arcp", "nsz"}  # lets dots vectorize, keeps NaN
 
 
 @njit(cache=True, nogil=True)
@@ -221,10 +221,10 @@ def excess_of_subset(R, z, n_rows, kept):
 
 @njit(cache=True, nogil=True)
 def promises(products, inverse, usable, taken, promise, likely):
-    """Write what each column outside would save, half its squared normalised product.
+    """Write what each column outside would save, half its squared normalized product.
 
     ``-inf`` for columns that are `taken` or not usable; `likely` receives the sizes of
-    the normalised products of all.
+    the normalized products of all.
     """
     for j in range(products.shape[0]):
         size = abs(products[j] * inverse[j])
@@ -517,7 +517,7 @@ def best_subsets(
 def descend_hard(gram, c, w, threshold, max_sweeps, tol):
     """Coordinate descent with hard thresholding on a Gram matrix of unit columns.
 
-    Minimises ``w'Gw / 2 - b'w + threshold * count(w)`` from w, which is overwritten;
+    Minimizes ``w'Gw / 2 - b'w + threshold * count(w)`` from w, which is overwritten;
     `c` is ``b - G w`` and is kept up to date. Returns the number of sweeps.
     """
     p = w.shape[0]

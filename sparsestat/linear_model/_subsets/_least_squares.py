@@ -1,6 +1,6 @@
 r"""Least squares on subsets of the features, one orthogonal factor moved between them.
 
-The loss is ``||y - X w||^2 / 2 + l2 / 2 sum_j ||x_j||^2 w_j^2`` on weighted, centred
+The loss is ``||y - X w||^2 / 2 + l2 / 2 sum_j ||x_j||^2 w_j^2`` on weighted, centered
 columns. The columns in use are held as a thin QR factor to which columns are added
 and from which they are removed; correlations of all features with the residual cost
 one pass over X, or a few products with Gram columns that were kept.
@@ -30,7 +30,7 @@ _SHORT = 400  # samples up to which a product with X costs no more than those ke
 _FIRST_BATCH = 32  # Gram columns computed at the start
 _BATCH = 24  # and whenever one is missing
 _BLOCK = 8192  # features whose exchanges are measured at once
-_CANCELLED = 1e-8  # share of a squared norm below which a difference is rounding
+_CANCELED = 1e-8  # share of a squared norm below which a difference is rounding
 _CANDIDATES = 8  # tried for exchanges beside the larger splices
 
 
@@ -68,7 +68,7 @@ class LeastSquaresSubsets:
     fit_intercept : bool
     units : Units
     l2 : float, default=0.0
-        Ridge on the standardised coefficients.
+        Ridge on the standardized coefficients.
     """
 
     exact_exchange = True
@@ -361,7 +361,7 @@ class LeastSquaresSubsets:
             part = slice(start, start + _BLOCK)
             image = B[part].T
             left = self.squares[part] - (image * image).sum(axis=0)
-            sound = outside[part] & (left > _CANCELLED * self.squares[part])
+            sound = outside[part] & (left > _CANCELED * self.squares[part])
             at = np.flatnonzero(sound)
             if not len(at):
                 continue
@@ -426,7 +426,7 @@ class LeastSquaresSubsets:
         return self.design.product(columns, v * self._inverse[columns])
 
     def gradient_state(self, w):
-        """Return loss and negative gradient of normalised coefficients `w`."""
+        """Return loss and negative gradient of normalized coefficients `w`."""
         columns = np.flatnonzero(w)
         v = w[columns]
         residual = self.target - self._image(columns, v)
@@ -437,24 +437,24 @@ class LeastSquaresSubsets:
         return loss, slope
 
     def bend(self, direction):
-        """Return the second derivative along normalised coefficients."""
+        """Return the second derivative along normalized coefficients."""
         columns = np.flatnonzero(direction)
         v = direction[columns]
         image = self._image(columns, v)
         share = self.l2 / (1.0 + self.l2)
         return float(image @ image) + share * float(v @ v)
 
-    def normalised(self, fit):
+    def normalized(self, fit):
         """Return coefficients of columns scaled to norm one, for all features."""
         w = np.zeros(self.n_features)
         w[fit.columns] = fit.coef * self.norms[fit.columns]
         return w
 
     def energies_of(self, w):
-        """Return the squared size of normalised coefficients, by unit."""
+        """Return the squared size of normalized coefficients, by unit."""
         return self.units.sums(w * w)
 
-    def normalised_gram(self, columns):
+    def normalized_gram(self, columns):
         """Return Gram matrix and target products of columns scaled to norm one."""
         block = np.empty((self.design.n_samples, len(columns)), order="F")
         self.design.gather(columns, block, 0)

@@ -2,7 +2,7 @@ r"""Likelihoods on subsets of the features, refitted by Newton's method.
 
 The loss is a (weighted) sum of losses, from the least value that any predictor could
 have (zero for classes), plus ``l2 / 2 sum_j s_j |w_j|^2`` with
-s_j the squared norm of the centred column, so that the ridge does not depend on the
+s_j the squared norm of the centered column, so that the ridge does not depend on the
 scale of a feature. Units are scored by the diagonal of the Hessian.
 """
 
@@ -358,18 +358,18 @@ class LikelihoodSubsets:
         promise[fit.units] = sacrifice
         return promise
 
-    def normalised(self, fit):
+    def normalized(self, fit):
         """Return coefficients of columns scaled to norm one, for all features."""
         w = np.zeros((self.n_features, self.n_outputs))
         w[fit.columns] = fit.coef * self.norms[fit.columns, None]
         return w
 
     def energies_of(self, w):
-        """Return the squared size of normalised coefficients, by unit."""
+        """Return the squared size of normalized coefficients, by unit."""
         return self.units.sums((w * w).sum(axis=1))
 
     def gradient_state(self, w):
-        """Return loss and negative gradient of normalised coefficients `w`."""
+        """Return loss and negative gradient of normalized coefficients `w`."""
         columns = np.flatnonzero(w.any(axis=1))
         v = w[columns] * self._inverse[columns, None]
         eta = self.design.product(columns, v).reshape(-1, self.n_outputs)
@@ -381,7 +381,7 @@ class LikelihoodSubsets:
         return loss, slope
 
     def bend(self, direction):
-        """Bound the second derivative along normalised coefficients."""
+        """Bound the second derivative along normalized coefficients."""
         columns = np.flatnonzero(direction.any(axis=1))
         v = direction[columns] * self._inverse[columns, None]
         image = self.design.product(columns, v).reshape(-1, self.n_outputs)

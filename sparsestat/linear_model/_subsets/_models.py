@@ -64,7 +64,7 @@ class BestSubsetPoissonRegressor(
         Indices of features (with `groups`, of groups) that are part of every subset.
         They count.
     l2 : float, default=1e-4
-        Ridge on the coefficients of standardised features. It keeps them finite where
+        Ridge on the coefficients of standardized features. It keeps them finite where
         a feature marks samples without counts.
     splice_size : int, default=5
         Largest number of features exchanged at once.
@@ -252,7 +252,7 @@ class BestSubsetCoxRegressor(SubsetFitMixin, CallbackSupportMixin, CoxPredictor)
         Indices of features (with `groups`, of groups) that are part of every subset.
         They count.
     l2 : float, default=1e-4
-        Ridge on the coefficients of standardised features. It keeps them finite where
+        Ridge on the coefficients of standardized features. It keeps them finite where
         a feature puts the events in order.
     splice_size : int, default=5
         Largest number of features exchanged at once.

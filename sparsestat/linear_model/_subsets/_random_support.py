@@ -40,7 +40,7 @@ class RandomSupportRegressor(LinearPredictor):
 
     The error of the Lasso grows with the sum of absolute coefficients, which is huge
     where the signal lies in the small differences of similar columns. This method
-    draws random sets T of columns, leaves them unpenalised, and replaces every other
+    draws random sets T of columns, leaves them unpenalized, and replaces every other
     column by what those in T leave of it, scaled to a common norm. Where the support
     is a uniformly random set, the coefficients of the new problem are bounded by the
     size of the signal, whatever the condition number of the design (the

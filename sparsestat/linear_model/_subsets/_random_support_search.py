@@ -1,6 +1,6 @@
 r"""Lasso paths preconditioned by random columns, refitted by backward elimination.
 
-A random set T of columns is left unpenalised. With Q an orthonormal basis of its span,
+A random set T of columns is left unpenalized. With Q an orthonormal basis of its span,
 the others become :math:`z_i = \sqrt n\, P x_i / \rho_i`, :math:`P = I - QQ'`,
 :math:`\rho_i = \|P x_i\|`. Columns that look alike are told apart by what a few others
 leave of them. The projected design is never stored: a product with it is a product with
@@ -96,7 +96,7 @@ def first_least(values, n_effective):
 
 
 def orthonormal_basis(design, columns):
-    """Return a pivoted thin QR factorisation of some columns, scaled to norm one.
+    """Return a pivoted thin QR factorization of some columns, scaled to norm one.
 
     Returns
     -------

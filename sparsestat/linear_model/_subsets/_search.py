@@ -218,7 +218,7 @@ class _Search:
         problem = self.problem
 
         def solve(fit, size):
-            w = problem.normalised(fit)
+            w = problem.normalized(fit)
             loss, slope = problem.gradient_state(w)
             best = fit
             support = fit.units
@@ -306,7 +306,7 @@ class _Search:
             near = top_units(promise, count)
             near = near[np.isfinite(promise[near])]
             work = np.union1d(fit.units, near)
-            gram, products = problem.normalised_gram(work)
+            gram, products = problem.normalized_gram(work)
             w = np.zeros(len(work))
             w[np.searchsorted(work, fit.units)] = problem.norms[fit.columns] * fit.coef
             c = products - gram @ w

@@ -105,13 +105,13 @@ class TargetSubsets(LikelihoodSubsets):
             promise = 0.5 * self.energies_of(slope)
             promise[~self.usable] = -np.inf
             promise[fit.units] = -np.inf
-            size = self.normalised(fit) * np.sqrt(1.0 + self.l2)
+            size = self.normalized(fit) * np.sqrt(1.0 + self.l2)
             fit.state["scores"] = 0.5 * self.energies_of(size)[fit.units], promise
         sacrifice, promise = fit.state["scores"]
         return sacrifice.copy(), promise.copy()
 
     def gradient_state(self, w):
-        """Return loss and negative gradient of normalised coefficients `w`."""
+        """Return loss and negative gradient of normalized coefficients `w`."""
         columns = np.flatnonzero(w.any(axis=1))
         image = self.design.product(columns, w[columns] * self._inverse[columns, None])
         residual = self.target - image
@@ -120,7 +120,7 @@ class TargetSubsets(LikelihoodSubsets):
         return loss, slope - self.l2 * w
 
     def bend(self, direction):
-        """Return the second derivative along normalised coefficients."""
+        """Return the second derivative along normalized coefficients."""
         columns = np.flatnonzero(direction.any(axis=1))
         v = direction[columns] * self._inverse[columns, None]
         image = self.design.product(columns, v)

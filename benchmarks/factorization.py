@@ -251,7 +251,7 @@ def run(quick=False):
         "notes": [
             "Wall clock, one thread. Ratios above 1: sparsestat is faster. Error: "
             "largest difference to the peer for projections and codes, relative "
-            "reconstruction error for factorisations.",
+            "reconstruction error for factorizations.",
             "The code is a CSR matrix, numpy's is dense.",
             "Compression: 64 by 256 matrices plus noise, 96 atoms, 4 entries a column, "
             "against the truncated SVD in the same calibrated norm with as many bits. "
