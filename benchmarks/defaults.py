@@ -287,7 +287,7 @@ def clustering_rows(quick):
 
 # Graphs and the relaxation have a table of their own, `defaults_clustering`.
 FAMILIES = [
-    regression_rows, classification_rows, dictionary_rows, factorisation_rows,
+    regression_rows, classification_rows, dictionary_rows, factorization_rows,
     clustering_rows,
 ]  # fmt: skip
 

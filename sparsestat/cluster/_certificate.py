@@ -158,7 +158,7 @@ class ClusterMoments:
         self.cost_rounding += rounding(8 * self.steps) ** 2 * magnitude
         self.magnitude = magnitude
         self.radius = np.sqrt(farthest)
-        # Margins are differences of products of centred points.
+        # Margins are differences of products of centered points.
         margins -= rounding(16 * self.steps, farthest) + gram_rounding
         w = self.weights
         np.fill_diagonal(margins, np.inf)

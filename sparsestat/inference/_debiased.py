@@ -141,7 +141,7 @@ class DebiasedLasso(SparsestatEstimator):
     -----
     Directions come from the Gram matrix of the features, p x p; each takes some sweeps
     of O(p) for every coefficient that is active in it. X must be dense: directions are.
-    Where features of neighbouring effect are correlated, `nodewise_factor` = 1 covers
+    Where features of neighboring effect are correlated, `nodewise_factor` = 1 covers
     too rarely, which is why the default is one half; at correlations of 0.95 take 0.25
     or less, or least squares.
 

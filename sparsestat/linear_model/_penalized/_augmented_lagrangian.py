@@ -21,7 +21,7 @@ def augmented_lagrangian(working, goal, counter):
     """Solve the dual of a working set's problem until its gap is at most `goal`.
 
     The multiplier of the dual problem is w itself: each outer step sets
-    ``w = soft(w - sigma A'xi)`` after minimising a smooth function of xi by
+    ``w = soft(w - sigma A'xi)`` after minimizing a smooth function of xi by
     Newton's method. The better of the start and the end is kept; returns
     whether that is the end.
     """

@@ -118,12 +118,12 @@ class Design:
             centered = np.maximum(squares - self.total * means**2, 0.0)
             # Where the mean is huge beside the spread, the difference has lost
             # its digits: the column is constant or wants explicit centering.
-            doubtful = np.flatnonzero(centred * self._offset_limit**2 <= squares)
+            doubtful = np.flatnonzero(centered * self._offset_limit**2 <= squares)
             if doubtful.size:
                 constant = self._constant(doubtful)
-                centred[doubtful[constant]] = 0.0
+                centered[doubtful[constant]] = 0.0
                 is_far = bool(self._movable(doubtful[~constant]).any())
-            squares = centred
+            squares = centered
         self.means = read_only(means)
         self.squares = read_only(squares)
         return is_far

@@ -130,7 +130,7 @@ class GLMSolver(LikelihoodLoop):
             A = design.block(columns)
         else:
             A = design.matrix[:, columns]
-        centre = design.means[columns]
+        center = design.means[columns]
         q = self.q[columns]
         w = self.w[columns]
         sub = penalty.restricted(columns)
@@ -176,7 +176,7 @@ class GLMSolver(LikelihoodLoop):
             r = -self.gradient
             q = A.T @ r
             if not dense:
-                q = q - centre * r.sum()
+                q = q - center * r.sum()
             present, _, measure = self._measure_on(sub, w, q)
             if measure <= goal or counter["sweeps"] >= max_epochs:
                 return

@@ -37,7 +37,7 @@ def better(part, model, W, swept, newton):
 class Block:
     """The columns of a working set, with one of ones for the intercepts.
 
-    Dense columns are gathered and centred, sparse ones are taken as they are.
+    Dense columns are gathered and centered, sparse ones are taken as they are.
     """
 
     def __init__(self, design, columns, weights, *, extra):
@@ -50,21 +50,21 @@ class Block:
             if self.extra:
                 A = sparse.hstack([A, np.ones((n, 1))], format="csc")
             self.A = sparse.csc_array(A)
-            self.centre = design.means[columns]
+            self.center = design.means[columns]
         else:
-            self.centre = np.zeros(m)
+            self.center = np.zeros(m)
             self.A = np.empty((n, m + self.extra), order="F")
             design.gather(columns, self.A, 0)
             if self.extra:
                 # By the weighted means, so that a weight equals repetition.
-                self.centre = -(weights @ self.A[:, :m]) / weights.sum()
-                self.A[:, :m] += self.centre
+                self.center = -(weights @ self.A[:, :m]) / weights.sum()
+                self.A[:, :m] += self.center
                 self.A[:, m] = 1.0
         self.m = m
 
     def shift(self, d):
-        """Return the change of the intercepts of the design's centred columns."""
-        return d[-1] + self.centre @ d[: self.m]
+        """Return the change of the intercepts of the design's centered columns."""
+        return d[-1] + self.center @ d[: self.m]
 
     def products(self, R):
         """Return the products of the columns with the columns of R."""

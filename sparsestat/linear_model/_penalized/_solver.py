@@ -63,7 +63,7 @@ class SquaredLossLoop(OuterLoop):
     ----------
     design : Design
     target : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        Already centred and weighted by the design.
+        Already centered and weighted by the design.
     coef : ndarray of shape (n_features,) or (n_features, n_targets), default=None
         Where to start.
     groups : Groups, default=None
