@@ -31,7 +31,7 @@ from sparsestat.cluster._certificate import (
     sampled_bound,
 )
 from sparsestat.cluster._certify_blocks import BlockClusterMoments, labels_of_blocks
-from sparsestat.cluster._data import CentredRows
+from sparsestat.cluster._data import CenteredRows
 from sparsestat.cluster._seeding import kmeans_plusplus, lloyd
 
 __all__ = ["Bounds", "check_weights", "dual_fits", "kmeans_certificate"]
