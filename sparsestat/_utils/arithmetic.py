@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 EPS = float(np.finfo(np.float64).eps)
-_ENTRIES = 2**20  # of a block of rows
+_ENTRIES = 2**17  # of a block of rows
 _NEAR = 1e-6  # entries of a unit vector that differ by less are equal but for rounding
 
 
@@ -228,7 +228,7 @@ class Standardization:
         return np.asarray(target_mean) - np.array(moved)
 
 
-def standardize(X, weights=None):
+def standardize(X, weights=None, ends=None):
     """Return the :class:`Standardization` that centers the columns of X.
 
     Means are found in two passes, the second over what the first has left.
@@ -239,6 +239,8 @@ def standardize(X, weights=None):
         Rows of positive weight, real or complex.
     weights : ndarray of shape (n_samples,), default=None
         Positive weights. None means equal ones.
+    ends : (ndarray, ndarray), default=None
+        The :func:`extremes` of X, where they are known.
     """
     n, p = X.shape
     zeros = np.zeros(p)
@@ -246,15 +248,17 @@ def standardize(X, weights=None):
     if not sparse.issparse(X):
         wide = _double(X)
         offset, rest = np.zeros(p, wide), np.zeros(p, wide)
-        low, high = extremes(X)
-        # Blocks of rows bound every temporary array.
+        low, high = extremes(X) if ends is None else ends
+        # Blocks of rows, which stay in the cache, bound every temporary array.
         step = max(1, _ENTRIES // max(p, 1))
         blocks = [slice(start, start + step) for start in range(0, n, step)]
+        left = np.empty((min(step, n), p), wide)
         for rows in blocks:
             offset += share[rows] @ X[rows].astype(wide, copy=False)
         offset = np.where(low == high, low, offset)
         for rows in blocks:
-            rest += share[rows] @ np.subtract(X[rows], offset, dtype=wide)
+            part = share[rows]
+            rest += part @ np.subtract(X[rows], offset, out=left[: len(part)])
         return Standardization(offset, rest, zeros)
     mean = np.asarray(X.T @ share, dtype=_double(X)).ravel()
     if X.format == "csc":
@@ -262,7 +266,7 @@ def standardize(X, weights=None):
     else:
         full = np.bincount(X.indices, minlength=p) == n
     # A constant column becomes zeros, whatever its mean was rounded to.
-    low, high = extremes(X)
+    low, high = extremes(X) if ends is None else ends
     level = full & (low == high)
     offset = np.where(level, low, np.where(full, mean, 0.0))
     moved = Standardization(offset, zeros, zeros).apply(X)

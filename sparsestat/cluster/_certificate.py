@@ -14,7 +14,7 @@ from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.results import Certificate
 from sparsestat._utils.validation import read_only
 from sparsestat.cluster import _kernels_sdp as kernels
-from sparsestat.cluster._data import row_blocks
+from sparsestat.cluster._kernels_rows import residuals
 
 __all__ = [
     "ClusterMoments",
@@ -118,7 +118,8 @@ class ClusterMoments:
         indicator = _weighted_indicator(data, labels, n_clusters)
         self.steps = self.n_samples + self.n_features  # of the longest sum
         # Rows carry the square root of their weight, the indicator the other half.
-        self.means = np.asarray(data.t_dot(indicator)).T / self.weights[:, None]
+        means = np.asarray(data.t_dot(indicator)).T / self.weights[:, None]
+        self.means = np.ascontiguousarray(means)
         self._scatter_and_margins(data, labels)
 
     def _scatter_and_margins(self, data, labels):
@@ -127,23 +128,25 @@ class ClusterMoments:
         margins = np.full((K, K), np.inf)
         squares = np.einsum("ij,ij->i", self.means, self.means)
         farthest = 0.0
-        for rows in row_blocks(data.shape):
-            block, own = data.block(rows), labels[rows]
-            norms = np.einsum("ij,ij->i", block, block) / data.weights[rows]
-            farthest = max(farthest, float(norms.max(initial=0.0)))
-            scores = (block @ self.means.T) / data.root[rows, None]
+        left = None
+        for rows, block in data.blocks():
+            own, root = labels[rows], data.root[rows]
+            scores = (block @ self.means.T) / root[:, None]
             kernels.smallest_margins(
                 read_only(np.ascontiguousarray(scores)),
                 read_only(own),
                 read_only(squares),
                 margins,
             )
-            order = np.argsort(own, kind="stable")
-            ends = np.searchsorted(own[order], np.arange(K + 1))
-            residual = block[order]
-            residual -= data.root[rows][order, None] * self.means[own[order]]
+            ends = np.append(0, np.cumsum(np.bincount(own, minlength=K)))
+            left = np.empty(block.shape) if left is None else left[: len(own)]
+            block, root, means = map(read_only, (block, root, self.means))
+            square = residuals(
+                block, read_only(own), root, means, ends[:-1].copy(), left
+            )
+            farthest = max(farthest, square)
             for k in range(K):
-                part = residual[ends[k] : ends[k + 1]]
+                part = left[ends[k] : ends[k + 1]]
                 self.scatter[k] += part.T @ part
         self._settle(margins, farthest, data.magnitude, data.gram_rounding)
 

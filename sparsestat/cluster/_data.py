@@ -16,7 +16,8 @@ from sparsestat._utils.arithmetic import (
     standardize,
 )
 from sparsestat._utils.linalg import largest_eigenvalue
-from sparsestat._utils.validation import largest_entry
+from sparsestat._utils.validation import largest_entry, read_only
+from sparsestat.cluster import _kernels_rows as kernels
 
 __all__ = ["CenteredRows", "Frame", "row_blocks"]
 
@@ -125,7 +126,8 @@ class CenteredRows:
         self.weights = weights / weight_unit
         self.total_weight = float(self.weights.sum())
         self.root = np.sqrt(self.weights)
-        self.record = standardize(X, self.weights)
+        ends = extremes(X)
+        self.record = standardize(X, self.weights, ends)
         if self.is_sparse:
             rows = self.record.apply(X)
             self.unit = power_of_two(largest_entry(rows))
@@ -136,12 +138,11 @@ class CenteredRows:
             raw -= self.total_weight * float(self.mean @ self.mean)
             self.sum_of_squares = max(raw, 0.0)
         else:
-            self._X, self.unit = X, 1.0
-            low, high = extremes(X)
-            ends = np.array([low, high]) - self.record.offset - self.record.rest
-            self.unit = power_of_two(np.abs(ends).max(initial=0.0))
+            self._X = X
+            low, high = ends - self.record.offset - self.record.rest
+            self.unit = power_of_two(max(abs(low).max(), abs(high).max()))
             self.mean = np.zeros(X.shape[1])
-            blocks = (self.block(rows) for rows in row_blocks(X.shape))
+            blocks = (block for _, block in self.blocks())
             self.sum_of_squares = sum(float(np.vdot(block, block)) for block in blocks)
             self.magnitude = self.sum_of_squares
             if copy:
@@ -169,8 +170,8 @@ class CenteredRows:
         """Return ``rows @ V`` for V of shape (n_features, k) or (n_features,)."""
         if self.in_blocks:
             out = np.empty((self.shape[0], *V.shape[1:]))
-            for rows in row_blocks(self.shape):
-                out[rows] = self.block(rows) @ V
+            for rows, block in self.blocks():
+                out[rows] = block @ V
             return out
         out = self._X @ V
         if self.is_sparse:
@@ -180,25 +181,40 @@ class CenteredRows:
     def t_dot(self, U):
         """Return ``rows.T @ U`` for U of shape (n_samples, k) or (n_samples,)."""
         if self.in_blocks:
-            blocks = row_blocks(self.shape)
-            return np.asarray(sum(self.block(rows).T @ U[rows] for rows in blocks))
+            return np.asarray(sum(block.T @ U[rows] for rows, block in self.blocks()))
         out = self._X.T @ U
         if self.is_sparse:
             out = out - np.multiply.outer(self.mean, self.root @ U)
         return np.asarray(out)
 
-    def block(self, rows):
+    def blocks(self):
+        """Yield slices and the dense rows of each, which the next may overwrite."""
+        out = None
+        for rows in row_blocks(self.shape):
+            if self.in_blocks:
+                count = rows.stop - rows.start
+                out = np.empty((count, self.shape[1])) if out is None else out[:count]
+            yield rows, self.block(rows, out)
+
+    def block(self, rows, out=None):
         """Return the dense rows of a slice or an index array.
 
-        Centered dense rows give a view where they can; others a copy of few rows.
+        Centered dense rows give a view where they can; others a copy of few rows, which
+        is written to `out` where that is given.
         """
         part = self._X[rows]
         if self.is_sparse:
             part = part.toarray() - np.multiply.outer(self.root[rows], self.mean)
         elif self.in_blocks:
-            part = part - self.record.offset
+            out = np.empty(part.shape) if out is None else out
+            factors = self.root[rows] / self.unit
+            if part.flags.c_contiguous:
+                record = self.record.offset, self.record.rest, factors
+                kernels.centered(read_only(part), *map(read_only, record), out)
+                return out
+            part = np.subtract(part, self.record.offset, out=out)
             part -= self.record.rest
-            part *= (self.root[rows] / self.unit)[:, None]
+            part *= factors[:, None]
         return part
 
     def gram(self):
@@ -234,7 +250,7 @@ class CenteredRows:
             return None
         if self.is_sparse:
             values, vectors = linalg.eigh(self.gram())
-            rows = vectors * np.sqrt(np.maximum(values, 0.0))
+            rows = np.ascontiguousarray(vectors * np.sqrt(np.maximum(values, 0.0)))
         else:
             wide = self.block(slice(None))
             triangle = linalg.qr(wide.T, mode="r")[0][: min(n, d)]

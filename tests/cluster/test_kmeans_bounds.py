@@ -589,3 +589,46 @@ def test_certificates_are_the_same_whatever_the_names_of_clusters():
         kmeans_certificate(X, labels, sample_weight=np.zeros(40))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         kmeans_certificate(X, labels[1:])
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+def test_moments_of_clusters_do_not_depend_on_blocks(order, offset, monkeypatch):
+    """The last block is shorter, rows come in any order, weights differ."""
+    rng = np.random.default_rng(4)
+    X = np.asarray(rng.standard_normal((23, 3)) + offset, order=order)
+    labels = rng.permutation(np.arange(23) % 4)
+    weights = rng.integers(1, 5, 23).astype(float)
+    monkeypatch.setattr(_data, "_ENTRIES", 15)
+    monkeypatch.setattr(_data, "_FEWEST_ROWS", 5)
+    data = CenteredRows(X, weights, copy=False)
+    assert [len(block) for _, block in data.blocks()] == [5, 5, 5, 5, 3]
+    moments = ClusterMoments(data, labels, 4)
+    exact = X.astype(np.longdouble)
+    exact -= np.average(exact, axis=0, weights=weights)
+    unit, weight_unit = data.unit, weights.max() / data.weights.max()
+    np.testing.assert_allclose(
+        np.vstack([block.copy() for _, block in data.blocks()]),
+        (exact / unit * np.sqrt(data.weights)[:, None]).astype(float),
+        atol=1e-14,
+    )
+    cost = farthest = 0.0
+    for k in range(4):
+        w, A = weights[labels == k], exact[labels == k]
+        mean = np.average(A, axis=0, weights=w)
+        scatter = ((A - mean) * w[:, None]).T @ (A - mean) / (unit**2 * weight_unit)
+        np.testing.assert_allclose(
+            moments.scatter[k], scatter.astype(float), rtol=1e-7, atol=1e-9
+        )
+        np.testing.assert_allclose(
+            moments.means[k], (mean / unit).astype(float), atol=1e-7
+        )
+        cost += float(np.trace(scatter))
+        farthest = max(farthest, float((A**2).sum(axis=1).max()) / unit**2)
+    np.testing.assert_allclose(moments.cost, cost, rtol=1e-7)
+    np.testing.assert_allclose(moments.radius, np.sqrt(farthest), rtol=1e-7)
+    one = CenteredRows(X, weights)
+    assert not one.in_blocks
+    np.testing.assert_allclose(
+        ClusterMoments(one, labels, 4).cost, moments.cost, rtol=1e-12
+    )

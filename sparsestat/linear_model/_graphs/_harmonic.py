@@ -19,8 +19,7 @@ from sparsestat._utils.compat import (
     StrOptions,
     align_sparse_interface,
 )
-from sparsestat._utils.deprecation import OldAttribute
-from sparsestat._utils.deprecation import renamed
+from sparsestat._utils.deprecation import OldAttribute, renamed
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import (
     Certificate,
