@@ -260,11 +260,17 @@ def test_support_is_found_in_finitely_many_steps():
 
 
 def test_warm_refit_takes_at_most_two_iterations():
-    X, y = problem(seed=14)
+    X, y = problem(n=100, p=300, seed=14)
     alpha = 0.02 * largest_alpha(X, y)
     model = Lasso(alpha, warm_start=True, tol=1e-10).fit(X, y)
     assert model.n_iter_ > 2
     assert model.fit(X, y).n_iter_ <= 2
+
+
+def test_small_problems_have_one_working_set_of_all_features():
+    X, y = problem(seed=14)
+    model = Lasso(0.02 * largest_alpha(X, y), tol=1e-10).fit(X, y)
+    assert model.n_iter_ == 2 and model.certificate_.satisfied
 
 
 def test_warm_start_of_another_width_starts_cold():
@@ -508,7 +514,7 @@ class StopAfterTwo:
 
 def test_callbacks_see_every_iteration_and_may_stop_the_fit():
     pytest.importorskip("sklearn.callback")
-    X, y = problem(seed=14)
+    X, y = problem(n=100, p=300, seed=14)
     alpha = 0.02 * largest_alpha(X, y)
     full = Lasso(alpha, tol=1e-10).fit(X, y)
     stopper = StopAfterTwo()

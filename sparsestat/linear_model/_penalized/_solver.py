@@ -43,6 +43,7 @@ __all__ = ["VIOLATION_SCALE", "SquaredLossLoop", "WorkingSetSolver"]
 VIOLATION_SCALE = "largest violation of stationarity / largest gradient at zero"
 
 _FIRST_SET = 100  # columns in the first working set
+_SMALL = 1e6  # multiplications of a Gram matrix of all features
 _GROWTH = 1.0  # enlarge the set at most by this share of the support, ...
 _PATH_GROWTH = 0.25  # ... or this one when the start was already close
 _SETTLE = 0.02  # signs have settled when at most this share changed in a sweep
@@ -143,11 +144,15 @@ class WorkingSetSolver(SquaredLossLoop):
         self._moved = False  # the residual has changed since the correlations
         self._estimated = False  # some of these are bounds
         self._bounds = None  # of the correlations, the residual then, and norms
-        if groups is None and target.ndim == 1 and not design.is_sparse:
+        plain = groups is None and target.ndim == 1 and not design.is_sparse
+        if plain:
             self._bounds = np.abs(self.q), self.residual, np.sqrt(squares)
         norms = self._unit_squares[self._unit_squares > 0]
         self._least_norm = np.sqrt(norms.min(initial=np.inf))
         self._null_gradient = None
+        # A set of all features costs less than looking for some of them.
+        cost = float(design.n_samples) * design.n_features**2
+        self._is_small = plain and cost <= _SMALL
 
     def _begin(self, penalty):
         if len(self.set):
@@ -267,6 +272,12 @@ class WorkingSetSolver(SquaredLossLoop):
         excess[self._unit_squares == 0.0] = -1.0
         if self._alive is not None:
             excess[~self._alive] = -1.0
+        if self._is_small and penalty.is_convex:
+            added = np.flatnonzero(excess != -1.0)
+            self._previous_lam = None
+            if len(added):
+                working.add(added)
+            return worst, True
         growth = _GROWTH if self._is_cold else _PATH_GROWTH
         if self._previous_lam is not None:
             # Sequential strong rule: these will probably enter on the way down.
