@@ -146,7 +146,8 @@ MODULES = {
         [*_TRANSPORT, "transport/test_exact.py"],
     ),
     "transport/_kernels_simplex.py": (
-        "is_monge tree_potentials _reduced _least_safe _least_of_all least_reduced",
+        "is_monge tree_potentials _reduced _least_safe _least_of_all _least_of_piece "
+        "least_reduced",
         [_PLAIN, *_TRANSPORT],
     ),
     "transport/_entropic.py": (

@@ -653,13 +653,14 @@ def least_reduced(L, flat, n, high, low, least, worst):
     p, q = L.shape
     if not flat:
         cross, cross_low = high[n:], low[n:]
-        largest = 0.0
+        largest, rest = 0.0, 0.0
         for k in range(q):
             largest = max(largest, abs(cross[k]))
+            rest = max(rest, abs(cross_low[k]))
         for i in range(n):
             line = L[i]
             least[i] = _smallest(line)
-            margin = 8.0 * _ROUNDED * (largest + abs(high[i]))
+            margin = 8.0 * _ROUNDED * (largest + abs(high[i])) + rest + abs(low[i])
             worst[i] = _least_of_all(line, cross, cross_low, high[i], low[i], margin)
         return
     for i in range(n):
