@@ -196,8 +196,7 @@ def run(quick=False):
             "Same points at the start, probit likelihood with 20 Hermite nodes, double "
             "precision, all rows in every step, lengths and points learned. Ours stops "
             "at its default tolerance. Error and NLPD (mean negative log probability) "
-            "on 1000 further rows. One thread, one run each, on a machine that was "
-            "shared.",
+            "on 1000 further rows. One thread, one run each.",
             "scikit-learn: Laplace's method with a constant times a Gaussian kernel "
             "with one length a feature.",
         ],
