@@ -57,8 +57,8 @@ def run(progress):
     )
     plot = Plot(
         DictionaryDisplay.from_estimator(digits).figure_,
-        "Strokes that MaximalCausesAnalysis learns from 2,000 pieces, 5 by 5 pixels, of "
-        "scikit-learn's handwritten digits; "
+        "Strokes that MaximalCausesAnalysis learns from 2,000 pieces of digits "
+        "(scikit-learn's), 5 by 5 pixels; "
         f"the fit took {seconds:.1f} s.",
     )
     finding = (
