@@ -109,7 +109,7 @@ done(seconds, accuracy=loss(np.ravel(model.coef_), intercept), met=True)
 
 CLUSTER = """
 import dask, dask.array as da
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, wait
 from sparsestat.linear_model import Lasso
 def shard(k, n, p):
     rng = np.random.default_rng(k)
@@ -125,7 +125,7 @@ if __name__ == "__main__":
             for s in range(k)]).persist()
         X, y = rows[:, :p], rows[:, p]
         Lasso(0.1).fit(X[:n], y[:n])
-        dask.distributed.wait(rows)
+        wait(rows)
         start = time.perf_counter()
         model = Lasso(0.1).fit(X, y)
         done(time.perf_counter() - start, accuracy=float(model.certificate_.value),

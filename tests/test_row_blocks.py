@@ -442,6 +442,44 @@ def test_likelihoods_in_blocks_are_those_in_memory(model):
         assert_allclose(again.coef_, found.coef_, rtol=1e-10, atol=1e-12)
 
 
+def hard_cases():
+    """Correlated, far, separable, rare, huge and heavy-tailed."""
+    rng = np.random.default_rng(3)
+    lags = abs(np.subtract.outer(np.arange(12), np.arange(12)))
+    X = rng.standard_normal((500, 12)) @ np.linalg.cholesky(0.9**lags).T
+    eta = 2.0 * X[:, 0] - X[:, 5]
+    labels = (rng.random(500) < 1 / (1 + np.exp(-eta))).astype(int)
+    counts = rng.poisson(np.exp(np.clip(3 + 1.5 * X[:, 0], -5, 8))).astype(float)
+    classifier = SparseLogisticRegression(1e-3, tol=1e-7)
+    poisson = SparsePoissonRegressor(0.1, tol=1e-7)
+    huber = SparseHuberRegressor(0.01, delta=1.0, tol=1e-7)
+    sizes = 10.0 ** rng.integers(-6, 6, 500)
+    tails = 1000.0 + 5.0 * eta + rng.standard_t(1, 500)
+    return {
+        "correlated": (classifier, X, labels, None),
+        "far": (classifier, X + 1e6, labels, None),
+        "large": (clone(classifier).set_params(alpha=1e3), X * 1e6, labels, None),
+        "separable": (classifier, X, (eta > 0).astype(int), None),
+        "rare": (classifier, X, (eta > 4).astype(int), None),
+        "counts": (poisson, X, counts, None),
+        "uneven weights": (poisson, X, counts, sizes),
+        "single precision": (poisson, X.astype(np.float32), counts, None),
+        "ridge": (clone(classifier).set_params(l1_ratio=0.0), X, labels, None),
+        "far outliers": (huber, X, tails, None),
+    }
+
+
+@pytest.mark.parametrize("name", hard_cases())
+def test_hard_likelihoods_in_blocks_are_those_in_memory(name):
+    model, X, y, w = hard_cases()[name]
+    expected = clone(model).fit(X, y, w)
+    found = clone(model).fit(row_blocks(X, y, w, block_size=77))
+    assert found.certificate_.satisfied and expected.certificate_.satisfied
+    assert found.objective_ == pytest.approx(expected.objective_, rel=1e-6)
+    size = abs(expected.coef_).max()
+    assert_allclose(found.coef_, expected.coef_, rtol=5e-3, atol=5e-3 * size)
+
+
 @containers
 def test_every_container_gives_the_same_likelihood(container, tmp_path):
     X, _, w = regression()
