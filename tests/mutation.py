@@ -116,6 +116,14 @@ MODULES = {
     ),
     "cluster/_certificate.py": ("", _KMEANS),
     "cluster/_data.py": ("", _KMEANS),
+    "cluster/_kernels_rows.py": (
+        "",
+        [
+            _PLAIN,
+            "cluster/test_kmeans_bounds.py"
+            "::test_moments_of_clusters_do_not_depend_on_blocks",
+        ],
+    ),
     "bayes/_block_kronecker.py": (
         "",
         [
