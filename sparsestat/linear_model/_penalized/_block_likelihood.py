@@ -35,7 +35,7 @@ from sparsestat.linear_model._penalized._likelihood_problems import (
     PoissonProblem,
     TweedieProblem,
 )
-from sparsestat.linear_model._penalized._newton import SETTLED
+from sparsestat.linear_model._penalized._likelihood_loop import SETTLED
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 from sparsestat.linear_model._penalized._result import SolverResult
 from sparsestat.linear_model._penalized._solver import WorkingSetSolver

@@ -12,9 +12,9 @@ from sparsestat.linear_model._penalized._gaps import likelihood_dual
 from sparsestat.linear_model._penalized._outer import OuterLoop
 from sparsestat.linear_model._penalized._rounding import likelihood_rounding
 
-__all__ = ["LikelihoodLoop"]
+__all__ = ["SETTLED", "LikelihoodLoop"]
 
-_SETTLED = 1e-7  # gradient of free features, relative to the largest at zero
+SETTLED = 1e-7  # gradient of free features, relative to the largest at zero
 
 
 class LikelihoodLoop(OuterLoop):
@@ -167,7 +167,7 @@ class LikelihoodLoop(OuterLoop):
         if self._free.size:
             # Features that nothing penalizes make equality constraints in the dual.
             slope = np.abs(self._block.T @ self.gradient).max()
-            if slope > _SETTLED * self.kkt_scale:
+            if slope > SETTLED * self.kkt_scale:
                 dual = -np.inf
         gap = max(value - dual, 0.0)
         if self._unit == 0.0:
