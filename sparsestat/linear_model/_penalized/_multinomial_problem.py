@@ -77,7 +77,7 @@ class MultinomialProblem(GLMProblem):
         return weighted_mean(np.column_stack(columns), sample_weight)
 
     def intercept_of(self, result):
-        """Return the intercepts of uncentred features; they sum to zero."""
+        """Return the intercepts of uncentered features; they sum to zero."""
         # A constant added to all of them changes nothing.
         intercepts = super().intercept_of(result)
         return intercepts - intercepts.mean()
