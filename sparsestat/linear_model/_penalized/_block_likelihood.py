@@ -26,6 +26,7 @@ from sparsestat.linear_model._penalized._datafits import (
     Tweedie,
 )
 from sparsestat.linear_model._penalized._design import MomentDesign
+from sparsestat.linear_model._penalized._likelihood_loop import SETTLED
 from sparsestat.linear_model._penalized._likelihood_problems import (
     GAP_SCALE,
     KKT_SCALE,
@@ -35,7 +36,6 @@ from sparsestat.linear_model._penalized._likelihood_problems import (
     PoissonProblem,
     TweedieProblem,
 )
-from sparsestat.linear_model._penalized._likelihood_loop import SETTLED
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 from sparsestat.linear_model._penalized._result import SolverResult
 from sparsestat.linear_model._penalized._solver import WorkingSetSolver
