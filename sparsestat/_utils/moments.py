@@ -254,11 +254,11 @@ def square_root(S):
     return root * norms
 
 
-def check_width(estimator, n_features):
+def check_width(name, n_features):
     """Refuse more features than products of all pairs can be held of."""
     if n_features > MOST_FEATURES:
         raise ValueError(
-            f"{type(estimator).__name__} reads rows in blocks and holds the products "
+            f"{name} reads rows in blocks and holds the products "
             f"of all pairs of features: with {n_features} features they take "
             f"{8e-9 * n_features**2:.1f} GB. Wide data are fitted by working sets of "
             "columns, which need X in memory: pass X.compute() of a dask collection, "

@@ -164,7 +164,9 @@ class ScaledLasso(RegressorMixin, SparsestatEstimator):
         )
 
     def _fit_blocks(self, blocks):
-        found = scaled_lasso_of_blocks(self, blocks)
+        found = scaled_lasso_of_blocks(
+            blocks, factor=self.factor, tol=self.tol, max_iter=self.max_iter
+        )
         return self._store(
             found,
             found.coef,

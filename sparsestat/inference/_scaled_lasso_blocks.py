@@ -33,13 +33,14 @@ def _without_mean(root):
     return rows - np.outer(axis, (2.0 / (axis @ axis)) * (axis @ rows))
 
 
-def scaled_lasso_of_blocks(estimator, blocks):
-    """Return what the estimator stores, measured on the rows.
+def scaled_lasso_of_blocks(blocks, *, factor, tol, max_iter):
+    """Return what the scaled Lasso stores, measured on the rows.
 
     Parameters
     ----------
-    estimator : ScaledLasso
     blocks : RowBlocks
+    factor, tol, max_iter : number
+        As in ``ScaledLasso``.
 
     Returns
     -------
@@ -48,7 +49,7 @@ def scaled_lasso_of_blocks(estimator, blocks):
         `rounding`, `collapsed`.
     """
     p = blocks.n_features
-    check_width(estimator, p)
+    check_width("ScaledLasso", p)
     moments = blocks.reduce(fold_moments, merge_folds, None, numeric_targets)[0]
     if len(moments.mean) != p + 1:
         raise ValueError(
@@ -63,12 +64,10 @@ def scaled_lasso_of_blocks(estimator, blocks):
     unit = power_of_two(spreads[p])
     rows = _without_mean(square_root(products))
     rows *= np.sqrt(len(rows) / n)
-    strength = universal_strength(estimator.factor, n, int((spreads[:p] > 0.0).sum()))
+    strength = universal_strength(factor, n, int((spreads[:p] > 0.0).sum()))
     # Contiguous, since the Lasso inside would copy it each time.
     Z, y = np.asfortranarray(rows[:, :p] / scales), rows[:, p] / unit
-    solution = scaled_lasso(
-        Z, y, strength, tol=estimator.tol, max_iter=estimator.max_iter
-    )
+    solution = scaled_lasso(Z, y, strength, tol=tol, max_iter=max_iter)
     coef = solution.coef * unit / scales
     center = moments.center
     squares, dots, Q, sums, columns, _ = blocks.reduce(

@@ -188,10 +188,13 @@ class ElasticNet(FitMixin, LinearPredictor):
 
     def _block_problem(self, blocks, folds=None):
         return block_problem(
-            self,
+            type(self).__name__,
             blocks,
             folds=folds,
             joint=self._is_joint,
+            feature_weights=self.feature_weights,
+            n_jobs=getattr(self, "n_jobs", None),
+            verbose=self.verbose,
             positive=getattr(self, "positive", False),
             **solver_options(self),
         )

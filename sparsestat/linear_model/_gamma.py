@@ -9,7 +9,7 @@ from sparsestat.linear_model._glm import (
     GLMCVMixin,
     GLMFitMixin,
 )
-from sparsestat.linear_model._glm_blocks import fit_likelihood
+from sparsestat.linear_model._glm_blocks import BlockLikelihoodMixin
 from sparsestat.linear_model._penalized._datafits import Gamma
 from sparsestat.linear_model._penalized._likelihood_problems import (
     GammaProblem,
@@ -27,7 +27,7 @@ class _GammaPredictor(LogLinkPredictor):
     _problem_class = GammaProblem
 
 
-class SparseGammaRegressor(GLMFitMixin, _GammaPredictor):
+class SparseGammaRegressor(BlockLikelihoodMixin, GLMFitMixin, _GammaPredictor):
     r"""Sparse Gamma regression with the logarithmic link.
 
     Minimizes
@@ -178,7 +178,7 @@ class SparseGammaRegressor(GLMFitMixin, _GammaPredictor):
         self.verbose = verbose
 
     def _fit_blocks(self, blocks):
-        return fit_likelihood(self, blocks, Gamma, least=0.0)
+        return self._fit_likelihood(blocks, Gamma, least=0.0)
 
 
 class SparseGammaRegressorCV(GLMCVMixin, _GammaPredictor):

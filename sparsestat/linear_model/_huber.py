@@ -18,7 +18,7 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
-from sparsestat.linear_model._glm_blocks import fit_likelihood
+from sparsestat.linear_model._glm_blocks import BlockLikelihoodMixin
 from sparsestat.linear_model._penalized._datafits import Huber
 from sparsestat.linear_model._penalized._likelihood_problems import HuberProblem
 from sparsestat.linear_model._predictors import LinearPredictor
@@ -136,7 +136,7 @@ class _HuberPredictor(OffsetMixin, LinearPredictor):
         )
 
 
-class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
+class SparseHuberRegressor(BlockLikelihoodMixin, GLMFitMixin, _HuberPredictor):
     r"""Sparse regression that outliers in y cannot pull.
 
     Minimizes
@@ -307,7 +307,7 @@ class SparseHuberRegressor(GLMFitMixin, _HuberPredictor):
                 "where X comes in blocks: about 1.35 standard deviations of the noise."
             )
         self.delta_ = float(self.delta)
-        return fit_likelihood(self, blocks, Huber, delta=self.delta_)
+        return self._fit_likelihood(blocks, Huber, delta=self.delta_)
 
     def _pilot(self, problem):
         return self.alpha, self._setting()

@@ -15,7 +15,7 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
-from sparsestat.linear_model._glm_blocks import fit_likelihood
+from sparsestat.linear_model._glm_blocks import BlockLikelihoodMixin
 from sparsestat.linear_model._penalized._datafits import Logistic
 from sparsestat.linear_model._penalized._likelihood_problems import (
     LogisticProblem,
@@ -140,7 +140,7 @@ class _LogisticModel(OffsetMixin, LinearClassifier):
         return MultinomialProblem(X, y, sample_weight, n_classes=n_classes, **options)
 
 
-class SparseLogisticRegression(GLMFitMixin, _LogisticModel):
+class SparseLogisticRegression(BlockLikelihoodMixin, GLMFitMixin, _LogisticModel):
     r"""Sparse logistic regression, binary or truly multinomial.
 
     Minimizes
@@ -315,7 +315,7 @@ class SparseLogisticRegression(GLMFitMixin, _LogisticModel):
         self.verbose = verbose
 
     def _fit_blocks(self, blocks):
-        return fit_likelihood(self, blocks, Logistic)
+        return self._fit_likelihood(blocks, Logistic)
 
 
 class SparseLogisticRegressionCV(GLMCVMixin, _LogisticModel):

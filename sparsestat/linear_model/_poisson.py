@@ -15,7 +15,7 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
-from sparsestat.linear_model._glm_blocks import fit_likelihood
+from sparsestat.linear_model._glm_blocks import BlockLikelihoodMixin
 from sparsestat.linear_model._penalized._datafits import Poisson
 from sparsestat.linear_model._penalized._likelihood_problems import PoissonProblem
 from sparsestat.linear_model._predictors import LinearPredictor
@@ -118,7 +118,7 @@ class PoissonPredictor(LogLinkPredictor):
     _problem_class = PoissonProblem
 
 
-class SparsePoissonRegressor(GLMFitMixin, PoissonPredictor):
+class SparsePoissonRegressor(BlockLikelihoodMixin, GLMFitMixin, PoissonPredictor):
     r"""Sparse Poisson regression with the logarithmic link.
 
     Minimizes
@@ -270,7 +270,7 @@ class SparsePoissonRegressor(GLMFitMixin, PoissonPredictor):
         self.verbose = verbose
 
     def _fit_blocks(self, blocks):
-        return fit_likelihood(self, blocks, Poisson, least=-1.0)
+        return self._fit_likelihood(blocks, Poisson, least=-1.0)
 
 
 class SparsePoissonRegressorCV(GLMCVMixin, PoissonPredictor):

@@ -12,7 +12,7 @@ from sparsestat.linear_model._glm import (
     GLMCVMixin,
     GLMFitMixin,
 )
-from sparsestat.linear_model._glm_blocks import fit_likelihood
+from sparsestat.linear_model._glm_blocks import BlockLikelihoodMixin
 from sparsestat.linear_model._penalized._datafits import Tweedie
 from sparsestat.linear_model._penalized._likelihood_problems import (
     TweedieProblem,
@@ -39,7 +39,7 @@ class _TweediePredictor(LogLinkPredictor):
         return {"power": self.power}
 
 
-class SparseTweedieRegressor(GLMFitMixin, _TweediePredictor):
+class SparseTweedieRegressor(BlockLikelihoodMixin, GLMFitMixin, _TweediePredictor):
     r"""Sparse Tweedie regression with the logarithmic link.
 
     Minimizes
@@ -199,7 +199,7 @@ class SparseTweedieRegressor(GLMFitMixin, _TweediePredictor):
 
     def _fit_blocks(self, blocks):
         options = {"least": -1.0, "power": self.power}
-        return fit_likelihood(self, blocks, Tweedie, **options)
+        return self._fit_likelihood(blocks, Tweedie, **options)
 
 
 class SparseTweedieRegressorCV(GLMCVMixin, _TweediePredictor):

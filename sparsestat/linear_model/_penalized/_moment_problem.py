@@ -79,7 +79,7 @@ class MomentProblem(ElasticNetProblem):
         verbose=0,
     ):
         self.dtype = np.dtype(np.float64)
-        self.moments, self.blocks, self.n_features = moments, blocks, n_features
+        self.row_moments, self.blocks, self.n_features = moments, blocks, n_features
         self.joint, self.of_one, self.fit_intercept = joint, of_one, fit_intercept
         self.positive, self.feature_weights = positive, feature_weights
         self.n_jobs, self.verbose = n_jobs, verbose
@@ -100,7 +100,7 @@ class MomentProblem(ElasticNetProblem):
         """Make the rows to solve on from products of features and targets."""
         p = self.n_features
         root = square_root(products)
-        centers = self.moments.center[:p] if self.fit_intercept else None
+        centers = self.row_moments.center[:p] if self.fit_intercept else None
         self.design = MomentDesign(root[:, :p], centers)
         self.target = root[:, p:]
         if self.is_single:
@@ -110,8 +110,8 @@ class MomentProblem(ElasticNetProblem):
         """Return the problem of one of several targets."""
         p, other = self.n_features, copy(self)
         at = np.r_[np.arange(p), p + t]
-        m = self.moments
-        other.moments = type(m)(
+        m = self.row_moments
+        other.row_moments = type(m)(
             m.weight, m.n_rows, m.mean[at], m.spread[np.ix_(at, at)], m.low[at],
             m.high[at],
         )  # fmt: skip
@@ -128,7 +128,7 @@ class MomentProblem(ElasticNetProblem):
         """Solve for each alpha in turn; certify all in one pass over the data."""
         options = {"coef_init": coef_init, "verbose": verbose}
         results = super(MomentProblem, self._inner()).solve(alphas, setting, **options)
-        return self._certified(results, alphas, setting)
+        return self._certified(list(results), alphas, setting)
 
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
         """Solve one problem, and certify it if it is not one of a path."""
@@ -175,7 +175,7 @@ class MomentProblem(ElasticNetProblem):
         coefs = np.zeros((p, len(results), T))
         for k, result in enumerate(results):
             coefs[result.columns, k] = result.coef.reshape(len(result.columns), T)
-        center = self.moments.center if self.fit_intercept else np.zeros(p + T)
+        center = self.row_moments.center if self.fit_intercept else np.zeros(p + T)
         squares, dots, Q, sums, columns, weight = self.blocks.reduce(
             residual_sums,
             merge_sums,
@@ -193,7 +193,7 @@ class MomentProblem(ElasticNetProblem):
             squares = squares - weight * (means * means).sum(axis=1)
         sizes = SimpleNamespace(
             squares=self.products.diagonal()[:p],
-            chain=self.moments.n_rows // 8 + len(self.blocks.sizes) + 16,
+            chain=self.row_moments.n_rows // 8 + len(self.blocks.sizes) + 16,
         )
         for k, result in enumerate(results):
             w, q = coefs[:, k], Q[:, k]
@@ -280,16 +280,28 @@ class MomentProblem(ElasticNetProblem):
         return float(((spread**2).sum() / moments.weight + (off**2).sum()) / T)
 
 
-def block_problem(estimator, blocks, *, folds=None, joint=False, **options):
-    """Return the problem of an estimator's parameters, and moments fold by fold.
+def block_problem(
+    name,
+    blocks,
+    *,
+    folds=None,
+    joint=False,
+    feature_weights,
+    n_jobs,
+    verbose,
+    **options,
+):
+    """Return the problem of rows in blocks, and their moments fold by fold.
 
     Parameters
     ----------
-    estimator : estimator
-        Names the feature weights, `n_jobs` and `verbose`.
+    name : str
+        Of the class, for messages.
     blocks : RowBlocks
     folds : ndarray of int of shape (n_samples,), default=None
     joint : bool, default=False
+    feature_weights : array-like or None
+    n_jobs, verbose : int or None
     **options : object
         Of the problem.
 
@@ -299,8 +311,7 @@ def block_problem(estimator, blocks, *, folds=None, joint=False, **options):
     folds : dict of int to Moments
     """
     p = blocks.n_features
-    check_width(estimator, p)
-    n_jobs, verbose = getattr(estimator, "n_jobs", None), estimator.verbose
+    check_width(name, p)
     moments = blocks.reduce(
         fold_moments,
         merge_folds,
@@ -319,7 +330,7 @@ def block_problem(estimator, blocks, *, folds=None, joint=False, **options):
         p,
         blocks,
         joint=joint,
-        feature_weights=feature_weight_array(estimator.feature_weights, p),
+        feature_weights=feature_weight_array(feature_weights, p),
         n_jobs=n_jobs,
         verbose=verbose,
         **options,

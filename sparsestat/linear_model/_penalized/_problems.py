@@ -448,6 +448,8 @@ class LeastSquaresProblem(PathProblem):
 class ElasticNetProblem(LeastSquaresProblem):
     """Weighted elastic net; the setting is its l1_ratio."""
 
+    moments = None  # of all rows, once somebody needed them
+
     def __init__(
         self,
         X,
@@ -459,7 +461,6 @@ class ElasticNetProblem(LeastSquaresProblem):
         **options,
     ):
         super().__init__(X, y, sample_weight, **options)
-        self.moments = None  # of all rows, once somebody needed them
         self.positive = positive
         self.feature_weights = feature_weights
 
