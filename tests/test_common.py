@@ -79,7 +79,8 @@ PRESETS = {
     "SparseCoxRegressor": [{"alpha": 0.01}, {"alpha": 0.01, "ties": "efron"}],
     "SparseCoxRegressorCV": [{"alphas": 8, "cv": 3}],
     "SparseGammaRegressor": [{}, {"penalty": "scad"}],
-    "SparseGammaRegressorCV": [{"alphas": 8, "cv": 3}],
+    # Checks compare seven digits, which paths of likelihoods have at such a `tol`.
+    "SparseGammaRegressorCV": [{"alphas": 8, "cv": 3, "tol": 1e-8}],
     "SparseHuberRegressor": [{}, {"delta": "auto", "alpha": 0.01}],
     "SparseHuberRegressorCV": [{"alphas": 8, "cv": 3, "delta": "auto"}],
     "SparseLogisticRegression": [
@@ -88,11 +89,11 @@ PRESETS = {
         {"penalty": "group", "groups": 2, "l1_ratio": 0.3, "tol": 1e-10},
         {"row_sparse": True, "warm_start": True},
     ],
-    "SparseLogisticRegressionCV": [{"alphas": 8, "cv": 3}],
+    "SparseLogisticRegressionCV": [{"alphas": 8, "cv": 3, "tol": 1e-8}],
     "SparsePoissonRegressor": [{}, {"positive": True}],
-    "SparsePoissonRegressorCV": [{"alphas": 8, "cv": 3}],
+    "SparsePoissonRegressorCV": [{"alphas": 8, "cv": 3, "tol": 1e-8}],
     "SparseTweedieRegressor": [{}, {"penalty": "group", "groups": 2}],
-    "SparseTweedieRegressorCV": [{"alphas": 8, "cv": 3}],
+    "SparseTweedieRegressorCV": [{"alphas": 8, "cv": 3, "tol": 1e-8}],
     **{
         name: [{"n_components": 4, "n_steps": 10, "max_iter": 20}]
         for name in (
