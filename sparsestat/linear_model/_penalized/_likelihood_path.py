@@ -163,18 +163,19 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     if datafit.curvature_bound is not None:
         bends = np.full(K, datafit.steepest(None))
     steepest = norms / multipliers
-    errors = _rounding(
-        design,
-        datafit,
-        W,
-        shifts,
-        stats,
-        bends,
-        norms,
-        steepest.max(),
-        strengths,
-        has_gap,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors = _rounding(
+            design,
+            datafit,
+            W,
+            shifts,
+            stats,
+            bends,
+            norms,
+            steepest.max(),
+            strengths,
+            has_gap,
+        )
     measures = stats[:, 2] / unit
     varying = {
         "gap": measures,
@@ -194,7 +195,8 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
         "null_value": null_value,
     }
     points = PathPoints(problem, W, varying, common)
-    missed = measures + errors / unit > problem.tol
+    # Not `>`: what overflowed is missed.
+    missed = ~(measures + errors / unit <= problem.tol)
     missed[n_solved:] = True
     solver = None
     for k in progress_bar(np.flatnonzero(missed), description="path", verbose=verbose):
