@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sparsestat.linear_model._penalized import _class_datafits as classes
 from sparsestat.linear_model._penalized import _datafits as datafits
 from sparsestat.linear_model._penalized import _survival as survival
 from tests.linear_model.glm_oracles import cox_loss
@@ -19,7 +20,7 @@ def make(name, seed=0, weighted=True):
     weights = rng.integers(1, 4, N).astype(float) if weighted else None
     if name == "softmax":
         codes = np.concatenate([[0, 1, 2], rng.integers(0, 3, N - 3)])
-        return datafits.Softmax(codes, 3, weights), rng.normal(size=(N, 3))
+        return classes.Softmax(codes, 3, weights), rng.normal(size=(N, 3))
     eta = rng.normal(size=N)
     if name == "squares":
         return datafits.LeastSquares(rng.normal(size=N), weights), eta
@@ -203,8 +204,8 @@ def test_samples_without_weight_are_not_there(name):
     fit.weights[3] = 0.0
     used = np.arange(N) != 3
     if name == "softmax":
-        less = datafits.Softmax(fit.codes[used], 3, fit.weights[used])
-        full = datafits.Softmax(fit.codes, 3, fit.weights)
+        less = classes.Softmax(fit.codes[used], 3, fit.weights[used])
+        full = classes.Softmax(fit.codes, 3, fit.weights)
     else:
         more = {"huber": {"delta": 1.2}, "tweedie": {"power": POWER}}.get(name, {})
         less = type(fit)(fit.y[used], fit.weights[used], **more)
@@ -408,7 +409,7 @@ def test_risk_sets_that_vanish_take_nothing_off_the_hessian(ties):
 @pytest.mark.parametrize("spread", [0.0, 3.0, 12.0, 30.0])
 def test_intercepts_of_classes_are_found_however_far_away(spread):
     codes, mass = np.array([0, 1, 1, 2, 2, 2]), np.array([1.0, 2.0, 3.0])
-    fit = datafits.Softmax(codes, 3, np.ones(6))
+    fit = classes.Softmax(codes, 3, np.ones(6))
     eta = spread * np.array([1.0, -1.0, 0.25]) + np.zeros((6, 1))
     expected = np.log(mass / 6.0) - eta[0]
     assert_allclose(
