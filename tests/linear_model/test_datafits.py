@@ -482,6 +482,31 @@ def test_blocks_of_classes_settle_at_their_minimum(with_shift, scale):
         assert not shift.any()
 
 
+@pytest.mark.parametrize("with_shift", [False, True])
+@pytest.mark.parametrize("start", [0.0, 6.0, -6.0])
+@pytest.mark.parametrize("name", ["logistic", "poisson", "gamma", "huber"])
+def test_blocks_settle_at_their_minimum(name, start, with_shift):
+    """From afar a full step of Newton's method rises: its length has to be found."""
+    fit, eta = make(name)
+    A = np.random.default_rng(3).normal(size=(N, 2))
+    eta = eta + start * (A[:, 0] if not with_shift else 1.0)
+    calls = counted(fit, "gram")
+    coef, shift = fit.settle_block(A, eta, with_shift=with_shift)
+    assert len(calls) <= 30
+    gradient = fit.gradient(eta + A @ coef + shift)
+    assert_allclose(A.T @ gradient, 0.0, atol=1e-8)
+    assert_allclose(gradient.sum() if with_shift else shift, 0.0, atol=1e-8)
+
+
+def test_steps_must_gain_a_share_of_what_the_model_promises():
+    fell = {1.0: 1.0 - 0.5e-4, 0.5: 0.9}
+    assert datafits.line_search(fell.get, 1.0, -1.0) == 0.5
+    assert datafits.line_search({1.0: 1.0 - 2e-4}.get, 1.0, -1.0) == 1.0
+    # A promise that is rounding is tried all the same, a rise by more is not.
+    assert datafits.line_search(lambda t: 1.0, 1.0, 9.5e-14) == 1.0
+    assert datafits.line_search(lambda t: 1.0, 1.0, 1.1e-13) == 0.0
+
+
 class Roots(datafits.Datafit):
     """A slope for which Newton's method goes to and fro about the root for ever."""
 
@@ -500,7 +525,7 @@ def test_steps_between_two_points_are_cut(root):
 def counted(fit, name):
     """Count the calls of a method of a fit."""
     calls, method = [], getattr(fit, name)
-    setattr(fit, name, lambda eta: (calls.append(1), method(eta))[1])
+    setattr(fit, name, lambda *given: (calls.append(1), method(*given))[1])
     return calls
 
 
