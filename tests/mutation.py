@@ -94,6 +94,15 @@ MODULES = {
         [*_MEASURES, *_GLM],
     ),
     "linear_model/_penalized/_outer.py": ("_error solve", [*_MEASURES, *_LASSO, *_GLM]),
+    "linear_model/_penalized/_gram_path.py": (
+        "_gap_rounding _measured points_of",
+        ["linear_model/test_gram_path.py"],
+    ),
+    "linear_model/_penalized/_likelihood_path.py": (
+        "_rounding likelihood_results",
+        ["linear_model/test_likelihood_path.py"],
+    ),
+    "inference/_error_bounds.py": ("", ["inference"]),
     "linear_model/_subsets/_search.py": (
         "_exact _exact_triangular _exact_one",
         ["linear_model/test_best_subset.py"],

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit
 
 import sparsestat.linear_model as ssl
+from sparsestat._utils.arithmetic import rounding
 from sparsestat.linear_model._penalized import _gram_path
 from sparsestat.linear_model._penalized._problems import ElasticNetProblem, PathProblem
 from tests.linear_model.lasso_oracles import relative_gap
@@ -186,3 +187,27 @@ def test_what_the_gram_matrix_does_not_suit_takes_the_other_way():
     assert not suits(alphas=np.append(alphas, 0.0))
     assert not suits(y=np.column_stack([y, y]))
     assert not suits(X=sparse.random_array((30, 100), density=0.01, format="csc"))
+
+
+def test_the_bound_of_rounding_is_the_sum_of_its_parts():
+    rng = np.random.default_rng(0)
+    n, p, k = 50, 4, 3
+    G = rng.normal(size=(p, p))
+    G = G @ G.T
+    G[-1, -1] = -1e-300  # a constant column, but for rounding
+    c, yy = rng.normal(size=p), 3.0
+    W, lam = rng.normal(size=(k, p)), rng.uniform(0.5, 2.0, (k, p))
+    gaps = rng.uniform(0.1, 1.0, (k, 4))
+    found = _gram_path._gap_rounding(
+        _gram_path._Moments(G, c, yy, 1.0), n, W, gaps, lam
+    )
+    norms = [*np.sqrt(np.diag(G)[:-1]), 0.0]
+    unit = rounding(n + 8)
+    for i in range(k):
+        # Of y and of the coefficients times their columns; of the products with the
+        # residual, which the scaled dual point divides by lam; of what is left.
+        reach = np.sqrt(yy) + sum(abs(w) * s for w, s in zip(W[i], norms, strict=True))
+        steepest = max(s / at for s, at in zip(norms, lam[i], strict=True))
+        dual = steepest * reach * abs(yy - W[i] @ c) * gaps[i, 2]
+        parts = (reach**2, 3.0 * dual, 2.0 * reach * gaps[i, 3])
+        assert_allclose(found[i], unit * sum(parts), rtol=1e-12)
