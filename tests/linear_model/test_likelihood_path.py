@@ -1,6 +1,7 @@
 """Compiled paths of likelihoods against those of the working-set solver."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 import sparsestat.linear_model as ssl
+from sparsestat._utils.arithmetic import rounding
 from sparsestat.linear_model._penalized import (
     _datafits,
     _kernels_losses,
@@ -266,3 +268,38 @@ def test_what_the_kernel_does_not_suit_takes_the_other_way():
     assert not suits(ratio=0.0)
     assert not suits(offset=np.ones(30))
     assert not suits(X=sparse.random_array((30, 100), density=0.01, format="csc"))
+
+
+@pytest.mark.parametrize("has_gap", [False, True])
+def test_the_bound_of_rounding_is_the_sum_of_its_parts(has_gap):
+    rng = np.random.default_rng(0)
+    n, p, k, chain = 50, 4, 3, 9
+    design = SimpleNamespace(n_samples=n, chain=chain)
+    datafit = SimpleNamespace(saturated=-2.5)
+    W, shifts = rng.normal(size=(k, p)), rng.normal(size=k)
+    W[0, 1:] = 0.0
+    stats, bends = rng.uniform(0.5, 2.0, (k, 10)), rng.uniform(0.5, 2.0, k)
+    norms, strengths = rng.uniform(1.0, 2.0, p), rng.uniform(0.1, 1.0, k)
+    found = _likelihood_path._rounding(
+        design, datafit, W, shifts, stats, bends, norms, 3.0, strengths, has_gap
+    )
+    for i in range(k):
+        # Columns 3 to 9: the multiple that is the dual point, the norm and the sum of
+        # the gradient, what the dual falls by, sums of absolute terms, the distance.
+        multiple, size, total, fall, absolute, _, far = stats[i, 3:]
+        slip = rounding(int(np.count_nonzero(W[i])) + 4) * (
+            sum(abs(w) * s for w, s in zip(W[i], norms, strict=True))
+            + np.sqrt(n) * abs(shifts[i])
+        )
+        product = rounding(chain + 4)
+        if has_gap:
+            expected = (
+                slip * (size + 0.5 * bends[i] * slip)
+                + 2.0 * rounding(n // 8 + 16) * (absolute + 2.5)
+                + abs(shifts[i] * total)
+                + 3.0 / strengths[i] * product * size * multiple * abs(fall)
+                + 2.0 * product * size * far
+            )
+        else:
+            expected = norms.max() * (product * size + bends[i] * slip)
+        assert_allclose(found[i], expected, rtol=1e-12)
