@@ -279,6 +279,7 @@ def test_the_bound_of_rounding_is_the_sum_of_its_parts(has_gap):
     W, shifts = rng.normal(size=(k, p)), rng.normal(size=k)
     W[0, 1:] = 0.0
     stats, bends = rng.uniform(0.5, 2.0, (k, 10)), rng.uniform(0.5, 2.0, k)
+    stats[:, 5] *= 1e-15  # so that no part hides the others
     norms, strengths = rng.uniform(1.0, 2.0, p), rng.uniform(0.1, 1.0, k)
     found = _likelihood_path._rounding(
         design, datafit, W, shifts, stats, bends, norms, 3.0, strengths, has_gap
