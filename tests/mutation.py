@@ -102,7 +102,7 @@ MODULES = {
         "_rounding likelihood_results",
         ["linear_model/test_likelihood_path.py"],
     ),
-    "inference/_error_bounds.py": ("", ["inference"]),
+    "inference/_error_bounds.py": ("", ["inference/test_error_bounds.py"]),
     "linear_model/_subsets/_search.py": (
         "_exact _exact_triangular _exact_one",
         ["linear_model/test_best_subset.py"],

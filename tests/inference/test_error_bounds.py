@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog, minimize
 
-from sparsestat.inference._error_bounds import concave_tail, pfer_bound, resolve
+from sparsestat.inference._error_bounds import (
+    _unimodal,
+    concave_tail,
+    pfer_bound,
+    resolve,
+)
 
 
 def test_largest_sizes_are_those_of_the_three_assumptions():
@@ -160,3 +165,16 @@ def test_defaults_and_refusals():
 def test_thresholds_are_whole_numbers_of_halves():
     assert resolve(3, 0.6, None, 50, 50, "none").t == 60  # 0.6 * 100 rounds up to 60
     assert resolve(3, 0.605, None, 50, 50, "none").t == 61
+
+
+def test_bounds_of_one_mode_hold_above_the_least_threshold():
+    for q, least in ((10, 0.5 + 0.1**2), (40, 0.5 + 1.0 / 100 + 0.75 * 0.4**2)):
+        assert _unimodal(q, 100, least - 1e-9, 50) == np.inf
+        assert _unimodal(q, 100, least + 1e-9, 50) < np.inf
+
+
+def test_tails_outside_the_closed_form_are_certain_or_impossible():
+    assert concave_tail(0.9, 3, 5, -0.5) == 1.0
+    assert concave_tail(0.0, 3, 5, -0.5) == 0.0
+    assert concave_tail(0.0, 0, 5, -0.5) == 1.0
+    assert concave_tail(0.4, 5, 5, -0.5) < 1.0
