@@ -22,7 +22,7 @@ from scipy.special import log_expit, log_softmax
 
 from sparsestat.bayes._evidence import GAMMA_FLOOR, variance_step
 
-__all__ = ["LaplaceResult", "laplace_evidence", "maximize_laplace_evidence"]
+__all__ = ["LaplaceResult", "maximize_laplace_evidence"]
 
 NEWTON_STEPS = 100
 NEWTON_TOL = 1e-15  # of the squared Newton decrement, in nats a unit of weight
@@ -198,14 +198,6 @@ def _reduce(A):
         return A, None
     Q, R = qr(A.T, mode="economic", check_finite=False)
     return np.ascontiguousarray(R.T), Q
-
-
-def laplace_evidence(H, likelihood, gamma, *, with_intercept=True):
-    """Return the log evidence of given variances."""
-    L, _ = _reduce(H * np.sqrt(gamma))
-    V = np.zeros((L.shape[1], likelihood.width))
-    c = np.zeros(likelihood.contrasts.shape[1])
-    return _mode(likelihood, L, V, c, with_intercept).evidence
 
 
 def maximize_laplace_evidence(

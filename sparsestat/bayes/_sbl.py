@@ -45,7 +45,6 @@ from sparsestat.exceptions import ConvergenceWarning
 __all__ = ["SBLRegressor"]
 
 _DEFAULT_PRUNE = {"em": 1e-6, "mackay": 1e-8, "mm": 1e-8, "cofem": 1e-6}
-_GAIN_TOL = 1e-6  # nats, for method="fast"
 _MEASURES = {
     "em": "the change of gamma_ by one more update",
     "mackay": "the change of gamma_ by one more update",

@@ -418,9 +418,9 @@ class PathCVMixin:
         if phis is not None:
             self.phi_ = float(phis[pick.phi])
             chosen = results[pick.index]
-            results[pick.index] = blends([chosen], [problem.refit(chosen)], self.phi_)[
-                0
-            ]
+            (results[pick.index],) = blends(
+                [chosen], [problem.refit(chosen)], self.phi_
+            )
         vars(self).update(problem.path_attributes(results, pick.index))
         self.alphas_ = np.array(grids) if self._many_settings() else grid
         self.alpha_ = float(grid[pick.index])

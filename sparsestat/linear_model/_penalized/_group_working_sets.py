@@ -11,13 +11,13 @@ curvature of the group norms ends the problem quadratically.
 import numpy as np
 from scipy.linalg import blas, eigvalsh, lapack
 
-from sparsestat._utils.validation import read_only
-from sparsestat.linear_model._penalized import _kernels_design as passes
-from sparsestat.linear_model._penalized import _kernels_group as kernels
-from sparsestat.linear_model._penalized._systems import (
+from sparsestat._utils.linalg import (
     conjugate_gradients,
     solve_definite,
 )
+from sparsestat._utils.validation import read_only
+from sparsestat.linear_model._penalized import _kernels_design as passes
+from sparsestat.linear_model._penalized import _kernels_group as kernels
 from sparsestat.linear_model._penalized._working_sets import (
     CSCWorkingSet,
     GramWorkingSet,

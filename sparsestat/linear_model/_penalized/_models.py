@@ -12,11 +12,11 @@ each coefficient; a concave one comes as its tangent.
 
 import numpy as np
 
+from sparsestat._utils.linalg import solve_definite
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_cd as cd
 from sparsestat.linear_model._penalized import _kernels_design as passes
 from sparsestat.linear_model._penalized._design import make_design
-from sparsestat.linear_model._penalized._systems import solve_definite
 
 __all__ = ["ColumnModel", "GramModel"]
 

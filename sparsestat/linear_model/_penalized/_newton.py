@@ -27,6 +27,7 @@ from sparsestat.linear_model._penalized._datafits import line_search
 from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._penalized._likelihood_loop import LikelihoodLoop
 from sparsestat.linear_model._penalized._models import ColumnModel, GramModel
+from sparsestat.linear_model._penalized._outer import is_small
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 from sparsestat.linear_model._penalized._solver import WorkingSetSolver
 
@@ -34,7 +35,6 @@ __all__ = ["GLMSolver"]
 
 _FIRST_SET = 100  # columns in the first working set ...
 _FIRST_SPARSE = 0.6, 1000  # ... or, of sparse ones, a share of the samples, at most
-_SMALL = 1e6  # multiplications of a Hessian of all features
 _GROWTH = 0.6  # enlarge the set at most by this share of the support ...
 _GROWTH_SPARSE = 1.0  # ... or this one: sparse columns cost little
 _FULL = 0.3  # share of entries from which sparse columns get an explicit Hessian
@@ -66,9 +66,7 @@ class GLMSolver(LikelihoodLoop):
             or not datafit.has_intercept
             or len(design.data) > _FULL * design.n_samples * design.n_features
         )
-        # A set of all features costs less than looking for some.
-        cost = design.n_samples * float(design.n_features) ** 2
-        self._is_small = self._explicit and cost <= _SMALL
+        self._is_small = self._explicit and is_small(design)
 
     def _gone(self, penalty, gap):
         if self.norms is None or self._kind == "kkt" or not np.isfinite(gap):

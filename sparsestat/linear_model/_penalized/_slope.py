@@ -20,12 +20,12 @@ References
 
 import numpy as np
 
+from sparsestat._utils.linalg import solve_definite
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_slope as kernels
 from sparsestat.linear_model._penalized._gaps import squared_parts
 from sparsestat.linear_model._penalized._penalties import Penalty
 from sparsestat.linear_model._penalized._solver import SquaredLossLoop
-from sparsestat.linear_model._penalized._systems import solve_definite
 
 __all__ = ["SlopePenalty", "SlopeSolver"]
 

@@ -12,9 +12,9 @@ from functools import partial
 import numpy as np
 from scipy import sparse
 
+from sparsestat._utils.linalg import conjugate_gradients
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_glm as kernels
-from sparsestat.linear_model._penalized._systems import conjugate_gradients
 
 __all__ = ["Block", "GroupPart", "Model", "PairPart", "better"]
 

@@ -34,7 +34,7 @@ from sparsestat.linear_model._penalized._gaps import squared_parts, squared_scre
 from sparsestat.linear_model._penalized._group_working_sets import (
     make_group_working_set,
 )
-from sparsestat.linear_model._penalized._outer import OuterLoop
+from sparsestat.linear_model._penalized._outer import OuterLoop, is_small
 from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
 from sparsestat.linear_model._penalized._working_sets import make_working_set
 
@@ -43,7 +43,6 @@ __all__ = ["VIOLATION_SCALE", "SquaredLossLoop", "WorkingSetSolver"]
 VIOLATION_SCALE = "largest violation of stationarity / largest gradient at zero"
 
 _FIRST_SET = 100  # columns in the first working set
-_SMALL = 1e6  # multiplications of a Gram matrix of all features
 _GROWTH = 1.0  # enlarge the set at most by this share of the support, ...
 _PATH_GROWTH = 0.25  # ... or this one when the start was already close
 _SETTLE = 0.02  # signs have settled when at most this share changed in a sweep
@@ -150,9 +149,7 @@ class WorkingSetSolver(SquaredLossLoop):
         norms = self._unit_squares[self._unit_squares > 0]
         self._least_norm = np.sqrt(norms.min(initial=np.inf))
         self._null_gradient = None
-        # A set of all features costs less than looking for some of them.
-        cost = float(design.n_samples) * design.n_features**2
-        self._is_small = plain and cost <= _SMALL
+        self._is_small = plain and is_small(design)
 
     def _begin(self, penalty):
         if len(self.set):

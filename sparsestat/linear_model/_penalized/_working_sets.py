@@ -11,14 +11,14 @@ entries of the column. Both offer the same moves to the solver.
 
 import numpy as np
 
+from sparsestat._utils.linalg import (
+    conjugate_gradients,
+    solve_definite,
+)
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_cd as cd
 from sparsestat.linear_model._penalized import _kernels_design as passes
 from sparsestat.linear_model._penalized._gaps import squared_parts
-from sparsestat.linear_model._penalized._systems import (
-    conjugate_gradients,
-    solve_definite,
-)
 
 __all__ = ["CSCWorkingSet", "GramWorkingSet", "make_working_set"]
 
