@@ -54,6 +54,15 @@ def measure(function, repeat=5, budget=60.0, warm=True):
     return Timing(tuple(seconds), value)
 
 
+def memory(key):
+    """Return bytes that the kernel counts for this process: "VmRSS", "VmHWM" (peak).
+
+    The peak of getrusage begins at the size of the process that started this one.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(x.split()[1]) for x in lines if x.startswith(key))
+
+
 def loosest_setting(fit, accuracy, ladder, goal, limit=120.0):
     """Return the first setting of `ladder` whose result is accurate enough.
 

@@ -240,6 +240,7 @@ _SCALE = """
 import json, time
 import numpy as np
 from scipy import sparse
+from benchmarks._harness import memory
 from sparsestat.embedding import FastRP
 
 n, edges, limit, jobs = {n}, {edges}, {limit}, {jobs}
@@ -253,22 +254,18 @@ def graph(n, edges):
     A.data[:] = 1
     return A
 
-def status(key):
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(x.split()[1]) * 1024 for x in lines if x.startswith(key))
-
 small = graph(60, 400)
 FastRP(32, random_state=0, max_memory=limit and 1.6e4).fit(small)  # compiles
 A = graph(n, edges)
 size = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
 open("/proc/self/clear_refs", "w").write("5")  # peak memory starts anew
-before = status("VmRSS")
+before = memory("VmRSS")
 start = time.perf_counter()
 model = FastRP(128, random_state=0, max_memory=limit, n_jobs=jobs).fit(A)
 seconds = time.perf_counter() - start
 print(json.dumps(dict(
     seconds=seconds,
-    peak=status("VmHWM") - before + size,
+    peak=memory("VmHWM") - before + size,
     graph=size,
     embedding=model.embedding_.nbytes,
     block=model.block_width_,

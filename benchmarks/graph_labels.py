@@ -52,11 +52,12 @@ def some_labels(classes, share, seed=1):
 
 
 CHILD = """
-import resource, sys, time
+import sys, time
 import numpy as np
 from scipy import sparse
 from sparsestat.linear_model import GraphLabelPropagation
 from sparsestat import warmup
+from benchmarks._harness import memory
 folder, jobs = sys.argv[1], int(sys.argv[2])
 small = sparse.csr_array(np.ones((30, 30)))
 GraphLabelPropagation("precomputed").fit(small, np.arange(30) % 3 - 1)
@@ -64,7 +65,7 @@ W, y = sparse.load_npz(folder + "/graph.npz"), np.load(folder + "/labels.npy")
 start = time.perf_counter()
 model = GraphLabelPropagation("precomputed", tol=1e-8, n_jobs=jobs).fit(W, y)
 seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+peak = memory("VmHWM") / 2**30
 right = np.load(folder + "/classes.npy") == model.transduction_
 print(seconds, peak, model.n_iter_, right[y == -1].mean())
 np.save(folder + "/values.npy", model.label_distributions_)

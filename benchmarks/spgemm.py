@@ -131,17 +131,15 @@ def _shown(times):
 
 
 _MEMORY = """
+from benchmarks._harness import memory
 from benchmarks.spgemm import CASES, QUICK, spgemm
 A = (QUICK if {quick} else CASES)[{name!r}]()
 spgemm(A[:300], A)  # compiles
-def status(key):
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(x.split()[1]) * 1024 for x in lines if x.startswith(key))
 open("/proc/self/clear_refs", "w").write("5")  # peak memory starts anew
-before = status("VmRSS")
+before = memory("VmRSS")
 C = spgemm(A, A, n_jobs={threads})
 size = C.data.nbytes + C.indices.nbytes + C.indptr.nbytes
-print((status("VmHWM") - before) / size)
+print((memory("VmHWM") - before) / size)
 """
 
 

@@ -52,8 +52,9 @@ def problems(quick):
 
 
 _PLANE = """
-import resource, sys, time
+import sys, time
 import numpy as np
+from benchmarks._harness import memory
 from sparsestat.transport import sinkhorn_points
 n = int(sys.argv[1])
 rng = np.random.default_rng(int(sys.argv[2]))
@@ -63,7 +64,7 @@ X, Y = rng.standard_normal((n, 2)), rng.standard_normal((n, 2)) + 1
 start = time.perf_counter()
 result = sinkhorn_points(X, Y, method="exact")
 seconds = time.perf_counter() - start
-used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+used = memory("VmHWM") / 2**20
 print(seconds, used, result.certificate.value, result.n_iter["pivots"])
 """
 

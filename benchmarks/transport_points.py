@@ -13,8 +13,9 @@ STRENGTHS = (1e-2, 1e-3, 1e-4)
 SECONDS = 60.0
 
 _CODE = """
-import resource, sys, time, warnings
+import sys, time, warnings
 import numpy as np
+from benchmarks._harness import memory
 from sparsestat.transport import sinkhorn_points
 n, reg, seed = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
 rng = np.random.default_rng(seed)
@@ -27,7 +28,7 @@ result = sinkhorn_points(X, Y, reg=reg, reg_mode="relative", tol=1e-6)
 seconds = time.perf_counter() - start
 P = result.plan
 error = abs(P.sum(axis=0) - 1 / n).sum() + abs(P.sum(axis=1) - 1 / n).sum()
-used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+used = memory("VmHWM") / 2**20
 print(seconds, result.marginal_error, error, P.nnz, used)
 """
 

@@ -20,6 +20,7 @@ from sparsestat.transport._candidates import (
     solve_points,
 )
 from sparsestat.transport._cells import CellCost
+from sparsestat.transport._kernels_proof import gap_of_arcs
 from sparsestat.transport._margins import error_of_sums, sums_of_arcs
 from sparsestat.transport._result import OTResult
 from sparsestat.transport._simplex import CutOff, integer_masses, solve_tree
@@ -159,26 +160,11 @@ def _some(indices):
 
 
 def _gap(c, tree, i, j, mass):
-    """Return the gap of a plan whose arcs cost c, and the rounding of that.
-
-    Potentials are sums of two numbers, exact as they are; with those of the rows
-    lowered by what their arcs may miss, rounding included, they are feasible for all
-    arcs. What is left to round is the reduced costs of the plan's own arcs.
-    """
-    n, unit = tree.n, tree.unit
-    c = c / unit
-    p, q = (tree.high[i], tree.low[i]), (tree.high[n + j], tree.low[n + j])
-    s = p[0] + q[0]
-    part = s - p[0]
-    e = (p[0] - (s - part)) + (q[0] - part)
-    t = s + c
-    part = t - s
-    d = (s - (t - part)) + (c - part)
-    reduced = t + ((e + d) + (p[1] + q[1]))
-    hidden = np.abs(e) + np.abs(d) + np.abs(p[1]) + np.abs(q[1]) + np.abs(reduced)
-    gap = float(mass @ np.maximum(reduced - tree.worst[i], 0.0))
-    allowance = 1.5 * EPS * float(mass @ hidden) + EPS * (len(mass) + 8) * gap
-    return unit * gap, unit * allowance
+    """Return the gap of a plan whose arcs cost c, and the rounding of that."""
+    gap, allowance = gap_of_arcs(
+        i, j, mass, c / tree.unit, tree.n, tree.high, tree.low, tree.worst
+    )
+    return tree.unit * gap, tree.unit * allowance
 
 
 def _with_margins(certificate, error, tree):

@@ -23,19 +23,17 @@ __all__ = [
     "exchange",
     "grow_tree",
     "is_monge",
-    "least_reduced",
+    "least",
     "pivots",
     "start_tree",
     "tree_potentials",
 ]
 
 _PIECE = 256
-_PROOF_PIECE = 64
-_ROUNDED = 1.5 * 2.0**-52
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _least(line, cross, start, stop):
+def least(line, cross, start, stop):
     best = np.inf
     for k in range(start, stop):
         x = line[k] + cross[k]
@@ -57,7 +55,7 @@ def _cheapest_open(L, flat, i, shut):
         return where
     line, piece = L[i], 0
     for start in range(0, m, _PIECE):
-        c = _least(line, shut, start, min(start + _PIECE, m))
+        c = least(line, shut, start, min(start + _PIECE, m))
         if start == 0 or c < best:
             best, piece = c, start
     for j in range(piece, m):
@@ -245,7 +243,7 @@ def _entering(L, flat, n, high, low, precise, tol, block, stride, cursor):
             base_low = low[own + line]
             x = _least_exact(L[line], cross, cross_low, base, base_low, k, stop)
         else:
-            x = _least(L[line], cross, k, stop) + base
+            x = least(L[line], cross, k, stop) + base
         if x < best:
             best, best_line, best_start = x, line, k
         seen += stop - k
@@ -313,7 +311,7 @@ def _entering_by_rows(L, n, parent, high, tol, length, stride, own, cursor):
             up = parent[i]
             own[i] = -L[up - n, i] - high[up]
         for j in range(m):
-            x = _least(L[j], own, start, stop) + high[n + j]
+            x = least(L[j], own, start, stop) + high[n + j]
             if x < best:
                 best, best_line, best_start = x, j, start
         block += stride
@@ -579,94 +577,3 @@ def pivots(
             not lazy,
         )
     return count, idle, False
-
-
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _least_safe(line, cross, cross_low, base, base_low, lowest):
-    """Lower `lowest` to the reduced costs of a line, less a bound of their rounding.
-
-    Only what is added at the end is rounded: the errors of the large terms are known.
-    """
-    for k in range(len(line)):
-        s = cross[k] + base
-        part = s - cross[k]
-        e = (cross[k] - (s - part)) + (base - part)
-        t = s + line[k]
-        part = t - s
-        d = (s - (t - part)) + (line[k] - part)
-        x = t + ((e + d) + (cross_low[k] + base_low))
-        hidden = abs(e) + abs(d) + abs(cross_low[k]) + abs(base_low)
-        x -= _ROUNDED * (hidden + abs(x))
-        if x < lowest[k]:
-            lowest[k] = x
-
-
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _smallest(line):
-    best = np.inf
-    for k in range(len(line)):
-        if line[k] < best:
-            best = line[k]
-    return best
-
-
-@njit(cache=True, nogil=True)
-def _least_of_all(line, cross, cross_low, base, base_low, margin):
-    """Return a bound below the reduced costs of a line, 0 at most.
-
-    Pieces whose least one is above zero by more than all rounding are left out.
-    """
-    best = 0.0
-    for start in range(0, len(line), _PROOF_PIECE):
-        stop = min(start + _PROOF_PIECE, len(line))
-        x = _least(line, cross, start, stop) + base
-        if x * (1.0 - _ROUNDED * 8.0) <= margin:
-            x = _least_of_piece(line, cross, cross_low, base, base_low, start, stop)
-            best = min(best, x)
-    return best
-
-
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _least_of_piece(line, cross, cross_low, base, base_low, start, stop):
-    best = np.inf
-    for k in range(start, stop):
-        s = cross[k] + base
-        part = s - cross[k]
-        e = (cross[k] - (s - part)) + (base - part)
-        t = s + line[k]
-        part = t - s
-        d = (s - (t - part)) + (line[k] - part)
-        x = t + ((e + d) + (cross_low[k] + base_low))
-        hidden = abs(e) + abs(d) + abs(cross_low[k]) + abs(base_low)
-        x -= _ROUNDED * (hidden + abs(x))
-        if x < best:
-            best = x
-    return best
-
-
-@njit(cache=True, nogil=True)
-def least_reduced(L, flat, n, high, low, least, worst):
-    """Write bounds below the reduced costs of each row, and its smallest cost.
-
-    Of reduced costs that are positive the bounds may be any number from zero on.
-    """
-    p, q = L.shape
-    if not flat:
-        cross, cross_low = high[n:], low[n:]
-        largest, rest = 0.0, 0.0
-        for k in range(q):
-            largest = max(largest, abs(cross[k]))
-            rest = max(rest, abs(cross_low[k]))
-        for i in range(n):
-            line = L[i]
-            least[i] = _smallest(line)
-            margin = 8.0 * _ROUNDED * (largest + abs(high[i])) + rest + abs(low[i])
-            worst[i] = _least_of_all(line, cross, cross_low, high[i], low[i], margin)
-        return
-    for i in range(n):
-        least[i] = np.inf
-        worst[i] = np.inf
-    for j in range(p):
-        _least_safe(L[j], high[:n], low[:n], high[n + j], low[n + j], worst)
-        for i in range(n):
-            least[i] = min(least[i], L[j, i])

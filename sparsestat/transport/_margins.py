@@ -9,6 +9,7 @@ from scipy import sparse
 from sparsestat._utils.arithmetic import EPS, rounding
 from sparsestat._utils.validation import read_only
 from sparsestat.transport import _kernels
+from sparsestat.transport._kernels_proof import arc_totals
 
 __all__ = ["error_of_sums", "marginal_error", "sums_of", "sums_of_arcs"]
 
@@ -17,10 +18,11 @@ _PAIRWISE = 48  # operations on the longest way through numpy's sum of a row
 
 def sums_of_arcs(i, j, mass, shape):
     """Return the row and column sums of arcs, and bounds of their rounding."""
-    rows, columns = np.bincount(i, mass, shape[0]), np.bincount(j, mass, shape[1])
-    in_row, in_column = np.bincount(i, minlength=shape[0]), np.bincount(j)
+    rows, columns = np.zeros(shape[0]), np.zeros(shape[1])
     # All entries are positive: the sums are the sums of absolute values.
-    longest = in_row @ rows + in_column @ columns[: len(in_column)]
+    longest = arc_totals(
+        np.asarray(i, np.int64), np.asarray(j, np.int64), mass, rows, columns
+    )
     return rows, columns, 0.5 * EPS * longest
 
 

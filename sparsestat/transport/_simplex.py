@@ -15,8 +15,8 @@ import numpy as np
 
 from sparsestat._utils.arithmetic import EPS, power_of_two
 from sparsestat._utils.validation import read_only
+from sparsestat.transport import _kernels_proof as proof
 from sparsestat.transport import _kernels_simplex as kernels
-from sparsestat.transport._validation import all_finite
 
 __all__ = ["FAST", "CutOff", "Run", "Tree", "integer_masses", "solve_tree"]
 
@@ -67,7 +67,7 @@ class Tree:
 
     def arcs(self):
         """Return rows, columns and integer flows of the arcs that carry any."""
-        return _arcs(self)
+        return proof.tree_arcs(self.n, self.parent, self.flow)
 
 
 def integer_masses(a, b):
@@ -107,12 +107,15 @@ def solve_tree(C, left, right):
     n, m = C.shape
     flat = m < _SHORT and n > _TALL * m
     L = np.ascontiguousarray(C.T if flat else C)
-    closed = None if all_finite(L) else np.isinf(L)
-    largest = _largest(L, closed)
+    low, high, offset = proof.survey(read_only(L), flat)
+    closed, largest = None, max(high, -low)
+    if high == np.inf:
+        closed = np.isinf(L)
+        largest = float(np.abs(np.where(closed, 0.0, L)).max())
     unit = 1.0
     if not _NARROW <= largest <= _WIDE and largest > 0:
         unit = power_of_two(largest)
-        L, largest = L / unit, largest / unit
+        L, largest, offset = L / unit, largest / unit, offset / unit
     run = Run(flat, n, m)
     if closed is None:
         in_order = kernels.is_monge(read_only(L), 4.0 * EPS * largest)
@@ -120,7 +123,7 @@ def solve_tree(C, left, right):
     else:
         run.start(closed.astype(np.float64), left, right, False)
     if closed is None:
-        least, worst = run.optimize(L, largest, left)
+        least, worst = run.optimize(L, largest, offset, left)
     else:
         least, worst = _with_closed(run, L, closed, largest, left, right)
     return Tree(
@@ -137,12 +140,6 @@ def solve_tree(C, left, right):
         run.precise,
         unit,
     )
-
-
-def _largest(L, closed):
-    if closed is None:
-        return float(max(L.max(), -L.min()))
-    return float(np.abs(np.where(closed, 0.0, L)).max())
 
 
 class Run:
@@ -211,14 +208,18 @@ class Run:
 
     def scan(self, L):
         least, worst = np.empty(self.n), np.empty(self.n)
-        kernels.least_reduced(
+        proof.least_reduced(
             read_only(L), self.flat, self.n, self.high, self.low, least, worst
         )
         return least, worst
 
-    def optimize(self, L, largest, left):
-        """Pivot to the optimum of these costs; return what pricing it tells."""
-        reduced = self._reduced(L, largest)
+    def optimize(self, L, largest, offset, left):
+        """Pivot to the optimum of these costs; return what pricing it tells.
+
+        Offsets of rows and columns are taken off where the least costs of rows, of a
+        size up to `offset`, are not small beside the largest cost.
+        """
+        reduced = L if _OFFSET * offset < largest else self._reduced(L, largest)
         size = largest if reduced is L else float(np.abs(_finite(reduced)).max())
         tol = FAST * size
         self.pivot(reduced, tol, False)
@@ -234,27 +235,25 @@ class Run:
         return least, worst
 
     def _reduced(self, L, largest):
-        """Return the costs without offsets of rows and columns, if these are big."""
+        """Return the costs without offsets of rows and columns, if that helps."""
         own, other = (0, 1) if self.flat else (1, 0)
-        low = L.min(axis=own, keepdims=True)
-        if _OFFSET * float(np.abs(low).max()) < largest:
-            return L
-        out = L - low
+        out = L - L.min(axis=own, keepdims=True)
         out -= out.min(axis=other, keepdims=True)
         out[L >= _CLOSED] = _CLOSED
         return out if _OFFSET * _finite(out).max() < largest else L
 
     def _proved(self, L, least, worst, left):
-        """Say whether the gap is small beside the flow's cost above the minima.
-
-        Of rows and of columns: the caller may have exchanged them.
-        """
-        gap = left @ np.maximum(-worst, 0.0)
-        i, j, flow = _arcs(self)
-        c = L[j, i] if self.flat else L[i, j]
-        cheapest = L.min(axis=1 if self.flat else 0)
-        spent = min(flow @ (c - least[i]), flow @ (c - cheapest[j]))
-        return gap <= _PROVED * spent
+        return proof.is_proved(
+            read_only(L),
+            self.flat,
+            self.n,
+            self.parent,
+            self.flow,
+            read_only(left),
+            least,
+            worst,
+            _PROVED,
+        )
 
 
 def _finite(L):
@@ -272,7 +271,7 @@ def _with_closed(run, L, closed, largest, left, right):
     n, flat = run.n, run.flat
     run.pivot(closed.astype(np.float64), 0.5, False)
     first = run.high.copy()  # small integers: exact
-    i, j, flow = _arcs(run)
+    i, j, flow = proof.tree_arcs(n, run.parent, run.flow)
     bad = closed[j, i] if flat else closed[i, j]
     if bad.any():
         raise _cut_off(run, first, left, right, (flow[bad], i[bad], j[bad]))
@@ -280,7 +279,8 @@ def _with_closed(run, L, closed, largest, left, right):
     out = closed + by_line[:, None] + by_place > 0.5
     second = np.where(out, _CLOSED, np.where(closed, 0.0, L))
     del out
-    least, worst = run.optimize(second, max(largest, 0.0), left)
+    _, _, offset = proof.survey(read_only(second), flat)
+    least, worst = run.optimize(second, largest, offset, left)
     # On open arcs that were left out the duals may be too large: there, and only
     # there, the duals of the first problem are below zero, by at least one.
     whole = np.where(closed, _CLOSED, L)
@@ -302,13 +302,6 @@ def _with_closed(run, L, closed, largest, left, right):
 
 def _outer(pot, n, flat):
     return pot[n:, None] + pot[:n] if flat else pot[:n, None] + pot[n:]
-
-
-def _arcs(tree):
-    """Return rows, columns and integer flows of the arcs that carry any."""
-    x = np.flatnonzero(tree.flow)
-    up, n = tree.parent[x], tree.n
-    return np.where(x < n, x, up), np.where(x < n, up, x) - n, tree.flow[x]
 
 
 def _cut_off(run, pot, left, right, stuck):

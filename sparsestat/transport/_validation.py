@@ -97,17 +97,17 @@ def one_mass(mass, size, name):
         raise ValueError(
             f"{name} must have shape ({size},) to match the cost, got {mass.shape}."
         )
-    if not np.isfinite(mass).all():
+    least, most = mass.min(), mass.max()
+    if not -np.inf < least <= most < np.inf:
         raise ValueError(f"{name} contains NaN or infinity.")
-    if (mass < 0).any():
+    if least < 0:
         raise ValueError(
-            f"{name} has negative entries (smallest {mass.min():g}). Masses are "
+            f"{name} has negative entries (smallest {least:g}). Masses are "
             "non-negative."
         )
-    with np.errstate(over="ignore"):
-        total = mass.sum()
-    if not total > 0:
+    if not most > 0:
         raise ValueError(f"{name} has zero total mass. At least one entry must be > 0.")
+    total = mass.sum() if most <= 1.0 / _LEAST_MASS else most
     if not _LEAST_MASS <= total <= 1.0 / _LEAST_MASS:
         raise ValueError(
             f"{name} has a total mass of {total:.1e}, beyond what products of masses "

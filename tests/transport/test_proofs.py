@@ -22,6 +22,7 @@ from sparsestat.transport import (
     _entropic,
     _exact,
     _kernels,
+    _kernels_proof,
     _kernels_simplex,
     _margins,
     _symmetric,
@@ -100,12 +101,12 @@ LEAST = {
 
 
 def _least_of_piece(line, *rest):
-    return _kernels_simplex._least_of_piece(line, *rest, 0, len(line))
+    return _kernels_proof._least_of_piece(line, *rest, 0, len(line))
 
 
 def _lowered(line, *rest):
     lowest = np.full(len(line), np.inf)
-    _kernels_simplex._least_safe(line, *rest, lowest)
+    _kernels_proof._least_safe(line, *rest, lowest)
     return lowest.min()
 
 
@@ -161,14 +162,14 @@ def test_every_row_is_bounded(flat):
     high[[1, n + 2]] += 0.5
     least, worst = np.empty(n), np.empty(n)
     L = np.ascontiguousarray(C.T if flat else C)
-    _kernels_simplex.least_reduced(L, flat, n, high, low, least, worst)
+    _kernels_proof.least_reduced(L, flat, n, high, low, least, worst)
     reduced = C + high[:n, None] + high[n:]
     np.testing.assert_array_equal(least, C.min(axis=1))
     # Lines of rows leave out what is above zero.
     below = reduced.min(axis=1) if flat else np.minimum(reduced.min(axis=1), 0.0)
     np.testing.assert_allclose(worst, below, rtol=1e-14, atol=1e-14)
     low[:] = 0.125 * np.arange(n + m)
-    _kernels_simplex.least_reduced(L, flat, n, high, low, least, worst)
+    _kernels_proof.least_reduced(L, flat, n, high, low, least, worst)
     reduced = reduced + low[:n, None] + low[n:]
     below = reduced.min(axis=1) if flat else np.minimum(reduced.min(axis=1), 0.0)
     np.testing.assert_allclose(worst, below, rtol=1e-14, atol=1e-14)
@@ -390,7 +391,7 @@ def test_a_tree_is_proved_by_a_gap_that_is_small_beside_the_cost_above_minima():
     left, right, _ = integer_masses(np.full(6, 0.5), np.full(6, 0.5))
     run = Run(False, 6, 6)
     run.start(C, left, right, False)
-    least, worst = run.optimize(C, float(C.max()), left)
+    least, worst = run.optimize(C, float(C.max()), 0.0, left)
     assert not run.precise and run._proved(C, least, worst, left)
     i, j, flow = _arcs_of(run)
     c = C[i, j]
