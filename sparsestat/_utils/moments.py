@@ -129,9 +129,9 @@ def fold_moments(block, folds, targets=None):
     return out
 
 
-def row_slices(n_rows, n_columns):
+def row_slices(n_rows, n_columns, *, entries=_ENTRIES, fewest=1):
     """Return slices of rows whose temporary arrays stay small."""
-    step = max(1, _ENTRIES // max(n_columns, 1))
+    step = max(fewest, entries // max(n_columns, 1))
     return [slice(k, min(k + step, n_rows)) for k in range(0, n_rows, step)]
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils.validation import check_is_fitted
 
 from sparsestat._utils.compat import check_sample_weight
-from sparsestat.cluster._data import row_blocks
+from sparsestat.cluster._data import slices_of
 
 __all__ = ["NearestCenters"]
 
@@ -87,7 +87,7 @@ class NearestCenters(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         centers = self._framed_centers()
         norms = np.einsum("kd,kd->k", centers, centers)
         out = np.empty(X.shape[0], dtype=np.int64)
-        for part in row_blocks(X.shape):
+        for part in slices_of(X.shape):
             out[part] = (norms - 2.0 * (rows[part] @ centers.T)).argmin(axis=1)
         return out
 

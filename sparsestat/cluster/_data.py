@@ -16,10 +16,11 @@ from sparsestat._utils.arithmetic import (
     standardize,
 )
 from sparsestat._utils.linalg import largest_eigenvalue
+from sparsestat._utils.moments import row_slices
 from sparsestat._utils.validation import largest_entry, read_only
 from sparsestat.cluster import _kernels_rows as kernels
 
-__all__ = ["CenteredRows", "Frame", "row_blocks"]
+__all__ = ["CenteredRows", "Frame", "slices_of"]
 
 _FAR = 1e100  # units from where on only the direction of a new point counts
 
@@ -28,12 +29,9 @@ _FAR = 1e100  # units from where on only the direction of a new point counts
 _ENTRIES, _FEWEST_ROWS = 2**18, 2_048
 
 
-def row_blocks(shape):
-    """Yield slices that cover the rows of an array of the given shape."""
-    n, d = shape
-    step = max(_FEWEST_ROWS, _ENTRIES // max(d, 1))
-    for start in range(0, n, step):
-        yield slice(start, min(start + step, n))
+def slices_of(shape):
+    """Return slices that cover the rows of an array of the given shape."""
+    return row_slices(*shape, entries=_ENTRIES, fewest=_FEWEST_ROWS)
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,7 @@ class CenteredRows:
     def blocks(self):
         """Yield slices and the dense rows of each, which the next may overwrite."""
         out = None
-        for rows in row_blocks(self.shape):
+        for rows in slices_of(self.shape):
             if self.in_blocks:
                 count = rows.stop - rows.start
                 out = np.empty((count, self.shape[1])) if out is None else out[:count]
@@ -267,7 +265,7 @@ class CenteredRows:
     def all_equal_within(self, labels):
         """Whether the points of each cluster are one and the same, bit by bit."""
         first = np.unique(labels, return_index=True)[1]
-        for rows in row_blocks(self.shape):
+        for rows in slices_of(self.shape):
             same = self.given[first[labels[rows]]]
             if (abs(self.given[rows] - same)).max() > 0:
                 return False

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.utils.extmath import row_norms
 
 from sparsestat._utils.results import users_stacklevel
-from sparsestat.cluster._data import row_blocks
+from sparsestat.cluster._data import slices_of
 from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = [
@@ -89,7 +89,7 @@ def cost_about(rows, labels, weights, centers):
         distance = row_norms(rows, squared=True) - 2.0 * cross + own
         return float(weights @ np.maximum(distance, 0.0))
     total = 0.0
-    for part in row_blocks(rows.shape):
+    for part in slices_of(rows.shape):
         block = rows[part]
         block = block.toarray() if sparse.issparse(block) else block
         total += float(weights[part] @ np.square(block - centers[labels[part]]).sum(1))

@@ -1,4 +1,4 @@
-"""Selections, norms and rearrangements of CSR triples."""
+"""Selections, norms and transposes of CSR triples."""
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -8,11 +8,8 @@ import numpy as np
 from sparsestat.sparse._kernels import kernel
 
 __all__ = [
-    "hstack_rows",
     "kth_largest",
     "norms_of_rows",
-    "permute_columns",
-    "permute_rows",
     "scale_rows",
     "top_of_rows",
     "transpose",
@@ -154,58 +151,3 @@ def transpose(data, indices, indptr, n_columns):
         t_indptr[j] = t_indptr[j - 1]
     t_indptr[0] = 0
     return t_data, t_indices, t_indptr
-
-
-@kernel
-def permute_rows(data, indices, indptr, order):
-    """Return the triple whose row i is row order[i] of the given one."""
-    out_indptr = np.zeros(len(indptr), indptr.dtype)
-    out_indices = np.empty(indptr[-1], indices.dtype)
-    out_data = np.empty(indptr[-1], data.dtype)
-    pos = np.int64(0)
-    for i in range(len(order)):
-        for q in range(indptr[order[i]], indptr[order[i] + 1]):
-            out_data[pos] = data[q]
-            out_indices[pos] = indices[q]
-            pos += 1
-        out_indptr[i + 1] = pos
-    return out_data, out_indices, out_indptr
-
-
-@kernel
-def permute_columns(data, indices, indptr, order):
-    """Return the triple whose column j is column order[j], with sorted rows.
-
-    Two transpositions sort all rows at once, in linear time.
-    """
-    n_columns = len(order)
-    place = np.empty(n_columns, indices.dtype)
-    for j in range(n_columns):
-        place[order[j]] = j
-    moved = np.empty(indptr[-1], indices.dtype)
-    for q in range(len(moved)):
-        moved[q] = place[U(indices[q])]
-    t_data, t_indices, t_indptr = transpose(data, moved, indptr, n_columns)
-    return transpose(t_data, t_indices, t_indptr, len(indptr) - 1)
-
-
-@kernel
-def hstack_rows(a_data, a_indices, a_indptr, b_data, b_indices, b_indptr, a_columns):
-    """Return the triple of [A, B], two matrices with equally many rows."""
-    n_rows = len(a_indptr) - 1
-    nnz = np.int64(a_indptr[-1]) + np.int64(b_indptr[-1])
-    indptr = np.zeros(n_rows + 1, a_indptr.dtype)
-    indices = np.empty(nnz, a_indices.dtype)
-    data = np.empty(nnz, a_data.dtype)
-    pos = np.int64(0)
-    for i in range(n_rows):
-        for q in range(a_indptr[i], a_indptr[i + 1]):
-            data[pos] = a_data[q]
-            indices[pos] = a_indices[q]
-            pos += 1
-        for q in range(b_indptr[i], b_indptr[i + 1]):
-            data[pos] = b_data[q]
-            indices[pos] = b_indices[q] + a_columns
-            pos += 1
-        indptr[i + 1] = pos
-    return data, indices, indptr

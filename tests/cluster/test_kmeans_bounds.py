@@ -32,7 +32,7 @@ from sparsestat.cluster._certificate import (
     sampled_bound,
 )
 from sparsestat.cluster._certify import Bounds, partition_cost
-from sparsestat.cluster._data import CenteredRows, Frame, row_blocks
+from sparsestat.cluster._data import CenteredRows, Frame, slices_of
 
 LOSS = 1e-5
 
@@ -402,7 +402,7 @@ def test_rows_come_in_blocks_that_cover_them():
         ((3, 0), 2**18),
         ((300_000, 1), 2**18),
     ):
-        blocks = list(row_blocks(shape))
+        blocks = list(slices_of(shape))
         assert [b.start for b in blocks] == list(range(0, shape[0], step))
         assert [b.stop for b in blocks] == [
             min(b.start + step, shape[0]) for b in blocks

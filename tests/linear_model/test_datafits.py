@@ -556,7 +556,7 @@ def test_intercepts_of_classes_descend_where_newton_does_not():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(np.linalg, "solve", uphill)
-        patch.setattr(classes, "_MAX_INTERCEPT_STEPS", 1)
+        patch.setattr(classes, "MAX_INTERCEPT_STEPS", 1)
         shift = fit.settle_intercept(eta)
     slope = fit.gradient(eta).sum(axis=0)
     assert_allclose(shift, -2.0 / fit.total * slope, rtol=1e-12)

@@ -10,12 +10,11 @@ second-order model.
 import numpy as np
 from scipy.special import xlogy
 
-from sparsestat.linear_model._penalized._datafits import Datafit
+from sparsestat.linear_model._penalized._datafits import MAX_INTERCEPT_STEPS, Datafit
 
 __all__ = ["OneColumn", "Softmax"]
 
 _EPS = np.finfo(np.float64).eps
-_MAX_INTERCEPT_STEPS = 100
 
 
 class Softmax:
@@ -73,7 +72,7 @@ class Softmax:
         size, C = A.shape[1], self.n_classes
         coef, start = np.zeros((size, C)), eta
         value, before = self.value(eta), np.inf
-        for _ in range(_MAX_INTERCEPT_STEPS):
+        for _ in range(MAX_INTERCEPT_STEPS):
             slope = A.T @ self.gradient(eta)
             largest = float(np.abs(slope).max())
             if largest >= 0.5 * before and largest <= 1e-10 * np.abs(A).max() * (
@@ -137,7 +136,7 @@ class Softmax:
         value = self.value(eta)
         mass = np.bincount(self.codes, self.weights, self.n_classes)
         before = np.inf
-        for _ in range(_MAX_INTERCEPT_STEPS):
+        for _ in range(MAX_INTERCEPT_STEPS):
             P = self.probabilities(eta + shift)
             weighted = self.weights[:, None] * P
             slope = weighted.sum(axis=0) - mass

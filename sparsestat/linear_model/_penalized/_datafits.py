@@ -29,6 +29,7 @@ import numpy as np
 from scipy.special import expit, xlogy
 
 __all__ = [
+    "MAX_INTERCEPT_STEPS",
     "Datafit",
     "Gamma",
     "Huber",
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 _EPS = np.finfo(np.float64).eps
-_MAX_INTERCEPT_STEPS = 100
+MAX_INTERCEPT_STEPS = 100
 _ARMIJO = 1e-4
 _ROUNDING = 1e-14
 _TOUCHING = 0.3  # share of the curvature of a quadratic that touches Huber's loss
@@ -135,7 +136,7 @@ class Datafit:
         shift, low, high = 0.0, -np.inf, np.inf
         reach = 8.0
         goal = 4.0 * _EPS * self._slope_scale(eta)
-        for _ in range(_MAX_INTERCEPT_STEPS):
+        for _ in range(MAX_INTERCEPT_STEPS):
             gradient = self.gradient(eta + shift)
             slope = float(gradient.sum())
             if abs(slope) <= goal:
@@ -177,7 +178,7 @@ class Datafit:
         A = np.asfortranarray(A)
         coef, best = np.zeros(A.shape[1]), np.inf
         present = self.value(eta)
-        for _ in range(_MAX_INTERCEPT_STEPS):
+        for _ in range(MAX_INTERCEPT_STEPS):
             gradient = self.gradient(eta)
             slope = A.T @ gradient
             worst = float(np.abs(slope).max())
