@@ -18,7 +18,7 @@ from sklearn.gaussian_process.kernels import (
 from sklearn.utils import check_random_state
 
 from sparsestat._utils.compat import Interval, StrOptions
-from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
+from sparsestat.gaussian_process._exact_gp import Factors, StructuredGPRegressor
 from sparsestat.gaussian_process._kernel._covariances import (
     cross,
     cross_backward,
@@ -307,7 +307,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         """
         if self.kernel is not None or self.noise_variance is not None:
             factors = self._factorize(kernel)
-            self._factored_last = factors[0]
+            self._factored_last = factors.covariance
             return self._evidence(kernel, factors, False)[0], kernel
         y, w = (
             self._targets,
@@ -323,11 +323,12 @@ class CompactGPRegressor(StructuredGPRegressor):
                 k1__k1__constant_value=1.0, k2__noise_level=ratio
             )
             try:
-                factor, a, _ = self._factorize(trial)
+                factors = self._factorize(trial)
             except np.linalg.LinAlgError:
                 continue
-            self._factored_last = factor
-            squares = float(np.sum(y * a)) + np.sum(self._row_noise.within) / ratio
+            self._factored_last = factor = factors.covariance
+            squares = float(np.sum(y * factors.alpha))
+            squares += np.sum(self._row_noise.within) / ratio
             variance = max(squares / (n * y.shape[1]), np.finfo(float).tiny)
             value = n * np.log(variance) + factor.log_det
             value = -0.5 * (value + (n - len(w)) * np.log(ratio))
@@ -366,7 +367,7 @@ class CompactGPRegressor(StructuredGPRegressor):
             C = np.diag(own)
             C[first, second] = C[second, first] = values
             factor = DenseCholesky(C)
-            return factor, factor.solve(self._targets), saved
+            return Factors(factor, factor.solve(self._targets), saved)
         C = sparse.csc_array(
             (
                 np.concatenate([values, values, own]),
@@ -378,10 +379,10 @@ class CompactGPRegressor(StructuredGPRegressor):
             shape=(n, n),
         )
         factor = SparseCholesky(C)
-        return factor, factor.solve(self._targets), saved
+        return Factors(factor, factor.solve(self._targets), saved)
 
     def _evidence(self, kernel, factors, want_gradient):
-        factor, a, saved = factors
+        factor, a = factors.covariance, factors.alpha
         y = self._targets
         n, d = self.X_train_.shape
         k = y.shape[1]
@@ -394,7 +395,7 @@ class CompactGPRegressor(StructuredGPRegressor):
         # 2 times the derivative, since every pair stands for two entries.
         bar = np.einsum("ij,ij->i", a[first], a[second])
         bar -= k * factor.inverse_entries(first, second)
-        gradient, _ = cross_backward(kernel, saved, bar[:, None])
+        gradient, _ = cross_backward(kernel, factors.saved, bar[:, None])
         each = np.arange(n)
         own = 0.5 * (np.sum(a**2, axis=1) - k * factor.inverse_entries(each, each))
         gradient = gradient + diagonal_backward(kernel, self.X_train_, own)
@@ -408,8 +409,8 @@ class CompactGPRegressor(StructuredGPRegressor):
 
     def _settle(self, best, X, y):
         details = super()._settle(best, X, y)
-        factor, a, _ = self._factors
-        self._factors, self.alpha_ = (factor, a, None), self._shaped(a)
+        factor = self._factors.covariance
+        self._factors.saved, self.alpha_ = None, self._shaped(self._factors.alpha)
         self.support_ = _support(self.kernel_, X.shape[1])
         self.n_nonzeros_ = factor.n_nonzeros
         self.fill_ = factor.fill
@@ -424,7 +425,7 @@ class CompactGPRegressor(StructuredGPRegressor):
     def _factored(self):
         if getattr(self, "_factors", None) is None:
             self._factors = self._factorize(self.kernel_)
-        return self._factors[0]
+        return self._factors.covariance
 
     def _fitted_factors(self):
         # What the way back needs was let go.

@@ -4,13 +4,36 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sparsestat.gaussian_process._kernel_gp import KernelGPRegressor
 
-__all__ = ["StructuredGPRegressor"]
+__all__ = ["Factors", "StructuredGPRegressor"]
+
+
+@dataclass
+class Factors:
+    """A covariance of the data, factorized, and the weights of the targets.
+
+    Attributes
+    ----------
+    covariance : object
+        With ``log_det`` and ``solve``.
+    alpha : ndarray
+        The solution for the targets.
+    saved : object
+        What derivatives of the kernel need; None once it was let go.
+    missing : object or None
+        What is taken off where rows of a grid were not observed.
+    """
+
+    covariance: object
+    alpha: np.ndarray
+    saved: object
+    missing: object = None
 
 
 class StructuredGPRegressor(KernelGPRegressor):
@@ -25,7 +48,7 @@ class StructuredGPRegressor(KernelGPRegressor):
 
     @abstractmethod
     def _factorize(self, kernel):
-        """Return everything that depends on the kernel's parameters."""
+        """Return what depends on the kernel's parameters, as `Factors`."""
 
     @abstractmethod
     def _evidence(self, kernel, factors, want_gradient):

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 from sparsestat._utils.compat import fit_context
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.validation import refuse_complex
-from sparsestat.gaussian_process._exact_gp import StructuredGPRegressor
+from sparsestat.gaussian_process._exact_gp import Factors, StructuredGPRegressor
 from sparsestat.gaussian_process._kernel._covariances import (
     cross,
     cross_backward,
@@ -249,10 +249,10 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         if rest is not None:
             # The recursion knows of no gaps: the targets there were taken for zero.
             a = rest.forget(a)
-        return factor, a, rest, saved
+        return Factors(factor, a, saved, rest)
 
     def _evidence(self, kernel, factors, want_gradient):
-        factor, a, rest, saved = factors
+        factor, a, rest = factors.covariance, factors.alpha, factors.missing
         n = int(self._observed.sum())
         log_det = factor.log_det + (0.0 if rest is None else rest.log_det)
         k = len(self._targets)
@@ -265,16 +265,16 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
             sums += k * autocorrelation(rest.half)
         bar = sums.copy()  # every lag but 0 stands for two diagonals, halved
         bar[0] *= 0.5
-        gradient, _ = cross_backward(kernel, saved, bar[:, None])
+        gradient, _ = cross_backward(kernel, factors.saved, bar[:, None])
         return value, gradient + bar[0] * noise_variance(kernel, 1)[1]
 
     def _settle(self, best, X, y):
         details = super()._settle(best, X, y)
-        self.alpha_ = self._shaped(self._factors[1].T)
+        self.alpha_ = self._shaped(self._factors.alpha.T)
         return details
 
     def _solve(self, K):
-        factor, _, rest, _ = self._factors
+        factor, rest = self._factors.covariance, self._factors.missing
         if rest is None:
             return factor.solve(K)
         K = K * self._observed
