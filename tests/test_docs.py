@@ -377,3 +377,21 @@ def test_every_page_of_the_guide_shows_a_figure():
         text = page.read_text(encoding="utf-8")
         shows = re.search(r"^\.\. (figure|image|chart):: ", text, re.MULTILINE)
         assert shows or page.stem in without, page.name
+
+
+def test_one_version_stands_everywhere():
+    version = sparsestat.__version__
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    recipe = (ROOT / "packaging" / "conda" / "meta.yaml").read_text(encoding="utf-8")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\nversion: {version}\n" in citation
+    assert f'"SPARSESTAT_VERSION", "{version}"' in recipe
+    # The changelog may be ahead of the version, not behind it.
+    assert re.search(rf"^## {re.escape(version)} \(\d{{4}}-\d\d-\d\d\)$", changes, re.M)
+
+
+def test_the_readme_points_to_what_is_there():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#]+)\)", text)
+    assert "docs/_static/lasso_path.png" in targets
+    assert not [t for t in targets if not (ROOT / t).exists()]
