@@ -73,20 +73,21 @@ lint: $(VENV)/.installed-lint
 	$(PY) docs/validate_docstrings.py
 
 # The generated pages are made anew, so that a name that has gone leaves no page.
+# Notebooks are run once for their outputs; `make notebooks` runs them anew.
 docs: $(VENV)/.installed-docs
 	rm -rf docs/api docs/generated
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 notebooks: $(VENV)/.installed-notebooks
-	$(PY) -m pytest -p no:cacheprovider --nbmake --nbmake-timeout=600 notebooks
+	$(PY) docs/_ext/notebook_pages.py
 
 bench: $(VENV)/.installed-bench
 	$(PY) -m benchmarks lasso
 
 clean: clean-cache
 	rm -rf $(VENV) $(VENV)-* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
-	rm -rf docs/_build docs/api docs/generated docs/auto_examples docs/gen_modules
+	rm -rf docs/_build docs/api docs/generated docs/notebooks docs/auto_examples docs/gen_modules
 	rm -f docs/sg_execution_times.rst sparsestat-tour.html
 
 clean-cache:

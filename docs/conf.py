@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
     "sphinx-mathjax-offline",
     "numpydoc",
     "myst_parser",
@@ -30,6 +31,9 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "api_pages",
     "benchmark_results",
+    "bibliography",
+    "charts",
+    "notebook_pages",
     "offline_links",
 ]
 templates_path = ["_templates"]
@@ -50,6 +54,9 @@ numpydoc_xref_param_type = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath", "amsmath"]
+# Notebooks may begin a part two levels down.
+suppress_warnings = ["myst.header"]
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
@@ -81,7 +88,7 @@ html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
     "navbar_align": "left",
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 8,
     "show_nav_level": 1,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,

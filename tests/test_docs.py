@@ -69,6 +69,7 @@ def test_the_api_pages_list_every_public_name():
         lines = [line.strip() for line in pages[f"{module}.rst"].splitlines()]
         assert name in lines, full_name
         assert f":ref:`{module} <" in pages["index.rst"]
+        assert f":py:obj:`{name} <{full_name}>`" in pages["all.rst"]
 
 
 def test_estimators_link_to_the_page_that_is_built_for_them():
@@ -311,3 +312,86 @@ def test_bars_show_how_many_times_as_long_peers_take():
     assert chart.count('class="won"') == 2 and chart.count('class="lost"') == 1
     assert "&lt;b&gt;" in chart
     assert reader.bars({"columns": ["data"], "rows": [["d"]] * 5}) == []
+
+
+def test_references_become_bibtex_and_nothing_is_added():
+    bibliography = load(DOCS / "_ext" / "bibliography.py")
+    reference = (
+        'A. X. Yang, M. Li et al., "On a & b", Journal of Things 12(3), 2019: part 2.'
+    )
+    fields = bibliography.fields_of(reference)
+    assert fields == {
+        "author": "A. X. Yang and M. Li and others",
+        "title": "On a & b",
+        "year": "2019",
+        "howpublished": "Journal of Things 12(3)",
+    }
+    assert bibliography.bibtex(fields).startswith("@misc{yang2019b,\n  author = {A. X.")
+    assert "\\&" in bibliography.bibtex(fields)
+    assert bibliography.fields_of("no title, 2020.") is None
+    keys = [text.partition(",")[0] for text in bibliography.all_entries()]
+    assert len(keys) == len(set(keys)) > 100
+    unread = [
+        f"{name}: {reference}"
+        for name, thing in PUBLIC.items()
+        for reference in bibliography.references_of(thing)
+        if bibliography.fields_of(reference) is None
+    ]
+    assert not unread
+
+
+def test_charts_name_what_exists():
+    charts = load(DOCS / "_ext" / "charts.py")
+    known = {name.rpartition(".")[2] for name in PUBLIC}
+    for _, cases in charts.METHODS:
+        for _, methods, page in cases:
+            listed = methods.removesuffix(" and its relatives").split(", ")
+            assert set(listed) <= known
+            assert (DOCS / "user_guide" / f"{page}.rst").exists()
+    drawing = charts.wide("user_guide/") + charts.narrow("user_guide/")
+    assert drawing.count('href="user_guide/glm.html"') == 4
+
+
+def test_notebooks_become_pages_with_their_outputs():
+    nbformat = pytest.importorskip("nbformat")
+    pages = load(DOCS / "_ext" / "notebook_pages.py")
+    new = nbformat.v4
+    cell = new.new_code_cell("print(1)\nframe")
+    cell.outputs = [
+        new.new_output("stream", name="stdout", text="1"),
+        new.new_output("stream", name="stderr", text="compiling"),
+        new.new_output("stream", name="stdout", text="\n2\n"),
+        new.new_output("execute_result", {"text/html": "<b>x</b>", "text/plain": "x"}),
+        new.new_output("display_data", {"image/png": "aGk=", "text/plain": "Figure"}),
+    ]
+    notebook = new.new_notebook(cells=[new.new_markdown_cell("# Title"), cell])
+    text, images = pages.page(notebook, "01_a")
+    assert text.startswith("# Title\n") and "\n1\n2\n`````" in text
+    assert "<b>x</b>" in text and "compiling" not in text
+    assert list(images.values()) == [b"hi"] and f"images/{next(iter(images))}" in text
+
+
+def test_every_page_of_the_guide_shows_a_figure():
+    without = {"index", "citing", "glossary"}
+    for page in sorted((DOCS / "user_guide").glob("*.rst")):
+        text = page.read_text(encoding="utf-8")
+        shows = re.search(r"^\.\. (figure|image|chart):: ", text, re.MULTILINE)
+        assert shows or page.stem in without, page.name
+
+
+def test_one_version_stands_everywhere():
+    version = sparsestat.__version__
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    recipe = (ROOT / "packaging" / "conda" / "meta.yaml").read_text(encoding="utf-8")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\nversion: {version}\n" in citation
+    assert f'"SPARSESTAT_VERSION", "{version}"' in recipe
+    # The changelog may be ahead of the version, not behind it.
+    assert re.search(rf"^## {re.escape(version)} \(\d{{4}}-\d\d-\d\d\)$", changes, re.M)
+
+
+def test_the_readme_points_to_what_is_there():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#]+)\)", text)
+    assert "docs/_static/lasso_path.png" in targets
+    assert not [t for t in targets if not (ROOT / t).exists()]

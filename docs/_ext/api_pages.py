@@ -7,6 +7,7 @@ turns their listings into one page a name, under docs/generated/.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import inspect
 from pathlib import Path
 
 from public_names import public_names, role_of, title_of
@@ -61,24 +62,63 @@ def front_page(modules):
     ]
     # The navigation has no room for long names: linear_model says it.
     entries = [f"   {m.rpartition('.')[2]} <{m}>" for m in modules]
-    toctree = [".. toctree::", "   :hidden:", "", *entries, ""]
+    toctree = [".. toctree::", "   :hidden:", "", "   All names <all>", *entries, ""]
     return "\n".join(
         [
             ".. _api:\n",
             heading("API reference", "="),
             "Everything public, module by module. What is not listed here is private "
-            "and may change without notice.\n",
+            "and may change without notice. :ref:`api_all` are on one page, with a "
+            "line about each.\n",
             *table,
             *toctree,
         ]
     )
 
 
+def summary_of(thing):
+    """Return the first line of a docstring, as plain text."""
+    line = (inspect.getdoc(thing) or "").partition("\n")[0]
+    # Quotation marks of the directive's own text stay as they are.
+    return line.replace("*", "\\*")
+
+
+def all_names_page(modules):
+    """Return the page that lists every public name with its summary."""
+    found = sorted(
+        (name.lower(), name, module, thing)
+        for module, names in modules.items()
+        for name, thing in names.items()
+    )
+    lines = [
+        ".. _api_all:\n",
+        heading("All names", "="),
+        f"The {len(found)} public names in the order of the alphabet.\n",
+        ".. list-table::",
+        "   :header-rows: 1",
+        "   :widths: 34 48 18",
+        "   :class: all-names",
+        "",
+        "   * - Name",
+        "     - What it is",
+        "     - Module",
+    ]
+    for _, name, module, thing in found:
+        page = f"api_{module.replace('.', '_')}"
+        lines += [
+            f"   * - :py:obj:`{name} <{module}.{name}>`",
+            f"     - {summary_of(thing)}",
+            f"     - :ref:`{module.rpartition('.')[2]} <{page}>`",
+        ]
+    return "\n".join([*lines, ""])
+
+
 def pages():
     """Return ``{file name: text}`` of all API pages."""
     modules = {module: names for module, names in public_names().items() if names}
     texts = {f"{m}.rst": module_page(m, names) for m, names in modules.items()}
-    return {"index.rst": front_page(modules), **texts}
+    others = {"index.rst": front_page(modules), "all.rst": all_names_page(modules)}
+    return others | texts
 
 
 def write_pages(app):
