@@ -24,7 +24,7 @@ import sparsestat
 from sparsestat import row_blocks
 from sparsestat._utils.blocks import checked_block
 from sparsestat._utils.moments import fold_moments, merge_moments, square_root
-from sparsestat.cluster import kmeans_certificate
+from sparsestat.cluster import BalancedKMeans, SDPKMeans, kmeans_certificate
 from sparsestat.decomposition import OnlineOrthogonalDictionary
 from sparsestat.inference import ScaledLasso
 from sparsestat.linear_model import (
@@ -821,6 +821,92 @@ def test_partitions_in_blocks_say_what_they_need():
         kmeans_certificate(blocks, labels[1:])
     level = kmeans_certificate(row_blocks(labels[:, None] + 0.1, block_size=7), labels)
     assert level.certified and level.details["cost"] == 0.0
+
+
+def blobs(n=400, apart=9.0):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, 4)) + apart * (np.arange(n) % 3)[:, None] + 1e3
+    return X, np.zeros(n), rng.integers(0, 3, n).astype(float)
+
+
+@containers
+def test_every_container_gives_the_same_clusters(container, tmp_path):
+    X, y, w = blobs()
+    for model in (
+        SDPKMeans(3, sketch_size=60, random_state=0),
+        BalancedKMeans(3, random_state=0),
+    ):
+        expected = clone(model).fit(row_blocks(X, None, w, block_size=400))
+        data = row_blocks(*container(X, y, w, tmp_path))
+        found = clone(model).fit(data)
+        assert_array_equal(found.labels_, expected.labels_)
+        assert_allclose(found.cluster_centers_, expected.cluster_centers_, rtol=1e-12)
+        assert_allclose(found.inertia_, expected.inertia_, rtol=1e-10)
+        assert found.certificate_.satisfied
+        assert_array_equal(found.labels_ == -1, w == 0)
+
+
+def test_partitions_by_sketch_are_proved_on_all_rows():
+    X, _, w = blobs(1200)
+    expected = SDPKMeans(3, random_state=0).fit(X, sample_weight=w)
+    for polish in (True, False):
+        model = SDPKMeans(3, sketch_size=60, polish=polish, random_state=0)
+        found = model.fit(row_blocks(X, None, w, block_size=70))
+        assert found.certified_ and found.certificate_.satisfied
+        assert_allclose(found.inertia_, expected.inertia_, rtol=1e-10)
+        assert_allclose(found.lower_bound_, expected.lower_bound_, rtol=1e-9)
+        assert_array_equal(found.predict(X)[w > 0], found.labels_[w > 0])
+        assert set(vars(found)) == set(vars(expected))
+    # Clusters that touch are not proved: the certificate says so, and the cost is that
+    # of the labels.
+    X, _, _ = blobs(600, apart=0.5)
+    with pytest.warns(UserWarning, match="not proved optimal"):
+        found = SDPKMeans(3, sketch_size=60, random_state=0).fit(row_blocks(X))
+    assert not found.certified_ and not found.certificate_.satisfied
+    means = [X[found.labels_ == k].mean(axis=0) for k in range(3)]
+    cost = ((X - np.array(means)[found.labels_]) ** 2).sum()
+    assert_allclose(found.inertia_, cost, rtol=1e-9)
+    assert_allclose(found.cluster_centers_, means, rtol=1e-12)
+    assert found.lower_bound_ <= SDPKMeans(3, random_state=0).fit(X).inertia_
+    with pytest.raises(ValueError, match="clusters have rows"):
+        SDPKMeans(3).fit(row_blocks(np.ones((40, 2))))
+
+
+BOUNDED = [{}, {"size_min": 100}, {"sizes": [60, 90, 117]}, {"capacity": 230.0}]
+
+
+@pytest.mark.parametrize("options", BOUNDED, ids=str)
+def test_balanced_clusters_in_blocks_are_those_in_memory(options):
+    X, _, w = blobs(apart=1.5)
+    n = int((w > 0).sum())
+    if "sizes" in options:
+        options = {"sizes": [60, 90, n - 150]}
+    elif "size_min" in options:
+        options = {"size_min": n // 3 - 5}
+    else:
+        options = {name: w.sum() / 2.5 for name in options}
+    model = BalancedKMeans(3, init=X[:3], random_state=0, **options)
+    expected = clone(model).fit(X, sample_weight=w)
+    for size in (400, 33):
+        found = clone(model).fit(row_blocks(X, None, w, block_size=size))
+        assert_array_equal(found.labels_[w > 0], expected.labels_[w > 0])
+        for name in ("inertia_", "cluster_centers_", "cluster_loads_", "history_"):
+            assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9)
+        assert_array_equal(found.cluster_sizes_, expected.cluster_sizes_)
+        assert_array_equal(found.predict(X), expected.predict(X))
+        assert set(vars(found)) == set(vars(expected))
+    empty = BalancedKMeans(3, init=np.vstack([X[:2], X[:1] + 1e4]), size_min=0)
+    found = empty.fit(row_blocks(X, None, w, block_size=33))
+    assert found.cluster_sizes_.min() > 0  # what was empty started again
+    assert found.inertia_ < 1.5 * expected.inertia_ or options
+
+
+def test_distances_that_do_not_fit_are_refused(monkeypatch):
+    from sparsestat.cluster import _balanced
+
+    monkeypatch.setattr(_balanced, "_MOST_DISTANCES", 1000)
+    with pytest.raises(ValueError, match="distances of all rows to all centers"):
+        BalancedKMeans(3).fit(row_blocks(blobs()[0]))
 
 
 # Moments
