@@ -24,7 +24,7 @@ import sparsestat
 from sparsestat import row_blocks
 from sparsestat._utils.blocks import checked_block
 from sparsestat._utils.moments import fold_moments, merge_moments, square_root
-from sparsestat.cluster import kmeans_certificate
+from sparsestat.cluster import BalancedKMeans, SDPKMeans, kmeans_certificate
 from sparsestat.decomposition import OnlineOrthogonalDictionary
 from sparsestat.inference import ScaledLasso
 from sparsestat.linear_model import (
@@ -36,10 +36,15 @@ from sparsestat.linear_model import (
     MultiTaskLasso,
     MultiTaskLassoCV,
     SparseGammaRegressor,
+    SparseGammaRegressorCV,
     SparseHuberRegressor,
+    SparseHuberRegressorCV,
     SparseLogisticRegression,
+    SparseLogisticRegressionCV,
     SparsePoissonRegressor,
+    SparsePoissonRegressorCV,
     SparseTweedieRegressor,
+    SparseTweedieRegressorCV,
 )
 from tests.test_common import public_estimators
 from tests.test_threads import data_of, model_of
@@ -532,8 +537,8 @@ def test_strengths_that_select_nothing_and_none_at_all():
         (SparsePoissonRegressor(), np.full(400, -1.0), "must not be negative"),
         (SparseGammaRegressor(), np.zeros(400), "negative or zero"),
         (SparsePoissonRegressor(), np.zeros(400), "no maximum"),
-        (SparseLogisticRegression(), np.zeros(400), "y holds 1"),
-        (SparseLogisticRegression(), np.arange(400) % 3, "y holds 3"),
+        (SparseLogisticRegression(), np.zeros(400), "y holds 1 class"),
+        (SparseLogisticRegression(row_sparse=True), np.arange(400) % 3, "row_sparse"),
         (SparseLogisticRegression(), np.linspace(0, 1, 400), "more than 100"),
         (SparseHuberRegressor(delta="auto"), np.zeros(400), "delta='auto'"),
         (SparsePoissonRegressor(penalty="mcp"), np.ones(400), "in memory"),
@@ -548,10 +553,186 @@ def test_likelihoods_refuse_what_they_cannot_fit_in_blocks(model, y, message):
         model.fit(row_blocks(X, y, block_size=90))
 
 
-def test_an_offset_needs_rows_in_memory():
-    X, y, _ = regression()
-    with pytest.raises(ValueError, match="takes no `offset`"):
-        SparsePoissonRegressor().fit(row_blocks(X, abs(y)), offset=y)
+def classes_of(X):
+    rng = np.random.default_rng(2)
+    eta = 0.5 * (X[:, :3] - 3.0)  # of an even number the median is not one
+    return np.array(list("cab"))[(eta + rng.gumbel(size=eta.shape)).argmax(axis=1)]
+
+
+MULTINOMIAL = [
+    {},
+    {"l1_ratio": 0.4, "class_weight": "balanced", "tol": 1e-11},
+    {"fit_intercept": False},
+    {"positive": True},
+    {"feature_weights": WEIGHTS, "tol": 1e-9},
+]
+
+
+@pytest.mark.parametrize("options", MULTINOMIAL, ids=str)
+def test_several_classes_in_blocks_are_those_in_memory(options):
+    X, _, w = regression(500)
+    y = classes_of(X)
+    model = SparseLogisticRegression(0.02, **{"tol": 1e-10, **options})
+    expected = clone(model).fit(X, y, w)
+    found = clone(model).fit(row_blocks(X, y, w, block_size=70))
+    assert found.certificate_.satisfied and found.coef_.shape == (3, 8)
+    assert found.certificate_.kind == expected.certificate_.kind
+    rtol = 3.0 * np.sqrt(model.tol)
+    assert_allclose(found.coef_, expected.coef_, rtol=rtol, atol=rtol)
+    assert_allclose(found.intercept_, expected.intercept_, rtol=rtol, atol=3 * rtol)
+    assert_allclose(found.objective_, expected.objective_, rtol=10 * model.tol)
+    assert_array_equal(found.predict(X), expected.predict(X))
+    assert set(vars(found)) == set(vars(expected))
+    for size in (500, 11):
+        again = clone(model).fit(row_blocks(X, y, w, block_size=size))
+        assert_allclose(again.coef_, found.coef_, rtol=1e-10, atol=1e-12)
+
+
+def test_the_gap_of_several_classes_is_that_of_the_data():
+    X, _, w = regression()
+    y = classes_of(X)
+    model = SparseLogisticRegression(0.02, tol=1e-2)
+    model.fit(row_blocks(X, y, w, block_size=90))
+    codes, total = np.searchsorted(model.classes_, y), w.sum()
+    P, own = model.predict_proba(X), np.eye(3)[codes]
+    loss = -w @ np.log(P[np.arange(400), codes])
+    G = w[:, None] * (P - own)
+    q = (X - np.average(X, axis=0, weights=w)).T @ -G
+    m = min(1.0, 0.02 * total / abs(q).max())
+    T = np.maximum(m * (P - own) + own, 1e-300)
+    dual = -w @ (T * np.log(T)).sum(axis=1)
+    primal = loss + 0.02 * total * abs(model.coef_).sum()
+    share = w @ own / total
+    null = -total * (share @ np.log(share))
+    assert abs(G.sum(axis=0)).max() < 1e-8 * abs(G).sum()
+    assert model.certificate_.value == pytest.approx((primal - dual) / null, abs=1e-9)
+    assert model.objective_ == pytest.approx(primal / total, rel=1e-10)
+
+
+@containers
+def test_every_container_gives_the_same_classes(container, tmp_path):
+    X, _, w = regression()
+    y = np.searchsorted(list("abc"), classes_of(X)).astype(float)
+    model = SparseLogisticRegression(0.05, tol=1e-7)
+    expected = clone(model).fit(row_blocks(X, y, w, block_size=400))
+    found = clone(model).fit(*container(X, y, w, tmp_path))
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-10, atol=1e-12)
+    assert found.certificate_.satisfied
+
+
+def test_more_classes_than_a_model_holds_are_refused():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((400, 150)), np.arange(400) % 80
+    with pytest.raises(ValueError, match="and 80 classes has"):
+        SparseLogisticRegression(1e-9).fit(row_blocks(X, y, block_size=90))
+
+
+OFFSET = [
+    SparsePoissonRegressor(0.05, tol=1e-10),
+    SparseGammaRegressor(0.05, tol=1e-10),
+    SparseHuberRegressor(0.05, delta=1.0, tol=1e-9),
+    SparseLogisticRegression(0.02, tol=1e-10),
+    SparseLogisticRegression(0.02, l1_ratio=0.5, tol=1e-9),
+]
+
+
+@pytest.mark.parametrize("model", OFFSET, ids=str)
+@pytest.mark.parametrize("joint", [False, True])
+def test_offsets_in_blocks_are_those_in_memory(model, joint):
+    X, _, w = regression()
+    if joint and "Logistic" not in type(model).__name__:
+        pytest.skip("of one predictor")
+    y = classes_of(X) if joint else targets_of(model, X)
+    rng = np.random.default_rng(5)
+    offset = rng.standard_normal((400, 3)) if joint else rng.standard_normal(400) + 2.0
+    expected = clone(model).fit(X, y, w, offset=offset)
+    found = clone(model).fit(row_blocks(X, y, w, block_size=90), offset=offset)
+    assert found.certificate_.satisfied
+    rtol = 3.0 * np.sqrt(model.tol)
+    assert_allclose(found.coef_, expected.coef_, rtol=rtol, atol=rtol)
+    assert_allclose(found.intercept_, expected.intercept_, rtol=rtol, atol=3 * rtol)
+    assert_allclose(found.objective_, expected.objective_, rtol=10 * model.tol)
+    again = clone(model).fit(row_blocks(X, y, w, block_size=11), offset=offset)
+    assert_allclose(again.coef_, found.coef_, rtol=1e-10, atol=1e-12)
+    with pytest.raises(ValueError, match="fitted with an `offset`"):
+        found.predict(X)
+
+
+def test_offsets_of_collections_and_bad_ones():
+    da = pytest.importorskip("dask.array")
+    X, _, w = regression()
+    y = targets_of(SparsePoissonRegressor(), X)
+    offset = 0.1 * np.arange(400) / 400
+    model = SparsePoissonRegressor(0.05, tol=1e-8)
+    expected = clone(model).fit(row_blocks(X, y, w), offset=offset)
+    arrays = [da.from_array(a, chunks=(90, *a.shape[1:])) for a in (X, y, w, offset)]
+    found = clone(model).fit(*arrays[:3], offset=arrays[3])
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-10, atol=1e-12)
+    for bad, message in ((offset[1:], "expected"), (np.full(400, np.nan), "NaN")):
+        with pytest.raises(ValueError, match=message):
+            model.fit(row_blocks(X, y, w), offset=bad)
+
+
+# Strengths of likelihoods, chosen by passes
+
+CHOSEN = [
+    SparseLogisticRegressionCV(alphas=5, eps=0.02, cv=3, tol=1e-8),
+    SparseLogisticRegressionCV(alphas=4, eps=0.05, class_weight="balanced", tol=1e-8),
+    SparsePoissonRegressorCV(alphas=4, eps=0.02, l1_ratio=[0.5, 1.0], cv=3, tol=1e-8),
+    SparsePoissonRegressorCV(alphas=4, eps=0.02, criterion="bic", tol=1e-8),
+    SparsePoissonRegressorCV(
+        alphas=4, eps=0.02, l1_ratio=0.5, criterion="aic", tol=1e-8
+    ),
+    SparseGammaRegressorCV(alphas=4, eps=0.02, cv=3, one_se=True, tol=1e-8),
+    SparseTweedieRegressorCV(alphas=4, eps=0.02, cv=3, power=1.3, tol=1e-8),
+    SparseTweedieRegressorCV(alphas=4, eps=0.02, criterion="ebic", tol=1e-8),
+    SparseHuberRegressorCV(alphas=4, eps=0.02, delta=1.0, cv=3, tol=1e-8),
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("model", CHOSEN, ids=str)
+def test_strengths_chosen_in_blocks_are_those_in_memory(model, weighted):
+    X, _, w = regression()
+    w, y = w if weighted else None, targets_of(model, X)
+    expected = clone(model).fit(X, y, w)
+    found = clone(model).fit(row_blocks(X, y, w, block_size=90))
+    assert set(vars(found)) == set(vars(expected))
+    assert found.certificate_.satisfied
+    for name in ("alphas_", "alpha_", "coef_path_", "intercept_path_", "coef_"):
+        assert_allclose(
+            getattr(found, name), getattr(expected, name), rtol=1e-3, atol=1e-3
+        )
+    table = "loss_path_" if model.criterion == "cv" else "criterion_path_"
+    rtol = 2e-4
+    assert_allclose(getattr(found, table), getattr(expected, table), rtol=rtol)
+
+
+def test_strengths_of_several_classes_and_with_offsets():
+    X, _, w = regression(300)
+    y, rng = classes_of(X), np.random.default_rng(0)
+    for offset in (None, rng.standard_normal((300, 3))):
+        model = SparseLogisticRegressionCV(alphas=3, eps=0.1, cv=3, tol=1e-7)
+        expected = clone(model).fit(X, y, w, offset=offset)
+        found = clone(model).fit(row_blocks(X, y, w, block_size=70), offset=offset)
+        assert_allclose(found.loss_path_, expected.loss_path_, rtol=2e-4)
+        assert_allclose(found.coef_path_, expected.coef_path_, atol=1e-3)
+        assert found.alpha_ == pytest.approx(expected.alpha_, rel=1e-6)
+    groups = np.arange(300) % 5
+    model = SparsePoissonRegressorCV(alphas=3, eps=0.1, cv=GroupKFold(3), tol=1e-7)
+    counts, offset = targets_of(model, X), rng.standard_normal(300)
+    others = {"groups": groups, "offset": offset}
+    expected = clone(model).fit(X, counts, w, **others)
+    found = clone(model).fit(row_blocks(X, counts, w, block_size=70), **others)
+    assert_allclose(found.loss_path_, expected.loss_path_, rtol=2e-4)
+
+
+def test_folds_that_lack_a_class_are_refused():
+    X, _, _ = regression(60)
+    model = SparseLogisticRegressionCV(alphas=3, cv=KFold(6))
+    y = np.repeat([0, 1, 2], [10, 25, 25])
+    with pytest.raises(ValueError, match=r"fold 0 .* lack class 0"):
+        model.fit(row_blocks(X, y, block_size=17))
 
 
 # Noise levels and dictionaries
@@ -640,6 +821,92 @@ def test_partitions_in_blocks_say_what_they_need():
         kmeans_certificate(blocks, labels[1:])
     level = kmeans_certificate(row_blocks(labels[:, None] + 0.1, block_size=7), labels)
     assert level.certified and level.details["cost"] == 0.0
+
+
+def blobs(n=400, apart=9.0):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, 4)) + apart * (np.arange(n) % 3)[:, None] + 1e3
+    return X, np.zeros(n), rng.integers(0, 3, n).astype(float)
+
+
+@containers
+def test_every_container_gives_the_same_clusters(container, tmp_path):
+    X, y, w = blobs()
+    for model in (
+        SDPKMeans(3, sketch_size=60, random_state=0),
+        BalancedKMeans(3, random_state=0),
+    ):
+        expected = clone(model).fit(row_blocks(X, None, w, block_size=400))
+        data = row_blocks(*container(X, y, w, tmp_path))
+        found = clone(model).fit(data)
+        assert_array_equal(found.labels_, expected.labels_)
+        assert_allclose(found.cluster_centers_, expected.cluster_centers_, rtol=1e-12)
+        assert_allclose(found.inertia_, expected.inertia_, rtol=1e-10)
+        assert found.certificate_.satisfied
+        assert_array_equal(found.labels_ == -1, w == 0)
+
+
+def test_partitions_by_sketch_are_proved_on_all_rows():
+    X, _, w = blobs(1200)
+    expected = SDPKMeans(3, random_state=0).fit(X, sample_weight=w)
+    for polish in (True, False):
+        model = SDPKMeans(3, sketch_size=60, polish=polish, random_state=0)
+        found = model.fit(row_blocks(X, None, w, block_size=70))
+        assert found.certified_ and found.certificate_.satisfied
+        assert_allclose(found.inertia_, expected.inertia_, rtol=1e-10)
+        assert_allclose(found.lower_bound_, expected.lower_bound_, rtol=1e-9)
+        assert_array_equal(found.predict(X)[w > 0], found.labels_[w > 0])
+        assert set(vars(found)) == set(vars(expected))
+    # Clusters that touch are not proved: the certificate says so, and the cost is that
+    # of the labels.
+    X, _, _ = blobs(600, apart=0.5)
+    with pytest.warns(UserWarning, match="not proved optimal"):
+        found = SDPKMeans(3, sketch_size=60, random_state=0).fit(row_blocks(X))
+    assert not found.certified_ and not found.certificate_.satisfied
+    means = [X[found.labels_ == k].mean(axis=0) for k in range(3)]
+    cost = ((X - np.array(means)[found.labels_]) ** 2).sum()
+    assert_allclose(found.inertia_, cost, rtol=1e-9)
+    assert_allclose(found.cluster_centers_, means, rtol=1e-12)
+    assert found.lower_bound_ <= SDPKMeans(3, random_state=0).fit(X).inertia_
+    with pytest.raises(ValueError, match="clusters have rows"):
+        SDPKMeans(3).fit(row_blocks(np.ones((40, 2))))
+
+
+BOUNDED = [{}, {"size_min": 100}, {"sizes": [60, 90, 117]}, {"capacity": 230.0}]
+
+
+@pytest.mark.parametrize("options", BOUNDED, ids=str)
+def test_balanced_clusters_in_blocks_are_those_in_memory(options):
+    X, _, w = blobs(apart=1.5)
+    n = int((w > 0).sum())
+    if "sizes" in options:
+        options = {"sizes": [60, 90, n - 150]}
+    elif "size_min" in options:
+        options = {"size_min": n // 3 - 5}
+    else:
+        options = {name: w.sum() / 2.5 for name in options}
+    model = BalancedKMeans(3, init=X[:3], random_state=0, **options)
+    expected = clone(model).fit(X, sample_weight=w)
+    for size in (400, 33):
+        found = clone(model).fit(row_blocks(X, None, w, block_size=size))
+        assert_array_equal(found.labels_[w > 0], expected.labels_[w > 0])
+        for name in ("inertia_", "cluster_centers_", "cluster_loads_", "history_"):
+            assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9)
+        assert_array_equal(found.cluster_sizes_, expected.cluster_sizes_)
+        assert_array_equal(found.predict(X), expected.predict(X))
+        assert set(vars(found)) == set(vars(expected))
+    empty = BalancedKMeans(3, init=np.vstack([X[:2], X[:1] + 1e4]), size_min=0)
+    found = empty.fit(row_blocks(X, None, w, block_size=33))
+    assert found.cluster_sizes_.min() > 0  # what was empty started again
+    assert found.inertia_ < 1.5 * expected.inertia_ or options
+
+
+def test_distances_that_do_not_fit_are_refused(monkeypatch):
+    from sparsestat.cluster import _balanced
+
+    monkeypatch.setattr(_balanced, "_MOST_DISTANCES", 1000)
+    with pytest.raises(ValueError, match="distances of all rows to all centers"):
+        BalancedKMeans(3).fit(row_blocks(blobs()[0]))
 
 
 # Moments

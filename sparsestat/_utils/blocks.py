@@ -214,6 +214,16 @@ class RowBlocks:
             return int(self._source.n_rows())
         return int(sum(self.sizes))
 
+    def targets(self):
+        """Return the targets of all rows, as they were given, in memory."""
+        if self._is_dask:
+            import dask
+
+            found = dask.compute(*(part[1] for part in self._source.parts))
+        else:
+            found = [part[1] for part in self._source.parts()]
+        return np.concatenate([np.asarray(y).reshape(len(y)) for y in found])
+
     def reduce(
         self, function, merge, *arguments, rows=None, n_jobs=None, description="",
         verbose=0,

@@ -39,6 +39,7 @@ from sparsestat.cluster._assignment import (
     dual_bound,
     scaled_sizes,
 )
+from sparsestat.cluster._block_rows import ClusterBlocks
 from sparsestat.cluster._centers import NearestCenters
 from sparsestat.cluster._certify import check_weights
 from sparsestat.cluster._checks import check_centers, check_enough_samples
@@ -47,6 +48,9 @@ from sparsestat.cluster._packing import check_capacity, packed_assignment
 from sparsestat.cluster._partitions import cost_about, few_distinct_rows
 
 __all__ = ["BalancedKMeans"]
+
+_MOST_DISTANCES = 10**9  # that are held where rows come in blocks
+_SAMPLE = 10_000  # rows among which centers start there
 
 
 class BalancedKMeans(
@@ -188,7 +192,6 @@ class BalancedKMeans(
     [33, 33, 34]
     """
 
-    _needs_rows = "bounded sizes couple the labels of all rows"
     _by_rows = True
     inertia_history_ = OldAttribute("history_")
 
@@ -265,6 +268,50 @@ class BalancedKMeans(
         # Distances lose digits when the data lie far from the origin.
         self._frame, rows = Frame.of(inner, weights[kept])
         unit = self._frame.unit**2 * weight_unit
+
+        def start(rng):
+            return self._first_centers(rows, limits.weights, rng)
+
+        best = self._search(_ArrayRows(rows, limits.weights), start, limits, unit, X)
+        self.cluster_centers_ = self._frame.invert(best["centers"])
+        labels = best["assignment"].labels
+        if len(kept) < X.shape[0]:
+            labels = self._nearest(X)
+            labels[kept] = best["assignment"].labels
+        self.labels_ = labels.astype(np.int32)
+        units = self._frame.unit**2, weight_unit
+        return self._store(best, limits, weights[kept], units)
+
+    def _fit_blocks(self, blocks):
+        rows, k = ClusterBlocks(blocks).outline(), self.n_clusters
+        n = len(rows.index)
+        check_enough_samples(n, k)
+        if n * k > _MOST_DISTANCES:
+            raise ValueError(
+                f"BalancedKMeans holds the distances of all rows to all centers, "
+                f"{8e-9 * n * k:.0f} GB for {n} rows and {k} clusters. Fit a sample of "
+                "the rows, and let predict label the rest."
+            )
+        weight_unit = power_of_two(rows.weights.max())
+        limits = self._limits(n, rows.weights, weight_unit)
+        size = min(max(_SAMPLE, 20 * k), n)
+
+        def start(rng):
+            X, weights = rows.sample(size, rng)
+            self._frame, X = Frame.of(X.astype(np.float64), weights)
+            return (
+                self._frame.invert(self._first_centers(X, weights, rng)) - rows.center
+            )
+
+        inner = _BlockRows(rows, limits.weights)
+        best = self._search(inner, start, limits, weight_unit)
+        self.cluster_centers_ = best["centers"] + rows.center
+        self.labels_ = np.full(rows.n_all, -1, dtype=np.int32)
+        self.labels_[rows.index] = best["assignment"].labels
+        return self._store(best, limits, rows.weights, (1.0, weight_unit))
+
+    def _search(self, rows, start, limits, unit, X=None):
+        """Return the best run of several starts."""
         rng = check_random_state(self.random_state)
         n_init = self.n_init if isinstance(self.init, str) else 1
         best = None
@@ -276,26 +323,28 @@ class BalancedKMeans(
                 return progress.step(inertia=cost * unit)
 
             for _ in range(n_init):
-                centers = self._first_centers(rows, limits.weights, rng)
-                run = _alternate(rows, centers, limits, self.max_iter, self.tol, report)
+                run = _alternate(
+                    rows, start(rng), limits, self.max_iter, self.tol, report
+                )
                 if best is None or run["history"][-1] < best["history"][-1]:
                     best = run
-        found = best["assignment"]
-        self.cluster_centers_ = self._frame.invert(best["centers"])
-        labels = found.labels
-        if len(kept) < X.shape[0]:
-            labels = self._nearest(X)
-            labels[kept] = found.labels
-        self.labels_ = labels.astype(np.int32)
+        return best
+
+    def _store(self, best, limits, weights, units):
+        """Store a run in the units of the data: of squares, and of weights."""
+        found, (square, weight_unit) = best["assignment"], units
+        unit = square * weight_unit
         self.inertia_ = float(best["history"][-1]) * unit
         self.cluster_sizes_ = found.sizes
-        self.cluster_loads_ = np.bincount(found.labels, weights[kept], minlength=k)
+        self.cluster_loads_ = np.bincount(
+            found.labels, weights, minlength=self.n_clusters
+        )
         self.prices_ = found.prices * unit
         self.capacity_ = limits.capacity
         if limits.capacity is not None:
             self.capacity_ = limits.capacity * weight_unit
-            self.prices_ = found.prices * self._frame.unit**2
-        self._load_scale = n, float(weights[kept].sum())
+            self.prices_ = found.prices * square
+        self._load_scale = len(weights), float(weights.sum())
         self.size_bounds_ = np.column_stack([limits.low, limits.high])
         self.history_ = np.array(best["history"]) * unit
         self.n_iter_ = len(best["history"])
@@ -472,15 +521,71 @@ def _means(X, labels, weights, centers):
     return means
 
 
-def _alternate(X, centers, limits, max_iter, tol, report):
+class _ArrayRows:
+    """What the alternation asks of rows in memory, in the frame."""
+
+    def __init__(self, X, weights):
+        self.X, self.weights = X, weights
+
+    def distances(self, centers):
+        """Return squared distances less the squared norms of the rows."""
+        return _distances(self.X, centers)
+
+    def means(self, labels, centers):
+        """Return the means of the clusters; empty ones keep their centers."""
+        return _means(self.X, labels, self.weights, centers)
+
+    def cost(self, labels, means):
+        """Return the cost of a partition about some points."""
+        return cost_about(self.X, labels, self.weights, means)
+
+    def squares(self):
+        """Return the squared norms of the rows."""
+        return row_norms(self.X, squared=True)
+
+    def at(self, where):
+        """Return some rows."""
+        rows = self.X[where]
+        return rows.toarray() if sparse.issparse(rows) else rows
+
+
+class _BlockRows:
+    """What the alternation asks of rows in blocks, about their mean."""
+
+    def __init__(self, rows, weights):
+        self.rows, self.weights = rows, weights
+        self._norms = None
+
+    def distances(self, centers):
+        D = np.empty((len(self.weights), len(centers)))
+        self._norms = self.rows.distances(centers, D)
+        return D
+
+    def means(self, labels, centers):
+        # Units of weights cancel.
+        sums, mass = self.rows.sums(labels, len(centers))
+        means, filled = centers.copy(), mass > 0
+        means[filled] = sums[filled] / mass[filled, None]
+        return means
+
+    def cost(self, labels, means):
+        return self.rows.cost(labels, means) / power_of_two(self.rows.weights.max())
+
+    def squares(self):
+        return self._norms
+
+    def at(self, where):
+        return self.rows.at(where)
+
+
+def _alternate(rows, centers, limits, max_iter, tol, report):
     """Alternate assignments and means until the cost stands still."""
     history, change, best = [], np.inf, None
-    weights = limits.weights
     for _ in range(max_iter):
-        D = _distances(X, centers)
+        D = rows.distances(centers)
         found = limits.assign(D, best)
-        means = _means(X, found.labels, weights, centers)
-        cost = cost_about(X, found.labels, weights, means)
+        means = rows.means(found.labels, centers)
+        cost = rows.cost(found.labels, means)
         if history:
             change = (history[-1] - cost) / cost if cost > 0 else 0.0
             if change <= 0:  # a fixed point: what differs is rounding
@@ -496,23 +601,16 @@ def _alternate(X, centers, limits, max_iter, tol, report):
             break
         empty = np.flatnonzero(found.sizes == 0)
         if len(empty):  # only where sizes allow it: start again far from all
-            rest = _own_distances(X, found.labels, centers)
-            far = X[np.argsort(-rest, kind="stable")[: len(empty)]]
+            own = rows.distances(centers)[np.arange(len(found.labels)), found.labels]
+            rest = own + rows.squares()
             centers = centers.copy()
-            centers[empty] = far.toarray() if sparse.issparse(far) else far
-    limits.prove(_distances(X, before), best)
-    squares = row_norms(X, squared=True)
-    total = float(weights @ squares) + best.cost
+            centers[empty] = rows.at(np.argsort(-rest, kind="stable")[: len(empty)])
+    limits.prove(rows.distances(before), best)
+    total = float(limits.weights @ rows.squares()) + best.cost
     return {
         "assignment": best,
-        "centers": _means(X, best.labels, weights, centers),
+        "centers": rows.means(best.labels, centers),
         "history": history,
         "change": change,
         "total": total if total > 0 else 1.0,
     }
-
-
-def _own_distances(X, labels, centers):
-    """Return the squared distance of each row to its own center."""
-    D = _distances(X, centers)[np.arange(X.shape[0]), labels]
-    return D + row_norms(X, squared=True)

@@ -22,6 +22,7 @@ from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
 from sparsestat.cluster._centers import NearestCenters
 from sparsestat.cluster._certify import check_weights
 from sparsestat.cluster._checks import check_enough_samples
+from sparsestat.cluster._sdp_blocks import search_blocks
 from sparsestat.cluster._sdp_search import SearchOptions, search_partition
 
 __all__ = ["SDPKMeans"]
@@ -286,6 +287,24 @@ class SDPKMeans(
         self._store(X, kept, search)
         return self
 
+    def _fit_blocks(self, blocks):
+        limit = self.max_iter or (2_000 if self.solver == "auto" else 10_000)
+        with FitProgress(self, limit, verbose=self.verbose) as progress:
+            found = search_blocks(self._options(SearchOptions), blocks, progress)
+        self._frame, self.labels_ = found.frame, found.labels
+        self.cluster_centers_, self.inertia_ = found.centers, found.inertia
+        self._store_certificate(found.certificate)
+        self.sdp_value_ = None  # that of a sample tells nothing
+        self.membership_factor_ = self.membership_matrix_ = None
+        self.primal_infeasibility_ = found.infeasibility
+        self.n_iter_ = found.n_iter
+        warn_if_unsatisfied(
+            self.certificate_,
+            "SDPKMeans saw a sample of the rows and is not proved optimal: the gap",
+            "Raise sketch_size or gap_tol, or pass X in memory.",
+        )
+        return self
+
     def _check_size(self, n):
         check_enough_samples(
             n, self.n_clusters, "Lower n_clusters. Samples of weight zero do not count."
@@ -311,10 +330,7 @@ class SDPKMeans(
             labels = self._nearest(X)
             labels[kept] = search.labels
             self.labels_ = labels.astype(np.int32)
-        self.certificate_ = search.certificate
-        self.lower_bound_ = search.certificate.lower_bound
-        self.gap_ = search.certificate.gap
-        self.certified_ = search.certificate.certified
+        self._store_certificate(search.certificate)
         self.sdp_value_ = search.sdp_value
         if search.sdp_value is not None:
             self.sdp_value_ *= search.data.cost_unit
@@ -327,6 +343,12 @@ class SDPKMeans(
             "SDPKMeans did not converge: the infeasibility of the relaxation",
             "Raise max_iter or tol. The bound reported is valid all the same.",
         )
+
+    def _store_certificate(self, certificate):
+        self.certificate_ = certificate
+        self.lower_bound_ = certificate.lower_bound
+        self.gap_ = certificate.gap
+        self.certified_ = certificate.certified
 
     def _validate(self, X, *, reset):
         return check_samples(self, X, accept_sparse="csr", reset=reset, largest=None)

@@ -182,7 +182,7 @@ def cross_validate(
     return found
 
 
-def block_folds(cv, n_samples, groups=None):
+def block_folds(cv, n_samples, groups=None, y=None):
     """Return the fold in which each row is held out; all others train on it.
 
     Parameters
@@ -190,6 +190,8 @@ def block_folds(cv, n_samples, groups=None):
     cv : int, splitter, iterable or None
     n_samples : int
     groups : array-like of shape (n_samples,), default=None
+    y : ndarray of shape (n_samples,), default=None
+        Class numbers, by which folds are stratified.
 
     Returns
     -------
@@ -197,7 +199,8 @@ def block_folds(cv, n_samples, groups=None):
     """
     folds = np.full(n_samples, -1, dtype=np.int16)
     nothing = np.empty((n_samples, 0))
-    for k, (train, test) in enumerate(check_cv(cv).split(nothing, None, groups)):
+    splitter = check_cv(cv, y, classifier=y is not None)
+    for k, (train, test) in enumerate(splitter.split(nothing, y, groups)):
         train, test = (held_out(rows, None)[0] for rows in (train, test))
         is_held = np.zeros(n_samples, dtype=bool)
         is_held[test] = True
@@ -381,7 +384,8 @@ class PathCVMixin:
     def _choose(self, X, y, sample_weight, rows, groups, *, problem=None):
         """Fit the paths on validated data, choose a point and store it.
 
-        With a `problem` of rows in blocks X holds the moments of the folds.
+        With a `problem` of rows in blocks X holds the moments of the folds, or nothing
+        where each fold is a problem of passes.
         """
         if problem is None:
             problem = self._problem(X, y, sample_weight, **rows)
@@ -447,6 +451,8 @@ class PathCVMixin:
         self, problem, X, y, sample_weight, rows, groups, settings, grids, phis
     ):
         """Held-out losses of every fold and setting; return a pick for each setting."""
+        if X is None:
+            return self._picks(*problem.fold_tables(settings, grids), phis)
         if isinstance(X, dict):
             tasks = [
                 (problem.of_others(X, k), X[k], settings, grids, phis)

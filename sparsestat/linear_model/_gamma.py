@@ -177,11 +177,11 @@ class SparseGammaRegressor(BlockLikelihoodMixin, GLMFitMixin, _GammaPredictor):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _fit_blocks(self, blocks):
-        return self._fit_likelihood(blocks, Gamma, least=0.0)
+    def _fit_blocks(self, blocks, offset=None):
+        return self._fit_likelihood(blocks, Gamma, least=0.0, offset=offset)
 
 
-class SparseGammaRegressorCV(GLMCVMixin, _GammaPredictor):
+class SparseGammaRegressorCV(BlockLikelihoodMixin, GLMCVMixin, _GammaPredictor):
     r"""Sparse Gamma regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparseGammaRegressor` and chooses the point with the
@@ -350,3 +350,7 @@ class SparseGammaRegressorCV(GLMCVMixin, _GammaPredictor):
         self.max_epochs = max_epochs
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    def _fit_blocks(self, blocks, groups=None, offset=None):
+        options = {"groups": groups, "offset": offset}
+        return self._fit_likelihood_cv(blocks, Gamma, least=0.0, **options)

@@ -81,6 +81,15 @@ class _HuberPredictor(OffsetMixin, LinearPredictor):
         second = _EFFICIENT * robust_scale(residual, weights)
         return max(second, _LEAST_SHARE * first)
 
+    def _block_delta(self):
+        if self.delta == "auto":
+            raise ValueError(
+                "delta='auto' needs the residuals of all rows in memory. Pass a number "
+                "where X comes in blocks: about 1.35 standard deviations of the noise."
+            )
+        self.delta_ = float(self.delta)
+        return self.delta_
+
     def predict(self, X, offset=None):
         """Predict with the linear model.
 
@@ -300,20 +309,15 @@ class SparseHuberRegressor(BlockLikelihoodMixin, GLMFitMixin, _HuberPredictor):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _fit_blocks(self, blocks):
-        if self.delta == "auto":
-            raise ValueError(
-                "delta='auto' needs the residuals of all rows in memory. Pass a number "
-                "where X comes in blocks: about 1.35 standard deviations of the noise."
-            )
-        self.delta_ = float(self.delta)
-        return self._fit_likelihood(blocks, Huber, delta=self.delta_)
+    def _fit_blocks(self, blocks, offset=None):
+        delta = self._block_delta()
+        return self._fit_likelihood(blocks, Huber, delta=delta, offset=offset)
 
     def _pilot(self, problem):
         return self.alpha, self._setting()
 
 
-class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
+class SparseHuberRegressorCV(BlockLikelihoodMixin, GLMCVMixin, _HuberPredictor):
     r"""Sparse Huber regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparseHuberRegressor` and chooses the point with the least
@@ -499,3 +503,8 @@ class SparseHuberRegressorCV(GLMCVMixin, _HuberPredictor):
         setting = self._settings()[0]
         grid = problem.grid(self.alphas, self.eps, setting)
         return float(grid[np.argmin(np.abs(grid - 0.1 * grid[0]))]), setting
+
+    def _fit_blocks(self, blocks, groups=None, offset=None):
+        options = {"groups": groups, "offset": offset}
+        delta = self._block_delta()
+        return self._fit_likelihood_cv(blocks, Huber, delta=delta, **options)

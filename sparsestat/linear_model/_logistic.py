@@ -314,11 +314,11 @@ class SparseLogisticRegression(BlockLikelihoodMixin, GLMFitMixin, _LogisticModel
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _fit_blocks(self, blocks):
-        return self._fit_likelihood(blocks, Logistic)
+    def _fit_blocks(self, blocks, offset=None):
+        return self._fit_likelihood(blocks, Logistic, offset=offset)
 
 
-class SparseLogisticRegressionCV(GLMCVMixin, _LogisticModel):
+class SparseLogisticRegressionCV(BlockLikelihoodMixin, GLMCVMixin, _LogisticModel):
     r"""Sparse logistic regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparseLogisticRegression` and chooses the point with the
@@ -505,3 +505,7 @@ class SparseLogisticRegressionCV(GLMCVMixin, _LogisticModel):
         self.max_epochs = max_epochs
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    def _fit_blocks(self, blocks, groups=None, offset=None):
+        options = {"groups": groups, "offset": offset}
+        return self._fit_likelihood_cv(blocks, Logistic, **options)

@@ -269,11 +269,11 @@ class SparsePoissonRegressor(BlockLikelihoodMixin, GLMFitMixin, PoissonPredictor
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _fit_blocks(self, blocks):
-        return self._fit_likelihood(blocks, Poisson, least=-1.0)
+    def _fit_blocks(self, blocks, offset=None):
+        return self._fit_likelihood(blocks, Poisson, least=-1.0, offset=offset)
 
 
-class SparsePoissonRegressorCV(GLMCVMixin, PoissonPredictor):
+class SparsePoissonRegressorCV(BlockLikelihoodMixin, GLMCVMixin, PoissonPredictor):
     r"""Sparse Poisson regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparsePoissonRegressor` and chooses the point with the
@@ -443,3 +443,7 @@ class SparsePoissonRegressorCV(GLMCVMixin, PoissonPredictor):
         self.max_epochs = max_epochs
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    def _fit_blocks(self, blocks, groups=None, offset=None):
+        options = {"groups": groups, "offset": offset}
+        return self._fit_likelihood_cv(blocks, Poisson, least=-1.0, **options)

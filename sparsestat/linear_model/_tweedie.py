@@ -197,12 +197,13 @@ class SparseTweedieRegressor(BlockLikelihoodMixin, GLMFitMixin, _TweediePredicto
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _fit_blocks(self, blocks):
-        options = {"least": -1.0, "power": self.power}
-        return self._fit_likelihood(blocks, Tweedie, **options)
+    def _fit_blocks(self, blocks, offset=None):
+        return self._fit_likelihood(
+            blocks, Tweedie, least=-1.0, power=self.power, offset=offset
+        )
 
 
-class SparseTweedieRegressorCV(GLMCVMixin, _TweediePredictor):
+class SparseTweedieRegressorCV(BlockLikelihoodMixin, GLMCVMixin, _TweediePredictor):
     r"""Sparse Tweedie regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparseTweedieRegressor` and chooses the point with the
@@ -377,3 +378,9 @@ class SparseTweedieRegressorCV(GLMCVMixin, _TweediePredictor):
         self.max_epochs = max_epochs
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    def _fit_blocks(self, blocks, groups=None, offset=None):
+        options = {"groups": groups, "offset": offset}
+        return self._fit_likelihood_cv(
+            blocks, Tweedie, least=-1.0, power=self.power, **options
+        )

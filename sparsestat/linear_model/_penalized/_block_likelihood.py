@@ -13,11 +13,14 @@ feasible, and the conjugate is summed there, so that the gap is that of the data
 from types import SimpleNamespace
 
 import numpy as np
-from scipy import sparse
 
-from sparsestat._utils.arithmetic import dot, rounding
-from sparsestat._utils.moments import row_slices, square_root
+from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.linalg import solve_definite
+from sparsestat._utils.moments import MOST_FEATURES, square_root
 from sparsestat._utils.progress import progress_bar
+from sparsestat.linear_model._penalized._block_paths import BlockPaths
+from sparsestat.linear_model._penalized._block_sums import class_sums, merge, sums
+from sparsestat.linear_model._penalized._class_datafits import Softmax
 from sparsestat.linear_model._penalized._datafits import (
     Gamma,
     Huber,
@@ -36,183 +39,60 @@ from sparsestat.linear_model._penalized._likelihood_problems import (
     PoissonProblem,
     TweedieProblem,
 )
+from sparsestat.linear_model._penalized._multinomial_problem import MultinomialProblem
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 from sparsestat.linear_model._penalized._result import SolverResult
 from sparsestat.linear_model._penalized._solver import WorkingSetSolver
 
-__all__ = ["Outline", "likelihood_problem", "outline"]
+__all__ = ["likelihood_problem"]
 
 _FLAT = 1e-9  # slope of the intercept, relative to the sum of absolute slopes
 _MOST_SHIFTS = 60
 _INNER = 1e-14  # relative gap of the second-order model
 _SHARE = 0.05  # of the tolerance that the next step may still gain
 _HALVINGS = 30
-_MOST_CLASSES = 100  # beyond it labels are taken for numbers
 _ARMIJO = 1e-4
+_NEAR = 1.0 - 1e-4  # multiples of the gradient above it need no pass of their own
 
 
-# Sums over rows
-
-
-class Outline:
-    """What one pass tells of the columns and the target before anything is fitted."""
-
-    def __init__(self, X, y, weights):
-        n = X.shape[0]
-        w = np.ones(n) if weights is None else weights
-        self.n_rows, self.weight = n, float(w.sum())
-        self.mean = np.asarray(w @ X, dtype=np.float64).ravel() / self.weight
-        self.squares = np.zeros(X.shape[1])
-        for rows in row_slices(n, X.shape[1]):
-            A = _dense(X[rows]) - self.mean
-            self.squares += w[rows] @ (A * A)
-        self.y_sum, self.lowest = 0.0, np.inf
-        self.classes = {}
-        if y.dtype.kind in "fiub":  # not of labels
-            self.y_sum, self.lowest = float(w @ y), float(y.min())
-        labels, codes = np.unique(y, return_inverse=True)
-        if len(labels) <= _MOST_CLASSES:
-            mass = np.bincount(codes, w, len(labels))
-            self.classes = dict(zip(labels.tolist(), mass.tolist(), strict=True))
-        else:
-            self.classes = None  # no classes at all
-
-    def merged(self, other):
-        """Put the outlines of two sets of rows together."""
-        out = object.__new__(Outline)
-        out.n_rows = self.n_rows + other.n_rows
-        out.weight = self.weight + other.weight
-        step = other.mean - self.mean
-        out.mean = self.mean + step * (other.weight / out.weight)
-        between = self.weight * other.weight / out.weight
-        out.squares = self.squares + other.squares + between * step * step
-        out.y_sum = self.y_sum + other.y_sum
-        out.lowest = min(self.lowest, other.lowest)
-        out.classes = None
-        if self.classes is not None and other.classes is not None:
-            out.classes = dict(self.classes)
-            for label, mass in other.classes.items():
-                out.classes[label] = out.classes.get(label, 0.0) + mass
-            if len(out.classes) > _MOST_CLASSES:
-                out.classes = None
-        return out
-
-
-def outline(block):
-    """Return the :class:`Outline` of a block."""
-    y = block.y
-    if y is None:
-        raise ValueError(
-            "This estimator requires y to be passed, but the target y is None. Pass it "
-            "to fit or row_blocks, as an array, the name of a column, or in the blocks."
-        )
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
-        raise ValueError(f"y should be a 1d array, got an array of shape {y.shape}.")
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise ValueError("Input y contains NaN or infinity.")
-    return Outline(block.X, y, block.weights)
-
-
-def _dense(X):
-    X = X.toarray() if sparse.issparse(X) else X
-    return X.astype(np.float64, copy=False)
-
-
-def _sums(block, make, at, working, multiples):
-    """Return sums of the loss and its derivatives at some coefficients.
-
-    Parameters
-    ----------
-    block : Block
-    make : callable
-        Makes the datafit of targets and weights.
-    at : tuple
-        The center of the columns, those with coefficients, these, and the intercept.
-    working : ndarray of int, "gradient" or None
-        Features of the Hessian; only the gradient; or neither.
-    multiples : tuple of float
-        Of the gradient, at which the conjugate is wanted.
-    """
-    center, columns, w, shift = at
-    y, p = block.y.reshape(len(block.y)), block.X.shape[1]
-    wide = columns if working is None else np.arange(p)
-    total = None
-    for rows in row_slices(block.X.shape[0], p):
-        A = block.X[rows]
-        A = _dense(A if len(wide) == p else A[:, wide]) - center[wide]
-        weights = None if block.weights is None else block.weights[rows]
-        datafit = make(y[rows], weights)
-        used = A if working is None else A[:, columns]
-        fit = used @ w
-        eta = shift + fit
-        g, h = datafit.gradient(eta), datafit.model_curvature(eta)
-        out = {
-            "value": datafit.value(eta),
-            "magnitude": datafit.magnitude(eta),
-            "saturated": datafit.saturated,
-            "slope": float(g.sum()),
-            "absolute": float(np.abs(g).sum()),
-            "square": float(g @ g),
-            "fall": float(g @ fit),
-            "bend": float(h.sum()),
-            "steepest": datafit.steepest(eta),
-            "weight": datafit.total,
-        }
-        if working is not None:
-            out["q"] = -(A.T @ g)
-            out["columns"] = A.sum(axis=0)
-        if isinstance(working, np.ndarray):
-            B = np.empty((len(A), len(working) + 1), order="F")
-            B[:, :-1] = A[:, working]
-            B[:, -1] = 1.0
-            B *= np.sqrt(h)[:, None]
-            out["H"] = B.T @ B
-        for k, multiple in enumerate(multiples):
-            out[f"conjugate{k}"] = datafit.conjugate(multiple * g)
-        total = out if total is None else _merge(total, out)
-    return total
-
-
-def _merge(a, b):
-    out = {name: a[name] + b[name] for name in a}
-    out["steepest"] = max(a["steepest"], b["steepest"])
-    return out
-
-
-# Problems
-
-
-class BlockLikelihood:
+class BlockLikelihood(BlockPaths):
     """The part of a likelihood's problem that works by passes over blocks.
 
     Stands left of a :class:`GLMProblem`, of which it keeps penalties and storage.
 
     Parameters
     ----------
-    blocks : RowBlocks
+    rows : Rows
     found : Outline
     make : callable
         Makes the datafit of a block; picklable.
-    start : float
-        An intercept to start from.
+    start : float or ndarray of shape (n_classes,)
+        Intercepts to start from.
+    model : dict
+        What the problem in memory has beside y, such as the power of Tweedie's loss.
+    classes : tuple, default=None
+        Labels of classifiers, which every fold must train on.
     """
 
     y_unit, y_offset, copies, weight_unit = 1.0, 0.0, None, 1.0
+    _sums = staticmethod(sums)
+    n_shifts = 1
 
     def __init__(
         self,
-        blocks,
+        rows,
         found,
         make,
         start,
         *,
+        model,
         penalty,
         fit_intercept,
         tol,
         max_iter,
         max_epochs,
+        classes=None,
+        n_jobs=None,
         verbose=0,
     ):
         if penalty.is_grouped or not penalty.is_convex:
@@ -220,21 +100,30 @@ class BlockLikelihood:
                 f"penalty={penalty.kind!r} (or row_sparse=True) needs X in memory: "
                 "rows in blocks are fitted with penalty='elasticnet'."
             )
-        self.blocks, self.make, self.spec = blocks, make, penalty
+        self.limits = {"tol": tol, "max_iter": max_iter, "max_epochs": max_epochs}
+        self.options = {
+            **self.limits,
+            "model": model,
+            "penalty": penalty,
+            "fit_intercept": fit_intercept,
+            "classes": classes,
+            "n_jobs": n_jobs,
+        }
+        vars(self).update(model)
+        self.classes, self.n_jobs = classes, n_jobs
+        self.rows, self.make, self.spec = rows, make, penalty
         self.dtype = np.dtype(np.float64)
         self.fit_intercept, self.tol, self.verbose = fit_intercept, tol, verbose
-        self.n_features, self.n_rows = blocks.n_features, found.n_rows
+        self.n_features, self.n_rows = rows.n_features, found.n_rows
         self.center = found.mean if fit_intercept else np.zeros(self.n_features)
         self.squares = found.squares
         if not fit_intercept:
             self.squares = found.squares + found.weight * found.mean**2
         self.design = SimpleNamespace(unit=1.0, center_dot=self._center_dot)
-        self.limits = {"tol": tol, "max_iter": max_iter, "max_epochs": max_epochs}
-        empty = np.empty(0, dtype=np.intp), np.empty(0)
-        self._shift = 0.0
-        if fit_intercept:
-            self._shift = self._settle(*empty, start)
-        null = self._pass(*empty, self._shift, "gradient")
+        self._columns = None
+        nothing = np.zeros(self.coef_shape)
+        shift = start if fit_intercept else 0.0 * start
+        self._shift, null = self._settled(nothing, shift)
         self.total, self._null_q = null["weight"], null["q"]
         self.null_value = null["value"]
         self.datafit = SimpleNamespace(saturated=null["saturated"])
@@ -243,46 +132,66 @@ class BlockLikelihood:
             self.gap_scale = 0.0
 
     def _center_dot(self, columns, w):
-        return dot(self.center[columns], w) if len(columns) else 0.0
+        return self.center[columns] @ w
 
-    def _pass(self, columns, w, shift, working=None, multiples=()):
-        sums = self.blocks.reduce(
-            _sums,
-            _merge,
+    def _pass(self, w, shift, working=None, multiples=()):
+        columns = np.flatnonzero(self._rows_used(w))
+        found = self.rows.reduce(
+            self._sums,
+            merge,
             self.make,
-            (self.center, columns, w, shift),
+            (self.center, columns, w[columns], shift),
             working,
             multiples,
+            self._columns is None,
+            n_jobs=self.n_jobs,
             description="pass",
             verbose=self.verbose,
         )
-        if "q" in sums and self.fit_intercept:  # what is left of the means
-            sums["q"] += sums["columns"] * (sums["slope"] / self.n_rows)
-        return sums
+        if "columns" in found:
+            self._columns = found["columns"]
+        if "q" in found and self.fit_intercept:  # what is left of the means
+            slope = np.asarray(found["slope"]) / self.n_rows
+            found["q"] += np.multiply.outer(self._columns, slope)
+        return found
 
-    def _settle(self, columns, w, shift):
-        """Return the intercept at which the gradient sums to zero."""
-        low, high = -np.inf, np.inf
+    @staticmethod
+    def _rows_used(w):
+        return w != 0.0 if w.ndim == 1 else (w != 0.0).any(axis=1)
+
+    def _settled(self, w, shift, multiples=()):
+        """Return the intercepts at which the gradient sums to zero, and the sums there.
+
+        Newton's method, in a bracket where there is one intercept.
+        """
+        low, high, least = -np.inf, np.inf, np.inf
+        best = None
         for _ in range(_MOST_SHIFTS):
-            sums = self._pass(columns, w, shift)
-            slope, scale = sums["slope"], sums["absolute"]
-            if abs(slope) <= _FLAT * scale:
-                break
-            low, high = (low, shift) if slope > 0 else (shift, high)
-            new = shift - slope / sums["bend"]
-            if not low < new < high:
-                new = 0.5 * (low + high)
-                if not np.isfinite(new):
-                    new = shift - np.sign(slope) * 4.0
-            if new == shift:
+            found = self._pass(w, shift, "gradient", multiples)
+            slope, scale = found["slope"], found["absolute"]
+            size = float(np.max(np.abs(slope)))
+            if not self.fit_intercept or np.all(np.abs(slope) <= _FLAT * scale):
+                return shift, found
+            if np.ndim(slope):
+                if best is not None and not size < least:  # the step was too long
+                    new = 0.5 * (shift + best[0])
+                else:
+                    least, best = size, (shift, found)
+                    step = np.linalg.lstsq(found["bend"], slope, rcond=1e-13)[0]
+                    new = shift - step * min(1.0, 8.0 / max(np.abs(step).max(), 1e-300))
+            else:
+                if size < least:
+                    least, best = size, (shift, found)
+                low, high = (low, shift) if slope > 0 else (shift, high)
+                new = shift - slope / found["bend"]
+                if not low < new < high:
+                    new = 0.5 * (low + high)
+                    if not np.isfinite(new):
+                        new = shift - np.sign(slope) * 4.0
+            if np.array_equal(new, shift):
                 break
             shift = new
-        return shift
-
-    @property
-    def coef_shape(self):
-        """Shape of the coefficients."""
-        return (self.n_features,)
+        return (shift, found) if best is None else best
 
     @property
     def kkt_scale(self):
@@ -300,32 +209,51 @@ class BlockLikelihood:
                 1.0, 1.0, self.n_features, 1.0, feature_weights=weights
             )
             limits = {**self.limits, "tol": 1e-8}
-            q = self._newton(alone, np.zeros(self.n_features), limits, "kkt", None).q
-            q = np.where(np.isin(np.arange(self.n_features), free), 0.0, q)
+            q = self._newton(alone, self._origin(), limits, "kkt", None).q.copy()
+            q[free] = 0.0
         return penalty.gauge(q)
 
     def _usable(self, columns):
         return columns[self.squares[columns] > 0.0]
 
+    def _origin(self):
+        return np.zeros(self.coef_shape), self._shift, self._null_q
+
+    # Solutions
+
+    def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
+        """Solve for each alpha in turn, each from the solution before."""
+        results, start = [], self._start(coef_init)
+        for alpha in progress_bar(alphas, description="path", verbose=verbose):
+            result, start = self._solved(alpha, setting, start, None)
+            results.append(result)
+        return results
+
     def solve_one(self, alpha, setting=None, *, coef_init=None, step=None):
         """Solve for one strength."""
-        kind = "duality_gap" if self._gap_is_measured(alpha) else "kkt"
-        w = np.zeros(self.n_features)
+        return self._solved(alpha, setting, self._start(coef_init), step)[0]
+
+    def _start(self, coef_init):
+        w, shift, q = self._origin()
         if coef_init is not None:
-            w[:] = np.where(self.squares > 0.0, coef_init, 0.0)
+            w[self.squares > 0.0] = coef_init[self.squares > 0.0]
+        return w, shift, q
+
+    def _solved(self, alpha, setting, start, step):
+        kind = "duality_gap" if self._gap_is_measured(alpha) else "kkt"
         penalty = self.penalty(alpha, setting)
         if penalty.positive:
-            w = np.maximum(w, 0.0)
-        found = self._newton(penalty, w, self.limits, kind, step)
+            start = (np.maximum(start[0], 0.0), *start[1:])
+        found = self._newton(penalty, start, self.limits, kind, step)
         result = found.result
         result.scale = GAP_SCALE if kind == "duality_gap" else KKT_SCALE
         result.null_value = self.null_value
-        return self.given(result)
+        return self.given(result), (found.w, found.shift, found.q)
 
-    def _newton(self, penalty, w, limits, kind, step):
-        """Minimize by second-order models; return the result and its correlations."""
+    def _newton(self, penalty, start, limits, kind, step):
+        """Minimize by second-order models; return what was measured at the end."""
         tol, counter, history = limits["tol"], {"sweeps": 0, "newton": 0}, []
-        shift, q = self._shift, self._null_q
+        w, shift, q = start
         free = self._usable(penalty.free)
         usable = self.squares > 0.0
         if penalty.kept is not None:
@@ -337,12 +265,14 @@ class BlockLikelihood:
         before = None
         for n_iter in bar:  # noqa: B007
             # Features that may enter by the gradient that is known last.
-            top = penalty.magnitude(q) >= 0.9 * penalty.lam
-            working = np.flatnonzero(usable & (top | (w != 0.0)))
+            top = self._any(self._beside(penalty.magnitude(q), 0.9 * penalty.lam))
+            working = np.flatnonzero(usable & (top | self._rows_used(w)))
             working = np.union1d(working, free).astype(np.intp)
-            columns = np.flatnonzero(w)
-            sums = self._pass(columns, w[columns], shift, working)
-            value = sums["value"] + penalty.value(w)
+            found = self._pass(w, shift, self._checked(working))
+            value = found["value"] + penalty.value(w)
+            if before is None and not np.isfinite(value):  # no place to start from
+                w, shift, q = self._origin()
+                continue
             if before is not None:
                 old_w, old_shift, step_w, step_shift, change, length = before
                 slack = 1e-13 * abs(present)
@@ -355,14 +285,15 @@ class BlockLikelihood:
                     shift = old_shift + length * step_shift
                     before = old_w, old_shift, step_w, step_shift, change, length
                     continue
-            present, q = value, sums["q"]
+            present, q = value, found["q"]
             new, new_shift, change = self._model(
-                penalty, w, shift, sums, working, counter
+                penalty, w, shift, found, working, counter
             )
             before = w, shift, new - w, new_shift - shift, change, 1.0
             scale = self.gap_scale or abs(self.null_value) or 1.0
-            outside = np.setdiff1d(np.flatnonzero(usable), working)
-            late = penalty.excess(q)[outside] > 0.0
+            outside = usable.copy()
+            outside[working] = False
+            late = self._any(penalty.excess(q) > 0.0) & outside
             w, shift = new, new_shift
             if -change <= goal * scale and not late.any():
                 judged = self._judged(penalty, w, shift, kind, free)
@@ -383,7 +314,7 @@ class BlockLikelihood:
         if best is None:
             best = self._judged(penalty, w, shift, kind, free)
             history.append(best.gap)
-        columns = np.flatnonzero(best.w)
+        columns = np.flatnonzero(self._rows_used(best.w))
         best.result = SolverResult(
             columns=columns,
             coef=best.w[columns],
@@ -402,89 +333,143 @@ class BlockLikelihood:
         )
         return best
 
-    def _model(self, penalty, w, shift, sums, working, counter):
+    @staticmethod
+    def _any(mask):
+        return mask if mask.ndim == 1 else mask.any(axis=1)
+
+    @staticmethod
+    def _beside(magnitude, bound):
+        return magnitude >= (bound if magnitude.ndim == 1 else bound[:, None])
+
+    def _checked(self, working):
+        size = (len(working) + 1) * self.n_shifts
+        if size > MOST_FEATURES:
+            raise ValueError(
+                f"The second-order model of {len(working)} features and "
+                f"{self.n_shifts} classes has {size} coefficients, whose products take "
+                f"{8e-9 * size**2:.1f} GB. Raise alpha, or pass X in memory."
+            )
+        return working
+
+    def _model(self, penalty, w, shift, found, working, counter):
         """Minimize the second-order model; return where, and what it promises."""
         counter["newton"] += 1
-        H, g = sums["H"][:-1, :-1], -sums["q"][working]
-        own = w[working]
+        k = self.n_shifts
+        H, g = found["H"][:-k, :-k], -found["q"][working].ravel()
+        own = w[working].ravel()
         if self.fit_intercept:
-            bend, cross = sums["H"][-1, -1], sums["H"][:-1, -1]
-            H = H - np.outer(cross, cross / bend)
-            g = g - cross * (sums["slope"] / bend)
+            slope = np.reshape(found["slope"], k)
+            bend, cross = found["H"][-k:, -k:], found["H"][:-k, -k:]
+            # Of all solutions the least: a constant in all classes changes nothing.
+            both = np.column_stack([cross.T, slope])
+            solved = np.linalg.lstsq(bend, both, rcond=1e-13)[0]
+            H = H - cross @ solved[:, :-1]
+            g = g - cross @ solved[:, -1]
         new = own
         if len(working):
             root = square_root(H)
             target = np.linalg.lstsq(root.T, H @ own - g, rcond=1e-14)[0]
             local = penalty.restricted(working)
+            if k > 1:
+                strengths = np.repeat(local.lam, k), np.repeat(local.l2, k)
+                local = ElasticNetPenalty.of(*strengths, positive=penalty.positive)
             solver = WorkingSetSolver(
                 MomentDesign(root, None), target, own if own.any() else None
             )
             result = solver.solve(local, tol=_INNER, max_iter=50, max_epochs=2000)
             counter["sweeps"] += result.n_sweeps
-            new = result.dense_coef(len(working))
+            new = self._polished(local, H, g, own, result.dense_coef(len(own)))
         step = new - own
         change = float(g @ step + 0.5 * step @ (H @ step))
         out = w.copy()
-        out[working] = new
+        out[working] = new.reshape(len(working), *w.shape[1:])
         change += penalty.value(out) - penalty.value(w)
         if self.fit_intercept:
-            slope, bend = sums["slope"], sums["H"][-1, -1]
-            shift = shift - (slope + float(sums["H"][:-1, -1] @ step)) / bend
-            change -= 0.5 * slope * slope / bend
+            moved = solved[:, -1] + solved[:, :-1] @ step
+            shift = shift - moved.reshape(np.shape(shift))
+            change -= 0.5 * float(slope @ solved[:, -1])
         return out, shift, min(change, 0.0)
+
+    @staticmethod
+    def _polished(penalty, H, g, own, new):
+        """Solve the model on the signs of its minimum: gaps square what is missing."""
+        held = np.flatnonzero(new)
+        if len(held) == 0:
+            return new
+        signs, ridge = np.sign(new[held]), penalty.l2[held]
+        slope = (g + H @ (new - own))[held] + ridge * new[held]
+        slope += penalty.lam[held] * signs
+        bent = H[np.ix_(held, held)] + np.diag(ridge)
+        step = solve_definite(np.asfortranarray(bent), -slope)
+        if step is None:  # a constant in all classes changes nothing, say
+            step = np.linalg.lstsq(bent, -slope, rcond=1e-13)[0]
+        moved = np.sign(new[held] + step) != signs
+        if (moved & (penalty.lam[held] > 0.0)).any():
+            return new
+        out = new.copy()
+        out[held] += step
+        return out
 
     def _judged(self, penalty, w, shift, kind, free):
         """Measure coefficients on the data, with the intercept settled."""
-        columns = np.flatnonzero(w)
-        if self.fit_intercept:
-            shift = self._settle(columns, w[columns], shift)
-        sums = self._pass(columns, w[columns], shift, "gradient")
-        q, value = sums["q"], sums["value"] + penalty.value(w)
-        q = np.where(self.squares > 0.0, q, 0.0)
-        found = SimpleNamespace(w=w, shift=shift, q=q, value=value, dual=np.nan)
-        norm = np.sqrt(sums["square"])
+        near = (_NEAR, 1.0) if kind == "duality_gap" else ()
+        shift, found = self._settled(w, shift, near)
+        q, value = found["q"], found["value"] + penalty.value(w)
+        q[self.squares <= 0.0] = 0.0
+        out = SimpleNamespace(w=w, shift=shift, q=q, value=value, dual=np.nan)
+        norm, bend = np.sqrt(found["square"]), found["steepest"]
+        lengths = np.abs(w) if w.ndim == 1 else np.sqrt((w * w).sum(axis=1))
         reach = np.sqrt(self.squares) * rounding(self._chain, norm)
-        fit = float(np.sqrt(self.squares[columns]) @ np.abs(w[columns]))
-        flat = abs(shift) * np.sqrt(self.n_rows)
-        slip = rounding(len(columns) + 4, fit + flat)
+        fit = float(np.sqrt(self.squares) @ lengths)
+        flat = float(np.linalg.norm(shift)) * np.sqrt(self.n_rows)
+        slip = rounding(np.count_nonzero(lengths) + 4, fit + flat)
+        slip += rounding(4, self.rows.offset_norm)
         if kind == "kkt":
             scale = self.kkt_scale or 1.0
             violations = penalty.violations(w, q)[self.squares > 0.0]
-            found.gap = float(violations.max(initial=0.0)) / scale
+            out.gap = float(violations.max(initial=0.0)) / scale
             steepest = float(np.sqrt(self.squares.max(initial=0.0)))
-            error = float(reach.max(initial=0.0)) + steepest * sums["steepest"] * slip
-            found.rounding = error / scale
-            return found
+            error = float(reach.max(initial=0.0)) + steepest * bend * slip
+            out.rounding = error / scale
+            return out
         ratio = penalty.gauge(q)
         multiple = min(1.0, 1.0 / ratio) if ratio > 0.0 else 1.0
-        conjugates = self._pass(columns, w[columns], shift, None, (multiple, 1.0))
-        found.dual = -conjugates["conjugate0"] if multiple > 0.0 else -np.inf
+        if multiple >= _NEAR:  # a chord lies above the conjugate
+            share = (1.0 - multiple) / (1.0 - _NEAR)
+            conjugate = (
+                share * found["conjugate0"] + (1.0 - share) * found["conjugate1"]
+            )
+        else:
+            sums_there = self._pass(w, shift, None, (multiple,))
+            conjugate = sums_there["conjugate0"]
+        out.dual = -conjugate if multiple > 0.0 else -np.inf
         is_soft = False
         if penalty.has_l2:
-            soft = -conjugates["conjugate1"] - penalty.conjugate(q)
-            is_soft = soft > found.dual
-            found.dual = max(found.dual, soft)
+            soft = -found["conjugate1"] - penalty.conjugate(q)
+            is_soft = soft > out.dual
+            out.dual = max(out.dual, soft)
         unsettled = float(np.abs(q[free]).max(initial=0.0))
         if len(free) and unsettled > SETTLED * (self.kkt_scale or 1.0):
-            found.dual = -np.inf
-        error = slip * (norm + 0.5 * sums["steepest"] * slip)
-        error += 2.0 * rounding(self._chain, sums["magnitude"])
-        error += abs((shift - self._shift) * sums["slope"])
-        error += penalty.ratio(reach) * multiple * abs(sums["fall"])
+            out.dual = -np.inf
+        error = slip * (norm + 0.5 * bend * slip)
+        error += 2.0 * rounding(self._chain, found["magnitude"])
+        error += float(np.sum(np.abs((shift - self._shift) * found["slope"])))
+        error += penalty.ratio(reach) * multiple * abs(found["fall"])
         if is_soft:
             error += penalty.conjugate_error(q, reach)
         if len(free):
-            error += float((np.abs(q[free]) + reach[free]) @ np.abs(w[free]))
+            slack = np.abs(q[free]).T + reach[free]
+            error += float((slack * np.abs(w[free]).T).sum())
         scale = self.gap_scale or 1.0
-        found.gap = max(value - found.dual, 0.0) / scale
+        out.gap = max(value - out.dual, 0.0) / scale
         if self.gap_scale == 0.0 and not w.any():
-            found.gap = 0.0
-        found.rounding = error / scale
-        return found
+            out.gap = 0.0
+        out.rounding = error / scale
+        return out
 
     @property
     def _chain(self):
-        return self.n_rows // 8 + len(self.blocks.sizes) + 16
+        return self.n_rows // 4 + self.rows.n_blocks + 16
 
     def _add_storage_error(self, result):
         """Coefficients are stored in double precision."""
@@ -492,6 +477,17 @@ class BlockLikelihood:
 
 class BlockLogisticProblem(BlockLikelihood, LogisticProblem):
     """Two classes, by passes."""
+
+
+class BlockMultinomialProblem(BlockLikelihood, MultinomialProblem):
+    """Several classes, by passes."""
+
+    _sums = staticmethod(class_sums)
+
+    @property
+    def n_shifts(self):
+        """Number of intercepts."""
+        return self.n_classes
 
 
 class BlockPoissonProblem(BlockLikelihood, PoissonProblem):
@@ -516,9 +512,10 @@ _PROBLEMS = {
     Gamma: BlockGammaProblem,
     Tweedie: BlockTweedieProblem,
     Huber: BlockHuberProblem,
+    Softmax: BlockMultinomialProblem,
 }
 
 
-def likelihood_problem(datafit, blocks, found, make, start, **options):
+def likelihood_problem(datafit, rows, found, make, start, **options):
     """Return the problem of a likelihood on rows in blocks, by its datafit's class."""
-    return _PROBLEMS[datafit](blocks, found, make, start, **options)
+    return _PROBLEMS[datafit](rows, found, make, start, **options)

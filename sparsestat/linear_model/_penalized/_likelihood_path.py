@@ -15,7 +15,7 @@ from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _datafits, _survival
 from sparsestat.linear_model._penalized._points import PathPoints
 
-__all__ = ["likelihood_results", "suits_compiled"]
+__all__ = ["likelihood_results", "loss_code", "suits_compiled"]
 
 _MOST_BYTES = 1e9  # of the centered columns
 _LEAST_TOL = 1e-10
@@ -74,10 +74,9 @@ def _sorted_arrays(datafit, A):
 
     Survival times come in their order, with events as the target.
     """
-    y, weights = datafit.y, np.ascontiguousarray(datafit.weights)
-    code = _CODES[type(datafit)]
+    weights = np.ascontiguousarray(datafit.weights)
+    code, _, y = loss_code(datafit)
     if code != _COX:
-        y = datafit._log_y if code == _CODES[_datafits.Gamma] else y
         return A.T, y, weights, np.empty(0, dtype=np.int64)
     order = datafit.order
     first = np.searchsorted(y[order], y[order]).astype(np.int64)
@@ -85,9 +84,12 @@ def _sorted_arrays(datafit, A):
     return np.ascontiguousarray(A[order].T), event, weights[order], first
 
 
-def _shape(datafit):
-    """Return the number that a loss has beside its target."""
-    return float(getattr(datafit, "power", getattr(datafit, "delta", 0.0)))
+def loss_code(datafit):
+    """Return the code of a loss, the number beside its target, and that for kernels."""
+    code = _CODES[type(datafit)]
+    shape = float(getattr(datafit, "power", getattr(datafit, "delta", 0.0)))
+    is_gamma = code == _CODES[_datafits.Gamma]
+    return code, shape, datafit._log_y if is_gamma else datafit.y
 
 
 def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
@@ -132,13 +134,13 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     strengths = inside * l1_ratio
     ridges = inside * (1.0 - l1_ratio) * problem.coef_unit
     norms = np.sqrt(design.squares)
-    code = _CODES[type(datafit)]
+    code, shape, _ = loss_code(datafit)
     W, shifts = np.zeros((K, p)), np.zeros(K)
     stats, info = np.zeros((K, 10)), np.zeros((K, 5), dtype=np.int64)
     n_solved = kernels.likelihood_path(
         *map(read_only, _sorted_arrays(datafit, design.block(np.arange(p)))),
         code,
-        _shape(datafit),
+        shape,
         float(datafit.floor),
         with_shift,
         shift,

@@ -65,7 +65,6 @@ class MultinomialProblem(GLMProblem):
     def losses(self, results, X, y, sample_weight=None, offset=None):
         """Mean held-out log loss of each result on other rows."""
         columns = []
-        rows = np.arange(len(y))
         for result in results:
             eta = np.asarray(X[:, result.columns] @ result.coef)
             eta = eta + self.intercept_of(result)
@@ -73,8 +72,12 @@ class MultinomialProblem(GLMProblem):
                 eta = eta + offset[:, self.present]
             P = np.zeros((len(y), self.n_classes))
             P[:, self.present] = softmax(eta, axis=1)
-            columns.append(-np.log(np.maximum(P[rows, y], _LEAST_PROBABILITY)))
+            columns.append(_log_losses(P, y))
         return weighted_mean(np.column_stack(columns), sample_weight)
+
+    def row_losses(self, y, eta):
+        """Return the log loss of each row of predictors of all classes."""
+        return _log_losses(softmax(eta, axis=1), y)
 
     def intercept_of(self, result):
         """Return the intercepts of uncentered features; they sum to zero."""
@@ -96,3 +99,8 @@ class MultinomialProblem(GLMProblem):
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
         return np.ascontiguousarray(coef.T), np.asarray(intercept, dtype=self.dtype)
+
+
+def _log_losses(P, y):
+    own = np.take_along_axis(P, y[:, None], axis=1)[:, 0]
+    return -np.log(np.maximum(own, _LEAST_PROBABILITY))
