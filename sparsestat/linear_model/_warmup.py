@@ -43,7 +43,8 @@ def warmup():
         SparseLogisticRegression(0.01).fit(data, np.arange(20) % 3)
         SparseLogisticRegression(0.01, row_sparse=True).fit(data, np.arange(20) % 3)
     # Whole paths in one call.
-    Lasso.path(X, y, alphas=5)
+    for data in (X, thin):
+        Lasso.path(data, y, alphas=5)
     GroupLasso.path(X, y, alphas=5, groups=3)
     SparseLogisticRegression.path(X, y > 0, alphas=5)
     cox = SparseCoxRegressor(0.05).fit(X, np.exp(y))

@@ -21,6 +21,7 @@ from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._penalized._criteria import information_criterion
+from sparsestat.linear_model._penalized._csc_path import csc_results, suits_csc
 from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._penalized._gram_path import (
     fold_errors,
@@ -483,19 +484,22 @@ class ElasticNetProblem(LeastSquaresProblem):
         return super().grid(alphas, eps, setting)
 
     def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
-        """Solve for each alpha in turn; in one call where a Gram matrix is small."""
+        """Solve for each alpha in turn; in one call on few features or sparse ones."""
+        results = None
         if coef_init is None and suits_gram(self, alphas):
             results = gram_results(self, alphas, setting, verbose)
-            if results is not None:
-                if worst_result(results).gap <= self.tol:
-                    return results
-                # Near-copies: the way down from zero may do better.
-                others = super().solve(alphas, setting, verbose=verbose)
-                return [
-                    min(pair, key=lambda result: result.gap)
-                    for pair in zip(results, others, strict=True)
-                ]
-        return super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+        elif coef_init is None and suits_csc(self, alphas):
+            results = csc_results(self, alphas, setting, verbose)
+        if results is not None and worst_result(results).gap <= self.tol:
+            return results
+        others = super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+        if results is None:
+            return others
+        # Near-copies: the way down from zero may do better.
+        return [
+            min(pair, key=lambda result: result.gap)
+            for pair in zip(results, others, strict=True)
+        ]
 
     def fold_losses(self, folds, settings, grids):
         """Return held-out errors of paths on folds from moments, None where not so."""
@@ -553,7 +557,7 @@ def feature_weight_array(feature_weights, n_features):
 def stack_coefs(results, n_features, dtype=np.float64):
     """Return the coefficients of a path as (n_features, n_alphas)."""
     if isinstance(results, PathPoints):
-        return results.coefs.T.astype(dtype, order="F")
+        return results.coefs.T.astype(dtype, order="F", copy=False)
     coefs = np.zeros((n_features, len(results)), dtype=dtype, order="F")
     for k, result in enumerate(results):
         coefs[result.columns, k] = result.coef
