@@ -8,6 +8,8 @@ r"""Regularization paths of the Lasso and the elastic net.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import math
+
 import numpy as np
 from sklearn.utils import check_array, check_X_y
 
@@ -265,14 +267,15 @@ def check_path_input(X, y, sample_weight, coef_init):
             "several that share their features use multi_task_lasso_path or "
             "multi_task_enet_path, otherwise a path for each column."
         )
-    X, y = check_X_y(
-        X,
-        y,
-        accept_sparse=["csc", "csr"],
-        dtype=FLOATS,
-        order="F",
-        y_numeric=True,
-    )
+    if not _is_plain(X, y):
+        X, y = check_X_y(
+            X,
+            y,
+            accept_sparse=["csc", "csr"],
+            dtype=FLOATS,
+            order="F",
+            y_numeric=True,
+        )
     y = np.asarray(y, dtype=np.float64)
     sample_weight = given_weights(sample_weight, X)
     if coef_init is not None:
@@ -282,3 +285,20 @@ def check_path_input(X, y, sample_weight, coef_init):
                 f"`coef_init` has shape {coef_init.shape}, expected ({X.shape[1]},)."
             )
     return X, y, sample_weight, coef_init
+
+
+def _is_plain(X, y):
+    """Whether the data are seen to be valid without the general check's time.
+
+    A sum is finite only if its terms are; one that overflows is left to that check.
+    """
+    if not (
+        type(X) is type(y) is np.ndarray
+        and X.dtype == y.dtype == np.float64
+        and X.ndim == 2
+        and y.shape == X.shape[:1]
+        and X.size > 0
+    ):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(X.sum()) and math.isfinite(y.sum())

@@ -34,6 +34,7 @@ def warmup():
         # Conjugate gradients need a larger set than the above reaches.
         Lasso(alpha=1e-3, tol=1e-10).fit(data, y)
         MultiTaskLasso(alpha=0.05).fit(data, np.column_stack([y, -y]))
+    MultiTaskLasso(alpha=0.05).fit(X[:, :3], np.column_stack([y, -y]))
     thin = sparse.csc_array(X * (rng.random(X.shape) < 0.02))
     for data in (X, thin):
         GroupLasso(3, alpha=0.05, tol=1e-8).fit(data, y)
