@@ -35,6 +35,7 @@ def lasso_path(
     feature_weights=None,
     sample_weight=None,
     coef_init=None,
+    stop_explained=False,
     tol=1e-4,
     max_iter=100,
     max_epochs=10_000,
@@ -70,6 +71,10 @@ def lasso_path(
         Non-negative weights; an integer weight equals repetition.
     coef_init : array-like of shape (n_features,), default=None
         Where the first problem starts.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the sum of squares of y is
+        explained, or a step gains less than 1e-5 of that, though not before five
+        strengths.
     tol : float, default=1e-4
         Each problem stops when its duality gap is at most ``tol * ||y||^2 / n``
         with the centered y.
@@ -131,6 +136,7 @@ def lasso_path(
         feature_weights=feature_weights,
         sample_weight=sample_weight,
         coef_init=coef_init,
+        stop_explained=stop_explained,
         tol=tol,
         max_iter=max_iter,
         max_epochs=max_epochs,
@@ -150,6 +156,7 @@ def enet_path(
     feature_weights=None,
     sample_weight=None,
     coef_init=None,
+    stop_explained=False,
     tol=1e-4,
     max_iter=100,
     max_epochs=10_000,
@@ -188,6 +195,10 @@ def enet_path(
         Non-negative weights; an integer weight equals repetition.
     coef_init : array-like of shape (n_features,), default=None
         Where the first problem starts.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the sum of squares of y is
+        explained, or a step gains less than 1e-5 of that, though not before five
+        strengths.
     tol : float, default=1e-4
         Each problem stops when its duality gap is at most ``tol * ||y||^2 / n``
         with the centered y.
@@ -244,7 +255,14 @@ def enet_path(
         max_iter=max_iter,
         max_epochs=max_epochs,
     )
-    return problem.path(alphas, eps, l1_ratio, coef_init=coef_init, verbose=verbose)
+    return problem.path(
+        alphas,
+        eps,
+        l1_ratio,
+        coef_init=coef_init,
+        verbose=verbose,
+        stop_explained=stop_explained,
+    )
 
 
 def check_l1_ratio(l1_ratio, *, zero=True):

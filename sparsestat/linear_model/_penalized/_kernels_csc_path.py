@@ -292,7 +292,7 @@ def csc_path(
     wA, qA, lastA, dA, normA = (
         np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p),
     )  # fmt: skip
-    lamA, l2A, meanA = np.zeros(p), np.zeros(p), np.zeros(p)
+    lam_in, l2A, meanA = np.zeros(p), np.zeros(p), np.zeros(p)
     index, image = np.empty(p, dtype=np.int64), np.empty(n)
     work = np.empty((5, 1))
     m = np.int64(0)
@@ -338,7 +338,7 @@ def csc_path(
                     ptr[m + 1] = stop
                     order[m] = j
                     inside[j] = True
-                    dA[m], lamA[m], l2A[m] = squares[j], lam[j], l2[j]
+                    dA[m], lam_in[m], l2A[m] = squares[j], lam[j], l2[j]
                     meanA[m], normA[m] = means[j], norms[j]
                     wA[m], lastA[m] = 0.0, 0.0
                     m += 1
@@ -367,7 +367,7 @@ def csc_path(
             since = 0
             while sweeps < budget:
                 moved, beta = _sweep(
-                    ptr, rows, values, meanA, wA, dA, lamA, l2A, u, beta, total,
+                    ptr, rows, values, meanA, wA, dA, lam_in, l2A, u, beta, total,
                     strength, ridge, m, positive,
                 )  # fmt: skip
                 sweeps += 1
@@ -381,7 +381,7 @@ def csc_path(
                     residual += u[i] * u[i]
                     target_dot += u[i] * y[i]
                 gap, _, _, _ = _gap(
-                    lamA, l2A, strength, ridge, wA, qA, normA, m, residual, target_dot,
+                    lam_in, l2A, strength, ridge, wA, qA, normA, m, residual, target_dot,
                     0.0, positive,
                 )  # fmt: skip
                 if gap <= inner:
@@ -390,7 +390,7 @@ def csc_path(
                     newtons += 1
                     since = 0
                     _, beta = _newton(
-                        ptr, rows, values, meanA, wA, qA, dA, lamA, l2A, u, beta,
+                        ptr, rows, values, meanA, wA, qA, dA, lam_in, l2A, u, beta,
                         total, strength, ridge, m, index, work, image, _MOST_CG,
                     )  # fmt: skip
             if first:
