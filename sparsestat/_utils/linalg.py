@@ -7,6 +7,7 @@ import numpy as np
 from scipy import linalg
 
 __all__ = [
+    "SINGULAR",
     "conjugate_gradients",
     "largest_eigenvalue",
     "solve_definite",
@@ -14,7 +15,7 @@ __all__ = [
     "solve_semidefinite",
 ]
 
-_SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
+SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
 _MAX_CG = 200
 
 
@@ -58,7 +59,7 @@ def solve_definite(H, right):
     diagonal = H.diagonal().copy()
     factor, info = linalg.lapack.dpotrf(H, lower=1, overwrite_a=1, clean=0)
     # A pivot at rounding level passes or fails by luck: call it singular.
-    if info != 0 or (factor.diagonal() ** 2 < _SINGULAR * diagonal).any():
+    if info != 0 or (factor.diagonal() ** 2 < SINGULAR * diagonal).any():
         return None
     return linalg.lapack.dpotrs(factor, right, lower=1)[0]
 

@@ -10,7 +10,11 @@ import numpy as np
 from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat.linear_model import _paths as paths
 from sparsestat.linear_model._coordinate_descent import ElasticNet
-from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat.linear_model._cv import (
+    CV_CONSTRAINTS,
+    STOP_EXPLAINED,
+    PathCVMixin,
+)
 from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
@@ -22,6 +26,7 @@ _CONSTRAINTS = {
     "feature_weights": ["array-like", None],
     "criterion": [StrOptions({"cv", "aic", "bic", "ebic"})],
     "relaxed": ["boolean", "array-like"],
+    **STOP_EXPLAINED,
 }
 
 # What every target has by itself where there are several.
@@ -48,6 +53,12 @@ class _SeparateTargets(PathCVMixin):
     def _choose(self, X, y, sample_weight, rows, groups, **options):
         if y is None or y.ndim == 1:
             return super()._choose(X, y, sample_weight, rows, groups, **options)
+        if self.stop_explained:
+            raise ValueError(
+                "stop_explained=True ends the grid of one target, but y has "
+                f"{y.shape[1]}, each with strengths of its own. Use "
+                "stop_explained=False, or fit them one by one."
+            )
         fits = []
         for target in y.T:
             super()._choose(
@@ -105,6 +116,10 @@ class ElasticNetCV(_SeparateTargets, LinearPredictor):
         the path plus (1 - phi) times least squares on their support, which undoes the
         shrinkage. True tries 1, .75, .5, .25 and 0. Worth it where signals are strong;
         alpha and phi are chosen together by held-out errors.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the deviance of the null model
+        is explained, or a step gains less than 1e-5 of that, though not before five
+        strengths: decided on all data, before the folds.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4
@@ -217,6 +232,7 @@ class ElasticNetCV(_SeparateTargets, LinearPredictor):
         criterion="cv",
         one_se=False,
         relaxed=False,
+        stop_explained=False,
         cv=None,
         tol=1e-4,
         max_iter=100,
@@ -233,6 +249,7 @@ class ElasticNetCV(_SeparateTargets, LinearPredictor):
         self.criterion = criterion
         self.one_se = one_se
         self.relaxed = relaxed
+        self.stop_explained = stop_explained
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter
@@ -279,6 +296,10 @@ class LassoCV(_SeparateTargets, LinearPredictor):
         the path plus (1 - phi) times least squares on their support, which undoes the
         shrinkage. True tries 1, .75, .5, .25 and 0. Worth it where signals are strong;
         alpha and phi are chosen together by held-out errors.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the deviance of the null model
+        is explained, or a step gains less than 1e-5 of that, though not before five
+        strengths: decided on all data, before the folds.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4
@@ -378,6 +399,7 @@ class LassoCV(_SeparateTargets, LinearPredictor):
         criterion="cv",
         one_se=False,
         relaxed=False,
+        stop_explained=False,
         cv=None,
         tol=1e-4,
         max_iter=100,
@@ -393,6 +415,7 @@ class LassoCV(_SeparateTargets, LinearPredictor):
         self.criterion = criterion
         self.one_se = one_se
         self.relaxed = relaxed
+        self.stop_explained = stop_explained
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter

@@ -23,9 +23,11 @@ from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.samples import relative_weights
 from sparsestat.exceptions import NumericalError
+from sparsestat.linear_model._penalized._problems import refuse_given_grid
 
 __all__ = [
     "CV_CONSTRAINTS",
+    "STOP_EXPLAINED",
     "PathCVMixin",
     "block_folds",
     "checked_folds",
@@ -48,6 +50,7 @@ CV_CONSTRAINTS = {
     "n_jobs": [Integral, None],
     "verbose": ["verbose"],
 }
+STOP_EXPLAINED = {"stop_explained": ["boolean"]}
 
 
 def mean_and_error(losses, fold_weights=None):
@@ -393,6 +396,8 @@ class PathCVMixin:
         phis = checked_phis(getattr(self, "relaxed", False))
         grids = [problem.grid(self.alphas, self.eps, s) for s in settings]
         criterion = getattr(self, "criterion", "cv")
+        if getattr(self, "stop_explained", False):
+            grids = self._shortened(problem, settings, grids)
         if criterion == "cv":
             picks = self._cross_validate(
                 problem, X, y, sample_weight, rows, groups, settings, grids, phis
@@ -435,6 +440,15 @@ class PathCVMixin:
             setattr(self, f"{self._setting_name}_", settings[best])
         problem.warn_of_path(results, type(self).__name__)
         return self
+
+    def _shortened(self, problem, settings, grids):
+        """End the grids where nothing more is explained on all data, all at once."""
+        refuse_given_grid(self.alphas)
+        kept = max(
+            problem.n_explaining(problem.solve(grid, setting))
+            for setting, grid in zip(settings, grids, strict=True)
+        )
+        return [grid[:kept] for grid in grids]
 
     def _held_out_losses(self, fitted, held, setting, alphas, phis):
         """Losses on rows of a path fitted on others, of shape (n_phis, n_alphas)."""

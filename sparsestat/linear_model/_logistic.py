@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score
 
 from sparsestat._utils.compat import StrOptions
+from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
@@ -369,6 +370,10 @@ class SparseLogisticRegressionCV(BlockLikelihoodMixin, GLMCVMixin, _LogisticMode
     one_se : bool, default=False
         Take the largest alpha whose loss is within one standard error of the least:
         a sparser, more stable model.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the deviance of the null model
+        is explained, or a step gains less than 1e-5 of that, though not before five
+        strengths: decided on all data, before the folds.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4
@@ -459,7 +464,11 @@ class SparseLogisticRegressionCV(BlockLikelihoodMixin, GLMCVMixin, _LogisticMode
     True
     """
 
-    _parameter_constraints = {**CV_CONSTRAINTS, **_LOGISTIC_CONSTRAINTS}
+    _parameter_constraints = {
+        **CV_CONSTRAINTS,
+        **_LOGISTIC_CONSTRAINTS,
+        **STOP_EXPLAINED,
+    }
 
     def __init__(
         self,
@@ -478,6 +487,7 @@ class SparseLogisticRegressionCV(BlockLikelihoodMixin, GLMCVMixin, _LogisticMode
         fit_intercept=True,
         criterion="cv",
         one_se=False,
+        stop_explained=False,
         cv=None,
         tol=1e-4,
         max_iter=100,
@@ -499,6 +509,7 @@ class SparseLogisticRegressionCV(BlockLikelihoodMixin, GLMCVMixin, _LogisticMode
         self.fit_intercept = fit_intercept
         self.criterion = criterion
         self.one_se = one_se
+        self.stop_explained = stop_explained
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter

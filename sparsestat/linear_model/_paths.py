@@ -8,6 +8,8 @@ r"""Regularization paths of the Lasso and the elastic net.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import math
+
 import numpy as np
 from sklearn.utils import check_array, check_X_y
 
@@ -33,6 +35,7 @@ def lasso_path(
     feature_weights=None,
     sample_weight=None,
     coef_init=None,
+    stop_explained=False,
     tol=1e-4,
     max_iter=100,
     max_epochs=10_000,
@@ -68,6 +71,10 @@ def lasso_path(
         Non-negative weights; an integer weight equals repetition.
     coef_init : array-like of shape (n_features,), default=None
         Where the first problem starts.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the sum of squares of y is
+        explained, or a step gains less than 1e-5 of that, though not before five
+        strengths.
     tol : float, default=1e-4
         Each problem stops when its duality gap is at most ``tol * ||y||^2 / n``
         with the centered y.
@@ -129,6 +136,7 @@ def lasso_path(
         feature_weights=feature_weights,
         sample_weight=sample_weight,
         coef_init=coef_init,
+        stop_explained=stop_explained,
         tol=tol,
         max_iter=max_iter,
         max_epochs=max_epochs,
@@ -148,6 +156,7 @@ def enet_path(
     feature_weights=None,
     sample_weight=None,
     coef_init=None,
+    stop_explained=False,
     tol=1e-4,
     max_iter=100,
     max_epochs=10_000,
@@ -186,6 +195,10 @@ def enet_path(
         Non-negative weights; an integer weight equals repetition.
     coef_init : array-like of shape (n_features,), default=None
         Where the first problem starts.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the sum of squares of y is
+        explained, or a step gains less than 1e-5 of that, though not before five
+        strengths.
     tol : float, default=1e-4
         Each problem stops when its duality gap is at most ``tol * ||y||^2 / n``
         with the centered y.
@@ -242,7 +255,14 @@ def enet_path(
         max_iter=max_iter,
         max_epochs=max_epochs,
     )
-    return problem.path(alphas, eps, l1_ratio, coef_init=coef_init, verbose=verbose)
+    return problem.path(
+        alphas,
+        eps,
+        l1_ratio,
+        coef_init=coef_init,
+        verbose=verbose,
+        stop_explained=stop_explained,
+    )
 
 
 def check_l1_ratio(l1_ratio, *, zero=True):
@@ -265,14 +285,15 @@ def check_path_input(X, y, sample_weight, coef_init):
             "several that share their features use multi_task_lasso_path or "
             "multi_task_enet_path, otherwise a path for each column."
         )
-    X, y = check_X_y(
-        X,
-        y,
-        accept_sparse=["csc", "csr"],
-        dtype=FLOATS,
-        order="F",
-        y_numeric=True,
-    )
+    if not _is_plain(X, y):
+        X, y = check_X_y(
+            X,
+            y,
+            accept_sparse=["csc", "csr"],
+            dtype=FLOATS,
+            order="F",
+            y_numeric=True,
+        )
     y = np.asarray(y, dtype=np.float64)
     sample_weight = given_weights(sample_weight, X)
     if coef_init is not None:
@@ -282,3 +303,20 @@ def check_path_input(X, y, sample_weight, coef_init):
                 f"`coef_init` has shape {coef_init.shape}, expected ({X.shape[1]},)."
             )
     return X, y, sample_weight, coef_init
+
+
+def _is_plain(X, y):
+    """Whether the data are seen to be valid without the general check's time.
+
+    A sum is finite only if its terms are; one that overflows is left to that check.
+    """
+    if not (
+        type(X) is type(y) is np.ndarray
+        and X.dtype == y.dtype == np.float64
+        and X.ndim == 2
+        and y.shape == X.shape[:1]
+        and X.size > 0
+    ):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(X.sum()) and math.isfinite(y.sum())

@@ -34,6 +34,7 @@ def warmup():
         # Conjugate gradients need a larger set than the above reaches.
         Lasso(alpha=1e-3, tol=1e-10).fit(data, y)
         MultiTaskLasso(alpha=0.05).fit(data, np.column_stack([y, -y]))
+    MultiTaskLasso(alpha=0.05).fit(X[:, :3], np.column_stack([y, -y]))
     thin = sparse.csc_array(X * (rng.random(X.shape) < 0.02))
     for data in (X, thin):
         GroupLasso(3, alpha=0.05, tol=1e-8).fit(data, y)
@@ -43,7 +44,8 @@ def warmup():
         SparseLogisticRegression(0.01).fit(data, np.arange(20) % 3)
         SparseLogisticRegression(0.01, row_sparse=True).fit(data, np.arange(20) % 3)
     # Whole paths in one call.
-    Lasso.path(X, y, alphas=5)
+    for data in (X, thin):
+        Lasso.path(data, y, alphas=5)
     GroupLasso.path(X, y, alphas=5, groups=3)
     SparseLogisticRegression.path(X, y > 0, alphas=5)
     cox = SparseCoxRegressor(0.05).fit(X, np.exp(y))

@@ -10,7 +10,8 @@ from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit
 
 import sparsestat.linear_model as ssl
 from sparsestat._utils.arithmetic import rounding
-from sparsestat.linear_model._penalized import _gram_path
+from sparsestat.linear_model._penalized import _csc_path, _design, _gram_path
+from sparsestat.linear_model._penalized._csc_path import _rounding, suits_csc
 from sparsestat.linear_model._penalized._problems import ElasticNetProblem, PathProblem
 from tests.linear_model.lasso_oracles import relative_gap
 
@@ -53,12 +54,43 @@ def random_problem(rng):
     return X, y, weights, options
 
 
-def test_moments_and_data_give_the_same_paths():
+def agreed(problem, alphas, ratio):
+    """Compare compiled paths with those of working sets; count strengths not mended."""
+    fast = problem.solve(alphas, ratio)
+    slow = PathProblem.solve(problem, alphas, ratio)
+    tol, finished = problem.tol, 0
+    A = problem.design.block(np.arange(problem.n_features))
+    for alpha, a, b in zip(alphas, fast, slow, strict=True):
+        # Near-copies may keep both from the tolerance, never the fast one alone.
+        assert a.gap <= max(tol, b.gap) and a.rounding >= 0.0
+        square = a.unit * problem.y_unit**2
+        slack = (max(a.gap, b.gap) + a.rounding + b.rounding + 1e-14) * square
+        assert abs(a.objective - b.objective) <= slack
+        # The gap holds measured from outside, too.
+        penalty = problem.penalty(alpha / problem.alpha_unit, ratio)
+        w = a.dense_coef(problem.n_features) / problem.coef_unit
+        gap, _, error = _gram_path._measured(
+            problem, A, problem.target, w, alpha, ratio
+        )
+        assert gap <= (max(tol, a.gap) + a.rounding) * a.unit + error
+        assert not np.any(penalty.lam[w != 0] == np.inf)
+        if problem.positive:
+            assert (w >= 0).all()
+        finished += len(a.gap_history) == 1
+    return finished
+
+
+@pytest.mark.parametrize("way", ["moments", "sparse columns"])
+def test_compiled_paths_are_those_of_working_sets(way, monkeypatch):
     rng = np.random.default_rng(0)
+    if way != "moments":  # columns are thin enough at any density
+        monkeypatch.setattr(_design, "_FULL_COLUMNS", 2.0)
     used = finished = 0
     for _ in range(TRIALS):
         X, y, weights, options = random_problem(rng)
-        if rng.random() < 0.3:
+        if way != "moments":
+            X = np.where(rng.random(X.shape) < rng.choice([0.1, 0.5, 0.9]), X, 0.0)
+        if way != "moments" or rng.random() < 0.3:
             X = sparse.csc_array(X)
         ratio = float(rng.choice([1.0, 0.5]))
         problem = ElasticNetProblem(X, y, weights, **options)
@@ -66,28 +98,10 @@ def test_moments_and_data_give_the_same_paths():
         if not top > 0:
             continue
         alphas = np.geomspace(top, 1e-3 * top, 12)
-        assert _gram_path.suits_gram(problem, alphas)
-        fast = problem.solve(alphas, ratio)
-        slow = PathProblem.solve(problem, alphas, ratio)
+        suits = _gram_path.suits_gram if way == "moments" else suits_csc
+        assert suits(problem, alphas)
         used += 1
-        for alpha, a, b in zip(alphas, fast, slow, strict=True):
-            # Near-copies may keep both from the tolerance, never the fast one alone.
-            assert a.gap <= max(options["tol"], b.gap) and a.rounding >= 0.0
-            square = a.unit * problem.y_unit**2
-            slack = (max(a.gap, b.gap) + a.rounding + b.rounding + 1e-14) * square
-            assert abs(a.objective - b.objective) <= slack
-            # The gap holds measured from outside, too.
-            penalty = problem.penalty(alpha / problem.alpha_unit, ratio)
-            w = a.dense_coef(problem.n_features) / problem.coef_unit
-            A = problem.design.block(np.arange(problem.n_features))
-            gap, _, error = _gram_path._measured(
-                problem, A, problem.target, w, alpha, ratio
-            )
-            assert gap <= (max(options["tol"], a.gap) + a.rounding) * a.unit + error
-            assert not np.any(penalty.lam[w != 0] == np.inf)
-            if options["positive"]:
-                assert (w >= 0).all()
-            finished += len(a.gap_history) == 1
+        finished += agreed(problem, alphas, ratio)
     assert used > 0.7 * TRIALS and finished > 0.8 * 12 * used
 
 
@@ -211,3 +225,31 @@ def test_the_bound_of_rounding_is_the_sum_of_its_parts():
         dual = steepest * reach * abs(yy - W[i] @ c) * gaps[i, 2]
         parts = (reach**2, 3.0 * dual, 2.0 * reach * gaps[i, 3])
         assert_allclose(found[i], unit * sum(parts), rtol=1e-12)
+
+
+def test_the_bound_of_rounding_of_sparse_columns_is_the_sum_of_its_parts():
+    primal, scale, conjugate, size, target_dot, reach = 3.0, 0.7, 0.01, 1.5, -2.0, 4.0
+    gaps = np.array([[9.0, primal, scale, conjugate, size, target_dot, reach]])
+    found = _rounding(gaps, np.array([12]), 50, 1e-12, 0.25, np.array([30.0]))
+    slip = rounding(20, 1.5 * reach + size)
+    parts = [
+        slip * (size + 0.5 * slip),
+        rounding(58) * (primal + scale * 2.0),
+        30.0 * 1e-12 * size * scale * 2.0,
+        conjugate,
+    ]
+    assert_allclose(found, [sum(parts)], rtol=1e-12)
+
+
+def test_sparse_paths_that_run_out_of_sweeps_are_handed_over(monkeypatch):
+    rng = np.random.default_rng(8)
+    X = sparse.random_array((200, 400), density=0.03, rng=rng, format="csc")
+    y = X[:, :20] @ np.ones(20) + 0.1 * rng.standard_normal(200)
+    options = {"alphas": 30, "tol": 1e-8, "fit_intercept": True}
+    whole = ssl.lasso_path(X, y, **options)
+    monkeypatch.setattr(_csc_path, "BUDGET", 30)
+    short = ssl.lasso_path(X, y, **options)
+    assert_allclose(short.coefs, whole.coefs, atol=1e-2)
+    for path in (whole, short):
+        for alpha, coef in zip(path.alphas, path.coefs.T, strict=True):
+            assert relative_gap(X.toarray(), y, coef, alpha) <= 1e-8 * (1 + 1e-3)

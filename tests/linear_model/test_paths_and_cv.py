@@ -390,3 +390,71 @@ def test_intercepts_of_a_cross_validated_path_are_stored():
     assert model.intercept_path_.shape == (6,)
     assert_allclose(model.intercept_path_[at], model.intercept_)
     assert_allclose(model.intercept_path_[0], y.mean())
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csr_array])
+def test_a_path_may_end_where_nothing_more_is_explained(storage):
+    rng = np.random.default_rng(11)
+    X = rng.standard_normal((60, 8))
+    y = X[:, 0] - X[:, 1] + 0.3 * rng.standard_normal(60)
+    X = storage(X)
+    options = {"alphas": 60, "fit_intercept": True, "tol": 1e-9}
+    whole = ssl.lasso_path(X, y, **options)
+    short = ssl.lasso_path(X, y, stop_explained=True, **options)
+    k = len(short.alphas)
+    residuals = y[:, None] - X @ whole.coefs - whole.intercepts
+    shares = 1.0 - (residuals**2).sum(axis=0) / ((y - y.mean()) ** 2).sum()
+    gains = np.diff(shares) / shares[1:]
+    assert 5 < k < 60
+    assert gains[k - 2] < 1e-5 and (gains[4 : k - 2] >= 1e-5).all()
+    assert shares[k - 1] < 0.999
+    assert_allclose(short.coefs, whole.coefs[:, :k])
+    # Without noise the share ends it.
+    exact = ssl.lasso_path(X, X @ np.arange(8.0), stop_explained=True, **options)
+    residuals = X @ np.arange(8.0)[:, None] - X @ exact.coefs - exact.intercepts
+    left = residuals.var(axis=0) / (X @ np.arange(8.0)).var()
+    assert left[-1] < 1e-3 <= left[-2]
+
+
+def test_grids_of_all_folds_and_ratios_end_together():
+    rng = np.random.default_rng(12)
+    X = rng.standard_normal((80, 6))
+    y = X[:, 0] + 0.3 * rng.standard_normal(80)
+    options = {"l1_ratio": [0.5, 1.0], "alphas": 50, "cv": 4, "tol": 1e-8}
+    whole = ssl.ElasticNetCV(**options).fit(X, y)
+    short = ssl.ElasticNetCV(stop_explained=True, **options).fit(X, y)
+    k = short.alphas_.shape[1]
+    assert 5 < k < 50
+    assert_allclose(short.alphas_, whole.alphas_[:, :k])
+    assert_allclose(short.mse_path_, whole.mse_path_[:, :k])
+    assert short.coef_path_.shape == (6, k)
+    path = short.set_params(l1_ratio=1.0).path(X, y, alphas=50)
+    assert len(path.alphas) <= k
+    criterion = ssl.LassoCV(criterion="bic", stop_explained=True).fit(X, y)
+    assert len(criterion.criterion_path_) == len(criterion.alphas_) < 100
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classes_that_are_told_apart_end_a_path(n_classes):
+    rng = np.random.default_rng(13)
+    X = rng.standard_normal((90, 3))
+    y = np.digitize(X[:, 0], [0.0] if n_classes == 2 else [-0.5, 0.5])
+    options = {"alphas": 30, "eps": 1e-6, "cv": 3, "tol": 1e-4}
+    whole = ssl.SparseLogisticRegressionCV(**options).fit(X, y)
+    short = ssl.SparseLogisticRegressionCV(stop_explained=True, **options).fit(X, y)
+    k = len(short.alphas_)
+    assert 5 <= k < 30
+    assert_allclose(short.alphas_, whole.alphas_[:k])
+    chances = short.predict_proba(X)[np.arange(90), y]
+    assert k == 5 or np.log(chances).mean() > -0.5
+
+
+def test_only_automatic_grids_of_one_target_end_early():
+    rng = np.random.default_rng(14)
+    X, y = rng.standard_normal((30, 3)), rng.standard_normal(30)
+    with pytest.raises(ValueError, match="automatic grids"):
+        ssl.LassoCV(alphas=[1.0, 0.1], stop_explained=True).fit(X, y)
+    with pytest.raises(ValueError, match="automatic grids"):
+        ssl.lasso_path(X, y, alphas=[1.0, 0.1], stop_explained=True)
+    with pytest.raises(ValueError, match="one target"):
+        ssl.LassoCV(stop_explained=True).fit(X, np.column_stack([y, -y]))

@@ -135,18 +135,19 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
     lam = np.multiply.outer(alphas / alphas[0], largest)
     errors = _gap_rounding(moments, design.n_samples, W, gaps, lam)
     return points_of(
-        problem, A, W, gaps, info, n_solved, errors, alphas, l1_ratio, verbose
+        problem, W, gaps, info, n_solved, errors, alphas, l1_ratio, verbose, A=A
     )
 
 
-def points_of(problem, A, W, gaps, info, n_solved, errors, alphas, setting, verbose):
+def points_of(
+    problem, W, gaps, info, n_solved, errors, alphas, setting, verbose, *, A=None,
+    measured=False,
+):  # fmt: skip
     """Return what a kernel found as results, mended where it does not suffice.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
-    A : ndarray of shape (n_samples, n_features) or None
-        The centered columns, which are gathered where they are needed.
     W : ndarray of shape (n_alphas, n_features)
     gaps : ndarray of shape (n_alphas, at least 2)
         Gaps and primal values.
@@ -159,13 +160,18 @@ def points_of(problem, A, W, gaps, info, n_solved, errors, alphas, setting, verb
     alphas : ndarray of shape (n_alphas,)
     setting : float
     verbose : int
+    A : ndarray of shape (n_samples, n_features), default=None
+        The centered columns; where they are needed, None has them gathered.
+    measured : bool, default=False
+        Whether the gaps are those of the data already.
     """
     y = problem.target
     yy = float(y @ y)
     goal = problem.tol * yy
     gap, primal = gaps[:, 0].copy(), gaps[:, 1].copy()
     solved = np.arange(len(W)) < n_solved
-    for k in np.flatnonzero(solved & (errors > _DOUBT * goal)):
+    doubtful = solved & (errors > _DOUBT * goal) & (not measured)
+    for k in np.flatnonzero(doubtful):
         if A is None:
             A = problem.design.block(np.arange(problem.design.n_features))
         gap[k], primal[k], errors[k] = _measured(
@@ -183,6 +189,8 @@ def points_of(problem, A, W, gaps, info, n_solved, errors, alphas, setting, verb
     }
     points = PathPoints(problem, W, varying, {"unit": yy})
     rest = np.flatnonzero(~solved | (gap + errors > goal))
+    if not len(rest):
+        return points  # without the time that a bar takes
     solver = None
     for k in progress_bar(rest, description="path", verbose=verbose):
         if solver is None:

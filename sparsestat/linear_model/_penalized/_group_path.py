@@ -105,4 +105,6 @@ def group_results(problem, alphas, verbose=0):
     steepest = (longest / problem.weights).max() / inside
     target_dot = np.abs(yy - W @ (A.T @ y))
     errors = unit * reach**2 + 3.0 * unit * steepest * reach * target_dot * gaps[:, 2]
-    return points_of(problem, A, W, gaps, info, n_solved, errors, alphas, 0.0, verbose)
+    return points_of(
+        problem, W, gaps, info, n_solved, errors, alphas, 0.0, verbose, A=A
+    )

@@ -274,13 +274,24 @@ class GLMProblem(PathProblem):
         """Number of observations; here weights count rows."""
         return self.total * self.weight_unit
 
+    def _fitted(self, result):
+        """Return the linear predictor of a result, in the units of the solver."""
+        eta = self.design.product(result.columns, result.coef / self.coef_unit)
+        return eta + (result.shift - self.y_offset) / self.y_unit
+
+    def explained(self, results):
+        null = results[0].null_value - self.datafit.saturated
+        left = [
+            self.datafit.value(self._fitted(result)) - self.datafit.saturated
+            for result in results
+        ]
+        return 1.0 - np.array(left) / null if null > 0.0 else np.ones(len(results))
+
     def criteria(self, name, results, alphas, setting=None):
         """Information criterion of each result."""
         deviance, df = np.empty(len(results)), np.empty(len(results))
         for k, (result, alpha) in enumerate(zip(results, alphas, strict=True)):
-            coef = result.coef / self.coef_unit
-            eta = self.design.product(result.columns, coef)
-            eta = eta + (result.shift - self.y_offset) / self.y_unit
+            eta = self._fitted(result)
             deviance[k] = 2.0 * (self.datafit.value(eta) - self.datafit.saturated)
             df[k] = self.degrees_of_freedom(result, eta, alpha, setting)
         deviance = np.maximum(deviance, 0.0) * self.weight_unit

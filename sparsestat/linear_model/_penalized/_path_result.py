@@ -167,4 +167,5 @@ def _instance_path(
         coef_init=coef_init,
         verbose=self.verbose,
         name=type(self).__name__,
+        stop_explained=getattr(self, "stop_explained", False),
     )

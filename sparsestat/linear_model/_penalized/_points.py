@@ -46,7 +46,8 @@ class PathPoints(Sequence):
         self._varying, self._common = varying, common
         self._made = {}
         self.kind = common.get("kind", "duality_gap")
-        self.coefs = coefs * problem.coef_unit
+        unit = problem.coef_unit
+        self.coefs = coefs if unit == 1.0 else coefs * unit  # it may be large
         square = problem.y_unit**2
         self.gaps = varying["gap"].copy()
         self.objectives = varying["objective"] * square

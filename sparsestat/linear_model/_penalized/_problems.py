@@ -21,6 +21,7 @@ from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._penalized._criteria import information_criterion
+from sparsestat.linear_model._penalized._csc_path import csc_results, suits_csc
 from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._penalized._gram_path import (
     fold_errors,
@@ -48,6 +49,7 @@ __all__ = [
     "LeastSquaresProblem",
     "PathProblem",
     "feature_weight_array",
+    "refuse_given_grid",
     "refuse_ridge_grid",
     "stack_coefs",
     "weighted_mean",
@@ -58,6 +60,9 @@ KKT_SCALE = "largest gradient of a free coefficient / largest gradient at zero"
 GAP_REMEDY = (
     "Increase max_iter or max_epochs, scale the features, or raise alpha or tol."
 )
+# A path that may end early does so once so much is explained, or less than this share
+# of it is gained in a step, though not before so many strengths.
+_EXPLAINED, _GAIN, _FEWEST = 0.999, 1e-5, 5
 _FAR_BELOW = 1 / 30  # share of the largest strength below which one comes down to it
 
 
@@ -151,11 +156,17 @@ class PathProblem:
         return grid
 
     def path(
-        self, alphas, eps, setting=None, *, coef_init=None, verbose=0, name="PathResult"
-    ):
+        self, alphas, eps, setting=None, *, coef_init=None, verbose=0,
+        name="PathResult", stop_explained=False,
+    ):  # fmt: skip
         """Solve on a grid; return what users see, and warn of what missed `tol`."""
+        if stop_explained:
+            refuse_given_grid(alphas)
         alphas = self.grid(alphas, eps, setting)
         results = self.solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+        if stop_explained:
+            results = results[: self.n_explaining(results)]
+            alphas = alphas[: len(results)]
         self.warn_of_path(results, name)
         return self.path_result(alphas, results)
 
@@ -193,6 +204,18 @@ class PathProblem:
             self.solve_one(alpha, setting, solver=solver)
             for alpha in progress_bar(alphas, description="path", verbose=verbose)
         ]
+
+    def explained(self, results):
+        """Return the share of the deviance of the null model that results explain."""
+        raise NotImplementedError
+
+    def n_explaining(self, results):
+        """Return after how many points of a path nothing more is explained."""
+        shares = self.explained(results)
+        enough = shares > _EXPLAINED
+        enough[1:] |= np.diff(shares) < _GAIN * shares[1:]
+        enough[: _FEWEST - 1] = False
+        return int(np.argmax(enough)) + 1 if enough.any() else len(shares)
 
     def alpha_max(self, setting=None):
         """Return the smallest alpha at which every penalized coefficient is zero."""
@@ -384,14 +407,22 @@ class LeastSquaresProblem(PathProblem):
         coef, _, rank, _ = np.linalg.lstsq(block / scales, self.target, rcond=1e-10)
         return coef / scales * self.coef_unit if rank == len(columns) else None
 
+    def _residual_square(self, result):
+        fitted = self.design.product(result.columns, result.coef / self.coef_unit)
+        residual = self.target - fitted
+        return float(np.vdot(residual, residual))
+
+    def explained(self, results):
+        null = float(np.vdot(self.target, self.target))
+        left = np.array([self._residual_square(result) for result in results])
+        return 1.0 - left / null if null > 0.0 else np.ones(len(results))
+
     def criteria(self, name, results, alphas, setting=None):
         """Information criterion of each result."""
         rss = np.empty(len(results))
         df = np.empty(len(results))
         for k, (result, alpha) in enumerate(zip(results, alphas, strict=True)):
-            fitted = self.design.product(result.columns, result.coef / self.coef_unit)
-            residual = self.target - fitted
-            rss[k] = float(np.vdot(residual, residual))
+            rss[k] = self._residual_square(result)
             df[k] = self.degrees_of_freedom(result, alpha, setting)
         scale = float(np.vdot(self.target, self.target))
         # Here weights count rows: their sum is the number of observations.
@@ -483,19 +514,22 @@ class ElasticNetProblem(LeastSquaresProblem):
         return super().grid(alphas, eps, setting)
 
     def solve(self, alphas, setting=None, *, coef_init=None, verbose=0):
-        """Solve for each alpha in turn; in one call where a Gram matrix is small."""
+        """Solve for each alpha in turn; in one call on few features or sparse ones."""
+        results = None
         if coef_init is None and suits_gram(self, alphas):
             results = gram_results(self, alphas, setting, verbose)
-            if results is not None:
-                if worst_result(results).gap <= self.tol:
-                    return results
-                # Near-copies: the way down from zero may do better.
-                others = super().solve(alphas, setting, verbose=verbose)
-                return [
-                    min(pair, key=lambda result: result.gap)
-                    for pair in zip(results, others, strict=True)
-                ]
-        return super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+        elif coef_init is None and suits_csc(self, alphas):
+            results = csc_results(self, alphas, setting, verbose)
+        if results is not None and worst_result(results).gap <= self.tol:
+            return results
+        others = super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
+        if results is None:
+            return others
+        # Near-copies: the way down from zero may do better.
+        return [
+            min(pair, key=lambda result: result.gap)
+            for pair in zip(results, others, strict=True)
+        ]
 
     def fold_losses(self, folds, settings, grids):
         """Return held-out errors of paths on folds from moments, None where not so."""
@@ -523,6 +557,16 @@ def _checked_strengths(alphas):
         if alphas.ndim == 1 and np.isfinite(alphas).all():
             return alphas  # without the time that the general check takes
     return check_array(alphas, ensure_2d=False, dtype=np.float64)
+
+
+def refuse_given_grid(alphas):
+    """Refuse to shorten strengths that were asked for one by one."""
+    if not isinstance(alphas, Integral):
+        raise ValueError(
+            "stop_explained=True ends automatic grids early, but `alphas` holds "
+            f"{len(np.atleast_1d(alphas))} strengths. Pass a number of strengths, or "
+            "stop_explained=False."
+        )
 
 
 def refuse_ridge_grid(alphas, l1_ratio):
@@ -553,7 +597,7 @@ def feature_weight_array(feature_weights, n_features):
 def stack_coefs(results, n_features, dtype=np.float64):
     """Return the coefficients of a path as (n_features, n_alphas)."""
     if isinstance(results, PathPoints):
-        return results.coefs.T.astype(dtype, order="F")
+        return results.coefs.T.astype(dtype, order="F", copy=False)
     coefs = np.zeros((n_features, len(results)), dtype=dtype, order="F")
     for k, result in enumerate(results):
         coefs[result.columns, k] = result.coef

@@ -18,6 +18,7 @@ from sparsestat._utils.linalg import (
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_cd as cd
 from sparsestat.linear_model._penalized import _kernels_design as passes
+from sparsestat.linear_model._penalized._factor import SupportFactor
 from sparsestat.linear_model._penalized._gaps import squared_parts
 
 __all__ = ["CSCWorkingSet", "GramWorkingSet", "make_working_set"]
@@ -246,6 +247,7 @@ class GramWorkingSet(_WorkingSet):
         self._A = np.empty((design.n_samples, capacity), order="F")
         self._G = np.empty((capacity, capacity))
         self._b = np.empty((capacity, *target.shape[1:]))
+        self._factor = SupportFactor()
         self._view()
 
     def _view(self):
@@ -272,6 +274,7 @@ class GramWorkingSet(_WorkingSet):
         self._A[:, :k] = self._A[:, positions]
         self._G[:k, :k] = self._G[np.ix_(positions, positions)]
         self._b[:k] = self._b[positions]
+        self._factor.keep(positions)
         self._leave(positions)
         self._view()
 
@@ -337,11 +340,7 @@ class GramWorkingSet(_WorkingSet):
         return self.q[support]
 
     def solve_normal(self, index, ridge, rhs, rtol=None):
-        if len(index) == 0:
-            return np.empty(0)
-        H = np.empty((len(index), len(index)), order="F")
-        cd.gather_square(self.G, index, np.ascontiguousarray(ridge), H)
-        return solve_definite(H, rhs)
+        return self._factor.solve(self.G, index, ridge, rhs)
 
     def _solve_rows(self, support, pull, l2, direction, rhs, rtol):
         s, n_targets = rhs.shape
