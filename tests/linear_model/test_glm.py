@@ -513,3 +513,43 @@ def test_huber_converges_where_targets_are_far_from_its_knots(scale):
     model = SparseHuberRegressor(alpha=0.05, max_iter=20).fit(X, y)
     assert model.certificate_.satisfied
     assert model.score(X, y) > 0.95
+
+
+def rare_class(seed, n=60, p=8):
+    """Two common classes and one of four samples, which a plane separates."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, p))
+    y = np.r_[np.zeros(30), np.ones(26), np.full(4, 2)].astype(int)
+    X[:, 0] += y
+    return X, y
+
+
+def near_copies(seed, n=120, p=10, n_classes=5):
+    """Columns of correlation .99 that almost separate the classes."""
+    rng = np.random.default_rng(seed)
+    X = np.sqrt(0.99) * rng.standard_normal((n, 1)) + 0.1 * rng.standard_normal((n, p))
+    W = rng.standard_normal((p, n_classes)) * (rng.random((p, n_classes)) < 0.3)
+    return X, np.argmax(2.0 * X @ W + rng.gumbel(size=(n, n_classes)), axis=1)
+
+
+@pytest.mark.parametrize("make", [rare_class, near_copies])
+@pytest.mark.parametrize("options", [{}, {"positive": True}, {"penalty": "mcp"}])
+def test_small_strengths_of_nearly_separable_classes_converge(make, options):
+    # The steps of the intercepts counted as coefficients that come and go, and those
+    # that were projected on the signs were useless: sweeps alone crept.
+    for seed in (0, 3, 10):
+        X, y = make(seed)
+        model = SparseLogisticRegression(tol=1e-6, **options)
+        path = model.path(X, y, alphas=6, eps=1e-4)
+        assert max(path.gaps) <= 1e-6
+        last = SparseLogisticRegression(float(path.alphas[-1]), tol=1e-6, **options)
+        last.fit(X, y)
+        assert last.certificate_.satisfied
+        assert last.n_epochs_ <= 1000
+
+
+def test_objective_of_a_rare_class_agrees_with_cvxpy():
+    X, y = rare_class(0)
+    alpha = 2.6e-4
+    model = SparseLogisticRegression(alpha, tol=1e-10).fit(X, y)
+    assert_allclose(model.objective_, cvxpy_softmax(X, y, alpha, "l1"), rtol=1e-7)

@@ -19,6 +19,7 @@ from sparsestat.linear_model._penalized import _kernels_glm as kernels
 __all__ = ["Block", "GroupPart", "Model", "PairPart", "better"]
 
 _SWEEPS = 5  # descent sweeps on one model
+_CORNERS = 20  # Newton steps to a change of sign, on one model
 
 
 def better(part, model, W, swept, newton):
@@ -176,7 +177,6 @@ class PairPart(_Part):
             lam = np.concatenate([lam, np.zeros(n_classes)])
             l2 = np.concatenate([l2, np.zeros(n_classes)])
         w = W[rows, classes]
-        before = w.copy()
         D, s = model.start(W, W)
         q = model.q[rows, classes]
         self.curvatures = model.curvatures()
@@ -195,33 +195,47 @@ class PairPart(_Part):
             sweeps, _ = kernels.softmax_cd(read_only(A), *tail)
         new = np.zeros_like(W)
         new[rows, classes] = w
-        changed = np.count_nonzero(np.sign(w) != np.sign(before))
-        return new, sweeps, changed / max(np.count_nonzero(w), 1)
+        return new, sweeps, _changes(W[:m], new[:m])
 
     def finish(self, model, W, new, rtol):
-        """Newton step on the support of `new`, projected on its signs."""
+        """Newton steps on the support of `new` that keep its signs.
+
+        Where the step that is projected on the signs fails, as it may on a singular
+        model, the next one goes to the first change of sign, and goes on without it.
+        """
         m = len(self.mask)
         lam = np.zeros_like(W)
         lam[:m] = self.penalty.slopes(W[:m])
         l2 = np.zeros_like(W)
         l2[:m] = self.penalty.l2[:, None]
-        free = new != 0.0
-        free[m:] = True
-        signs = np.sign(new)
-        slope = model.q - model.hessian_product(new - W) - lam * signs - l2 * new
-        slope = model.without_flat(slope * free)
-        diagonal = np.where(free, self.curvatures + l2, 1.0)
+        diagonal = self.curvatures + l2
         diagonal = np.where(diagonal > 0, diagonal, 1.0)
+        present = self.model_value(model, W, new)
+        for _ in range(_CORNERS):
+            signs = np.sign(new)
+            free = new != 0.0
+            free[m:] = True
+            slope = model.q - model.hessian_product(new - W) - lam * signs - l2 * new
+            slope = model.without_flat(slope * free)
 
-        def product(V):
-            return free * (model.hessian_product(V) + l2 * V)
+            def product(V, free=free):
+                return free * (model.hessian_product(V) + l2 * V)
 
-        step = conjugate_gradients(product, slope, 1.0 / diagonal, rtol)
-        if not np.isfinite(step).all():
-            return new
-        out = new + step
-        out[:m] = np.where(np.sign(out[:m]) == signs[:m], out[:m], 0.0)
-        return out
+            step = conjugate_gradients(product, slope, 1.0 / diagonal, rtol)
+            if not np.isfinite(step).all():
+                return new
+            out = new + step
+            flips = np.sign(out[:m]) != signs[:m]
+            out[:m][flips] = 0.0
+            if not flips.any() or self.model_value(model, W, out) <= present:
+                return out
+            with np.errstate(divide="ignore", invalid="ignore"):
+                reach = np.where(flips, -new[:m] / step[:m], np.inf)
+            length = float(reach.min())
+            new = new + length * step
+            new[:m][reach <= length] = 0.0
+            present = self.model_value(model, W, new)
+        return new
 
 
 class GroupPart(_Part):
@@ -276,8 +290,7 @@ class GroupPart(_Part):
         before, after = part.norms(W[:m]) > 0, part.norms(new[:m]) > 0
         changed = np.count_nonzero(before != after)
         if part.l1 > 0.0:
-            changed = np.count_nonzero(np.sign(W[:m]) != np.sign(new[:m]))
-            return new, sweeps, changed / max(np.count_nonzero(new[:m]), 1)
+            return new, sweeps, _changes(W[:m], new[:m])
         return new, sweeps, changed / max(np.count_nonzero(after), 1)
 
     def finish(self, model, W, new, rtol):
@@ -319,6 +332,12 @@ class GroupPart(_Part):
         if part.l1 > 0.0:
             out[:m] = np.where(np.sign(out[:m]) == signs[:m], out[:m], 0.0)
         return out
+
+
+def _changes(W, new):
+    """Return the share of coefficients that change sign; intercepts do not count."""
+    changed = np.count_nonzero(np.sign(W) != np.sign(new))
+    return changed / max(np.count_nonzero(new), 1)
 
 
 def _group_bounds(block, starts, weights):
