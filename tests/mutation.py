@@ -47,6 +47,7 @@ _PARTS = ["linear_model/test_gap_parts.py"]
 _MEASURES = ["linear_model/test_measures.py"]
 _CERTIFIED = ["test_certificates.py"]
 _FITS = ["linear_model/test_datafits.py"]
+_KERNELS = [_PLAIN, "linear_model/test_path_kernels.py"]
 _GLM = ["linear_model/test_glm.py"]
 _PROOFS = "cluster/test_kmeans_proofs.py"
 _KMEANS = [
@@ -106,6 +107,90 @@ MODULES = {
         "_rounding likelihood_results",
         ["linear_model/test_likelihood_path.py"],
     ),
+    "linear_model/_penalized/_kernels_path.py": (
+        "_soft _gap _sweep _newton _products",
+        _KERNELS,
+    ),
+    "linear_model/_penalized/_kernels_group_path.py": (
+        "_norm _size _gap _sweep _newton _products",
+        _KERNELS,
+    ),
+    "linear_model/_penalized/_kernels_likelihood.py": (
+        "_dot _add _total _correlate _gram _bound _penalty _settle _measure",
+        _KERNELS,
+    ),
+    "linear_model/_penalized/_kernels_losses.py": (
+        "",
+        [
+            _PLAIN,
+            "linear_model/test_likelihood_path.py::"
+            "test_compiled_losses_are_those_of_the_datafits",
+        ],
+    ),
+    "linear_model/_penalized/_group_path.py": (
+        "_rotations _gap_rounding group_results",
+        [
+            "linear_model/test_group_path.py::" + name
+            for name in (
+                "test_the_bound_of_rounding_is_the_sum_of_its_parts",
+                "test_rotated_groups_have_diagonal_blocks",
+                "test_points_carry_the_bound_of_their_rounding",
+                "test_orthonormal_columns_have_a_closed_form",
+                "test_strengths_left_over_are_finished",
+            )
+        ],
+    ),
+    "linear_model/_penalized/_block_likelihood.py": (
+        "Outline _sums _merge _pass _settle _judged",
+        [
+            "test_row_blocks.py::" + name
+            for name in (
+                "test_the_gap_of_a_likelihood_is_that_of_the_data",
+                "test_strengths_that_select_nothing_and_none_at_all",
+                "test_every_container_gives_the_same_likelihood[of_array]",
+            )
+        ],
+    ),
+    "linear_model/_penalized/_moment_problem.py": (
+        "of_target _certified _measure _judge _refined of_others held_out_error",
+        [
+            "test_row_blocks.py::" + name
+            for name in (
+                "test_the_gap_is_that_of_the_data",
+                "test_a_root_without_digits_is_mended_by_the_data",
+                "test_no_penalty_is_least_squares",
+                "test_several_targets_in_blocks_are_those_in_memory",
+                "test_constant_and_dependent_columns",
+            )
+        ],
+    ),
+    "inference/_knockoff_s.py": ("", ["inference/test_knockoff_parts.py"]),
+    "inference/_knockoff_filter.py": ("", ["inference/test_knockoff_parts.py"]),
+    "inference/_knockoff_copies.py": ("", ["inference/test_knockoff_parts.py"]),
+    "inference/_truncated_normal.py": ("", _SELECTIVE),
+    "inference/_selective.py": (
+        "cut_off _Selection _Active _gap _tight_lasso",
+        [*_SELECTIVE, "inference/test_selective.py"],
+    ),
+    "inference/_scaled_lasso_solver.py": (
+        "universal_strength centered_target ActiveSet scaled_lasso _gap",
+        _SCALED,
+    ),
+    "inference/_nodewise.py": ("", _SCALED),
+    "inference/_kernels_nodewise.py": (
+        "",
+        [_PLAIN, "inference/test_nodewise_kernel.py"],
+    ),
+    "inference/_scaled_lasso_blocks.py": (
+        "",
+        [
+            "test_row_blocks.py::" + name
+            for name in (
+                "test_the_scaled_lasso_in_blocks_is_that_in_memory",
+                "test_the_scaled_lasso_of_constant_targets_and_columns",
+            )
+        ],
+    ),
     "inference/_error_bounds.py": ("", ["inference/test_error_bounds.py"]),
     "linear_model/_subsets/_search.py": (
         "_exact _exact_triangular _exact_one",
@@ -128,6 +213,14 @@ MODULES = {
         [*_KMEANS[:-1], "test_defaults.py", _PROOFS],
     ),
     "cluster/_certificate.py": ("", _KMEANS),
+    "cluster/_certify_blocks.py": (
+        "",
+        [
+            "test_row_blocks.py::test_partitions_of_every_container_are_certified"
+            "[of_array]",
+            "test_row_blocks.py::test_partitions_in_blocks_say_what_they_need",
+        ],
+    ),
     "cluster/_data.py": ("", _KMEANS),
     "cluster/_kernels_rows.py": (
         "",
@@ -156,6 +249,11 @@ MODULES = {
                 "test_zero_matrix_has_rank_zero",
             )
         ],
+    ),
+    "transport/_candidates.py": (
+        "has_candidates solve_points _coarse_potentials _best nearest_costs start_near "
+        "optimize_all pivot_on prove _pairs",
+        ["transport/test_candidates.py"],
     ),
     "transport/_margins.py": ("", _TRANSPORT),
     "transport/_exact.py": (

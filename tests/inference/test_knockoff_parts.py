@@ -12,7 +12,7 @@ from sparsestat.inference._knockoff_filter import (
     e_values,
     knockoff_threshold,
 )
-from sparsestat.inference._knockoff_s import METHODS, s_vector
+from sparsestat.inference._knockoff_s import METHODS, _sum_bound, s_vector
 
 
 def correlation(name, p, seed=0):
@@ -65,6 +65,47 @@ def test_reconstructability_is_that_of_a_convex_solver(name):
     # The bound is below the optimum, and ours not below it.
     assert found.objective * (1 - found.gap) <= best * (1 + 1e-6)
     assert found.objective >= best * (1 - 1e-6)
+
+
+def test_the_bound_of_the_sum_is_the_least_over_multiples():
+    rng = np.random.RandomState(0)
+    for scale in (0.01, 1.0, 30.0):
+        R, Z = correlation("wishart", 6), rng.standard_normal((6, 8))
+        Z = scale * Z @ Z.T / 8
+        multiples = np.append(0.0, 1.0 / np.diag(Z))  # the kinks
+        values = [
+            2 * c * np.trace(Z @ R) + np.maximum(0.0, 1.0 - c * np.diag(Z)).sum()
+            for c in multiples
+        ]
+        assert _sum_bound(R, Z) == pytest.approx(min(values), rel=1e-12)
+    # A matrix that proves the sum of the identity, 6 of 6, and one that does better.
+    assert _sum_bound(np.eye(6), np.eye(6)) == 6.0
+    lowest = np.linalg.eigh(R)[1][:, :1]
+    assert _sum_bound(R, lowest @ lowest.T + 1e-9 * np.eye(6)) < 6.0
+
+
+@pytest.mark.parametrize("tol", [0.5, 1e-2, 1e-5])
+@pytest.mark.parametrize("name", DESIGNS)
+def test_bounds_hold_wherever_the_steps_end(name, tol):
+    R = correlation(name, 10)
+    found = s_vector(R, "sdp", tol)
+    best = s_vector(R, "sdp", 1e-9).objective
+    assert 0.0 <= found.gap <= tol
+    assert found.objective <= best * (1 + 1e-8) <= found.objective * (1 + found.gap)
+    assert found.objective == pytest.approx(found.s.sum(), rel=1e-14)
+    found = s_vector(R, "mvr", tol)
+    best = s_vector(R, "mvr", 1e-9).objective
+    assert 0.0 <= found.gap <= tol
+    assert found.objective * (1 - found.gap) <= best * (1 + 1e-8)
+    assert best <= found.objective * (1 + 1e-8)
+    inverse, s = np.linalg.inv(2 * R - np.diag(found.s)), found.s
+    value = np.trace(inverse) + (1 / s).sum()
+    assert found.objective == pytest.approx(value, rel=1e-10)
+    gradient = np.diag(inverse @ inverse) - 1 / s**2
+    ends = 1 / value, 1 / np.diag(np.linalg.inv(2 * R))
+    least = np.minimum(gradient * ends[0], gradient * ends[1])
+    gap = (gradient * s - least).sum() / value
+    assert found.gap == pytest.approx(max(gap, 0.0), rel=1e-6, abs=1e-9)
 
 
 def test_identity_has_the_known_answers():
@@ -142,6 +183,28 @@ def test_noise_of_appended_rows_is_that_of_least_squares():
     assert len(target) == 41 and target[30:].any()
 
 
+def test_noise_treats_features_and_copies_alike():
+    rng = np.random.RandomState(1)
+    for n, free in ((50, 9), (41, 0), (42, 1), (30, 0)):
+        X = unit_columns((Z := rng.standard_normal((n, 20))) - Z.mean(axis=0))
+        y = rng.standard_normal(n)
+        y -= y.mean()
+        design = FixedDesign(X, Recipe(X.T @ X, s_vector(X.T @ X, "mvr").s))
+        copies = design.copies(rng)
+        target = design.target(y, np.random.RandomState(5))
+        noise = np.sqrt(design.residual_variance(y)) * np.random.RandomState(
+            5
+        ).standard_normal(design.n_added)
+        assert_allclose(target, np.concatenate([y, noise]))
+        if free == 0:
+            assert design.noise_level(copies, target) is None
+            continue
+        both = np.hstack([X, copies])
+        rest = y - both @ np.linalg.lstsq(both, y, rcond=None)[0]
+        expected = np.sqrt(rest @ rest / free)
+        assert design.noise_level(copies, y) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("offset", [0, 1])
 def test_threshold_is_the_least_that_holds(offset, global_random_seed):
     rng = np.random.RandomState(global_random_seed)
@@ -182,4 +245,16 @@ def test_e_benjamini_hochberg_by_hand():
         e_benjamini_hochberg(np.array([20.0, 10.0, 1.0, 0.0]), 0.2),
         [True, True, False, False],
     )
+    # The third is too small for three, and a fourth cannot help it.
+    assert_array_equal(
+        e_benjamini_hochberg(np.array([20.0, 10.0, 6.0, 0.01]), 0.2),
+        [True, True, False, False],
+    )
     assert not e_benjamini_hochberg(np.zeros(4), 0.2).any()
+
+
+def test_e_values_are_means_over_draws():
+    W = np.array([[3.0, 2.0, -2.0, 0.5], [1.0, -1.0, 0.0, 4.0], [9.0, 9.0, 9.0, 9.0]])
+    found = e_values(W, [2.0, 1.0, np.inf])
+    # 4 / (1 + 1) for two of the first draw and for two of the second; none of the last.
+    assert_allclose(found, [4 / 3, 2 / 3, 0.0, 2 / 3])

@@ -1,15 +1,18 @@
 """Paths of groups from moments against those of the working-set solver."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat.linear_model import GroupLasso, GroupLassoCV
 from sparsestat.linear_model._group_lasso import GroupProblem
 from sparsestat.linear_model._penalized import _gram_path, _group_path
+from sparsestat.linear_model._penalized._groups import Groups
 from sparsestat.linear_model._penalized._points import PathPoints
 from sparsestat.linear_model._penalized._problems import PathProblem
 
@@ -127,3 +130,76 @@ def test_what_moments_do_not_suit_takes_the_other_way():
     assert not suits(alphas=alphas[:2])
     assert not suits(group_weights=np.array([0.0, 1.0, 1.0]))
     assert not suits(groups=[[0, 1, 2], [2, 3], [4, 5]])
+
+
+def test_the_bound_of_rounding_is_the_sum_of_its_parts():
+    rng = np.random.default_rng(0)
+    labels = np.array([0, 1, 1, 2, 2, 2])
+    squares, weights = rng.uniform(1.0, 9.0, 6), np.array([0.5, 1.0, 2.0])
+    problem = SimpleNamespace(
+        design=SimpleNamespace(squares=squares, n_samples=50),
+        groups=Groups(labels, 3),
+        weights=weights,
+    )
+    W, c = rng.normal(size=(4, 6)), rng.normal(size=6)
+    strengths, scales = rng.uniform(0.1, 1.0, 4), rng.uniform(0.1, 1.0, 4)
+    found = _group_path._gap_rounding(problem, 3.0, c, W, strengths, scales)
+    unit = rounding(50 + 8 + 8 * 3)
+    for k in range(4):
+        # Of y and of the coefficients times their columns; of the products with the
+        # residual of the group that they limit most.
+        reach = np.sqrt(3.0) + np.abs(W[k]) @ np.sqrt(squares)
+        steepest = max(
+            np.sqrt(squares[labels == u].sum()) / (weights[u] * strengths[k])
+            for u in range(3)
+        )
+        dual = steepest * reach * abs(3.0 - W[k] @ c) * scales[k]
+        assert_allclose(found[k], unit * (reach**2 + 3.0 * dual), rtol=1e-12)
+
+
+def test_rotated_groups_have_diagonal_blocks():
+    rng = np.random.default_rng(1)
+    A = rng.normal(size=(20, 7))
+    groups = Groups(np.array([0, 1, 1, 2, 2, 2, 3]), 4)
+    found = _group_path._rotations(A.T @ A, groups)
+    assert [members.tolist() for members, _ in found] == [[[1, 2]], [[3, 4, 5]]]
+    for members, V in found:
+        for columns, vectors in zip(members, V, strict=True):
+            B = A[:, columns] @ vectors
+            assert_allclose(vectors.T @ vectors, np.eye(len(columns)), atol=1e-12)
+            off = B.T @ B - np.diag((B * B).sum(axis=0))
+            assert_allclose(off, 0.0, atol=1e-10)
+
+
+def test_points_carry_the_bound_of_their_rounding():
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((40, 6))
+    X[:, 5] = 0.0
+    y = X[:, 0] - X[:, 3] + rng.standard_normal(40)
+    options = {"fit_intercept": False, "max_iter": 9, "max_epochs": 999, "tol": 1e-6}
+    problem = GroupProblem(X, y, groups=2, group_weights=[1.0, 2.0, 0.5], **options)
+    alphas = np.geomspace(problem.alpha_max(0.0), 1e-2, 6)
+    points = _group_path.group_results(problem, alphas)
+    assert isinstance(points, PathPoints)
+    y, W = problem.target, points.coefs / problem.coef_unit
+    A = problem.design.block(np.arange(6))
+    inside = problem.total * alphas / problem.alpha_unit
+    for k, point in enumerate(points):
+        r = y - A @ W[k]
+        norms = np.sqrt(problem.groups.sums((A.T @ r) ** 2))
+        scale = min(y @ r / (r @ r), inside[k] / (norms / problem.weights).max())
+        expected = _group_path._gap_rounding(
+            problem, y @ y, A.T @ y, W[k : k + 1], inside[k : k + 1], np.array([scale])
+        )
+        assert_allclose(point.rounding, expected / (y @ y), rtol=1e-4)
+        value = 0.5 * r @ r + inside[k] * problem.weights @ np.sqrt(
+            problem.groups.sums(W[k] ** 2)
+        )
+        dual = scale * (y @ r) - 0.5 * scale**2 * (r @ r)
+        assert_allclose(point.gap, (value - dual) / (y @ y), atol=1e-12)
+        assert W[k, 5] == 0.0
+    assert W[-1, :5].all()
+    flat = GroupProblem(
+        X, np.zeros(40), groups=2, group_weights=[1.0, 2.0, 0.5], **options
+    )
+    assert _group_path.group_results(flat, alphas) is None

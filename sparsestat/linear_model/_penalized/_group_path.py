@@ -49,6 +49,17 @@ def _rotations(G, groups):
     return out
 
 
+def _gap_rounding(problem, yy, c, W, strengths, scales):
+    """Bound the rounding errors of the gaps that moments give."""
+    design, groups = problem.design, problem.groups
+    reach = np.sqrt(yy) + np.abs(W) @ np.sqrt(design.squares)
+    unit = rounding(design.n_samples + 8 + 8 * int(groups.sizes.max()))
+    longest = np.sqrt(groups.sums(design.squares))
+    steepest = (longest / problem.weights).max() / strengths
+    target_dot = np.abs(yy - W @ c)
+    return unit * reach**2 + 3.0 * unit * steepest * reach * target_dot * scales
+
+
 def group_results(problem, alphas, verbose=0):
     """Return the results of a path, or None where no strength could be solved.
 
@@ -98,13 +109,7 @@ def group_results(problem, alphas, verbose=0):
     W = np.zeros((K, p))
     W[:, groups.order] = rotated
     W[:, design.squares == 0.0] = 0.0
-    norms = np.sqrt(design.squares)
-    reach = np.sqrt(yy) + np.abs(W) @ norms
-    unit = rounding(design.n_samples + 8 + 8 * int(groups.sizes.max()))
-    longest = np.sqrt(groups.sums(design.squares))
-    steepest = (longest / problem.weights).max() / inside
-    target_dot = np.abs(yy - W @ (A.T @ y))
-    errors = unit * reach**2 + 3.0 * unit * steepest * reach * target_dot * gaps[:, 2]
+    errors = _gap_rounding(problem, yy, A.T @ y, W, inside, gaps[:, 2])
     return points_of(
         problem, W, gaps, info, n_solved, errors, alphas, 0.0, verbose, A=A
     )

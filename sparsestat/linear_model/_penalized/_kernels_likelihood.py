@@ -231,6 +231,47 @@ def _settle(code, shape, floor, y, s, first_tied, eta, g, h, shift):
 
 
 @njit(cache=True, nogil=True)
+def _measure(
+    code, shape, y, s, eta, g, q, w, norms, lam, l2, strength, ridge, positive, has_gap,
+    objective,
+):  # fmt: skip
+    """Return the gap, the dual value, its multiple of the gradient and a slope.
+
+    Without a gap the largest violation, and what there is none of. The slope is that
+    of the dual value in errors of q relative to the norms of the columns; zero where
+    the scaled gradient is the better dual point.
+    """
+    worst, ratio, soft, slope = 0.0, 0.0, 0.0, 0.0
+    for j in range(q.shape[0]):
+        if np.isinf(lam[j]):
+            continue
+        bound, bend = strength * lam[j], ridge * l2[j]
+        top = q[j] if positive else abs(q[j])
+        if has_gap:
+            ratio = max(ratio, top / bound)
+            if ridge > 0.0 and top > bound:
+                soft += 0.5 * (top - bound) ** 2 / bend
+                slope += (top - bound) * norms[j] / bend
+        elif w[j] != 0.0:
+            pull = bound if w[j] > 0.0 else -bound
+            worst = max(worst, abs(q[j] - bend * w[j] - pull))
+        else:
+            worst = max(worst, top - bound)
+    if not has_gap:
+        return worst, np.nan, 0.0, 0.0
+    multiple = 1.0 / ratio if ratio > 1.0 else 1.0
+    dual = -conjugate(code, shape, y, s, eta, g, multiple)
+    if ridge > 0.0 and ratio > 1.0:
+        # With a ridge the gradient itself has a finite dual value.
+        other = -conjugate(code, shape, y, s, eta, g, 1.0) - soft
+        if other > dual:
+            dual, multiple = other, 1.0
+        else:
+            slope = 0.0
+    return max(objective - dual, 0.0), dual, multiple, slope
+
+
+@njit(cache=True, nogil=True)
 def likelihood_path(
     A, y, s, first_tied, code, shape, floor, with_shift, shift, has_gap, unit, norms,
     lam, l2, strengths, ridges, positive, goal, budget, W, shifts, stats, info,
@@ -507,44 +548,10 @@ def likelihood_path(
             _correlate(A, g, q)
             looks += 1
             objective = value + _penalty(lam, l2, strength, ridge, w, p)
-            dual, multiple, slope = np.nan, 0.0, 0.0
-            if has_gap:
-                ratio = 0.0
-                soft = 0.0
-                for j in range(p):
-                    if np.isinf(lam[j]):
-                        continue
-                    bound = strength * lam[j]
-                    top = q[j] if positive else abs(q[j])
-                    ratio = max(ratio, top / bound)
-                    if ridge > 0.0 and top > bound:
-                        bend = ridge * l2[j]
-                        soft += 0.5 * (top - bound) ** 2 / bend
-                        slope += (top - bound) * norms[j] / bend
-                multiple = min(1.0, 1.0 / ratio) if ratio > 0.0 else 1.0
-                dual = -conjugate(code, shape, y, s, eta, g, multiple)
-                if ridge > 0.0 and multiple < 1.0:
-                    other = (
-                        -conjugate(code, shape, y, s, eta, g, max(multiple, 1.0)) - soft
-                    )
-                    if other > dual:
-                        dual, multiple = other, 1.0
-                    else:
-                        slope = 0.0
-                measure = max(objective - dual, 0.0)
-            else:
-                measure = 0.0
-                for j in range(p):
-                    if np.isinf(lam[j]):
-                        continue
-                    bound = strength * lam[j]
-                    top = q[j] if positive else abs(q[j])
-                    if w[j] != 0.0:
-                        pull = bound if w[j] > 0.0 else -bound
-                        off = abs(q[j] - ridge * l2[j] * w[j] - pull)
-                    else:
-                        off = top - bound
-                    measure = max(measure, off)
+            measure, dual, multiple, slope = _measure(
+                code, shape, y, s, eta, g, q, w, norms, lam, l2, strength, ridge,
+                positive, has_gap, objective,
+            )  # fmt: skip
             if measure <= goal:
                 solved = True
                 break

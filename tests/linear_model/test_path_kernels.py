@@ -1,0 +1,450 @@
+"""Kernels of whole paths, one by one, against formulas on small dense data."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import brentq, minimize_scalar
+
+from sparsestat.linear_model._penalized import (
+    _datafits,
+    _kernels_group_path,
+    _kernels_likelihood,
+    _kernels_path,
+)
+from sparsestat.linear_model._penalized._likelihood_path import _CODES, _shape
+
+# Dropped features have infinite strengths, and kernels say nothing of 0 * inf.
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value")
+
+
+def problem(seed, n=12, p=6):
+    rng = np.random.default_rng(seed)
+    A, y = rng.standard_normal((n, p)), rng.standard_normal(n)
+    w = np.where(rng.random(p) < 0.6, rng.standard_normal(p), 0.0)
+    w[0] = 0.4
+    return rng, A, y, w
+
+
+# The elastic net
+
+
+def dual_value(A, y, w, lam, ridge, positive, multiple=None):
+    """Return the best value of a scaled residual, and the scaling.
+
+    The ridge stands in rows of its own, below A and y.
+    """
+    extended = np.vstack([A, np.diag(np.sqrt(ridge))])
+    target = np.concatenate([y, np.zeros(len(w))])
+    r = target - extended @ w
+    q = extended.T @ r
+    q = np.maximum(q, 0.0) if positive else np.abs(q)
+    most = (lam[q > 0] / q[q > 0]).min(initial=np.inf)
+    best = min(max(target @ r / (r @ r), 0.0), most)
+    return best * (target @ r) - 0.5 * best**2 * (r @ r), best
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("ridge", [0.0, 0.3, 30.0])
+@pytest.mark.parametrize("strength", [0.01, 0.7, 5.0, 100.0])
+def test_the_gap_of_moments_is_that_of_rows(strength, ridge, positive):
+    better = set()
+    for seed in range(12):
+        rng, A, y, w = problem(seed)
+        w = np.abs(w) if positive else w
+        if seed >= 8:  # near the optimum of a small ridge
+            w = np.linalg.solve(A.T @ A + 0.1 * np.eye(6), A.T @ y)
+            w = np.maximum(w, 0.0) if positive else w
+        lam, l2 = rng.uniform(0.5, 2.0, 6), rng.uniform(0.5, 2.0, 6)
+        r = y - A @ w
+        c, q, d = A.T @ y, A.T @ r, (A * A).sum(axis=0)
+        lam[(w == 0.0) & (np.arange(6) == 5)] = np.inf
+        found = _kernels_path._gap(
+            lam, l2, strength, ridge, w, q, c, d, y @ y, 6, positive
+        )
+        used = np.where(w != 0, lam, 0.0)
+        value = 0.5 * r @ r + strength * used @ np.abs(w)
+        value += 0.5 * ridge * l2 @ w**2
+        dual, scale = dual_value(A, y, w, strength * lam, ridge * l2, positive)
+        slope = 0.0
+        if ridge > 0.0:
+            over = np.maximum((q if positive else np.abs(q)) - strength * lam, 0.0)
+            soft = y @ r - 0.5 * r @ r - 0.5 * (over**2 / (ridge * l2)).sum()
+            if soft > dual:
+                dual, slope = soft, (over * np.sqrt(d) / (ridge * l2)).sum()
+            better.add(soft > dual)
+        assert_allclose(found, (value - dual, value, scale, slope), atol=1e-11)
+
+
+def test_gaps_where_the_residual_is_rounding_or_nothing():
+    one, none = np.ones(1), np.zeros(1)
+    small = np.full(1, 1e-3)  # y'r = 0 and w'q > 0: the square would be negative
+    for positive in (False, True):
+        found = _kernels_path._gap(
+            one, one, 2.0, 0.0, one, small, one, one, 1.0, 1, positive
+        )
+        assert_allclose(found, (2.0, 2.0, 0.0, 0.0))
+    # No correlation limits the scaling; nothing to fit has no gap.
+    found = _kernels_path._gap(one, one, 2.0, 0.0, none, none, none, one, 3.0, 1, False)
+    assert_allclose(found, (0.0, 1.5, 1.0, 0.0))
+    found = _kernels_path._gap(one, one, 2.0, 0.5, none, none, none, one, 0.0, 1, False)
+    assert_allclose(found, (0.0, 0.0, 0.0, 0.0))
+    # Only what lies before m counts.
+    many = np.full(3, 50.0)
+    found = _kernels_path._gap(
+        many, many, 2.0, 0.0, many, many, many, many, 3.0, 0, False
+    )
+    assert_allclose(found, (0.0, 1.5, 1.0, 0.0))
+
+
+def test_thresholds():
+    cases = [(3.0, 2.0), (1.0, 0.0), (0.5, 0.0), (-1.0, 0.0), (-3.0, -2.0)]
+    for z, expected in cases:
+        assert _kernels_path._soft(z, 1.0, False) == expected
+        assert _kernels_path._soft(z, 1.0, True) == max(expected, 0.0)
+
+
+@pytest.mark.parametrize("kernels", [_kernels_path, _kernels_group_path])
+def test_products_are_those_with_the_residual(kernels):
+    _, A, y, w = problem(0)
+    order = np.array([4, 0, 3, 1, 2, 5])
+    inside = w[order]
+    inside[4:] = 0.0
+    full = np.zeros(6)
+    full[order] = inside
+    inside[4:] = 7.0  # behind m
+    q = np.full(6, np.nan)
+    kernels._products(A.T @ A, A.T @ y, order, inside, 4, q)
+    assert_allclose(q, A.T @ (y - A @ full), atol=1e-12)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("ridge", [0.0, 0.3])
+def test_a_cycle_minimizes_over_one_coordinate_after_the_other(positive, ridge):
+    rng, A, y, w = problem(1)
+    w = np.abs(w) if positive else w
+    lam, l2 = rng.uniform(0.5, 2.0, 6), rng.uniform(0.5, 2.0, 6)
+    G, strength = A.T @ A, 1.5
+    found, q = w.copy(), A.T @ (y - A @ w)
+    moved = _kernels_path._sweep(
+        G, found, q, np.diag(G).copy(), lam, l2, strength, ridge, 6, positive
+    )
+    expected = w.copy()
+    for a in range(6):
+        rest = y - A @ np.where(np.arange(6) == a, 0.0, expected)
+        best = minimize_scalar(
+            lambda t, a=a, rest=rest: (
+                0.5 * ((rest - A[:, a] * t) ** 2).sum()
+                + strength * lam[a] * abs(t)
+                + 0.5 * ridge * l2[a] * t * t
+            ),
+            bounds=(0.0 if positive else -9.0, 9.0),
+            method="bounded",
+            options={"xatol": 1e-11},
+        )
+        expected[a] = best.x
+    assert_allclose(found, expected, atol=1e-5)
+    assert (found == 0.0).any() and (found != w).any()
+    assert_allclose(q, A.T @ (y - A @ found), atol=1e-12)
+    assert_allclose(moved, (np.diag(G) * (found - w) ** 2).sum())
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.3])
+def test_newton_steps_solve_or_stop_at_zero(ridge):
+    stopped = set()
+    for seed in range(8):
+        rng, A, y, w = problem(seed)
+        lam, l2 = rng.uniform(0.5, 2.0, 6), rng.uniform(0.5, 2.0, 6)
+        G, found = A.T @ A, w.copy()
+        q, L = A.T @ (y - A @ w), np.empty((6, 6))
+        moved = _kernels_path._newton(
+            G, found, q, lam, l2, 0.1, ridge, 6, L, np.empty(6, np.int64), np.empty(6)
+        )
+        assert moved
+        on = np.flatnonzero(w)
+        H = G[np.ix_(on, on)] + ridge * np.diag(l2[on])
+        right = A[:, on].T @ y - 0.1 * lam[on] * np.sign(w[on])
+        goal = np.linalg.solve(H, right)
+        crossing = goal * w[on] <= 0.0
+        shares = w[on][crossing] / (w[on] - goal)[crossing]
+        length = shares.min(initial=1.0)
+        assert_allclose(found[on], w[on] + length * (goal - w[on]), atol=1e-10)
+        assert np.count_nonzero(found) == len(on) - crossing.any()
+        assert_allclose(q, A.T @ (y - A @ found), atol=1e-10)
+        stopped.add(bool(crossing.any()))
+    assert stopped == {False, True}
+    nothing = np.zeros(6)
+    index, step = np.empty(6, np.int64), np.empty(6)
+    assert not _kernels_path._newton(
+        G, nothing, q, lam, l2, 0.1, ridge, 6, L, index, step
+    )
+    twice, pair = np.ones((2, 2)), np.ones(2)
+    assert not _kernels_path._newton(
+        twice, pair.copy(), pair, pair, pair, 0.1, 0.0, 2, L, index, step
+    )
+    twice[0, 0] += 1e-9  # no copy
+    assert _kernels_path._newton(
+        twice, pair.copy(), pair, pair, pair, 0.1, 0.0, 2, L, index, step
+    )
+
+
+# Groups
+
+PTR = np.array([0, 2, 3, 6])
+
+
+def grouped(seed):
+    """Columns of which those of a group are orthogonal, as after a rotation."""
+    rng, A, y, w = problem(seed)
+    for begin, end in zip(PTR[:-1], PTR[1:], strict=True):
+        Q = np.linalg.qr(A[:, begin:end])[0]
+        A[:, begin:end] = Q * rng.uniform(0.5, 3.0, end - begin)
+    return rng, A, y, w
+
+
+def norms_of(w):
+    return np.array([np.linalg.norm(part) for part in np.split(w, PTR[1:-1])])
+
+
+@pytest.mark.parametrize("strength", [0.01, 0.5, 4.0, 100.0])
+def test_the_gap_of_groups_is_that_of_rows(strength):
+    for seed in range(8):
+        rng, A, y, w = grouped(seed)
+        if seed > 5:
+            w = np.linalg.lstsq(A, y, rcond=None)[0]
+        lam, r = rng.uniform(0.5, 2.0, 3), y - A @ w
+        q = A.T @ r
+        found = _kernels_group_path._gap(lam, strength, w, q, A.T @ y, y @ y, PTR, 3)
+        value = 0.5 * r @ r + strength * lam @ norms_of(w)
+        most = (strength * lam / norms_of(q)).min()
+        scale = min(max(y @ r / (r @ r), 0.0), most)
+        dual = scale * (y @ r) - 0.5 * scale**2 * (r @ r)
+        assert_allclose(found, (value - dual, value, scale), rtol=1e-9, atol=1e-12)
+    none, two = np.zeros(6), np.ones(3)
+    found = _kernels_group_path._gap(two, 2.0, none, none, none, 3.0, PTR, 3)
+    assert_allclose(found, (0.0, 1.5, 1.0))
+    found = _kernels_group_path._gap(two, 2.0, none, none, none, 0.0, PTR, 3)
+    assert_allclose(found, (0.0, 0.0, 0.0))
+    one, small = np.ones(6), np.full(6, 1e-3)
+    sizes = np.sqrt([2.0, 1.0, 3.0]).sum()
+    found = _kernels_group_path._gap(two, 2.0, one, small, one, 6.0, PTR, 3)
+    assert_allclose(found, (2.0 * sizes, 2.0 * sizes, 0.0))
+
+
+def test_the_norm_of_a_group_is_the_root_of_its_equation():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        z, d = 3.0 * rng.standard_normal(5), rng.uniform(0.1, 4.0, 5)
+        z[0] = d[0] = 100.0  # before the group
+        if rng.random() < 0.3:  # a direction that the group does not have
+            z[3] = d[3] = 0.0
+        lam = rng.uniform(0.5, 2.0)
+        found = _kernels_group_path._size(z, d, lam, 1, 4)
+        length = np.sqrt((z[1:4] ** 2).sum())
+        if length <= lam:
+            assert found == 0.0
+            continue
+
+        def excess(t, z=z, d=d, lam=lam):
+            return ((z[1:4] / (d[1:4] * t + lam)) ** 2).sum() - 1.0
+
+        assert_allclose(found, brentq(excess, 0.0, 1e4, xtol=1e-14), rtol=1e-10)
+    one = np.ones(2)
+    assert _kernels_group_path._size(one, one, np.sqrt(2.0), 0, 2) == 0.0
+    assert _kernels_group_path._size(one, np.zeros(2), 0.5, 0, 2) == 0.0
+    assert_allclose(_kernels_group_path._norm(np.array([9.0, 3.0, 4.0, 9.0]), 1, 3), 5)
+
+
+def test_a_cycle_minimizes_over_one_group_after_the_other():
+    rng, A, y, w = grouped(2)
+    lam, G = rng.uniform(0.5, 2.0, 3), A.T @ A
+    found, q = w.copy(), A.T @ (y - A @ w)
+    moved = _kernels_group_path._sweep(
+        G, found, q, np.diag(G).copy(), lam, 0.4, PTR, 3, np.empty(6)
+    )
+    assert_allclose(q, A.T @ (y - A @ found), atol=1e-12)
+    assert_allclose(moved, (np.diag(G) * (found - w) ** 2).sum())
+    now = w.copy()
+    for u in range(3):  # each group is at its optimum when it has been met
+        part = slice(PTR[u], PTR[u + 1])
+        now[part] = found[part]
+        pull = A[:, part].T @ (y - A @ now)
+        size = np.linalg.norm(now[part])
+        if size > 0.0:
+            assert_allclose(pull, 0.4 * lam[u] * now[part] / size, atol=1e-9)
+        else:
+            assert np.linalg.norm(pull) <= 0.4 * lam[u]
+    assert found.any()
+
+
+def test_newton_steps_of_groups_descend():
+    lengths = set()
+    for seed in range(10):
+        rng, A, y, w = grouped(seed)
+        w[2] = 0.0
+        w *= 0.01 if seed % 2 else 1.0  # strongly bent there
+        lam, G, strength = rng.uniform(0.5, 2.0, 3), A.T @ A, 0.5
+        found, q = w.copy(), A.T @ (y - A @ w)
+        arrays = np.empty(6, np.int64), np.empty(6, np.int64), np.empty(6), np.empty(6)
+        on = np.flatnonzero(np.repeat(norms_of(w) > 0.0, np.diff(PTR)))
+        own = np.repeat(np.arange(3), np.diff(PTR))
+
+        def value(w, A=A, y=y, lam=lam, strength=strength):
+            return 0.5 * ((y - A @ w) ** 2).sum() + strength * lam @ norms_of(w)
+
+        H, g = G.copy(), -q.copy()
+        for u in np.unique(own[on]):
+            part = own == u
+            unit, size = w[part] / norms_of(w)[u], norms_of(w)[u]
+            g[part] += strength * lam[u] * unit
+            H[np.ix_(part, part)] += (
+                strength * lam[u] * (np.eye(part.sum()) - np.outer(unit, unit)) / size
+            )
+        step = np.zeros(6)
+        step[on] = -np.linalg.solve(H[np.ix_(on, on)], g[on])
+        shares = [0.5**k for k in range(12) if value(w + 0.5**k * step) < value(w)]
+        moved = _kernels_group_path._newton(
+            G, found, q, lam, strength, PTR, 3, np.empty((6, 6)), *arrays
+        )
+        assert moved
+        assert_allclose(found, w + shares[0] * step, rtol=1e-8, atol=1e-10)
+        assert_allclose(q, A.T @ (y - A @ found), atol=1e-10)
+        lengths.add(shares[0])
+    assert len(lengths) > 1
+    again = found.copy()
+    assert not _kernels_group_path._newton(
+        G, np.zeros(6), q, lam, strength, PTR, 3, np.empty((6, 6)), *arrays
+    )
+    assert_array_equal(again, found)
+    pair, L = np.ones(2), np.empty((2, 2))  # copies in groups of one
+    small = pair.copy()
+    assert not _kernels_group_path._newton(
+        np.ones((2, 2)), small, pair, pair, 0.5, np.arange(3), 2, L, *arrays
+    )
+    assert_array_equal(small, pair)
+
+
+# Likelihoods
+
+
+def likelihood(loss, seed=0, n=14, p=5):
+    rng = np.random.default_rng(seed)
+    A, s = rng.standard_normal((p, n)), rng.uniform(0.5, 2.0, n)
+    w = np.array([0.3, 0.0, -0.2, 0.0, 0.1])
+    eta = 0.2 + w @ A
+    y = (rng.random(n) < 0.5).astype(float)
+    y[:2] = 0.0, 1.0
+    datafit = _datafits.Logistic(y, s)
+    if loss == "poisson":
+        datafit = _datafits.Poisson(rng.poisson(2.0, n).astype(float), s)
+    return rng, A, datafit, w, eta, datafit.gradient(eta)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "poisson"])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("ridge", [0.0, 0.2, 5.0])
+@pytest.mark.parametrize("strength", [0.1, 1.0, 50.0])
+def test_a_measure_is_the_gap_or_the_largest_violation(loss, positive, ridge, strength):
+    rng, A, datafit, w, eta, g = likelihood(loss)
+    w = np.abs(w) if positive else w
+    lam, l2 = rng.uniform(0.5, 2.0, 5), rng.uniform(0.5, 2.0, 5)
+    lam[3] = np.inf
+    q, norms, objective = -A @ g, np.linalg.norm(A, axis=1), 100.0
+    code, shape = _CODES[type(datafit)], _shape(datafit)
+    arguments = (
+        code, shape, datafit.y, datafit.weights, eta, g, q, w, norms, lam, l2, strength, ridge, positive,
+    )  # fmt: skip
+    found = _kernels_likelihood._measure(*arguments, True, objective)
+    top = q if positive else np.abs(q)
+    bounded = np.isfinite(lam)
+    multiple = min(1.0, (strength * lam / np.maximum(top, 1e-300))[bounded].min())
+    dual, slope = -datafit.conjugate(multiple * g), 0.0
+    if ridge > 0.0:
+        over = np.maximum(top - strength * lam, 0.0)
+        soft = -datafit.conjugate(g) - 0.5 * (over**2 / (ridge * l2)).sum()
+        if soft > dual:
+            dual, multiple = soft, 1.0
+            slope = (over * norms / (ridge * l2)).sum()
+    assert_allclose(found, (objective - dual, dual, multiple, slope), rtol=1e-11)
+    # Below the dual value there is no gap.
+    assert _kernels_likelihood._measure(*arguments, True, dual - 1.0)[0] == 0.0
+    found = _kernels_likelihood._measure(*arguments, False, objective)
+    pull = np.where(w != 0, strength * lam * np.sign(w), 0.0)
+    off = np.where(w != 0, np.abs(q - ridge * l2 * w - pull), top - strength * lam)
+    assert_allclose(found, (off[bounded].max(initial=0.0), np.nan, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("ridge", [0.0, 0.4])
+@pytest.mark.parametrize("strength", [0.2, 3.0])
+def test_what_a_model_lacks_is_its_first_order(positive, ridge, strength):
+    rng, A, _, w, _, g = likelihood("logistic")
+    w = np.abs(w) if positive else w
+    lam, l2, q = rng.uniform(0.5, 2.0, 5), rng.uniform(0.5, 2.0, 5), -A @ g
+
+    def bound(has_gap, unit=7.0, q=q):
+        return _kernels_likelihood._bound(
+            lam, l2, strength, ridge, w, q, 5, positive, has_gap, unit
+        )
+
+    top = q if positive else np.abs(q)
+    over = np.maximum(top - strength * lam, 0.0)
+    pull = strength * lam * np.sign(w)
+    off = np.where(w != 0, np.abs(q - ridge * l2 * w - pull), over)
+    assert_allclose(bound(False), off.max())
+    slack = strength * lam @ np.abs(w) - q @ w
+    if ridge > 0.0:
+        slack += 0.5 * ridge * l2 @ w**2 + 0.5 * (over**2 / (ridge * l2)).sum()
+    else:
+        excess = max((top / (strength * lam)).max() - 1.0, 0.0)
+        slack += excess * max(q @ w, 0.0) + min(excess**2, 1.0) * 7.0
+    assert_allclose(bound(True), slack, rtol=1e-10, atol=1e-12)
+    penalty = _kernels_likelihood._penalty(lam, l2, strength, ridge, w, 5)
+    expected = strength * lam @ np.abs(w) + 0.5 * ridge * l2 @ w**2
+    assert_allclose(penalty, expected)
+
+
+@pytest.mark.parametrize("start", [0, 2])
+@pytest.mark.parametrize("shift", [False, True])
+def test_gram_matrices_are_weighted_and_centered(start, shift, monkeypatch):
+    monkeypatch.setattr(_kernels_likelihood, "_ROWS", 4)
+    rng = np.random.default_rng(0)
+    A, h, order = rng.standard_normal((6, 14)), rng.uniform(0.5, 2, 14), [3, 0, 5, 1]
+    mean = A @ h / h.sum() if shift else np.zeros(6)
+    B = (A - mean[:, None])[order] * np.sqrt(h)
+    H, mu = np.full((5, 5), 9.0), np.full(5, 9.0)
+    H[:start, :start], mu[:start] = (B @ B.T)[:start, :start], mean[order][:start]
+    _kernels_likelihood._gram(
+        A, np.array(order), start, 4, h, shift, mu, np.empty(14), np.empty(4096), H
+    )
+    assert_allclose(H[:4, :4], B @ B.T, rtol=1e-12)
+    assert_allclose(mu[:4], mean[order], rtol=1e-12)
+    assert (H[4] == 9.0).all() and mu[4] == 9.0
+
+
+@pytest.mark.parametrize("loss", ["logistic", "poisson"])
+@pytest.mark.parametrize("far", [0.0, 3.0, -20.0])
+def test_intercepts_are_settled(loss, far):
+    _, _, datafit, _, eta, _ = likelihood(loss)
+    code, shape = _CODES[type(datafit)], _shape(datafit)
+    eta = eta + far
+    g, h, before = datafit.gradient(eta), datafit.model_curvature(eta), eta.copy()
+    shift = _kernels_likelihood._settle(
+        code, shape, datafit.floor, datafit.y, datafit.weights,
+        np.empty(0, np.int64), eta, g, h, 0.25,
+    )  # fmt: skip
+    assert_allclose(eta, before + shift - 0.25, rtol=1e-12, atol=1e-12)
+    best = brentq(lambda t: datafit.gradient(before + t).sum(), -40.0, 40.0, xtol=1e-14)
+    assert_allclose(shift - 0.25, best, rtol=1e-9, atol=1e-9)
+    assert_allclose(g, datafit.gradient(eta), atol=1e-12)
+    assert abs(g.sum()) <= 1e-11 * np.abs(g).sum()
+
+
+def test_sums_of_vectors():
+    a, b = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 7.0])
+    A, q = np.arange(6.0).reshape(2, 3), np.empty(2)
+    assert _kernels_likelihood._dot(a, b) == 35.0
+    assert _kernels_likelihood._total(b) == 16.0
+    _kernels_likelihood._correlate(A, b, q)
+    assert_array_equal(q, [-19.0, -67.0])
+    _kernels_likelihood._add(a, 2.0, b)
+    assert_array_equal(a, [9.0, 12.0, 17.0])
