@@ -196,8 +196,7 @@ def test_compiled_losses_are_those_of_the_datafits(loss):
         "huber": lambda y, s: _datafits.Huber(y, s, delta=0.7),
         "cox": lambda y, s: Cox(y[:, 0], y[:, 1], s),
     }[loss](y, s)
-    code, shape = _likelihood_path._CODES[type(made)], _likelihood_path._shape(made)
-    inner = made._log_y if loss == "gamma" else made.y
+    code, shape, inner = _likelihood_path.loss_code(made)
     if loss == "cox":
         inner = y[:, 1].copy()
     g, h = np.empty(n), np.empty(n)

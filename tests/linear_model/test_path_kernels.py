@@ -11,7 +11,7 @@ from sparsestat.linear_model._penalized import (
     _kernels_likelihood,
     _kernels_path,
 )
-from sparsestat.linear_model._penalized._likelihood_path import _CODES, _shape
+from sparsestat.linear_model._penalized._likelihood_path import loss_code
 
 # Dropped features have infinite strengths, and kernels say nothing of 0 * inf.
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value")
@@ -349,7 +349,7 @@ def test_a_measure_is_the_gap_or_the_largest_violation(loss, positive, ridge, st
     lam, l2 = rng.uniform(0.5, 2.0, 5), rng.uniform(0.5, 2.0, 5)
     lam[3] = np.inf
     q, norms, objective = -A @ g, np.linalg.norm(A, axis=1), 100.0
-    code, shape = _CODES[type(datafit)], _shape(datafit)
+    code, shape, _ = loss_code(datafit)
     arguments = (
         code, shape, datafit.y, datafit.weights, eta, g, q, w, norms, lam, l2, strength, ridge, positive,
     )  # fmt: skip
@@ -425,7 +425,7 @@ def test_gram_matrices_are_weighted_and_centered(start, shift, monkeypatch):
 @pytest.mark.parametrize("far", [0.0, 3.0, -20.0])
 def test_intercepts_are_settled(loss, far):
     _, _, datafit, _, eta, _ = likelihood(loss)
-    code, shape = _CODES[type(datafit)], _shape(datafit)
+    code, shape, _ = loss_code(datafit)
     eta = eta + far
     g, h, before = datafit.gradient(eta), datafit.model_curvature(eta), eta.copy()
     shift = _kernels_likelihood._settle(
