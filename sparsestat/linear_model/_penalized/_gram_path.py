@@ -340,7 +340,8 @@ def _fold(problem, held, outside, whole, l1_ratios, grids):
     mean = np.zeros(p + 1)
     if problem.design.fit_intercept:
         mean = inside[: p + 1, p + 1] / total
-        spread = inside[: p + 1, : p + 1] - total * np.outer(mean, mean)
+        scaled = np.sqrt(total) * mean
+        spread = inside[: p + 1, : p + 1] - np.outer(scaled, scaled)
         if np.any(spread.diagonal() < _LOST * diagonal):
             return nothing
     else:
@@ -348,10 +349,6 @@ def _fold(problem, held, outside, whole, l1_ratios, grids):
     moments = _Moments(spread[:p, :p], spread[:p, p].copy(), float(spread[p, p]), total)
     if not moments.yy > 0.0:
         return nothing
-    # Held-out rows about the means of the training rows.
-    sums, weight = outside[: p + 1, p + 1], outside[p + 1, p + 1]
-    about = outside[: p + 1, : p + 1] - np.outer(sums, mean) - np.outer(mean, sums)
-    about += weight * np.outer(mean, mean)
     out = []
     for l1_ratio, alphas in zip(l1_ratios, grids, strict=True):
         W, n_solved = np.empty((0, p)), 0
@@ -359,19 +356,28 @@ def _fold(problem, held, outside, whole, l1_ratios, grids):
             W, _, _, n_solved = _solve(problem, moments, alphas, l1_ratio)
         errors = None
         if n_solved == len(alphas):
-            errors = _errors(W, about, held, mean) / weight * problem.y_unit**2
+            errors = _errors(W, outside, held, mean) * problem.y_unit**2
         out.append(errors)
     return out
 
 
-def _errors(W, about, held, mean):
-    """Return the squared errors of coefficients, from moments where these suffice."""
-    V = np.column_stack([-W, np.ones(len(W))])
-    products = V @ about
-    errors = np.einsum("kj,kj->k", products, V)
-    size = np.einsum("kj,kj->k", np.abs(V) @ np.abs(about), np.abs(V))
+def _errors(W, outside, held, mean):
+    """Return the mean squared errors of coefficients on rows that were held out.
+
+    From the moments of these rows about the means of the others, where they suffice.
+    """
+    p = W.shape[1]
+    used = np.append(np.flatnonzero(W.any(axis=0)), p)  # and the target
+    about, sums = outside[np.ix_(used, used)], outside[used, p + 1]
+    weight, mean = outside[p + 1, p + 1], mean[used]
+    if mean.any():
+        slope = np.outer(sums - 0.5 * weight * mean, mean)
+        about -= slope + slope.T
+    V = np.column_stack([-W[:, used[:-1]], np.ones(len(W))])
+    errors = ((V @ about) * V).sum(axis=1)
+    size = ((np.abs(V) @ np.abs(about)) * np.abs(V)).sum(axis=1)
     lost = errors < _LOST * size
     if lost.any():
-        rest = held[:, :-1] - held[:, -1:] * mean
+        rest = held[:, used] - held[:, -1:] * mean
         errors[lost] = ((rest @ V[lost].T) ** 2).sum(axis=0)
-    return errors
+    return errors / weight
