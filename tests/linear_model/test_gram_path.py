@@ -246,6 +246,21 @@ def test_the_bound_of_rounding_of_sparse_columns_is_the_sum_of_its_parts():
     assert_allclose(found, [sum(parts)], rtol=1e-12)
 
 
+def test_centers_count_beside_the_spread_of_their_columns():
+    X = np.zeros((8, 3))
+    X[:2, 0], X[:4, 1] = [1.0, 3.0], 1.0  # the third column has nothing
+    weights = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5])
+    design = _design.make_design(sparse.csc_array(X), weights)
+    shares = []
+    for x in X.T[:2]:
+        mean = weights @ x / 6.0
+        shares.append(abs(mean) * np.sqrt(6.0 / (weights @ (x - mean) ** 2)))
+    found = _csc_path._center_share(design, np.sqrt(design.squares))
+    assert_allclose(found, max(shares))
+    plain = _design.make_design(sparse.csc_array(X), fit_intercept=False)
+    assert _csc_path._center_share(plain, np.sqrt(plain.squares)) == 0.0
+
+
 def test_sparse_paths_that_run_out_of_sweeps_are_handed_over(monkeypatch):
     rng = np.random.default_rng(8)
     X = sparse.random_array((200, 400), density=0.03, rng=rng, format="csc")
