@@ -99,6 +99,10 @@ MODULES = {
         "_gap_rounding _measured points_of",
         ["linear_model/test_gram_path.py"],
     ),
+    "linear_model/_penalized/_csc_path.py": (
+        "_rounding _center_share csc_results",
+        ["linear_model/test_gram_path.py"],
+    ),
     "linear_model/_penalized/_factor.py": (
         "",
         ["linear_model/test_support_factor.py"],

@@ -72,7 +72,9 @@ def agreed(problem, alphas, ratio):
         gap, _, error = _gram_path._measured(
             problem, A, problem.target, w, alpha, ratio
         )
-        assert gap <= (max(tol, a.gap) + a.rounding) * a.unit + error
+        centering = 1e-16 * a.unit  # which rounds the columns of A
+        allowed = (max(tol, a.gap) + a.rounding) * a.unit + error + centering
+        assert gap <= allowed
         assert not np.any(penalty.lam[w != 0] == np.inf)
         if problem.positive:
             assert (w >= 0).all()
@@ -196,7 +198,10 @@ def test_what_the_gram_matrix_does_not_suit_takes_the_other_way():
 
     assert suits()
     assert not suits(tol=1e-12)
-    assert not suits(feature_weights=np.array([0.0, 1, 1, 1, 1]))
+    free = np.array([0.0, 1, 1, 1, 1])
+    assert suits(feature_weights=free)
+    assert not suits(feature_weights=free, positive=True)
+    assert not suits(feature_weights=np.zeros(5))
     assert not suits(alphas=alphas[:3])
     assert not suits(alphas=np.append(alphas, 0.0))
     assert not suits(y=np.column_stack([y, y]))
@@ -241,6 +246,21 @@ def test_the_bound_of_rounding_of_sparse_columns_is_the_sum_of_its_parts():
     assert_allclose(found, [sum(parts)], rtol=1e-12)
 
 
+def test_centers_count_beside_the_spread_of_their_columns():
+    X = np.zeros((8, 3))
+    X[:2, 0], X[:4, 1] = [1.0, 3.0], 1.0  # the third column has nothing
+    weights = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5])
+    design = _design.make_design(sparse.csc_array(X), weights)
+    shares = []
+    for x in X.T[:2]:
+        mean = weights @ x / 6.0
+        shares.append(abs(mean) * np.sqrt(6.0 / (weights @ (x - mean) ** 2)))
+    found = _csc_path._center_share(design, np.sqrt(design.squares))
+    assert_allclose(found, max(shares))
+    plain = _design.make_design(sparse.csc_array(X), fit_intercept=False)
+    assert _csc_path._center_share(plain, np.sqrt(plain.squares)) == 0.0
+
+
 def test_sparse_paths_that_run_out_of_sweeps_are_handed_over(monkeypatch):
     rng = np.random.default_rng(8)
     X = sparse.random_array((200, 400), density=0.03, rng=rng, format="csc")
@@ -253,3 +273,64 @@ def test_sparse_paths_that_run_out_of_sweeps_are_handed_over(monkeypatch):
     for path in (whole, short):
         for alpha, coef in zip(path.alphas, path.coefs.T, strict=True):
             assert relative_gap(X.toarray(), y, coef, alpha) <= 1e-8 * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_features_without_penalty_are_part_of_the_call(ratio, monkeypatch):
+    rng = np.random.default_rng(9)
+    handed = []
+    original = ElasticNetProblem.solve_one
+    monkeypatch.setattr(
+        ElasticNetProblem,
+        "solve_one",
+        lambda *a, **k: handed.append(1) or original(*a, **k),
+    )
+    for trial in range(20):
+        X = rng.standard_normal((60, 9)) + 2.0 * rng.standard_normal((60, 1))
+        if trial % 3 == 1:
+            X[:, 5] = X[:, 0] - X[:, 1]  # a combination of what is free
+        elif trial % 3 == 2:
+            X[:, 1] = 0.0
+        y = X[:, 0] + X[:, 4] + rng.standard_normal(60)
+        omega = rng.uniform(0.5, 2.0, 9)
+        omega[:2], omega[8] = 0.0, np.inf
+        weights = rng.random(60) if trial % 2 else None
+        options = {"tol": 1e-9, "max_iter": 200, "max_epochs": 50_000}
+        problem = ElasticNetProblem(
+            X, y, weights, feature_weights=omega, fit_intercept=trial % 4 < 2, **options
+        )
+        top = problem.alpha_max(ratio)
+        alphas = np.geomspace(top, 1e-3 * top, 12)
+        assert _gram_path.suits_gram(problem, alphas)
+        agreed(problem, alphas, ratio)
+        # At the first strength the others stay out: least squares on what is free.
+        A = problem.design.block(np.arange(2))
+        least = np.linalg.lstsq(A, problem.target, rcond=None)[0]
+        first = problem.solve(alphas, ratio)[0].dense_coef(9)
+        assert_allclose(first, np.r_[least, np.zeros(7)], atol=1e-7)
+    # `agreed` solves each path a second time by working sets.
+    assert len(handed) <= 1.1 * 20 * 12
+
+
+def test_folds_with_features_without_penalty_need_no_fits(monkeypatch):
+    rng = np.random.default_rng(10)
+    X = rng.standard_normal((60, 6))
+    y = X[:, 0] + X[:, 1] + 0.5 * rng.standard_normal(60)
+    options = {"alphas": 12, "tol": 1e-9, "feature_weights": [0, 1, 1, 2, 0, 1]}
+    model = ssl.LassoCV(**options).fit(X, y)
+    monkeypatch.setattr(_gram_path, "MOST_FEATURES", 0)
+    slow = ssl.LassoCV(**options).fit(X, y)
+    assert_allclose(model.mse_path_, slow.mse_path_, rtol=1e-3)
+    assert_allclose(model.coef_, slow.coef_, atol=1e-4)
+
+
+@pytest.mark.parametrize("density", [0.02, 0.5])
+def test_workers_do_not_change_what_compiled_paths_find(density):
+    rng = np.random.default_rng(15)
+    X = sparse.random_array((90, 60), density=density, rng=rng, format="csr")
+    y = X[:, :5] @ np.ones(5) + 0.1 * rng.standard_normal(90)
+    options = {"alphas": 20, "l1_ratio": [0.5, 1.0], "cv": 3}
+    one = ssl.ElasticNetCV(n_jobs=1, **options).fit(X, y)
+    two = ssl.ElasticNetCV(n_jobs=2, **options).fit(X, y)
+    np.testing.assert_array_equal(one.mse_path_, two.mse_path_)
+    np.testing.assert_array_equal(one.coef_path_, two.coef_path_)

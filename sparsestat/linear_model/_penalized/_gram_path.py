@@ -16,6 +16,7 @@ data, and where that does not suffice the working-set solver finishes.
 import numpy as np
 
 from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.linalg import solve_definite
 from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_path as kernels
@@ -39,6 +40,7 @@ MOST_BYTES = 2e9  # of the centered columns
 LEAST_TOL = 1e-10  # below it differences of moments have no digits left
 BUDGET = 2000  # sweeps for one strength, before the working-set solver takes over
 _DOUBT = 0.1  # share of the tolerance that rounding may have without a look at the data
+_EXPLAINED = 1e-10  # share of a squared norm below which nothing of a column is left
 _LOST = (
     1e-6  # share of a sum of moments that is left, below which they are computed anew
 )
@@ -55,10 +57,15 @@ def suits_gram(problem, alphas):
         and p <= MOST_FEATURES
         and 8.0 * n * p <= MOST_BYTES
         and problem.tol >= LEAST_TOL
-        and (omega is None or omega.min() > 0.0)
+        and (omega is None or omega.min() > 0.0 or _frees_some(problem))
         and len(alphas) > 3
         and alphas[-1] > 0.0
     )
+
+
+def _frees_some(problem):
+    """Whether nothing bounds the features without penalty, and others have one."""
+    return not problem.positive and bool(problem.feature_weights.max() > 0.0)
 
 
 class _Moments:
@@ -66,17 +73,65 @@ class _Moments:
 
     def __init__(self, G, c, yy, total):
         self.G, self.c, self.yy, self.total = np.ascontiguousarray(G), c, yy, total
+        self.scale = yy  # what gaps are relative to
 
 
 def _solve(problem, moments, alphas, l1_ratio):
-    """Run the kernel; return coefficients, gaps, counts and how many were solved."""
+    """Solve with what nothing penalizes left out, and put that in again.
+
+    Returns coefficients, gaps, counts and how many were solved.
+    """
     omega = problem.feature_weights
-    multipliers = np.ones(problem.n_features) if omega is None else omega
+    if omega is None:
+        omega = np.ones(problem.n_features)
+    free = omega == 0.0
+    if not free.any():
+        return _run(problem, moments, alphas, l1_ratio, omega)
+    held = np.flatnonzero(free & (moments.G.diagonal() > 0.0))
+    rest = np.flatnonzero(~free)
+    W, gaps = np.zeros((len(alphas), problem.n_features)), None
+    mix, own, left = _beside(moments, held, rest)
+    if mix is None:
+        return W, gaps, None, 0
+    V, gaps, info, n_solved = _run(problem, left, alphas, l1_ratio, omega[rest])
+    W[:, rest] = V
+    W[:, held] = own - V @ mix.T
+    return W, gaps, info, n_solved
+
+
+def _beside(moments, held, rest):
+    """Return least squares of the rest and of y on the features held, and what is left.
+
+    These are the coefficients of the features, those of y, and the moments of the
+    residuals; None where the features held depend on each other.
+    """
+    G, c = moments.G, moments.c
+    right = np.column_stack([G[np.ix_(held, rest)], c[held]])
+    H = np.asfortranarray(G[np.ix_(held, held)])
+    solved = solve_definite(H, right) if len(held) else right
+    if solved is None:
+        return None, None, None
+    mix, own = solved[:, :-1], solved[:, -1]
+    whole = G[np.ix_(rest, rest)]
+    spread = whole - right[:, :-1].T @ mix
+    spread = 0.5 * (spread + spread.T)
+    correlations = c[rest] - right[:, :-1].T @ own
+    # What the features held explain leaves rounding, nothing to fit with.
+    gone = spread.diagonal() <= _EXPLAINED * whole.diagonal()
+    spread[gone], spread[:, gone], correlations[gone] = 0.0, 0.0, 0.0
+    yy = max(moments.yy - float(right[:, -1] @ own), 0.0)
+    left = _Moments(spread, correlations, yy, moments.total)
+    left.scale = moments.yy
+    return mix, own, left
+
+
+def _run(problem, moments, alphas, l1_ratio, multipliers):
+    """Run the kernel; return coefficients, gaps, counts and how many were solved."""
     inside = moments.total * np.asarray(alphas, dtype=np.float64) / problem.alpha_unit
     ridges = inside * (1.0 - l1_ratio) * problem.coef_unit
     l2 = np.where(np.isfinite(multipliers), multipliers, 0.0)
     K = len(alphas)
-    W = np.zeros((K, problem.n_features))
+    W = np.zeros((K, len(multipliers)))
     gaps, info = np.zeros((K, 4)), np.zeros((K, 3), dtype=np.int64)
     n_solved = kernels.gram_path(
         read_only(moments.G),
@@ -87,7 +142,7 @@ def _solve(problem, moments, alphas, l1_ratio):
         inside * l1_ratio,
         ridges,
         problem.positive,
-        problem.tol * moments.yy,
+        problem.tol * moments.scale,
         min(BUDGET, problem.limits["max_epochs"]),
         W,
         gaps,
@@ -134,6 +189,13 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
     largest = problem.penalty(alphas[0] / problem.alpha_unit, l1_ratio).lam
     lam = np.multiply.outer(alphas / alphas[0], largest)
     errors = _gap_rounding(moments, design.n_samples, W, gaps, lam)
+    free = problem.penalty(1.0, l1_ratio).free
+    if len(free):
+        # Their products with the residual must vanish, to the rounding of the data.
+        A = design.block(np.arange(design.n_features)) if A is None else A
+        residuals = y[:, None] - A @ W.T
+        W[:, free] += np.linalg.lstsq(A[:, free], residuals, rcond=None)[0].T
+        W[:, design.squares == 0.0] = 0.0
     return points_of(
         problem, W, gaps, info, n_solved, errors, alphas, l1_ratio, verbose, A=A
     )
@@ -278,7 +340,8 @@ def _fold(problem, held, outside, whole, l1_ratios, grids):
     mean = np.zeros(p + 1)
     if problem.design.fit_intercept:
         mean = inside[: p + 1, p + 1] / total
-        spread = inside[: p + 1, : p + 1] - total * np.outer(mean, mean)
+        scaled = np.sqrt(total) * mean
+        spread = inside[: p + 1, : p + 1] - np.outer(scaled, scaled)
         if np.any(spread.diagonal() < _LOST * diagonal):
             return nothing
     else:
@@ -286,10 +349,6 @@ def _fold(problem, held, outside, whole, l1_ratios, grids):
     moments = _Moments(spread[:p, :p], spread[:p, p].copy(), float(spread[p, p]), total)
     if not moments.yy > 0.0:
         return nothing
-    # Held-out rows about the means of the training rows.
-    sums, weight = outside[: p + 1, p + 1], outside[p + 1, p + 1]
-    about = outside[: p + 1, : p + 1] - np.outer(sums, mean) - np.outer(mean, sums)
-    about += weight * np.outer(mean, mean)
     out = []
     for l1_ratio, alphas in zip(l1_ratios, grids, strict=True):
         W, n_solved = np.empty((0, p)), 0
@@ -297,19 +356,28 @@ def _fold(problem, held, outside, whole, l1_ratios, grids):
             W, _, _, n_solved = _solve(problem, moments, alphas, l1_ratio)
         errors = None
         if n_solved == len(alphas):
-            errors = _errors(W, about, held, mean) / weight * problem.y_unit**2
+            errors = _errors(W, outside, held, mean) * problem.y_unit**2
         out.append(errors)
     return out
 
 
-def _errors(W, about, held, mean):
-    """Return the squared errors of coefficients, from moments where these suffice."""
-    V = np.column_stack([-W, np.ones(len(W))])
-    products = V @ about
-    errors = np.einsum("kj,kj->k", products, V)
-    size = np.einsum("kj,kj->k", np.abs(V) @ np.abs(about), np.abs(V))
+def _errors(W, outside, held, mean):
+    """Return the mean squared errors of coefficients on rows that were held out.
+
+    From the moments of these rows about the means of the others, where they suffice.
+    """
+    p = W.shape[1]
+    used = np.append(np.flatnonzero(W.any(axis=0)), p)  # and the target
+    about, sums = outside[np.ix_(used, used)], outside[used, p + 1]
+    weight, mean = outside[p + 1, p + 1], mean[used]
+    if mean.any():
+        slope = np.outer(sums - 0.5 * weight * mean, mean)
+        about -= slope + slope.T
+    V = np.column_stack([-W[:, used[:-1]], np.ones(len(W))])
+    errors = ((V @ about) * V).sum(axis=1)
+    size = ((np.abs(V) @ np.abs(about)) * np.abs(V)).sum(axis=1)
     lost = errors < _LOST * size
     if lost.any():
-        rest = held[:, :-1] - held[:, -1:] * mean
+        rest = held[:, used] - held[:, -1:] * mean
         errors[lost] = ((rest @ V[lost].T) ** 2).sum(axis=0)
-    return errors
+    return errors / weight

@@ -381,8 +381,8 @@ def csc_path(
                     residual += u[i] * u[i]
                     target_dot += u[i] * y[i]
                 gap, _, _, _ = _gap(
-                    lam_in, l2A, strength, ridge, wA, qA, normA, m, residual, target_dot,
-                    0.0, positive,
+                    lam_in, l2A, strength, ridge, wA, qA, normA, m, residual,
+                    target_dot, 0.0, positive,
                 )  # fmt: skip
                 if gap <= inner:
                     break
