@@ -265,10 +265,15 @@ MANY_TARGETS = [
 ]
 
 
-def close_outputs(found, expected, rtol=1e-8):
+def close_outputs(found, expected, rtol=1e-8, but=()):
     for name, value in vars(expected).items():
-        if name.endswith("_") and name not in (
-            "n_iter_ n_epochs_ gap_history_ certificate_ dual_gap_ dual_gaps_".split()
+        if (
+            name.endswith("_")
+            and name
+            not in (
+                "n_iter_ n_epochs_ gap_history_ certificate_ dual_gap_ dual_gaps_".split()
+            )
+            and name not in but
         ):
             assert_allclose(
                 getattr(found, name), value, rtol=rtol, atol=0.1 * rtol, err_msg=name
@@ -293,8 +298,8 @@ def test_several_targets_in_blocks_are_those_in_memory(model):
     X, Y, w = regression(n_targets=3)
     expected = clone(model).fit(X, Y, w)
     found = clone(model).fit(row_blocks(X, Y, w, block_size=64))
-    # A gap bounds the square of the error.
-    close_outputs(found, expected, rtol=1e-4)
+    # A gap bounds the square of the error; whose history is kept, the last digits say.
+    close_outputs(found, expected, rtol=1e-4, but={"history_"})
 
 
 @pytest.mark.filterwarnings("ignore:alpha=0")

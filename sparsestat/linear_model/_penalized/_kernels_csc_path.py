@@ -16,6 +16,7 @@ import numpy as np
 from sparsestat._utils.jit import njit
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
+_RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
 _LOOK = 5  # sweeps between two looks at the gap of the list
 _NEWTON = 10  # sweeps before a Newton step
 _MOST_CG, _CG_RTOL = 40, 0.03  # steps of conjugate gradients, and what they aim at
@@ -313,7 +314,7 @@ def csc_path(
                 if inside[j] or squares[j] <= 0.0 or np.isinf(lam[j]):
                     continue
                 here = q[j] if positive else abs(q[j])
-                wanted = here > strength * lam[j]
+                wanted = here > _RISEN * strength * lam[j]
                 if first and not wanted:
                     if k > 1:
                         ahead = q[j] + stride * (q[j] - before[j])

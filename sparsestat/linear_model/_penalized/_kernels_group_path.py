@@ -13,6 +13,7 @@ import numpy as np
 from sparsestat._utils.jit import njit
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
+_RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
 _LOOK = 4  # sweeps between two looks at the gap
 _FIRST_NEWTON, _NEWTON_SHARE = 4, 0.05  # sweeps before a Newton step pays
 _SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
@@ -250,7 +251,7 @@ def group_gram_path(G, c, yy, ptr, lam, strengths, goal, budget, W, gaps, info):
                 if inside[u]:
                     continue
                 begin, end = ptr[u], ptr[u + 1]
-                wanted = _norm(q, begin, end) > strength * lam[u]
+                wanted = _norm(q, begin, end) > _RISEN * strength * lam[u]
                 if first and not wanted:
                     if k > 1:
                         for i in range(begin, end):

@@ -20,6 +20,7 @@ from sparsestat.linear_model._penalized._kernels_losses import (
 from sparsestat.linear_model._penalized._kernels_path import _newton, _sweep
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
+_RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
 _ROWS = 1024  # samples in a block of a Gram matrix
 _ARMIJO, _ROUNDING = 1e-4, 1e-14
 _MOST_STEPS = 60  # models between two looks at all features
@@ -354,7 +355,7 @@ def likelihood_path(
                 if inside[j] or norms[j] <= 0.0 or np.isinf(lam[j]):
                     continue
                 here = q[j] if positive else abs(q[j])
-                wanted = here > strength * lam[j]
+                wanted = here > _RISEN * strength * lam[j]
                 if first and not wanted:
                     if k > 1:
                         ahead = q[j] + stride * (q[j] - before[j])

@@ -15,6 +15,7 @@ import numpy as np
 from sparsestat._utils.jit import njit
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
+_RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
 _LOOK = 8  # sweeps between two looks at the gap
 _FIRST_NEWTON, _NEWTON_SHARE = 4, 0.05  # sweeps before a Newton step pays
 _SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
@@ -233,7 +234,7 @@ def gram_path(
                 if inside[j] or G[j, j] <= 0.0 or np.isinf(lam[j]):
                     continue
                 here = q[j] if positive else abs(q[j])
-                wanted = here > strength * lam[j]
+                wanted = here > _RISEN * strength * lam[j]
                 if first and not wanted:
                     if k > 1:
                         ahead = q[j] + stride * (q[j] - before[j])
