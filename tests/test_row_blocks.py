@@ -24,8 +24,13 @@ import sparsestat
 from sparsestat import row_blocks
 from sparsestat._utils.blocks import checked_block
 from sparsestat._utils.moments import fold_moments, merge_moments, square_root
-from sparsestat.cluster import BalancedKMeans, SDPKMeans, kmeans_certificate
-from sparsestat.decomposition import OnlineOrthogonalDictionary
+from sparsestat.cluster import (
+    BalancedKMeans,
+    ProbabilisticPartitivePartitioning,
+    SDPKMeans,
+    kmeans_certificate,
+)
+from sparsestat.decomposition import OnlineOrthogonalDictionary, SemiNMF
 from sparsestat.inference import ScaledLasso
 from sparsestat.linear_model import (
     ElasticNet,
@@ -785,6 +790,59 @@ def test_batches_are_of_one_size_whatever_the_blocks():
         assert_array_equal(np.concatenate([b.weights for b in batches]), w[w > 0])
 
 
+def factors():
+    rng = np.random.default_rng(0)
+    X = rng.random((400, 3)) @ rng.standard_normal((3, 12))
+    return X + 0.1 * rng.standard_normal(X.shape), rng.integers(0, 3, 400).astype(float)
+
+
+FACTORS = [
+    {},
+    {"solver": "mu", "tol": 1e-3},
+    {"init": "random"},
+    {"feature_density": 0.5},
+    {"feature_density": 0.5, "debias": True},
+    {"init": np.random.default_rng(1).random((400, 3))},
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("options", FACTORS, ids=lambda o: "-".join(o))
+def test_factors_in_blocks_are_those_in_memory(options, weighted):
+    X, w = factors()
+    w = w if weighted else None
+    model = SemiNMF(3, random_state=0, **options)
+    expected = clone(model).fit(X, sample_weight=w)
+    for size in (400, 33):
+        found = clone(model).fit(row_blocks(X, None, w, block_size=size))
+        assert_allclose(found.components_, expected.components_, atol=1e-9)
+        assert_allclose(found.history_, expected.history_, rtol=1e-9)
+        err = "reconstruction_err_"
+        assert_allclose(getattr(found, err), getattr(expected, err), rtol=1e-10)
+        assert found.certificate_.satisfied == expected.certificate_.satisfied
+        assert_allclose(found.transform(X), expected.transform(X), atol=1e-8)
+        assert set(vars(found)) == set(vars(expected))
+
+
+@containers
+def test_every_container_gives_the_same_factors(container, tmp_path):
+    X, w = factors()
+    expected = SemiNMF(3, random_state=0).fit(row_blocks(X, None, w, block_size=400))
+    data = row_blocks(*container(X, np.zeros(400), w, tmp_path))
+    found = SemiNMF(3, random_state=0).fit(data)
+    assert_allclose(found.components_, expected.components_, rtol=1e-9, atol=1e-10)
+
+
+def test_factors_in_blocks_refuse_what_they_cannot_do():
+    X, _ = factors()
+    with pytest.raises(ValueError, match="init='kmeans' needs X in memory"):
+        SemiNMF(3, init="kmeans").fit(row_blocks(X))
+    with pytest.raises(ValueError, match="non-negative array of shape"):
+        SemiNMF(3, init=-np.ones((400, 3))).fit(row_blocks(X))
+    zero = SemiNMF(2, random_state=0).fit(row_blocks(np.zeros((30, 4)), block_size=7))
+    assert zero.reconstruction_err_ == 0.0 and zero.certificate_.satisfied
+
+
 # Partitions
 
 
@@ -899,6 +957,39 @@ def test_balanced_clusters_in_blocks_are_those_in_memory(options):
     found = empty.fit(row_blocks(X, None, w, block_size=33))
     assert found.cluster_sizes_.min() > 0  # what was empty started again
     assert found.inertia_ < 1.5 * expected.inertia_ or options
+
+
+@containers
+def test_every_container_gives_the_same_partition(container, tmp_path):
+    X, y, w = blobs()
+    w = np.minimum(w, 1.0)  # what is left out
+    model = ProbabilisticPartitivePartitioning(max_clusters=4, random_state=0)
+    expected = clone(model).fit(X[w > 0])
+    found = clone(model).fit(row_blocks(*container(X, y, w, tmp_path)))
+    assert_array_equal(found.labels_[w > 0], expected.labels_)
+    assert_array_equal(found.core_mask_[w > 0], expected.core_mask_)
+    assert_allclose(found.cluster_centers_, expected.cluster_centers_, rtol=1e-10)
+    assert_array_equal(found.labels_ == -1, w == 0)
+    assert set(vars(found)) - {"feature_names_in_"} == set(vars(expected))
+
+
+def test_partitions_of_a_sample_place_all_rows(monkeypatch):
+    from sparsestat.cluster import _partitive
+
+    monkeypatch.setattr(_partitive, "_MOST_ROWS", 150)
+    X, _, w = blobs(900)
+    model = ProbabilisticPartitivePartitioning(max_clusters=4, random_state=0)
+    found = [clone(model).fit(row_blocks(X, block_size=size)) for size in (900, 37)]
+    assert_array_equal(found[0].labels_, found[1].labels_)
+    assert found[0].n_clusters_ == 3 and found[0].separable_fraction_ == 1.0
+    means = [X[found[0].labels_ == k].mean(axis=0) for k in range(3)]
+    assert_allclose(found[0].cluster_centers_, means, rtol=1e-12)
+    assert_array_equal(found[0].predict(X), found[0].labels_)
+    with pytest.raises(ValueError, match="takes no weights"):
+        model.fit(row_blocks(X, None, w, block_size=50))
+    one = clone(model).fit(row_blocks(np.random.default_rng(0).random((300, 2))))
+    if one.n_clusters_ == 1:
+        assert not one.core_mask_.any() and one.separable_fraction_ == 0.0
 
 
 def test_distances_that_do_not_fit_are_refused(monkeypatch):

@@ -83,6 +83,25 @@ class ClusterBlocks:
         arguments = self.center, self.unit, means
         return float(self.blocks.reduce(_cost, _add, *arguments, rows=full))
 
+    def placed(self, place, placing, sure, n_clusters):
+        """Return labels of all rows, whether they are sure, and means of clusters.
+
+        Parameters
+        ----------
+        place : callable
+            Called as ``place(rows, placing, sure)``.
+        """
+        arguments = place, placing, sure, n_clusters
+        parts, sums, mass = self._reduce(_placed, *arguments, self.center)
+        labels, core = (
+            np.full(self.n_all, -1, dtype=np.int32),
+            np.zeros(self.n_all, bool),
+        )
+        for index, own, known in parts:
+            labels[index], core[index] = own, known
+        with np.errstate(invalid="ignore"):
+            return labels, core, sums / mass[:, None] + self.center
+
     def at(self, where):
         """Return some rows, about the center."""
         order = np.full(self.n_all, -1, dtype=np.int64)
@@ -198,3 +217,12 @@ def _picked(block, order):
     X = block.X[here]
     X = X.toarray() if sparse.issparse(X) else X
     return ((order[here], X),), 0
+
+
+def _placed(block, index, place, placing, sure, n_clusters, center):
+    sums, mass = np.zeros((n_clusters, block.X.shape[1])), np.zeros(n_clusters)
+    labels, core = np.empty(len(index), dtype=np.int32), np.empty(len(index), bool)
+    for rows, part in _points(block, center, 1.0):
+        labels[rows], core[rows] = place(part + center, placing, sure)
+        _add_sums(part, labels[rows], np.ones(len(part)), sums, mass)
+    return ((index, labels, core),), sums, mass
