@@ -31,6 +31,7 @@ from sparsestat.cluster import (
     kmeans_certificate,
 )
 from sparsestat.decomposition import OnlineOrthogonalDictionary, SemiNMF
+from sparsestat.gaussian_process import SparseGPRegressor
 from sparsestat.inference import ScaledLasso
 from sparsestat.linear_model import (
     ElasticNet,
@@ -841,6 +842,56 @@ def test_factors_in_blocks_refuse_what_they_cannot_do():
         SemiNMF(3, init=-np.ones((400, 3))).fit(row_blocks(X))
     zero = SemiNMF(2, random_state=0).fit(row_blocks(np.zeros((30, 4)), block_size=7))
     assert zero.reconstruction_err_ == 0.0 and zero.certificate_.satisfied
+
+
+# Processes
+
+
+@containers
+def test_every_container_gives_the_same_process(container, tmp_path):
+    X, y, w = regression()
+    model = SparseGPRegressor(n_inducing=10, n_restarts_optimizer=0, random_state=0)
+    expected = clone(model).fit(row_blocks(X, y, w, block_size=400))
+    found = clone(model).fit(*container(X, y, w, tmp_path))
+    assert_allclose(found.lower_bound_, expected.lower_bound_, rtol=1e-10)
+    assert_allclose(found.predict(X[:9]), expected.predict(X[:9]), rtol=1e-8)
+
+
+@pytest.mark.parametrize("known, targets", [(None, None), (0.5, None), (None, 2)])
+def test_processes_of_a_sample_have_the_posterior_of_all_rows(
+    known, targets, monkeypatch
+):
+    from sparsestat.gaussian_process import _sparse_gp
+
+    monkeypatch.setattr(_sparse_gp, "_SAMPLE", 150)
+    X, y, w = regression(n_targets=targets)
+    model = SparseGPRegressor(n_inducing=10, noise_variance=known, random_state=0)
+    found = clone(model).fit(row_blocks(X, y, w, block_size=37))
+    # The same points and kernel, all rows at once, each as often as it weighs.
+    mean, scale = found._y_mean, found._y_scale
+    fixed = SparseGPRegressor(
+        kernel=found.kernel_,
+        inducing=found.inducing_points_,
+        optimizer=None,
+        normalize_y=False,
+        noise_variance=None if known is None else known / scale**2,
+        jitter=found._jitter,
+    )
+    many = np.repeat(np.arange(400), w.astype(int))
+    fixed.fit(X[many], (y[many] - mean) / scale)
+    expected, std = fixed.predict(X[:20], return_std=True)
+    seen, spread = found.predict(X[:20], return_std=True)
+    assert_allclose(seen, expected * scale + mean, rtol=1e-5, atol=1e-5)
+    assert_allclose(spread, std * scale, rtol=1e-5)
+    assert_allclose(found.lower_bound_, fixed.lower_bound_, rtol=1e-7)
+    assert_allclose(found.upper_bound_, fixed.upper_bound_, rtol=1e-5)
+
+
+def test_processes_in_blocks_refuse_what_they_cannot_sum():
+    X, y, _ = regression()
+    for options in ({"likelihood": "student_t"}, {"noise_variance": np.ones(400)}):
+        with pytest.raises(ValueError, match="need X in memory"):
+            SparseGPRegressor(**options).fit(row_blocks(X, y))
 
 
 # Partitions

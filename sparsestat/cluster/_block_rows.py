@@ -7,8 +7,6 @@ pass by.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from functools import partial
-
 import numpy as np
 from scipy import sparse
 
@@ -58,10 +56,8 @@ class ClusterBlocks:
 
         In the units of the data. What is drawn does not depend on the blocks.
         """
-        keys = rng.random_sample(self.blocks.n_samples)
-        merge = partial(_smallest, size=size)
-        X, weights, _ = self.blocks.reduce(_keyed, merge, size, rows=keys)
-        return X, weights
+        block = self.blocks.sample(size, rng)
+        return block.X, _weights(block)
 
     def nearest(self, means):
         """Return the labels of the nearest means, and what :meth:`sums` does."""
@@ -146,21 +142,6 @@ def _outline(block, index):
     w = _weights(block)
     total = sum(w[rows] @ part for rows, part in _points(block, 0.0, 1.0))
     return ((index, w),), total, float(w.sum())
-
-
-def _keyed(block, keys, size):
-    kept = np.argsort(keys, kind="stable")[:size]
-    return block.X[kept], _weights(block)[kept], keys[kept]
-
-
-def _smallest(a, b, size):
-    """Keep the rows of the smallest keys of two sets of rows."""
-    keys = np.concatenate([a[2], b[2]])
-    kept = np.argsort(keys, kind="stable")[:size]
-    stack = sparse.vstack if sparse.issparse(a[0]) else np.concatenate
-    X = stack([a[0], b[0]])
-    X = X.tocsr() if sparse.issparse(X) else X
-    return X[kept], np.concatenate([a[1], b[1]])[kept], keys[kept]
 
 
 def _add_sums(part, labels, w, sums, mass):
