@@ -1448,3 +1448,39 @@ def test_a_cluster_gives_the_same_answer_though_a_worker_dies(tmp_path):
         assert not hasattr(model, "coef_")
         del rows, bad, found, lazy
         client.close()
+
+
+def peak():
+    """The largest resident memory that this process ever had, in megabytes."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kilobytes there")
+def test_memory_of_a_worker_is_that_of_a_few_chunks():
+    """A chunk takes 4 MB, all of them 80 MB, which no worker keeps without a limit."""
+    pytest.importorskip("distributed")
+    import dask
+    import dask.array as da
+    from distributed import Client, LocalCluster
+
+    n, p, k = 5_000, 99, 20
+    parts = [dask.delayed(shard)(j % 5, None, n, p) for j in range(k)]
+    rows = [da.from_delayed(part, (n, p + 1), float) for part in parts]
+    options = {"host": "127.0.0.1", "dashboard_address": None, "memory_limit": 0}
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster,
+        Client(cluster, timeout=60) as client,
+    ):
+        for model in (Lasso(0.1), SparseHuberRegressor(0.1, tol=0.1)):
+            few, all_rows = da.concatenate(rows[:2]), da.concatenate(rows)
+            clone(model).fit(few[:, :p], few[:, p])  # libraries, kernels, two chunks
+            (before,) = client.run(peak).values()
+            found = model.fit(all_rows[:, :p], all_rows[:, p])
+            (after,) = client.run(peak).values()
+            assert found.certificate_.satisfied
+            assert after - before < 40
+        del few, all_rows, found
+        client.close()
