@@ -24,8 +24,14 @@ import sparsestat
 from sparsestat import row_blocks
 from sparsestat._utils.blocks import checked_block
 from sparsestat._utils.moments import fold_moments, merge_moments, square_root
-from sparsestat.cluster import BalancedKMeans, SDPKMeans, kmeans_certificate
-from sparsestat.decomposition import OnlineOrthogonalDictionary
+from sparsestat.cluster import (
+    BalancedKMeans,
+    ProbabilisticPartitivePartitioning,
+    SDPKMeans,
+    kmeans_certificate,
+)
+from sparsestat.decomposition import OnlineOrthogonalDictionary, SemiNMF
+from sparsestat.gaussian_process import SparseGPRegressor
 from sparsestat.inference import ScaledLasso
 from sparsestat.linear_model import (
     ElasticNet,
@@ -790,6 +796,109 @@ def test_batches_are_of_one_size_whatever_the_blocks():
         assert_array_equal(np.concatenate([b.weights for b in batches]), w[w > 0])
 
 
+def factors():
+    rng = np.random.default_rng(0)
+    X = rng.random((400, 3)) @ rng.standard_normal((3, 12))
+    return X + 0.1 * rng.standard_normal(X.shape), rng.integers(0, 3, 400).astype(float)
+
+
+FACTORS = [
+    {},
+    {"solver": "mu", "tol": 1e-3},
+    {"init": "random"},
+    {"feature_density": 0.5},
+    {"feature_density": 0.5, "debias": True},
+    {"init": np.random.default_rng(1).random((400, 3))},
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("options", FACTORS, ids=lambda o: "-".join(o))
+def test_factors_in_blocks_are_those_in_memory(options, weighted):
+    X, w = factors()
+    w = w if weighted else None
+    model = SemiNMF(3, random_state=0, **options)
+    expected = clone(model).fit(X, sample_weight=w)
+    for size in (400, 33):
+        found = clone(model).fit(row_blocks(X, None, w, block_size=size))
+        assert_allclose(found.components_, expected.components_, atol=1e-9)
+        assert_allclose(found.history_, expected.history_, rtol=1e-9)
+        err = "reconstruction_err_"
+        assert_allclose(getattr(found, err), getattr(expected, err), rtol=1e-10)
+        assert found.certificate_.satisfied == expected.certificate_.satisfied
+        assert_allclose(found.transform(X), expected.transform(X), atol=1e-8)
+        assert set(vars(found)) == set(vars(expected))
+
+
+@containers
+def test_every_container_gives_the_same_factors(container, tmp_path):
+    X, w = factors()
+    expected = SemiNMF(3, random_state=0).fit(row_blocks(X, None, w, block_size=400))
+    data = row_blocks(*container(X, np.zeros(400), w, tmp_path))
+    found = SemiNMF(3, random_state=0).fit(data)
+    assert_allclose(found.components_, expected.components_, rtol=1e-9, atol=1e-10)
+
+
+def test_factors_in_blocks_refuse_what_they_cannot_do():
+    X, _ = factors()
+    with pytest.raises(ValueError, match="init='kmeans' needs X in memory"):
+        SemiNMF(3, init="kmeans").fit(row_blocks(X))
+    with pytest.raises(ValueError, match="non-negative array of shape"):
+        SemiNMF(3, init=-np.ones((400, 3))).fit(row_blocks(X))
+    zero = SemiNMF(2, random_state=0).fit(row_blocks(np.zeros((30, 4)), block_size=7))
+    assert zero.reconstruction_err_ == 0.0 and zero.certificate_.satisfied
+
+
+# Processes
+
+
+@containers
+def test_every_container_gives_the_same_process(container, tmp_path):
+    X, y, w = regression()
+    model = SparseGPRegressor(n_inducing=10, n_restarts_optimizer=0, random_state=0)
+    expected = clone(model).fit(row_blocks(X, y, w, block_size=400))
+    found = clone(model).fit(*container(X, y, w, tmp_path))
+    assert_allclose(found.lower_bound_, expected.lower_bound_, rtol=1e-10)
+    assert_allclose(found.predict(X[:9]), expected.predict(X[:9]), rtol=1e-8)
+
+
+@pytest.mark.parametrize("known, targets", [(None, None), (0.5, None), (None, 2)])
+def test_processes_of_a_sample_have_the_posterior_of_all_rows(
+    known, targets, monkeypatch
+):
+    from sparsestat.gaussian_process import _sparse_gp
+
+    monkeypatch.setattr(_sparse_gp, "_SAMPLE", 150)
+    X, y, w = regression(n_targets=targets)
+    model = SparseGPRegressor(n_inducing=10, noise_variance=known, random_state=0)
+    found = clone(model).fit(row_blocks(X, y, w, block_size=37))
+    # The same points and kernel, all rows at once, each as often as it weighs.
+    mean, scale = found._y_mean, found._y_scale
+    fixed = SparseGPRegressor(
+        kernel=found.kernel_,
+        inducing=found.inducing_points_,
+        optimizer=None,
+        normalize_y=False,
+        noise_variance=None if known is None else known / scale**2,
+        jitter=found._jitter,
+    )
+    many = np.repeat(np.arange(400), w.astype(int))
+    fixed.fit(X[many], (y[many] - mean) / scale)
+    expected, std = fixed.predict(X[:20], return_std=True)
+    seen, spread = found.predict(X[:20], return_std=True)
+    assert_allclose(seen, expected * scale + mean, rtol=1e-5, atol=1e-5)
+    assert_allclose(spread, std * scale, rtol=1e-5)
+    assert_allclose(found.lower_bound_, fixed.lower_bound_, rtol=1e-7)
+    assert_allclose(found.upper_bound_, fixed.upper_bound_, rtol=1e-5)
+
+
+def test_processes_in_blocks_refuse_what_they_cannot_sum():
+    X, y, _ = regression()
+    for options in ({"likelihood": "student_t"}, {"noise_variance": np.ones(400)}):
+        with pytest.raises(ValueError, match="need X in memory"):
+            SparseGPRegressor(**options).fit(row_blocks(X, y))
+
+
 # Partitions
 
 
@@ -904,6 +1013,39 @@ def test_balanced_clusters_in_blocks_are_those_in_memory(options):
     found = empty.fit(row_blocks(X, None, w, block_size=33))
     assert found.cluster_sizes_.min() > 0  # what was empty started again
     assert found.inertia_ < 1.5 * expected.inertia_ or options
+
+
+@containers
+def test_every_container_gives_the_same_partition(container, tmp_path):
+    X, y, w = blobs()
+    w = np.minimum(w, 1.0)  # what is left out
+    model = ProbabilisticPartitivePartitioning(max_clusters=4, random_state=0)
+    expected = clone(model).fit(X[w > 0])
+    found = clone(model).fit(row_blocks(*container(X, y, w, tmp_path)))
+    assert_array_equal(found.labels_[w > 0], expected.labels_)
+    assert_array_equal(found.core_mask_[w > 0], expected.core_mask_)
+    assert_allclose(found.cluster_centers_, expected.cluster_centers_, rtol=1e-10)
+    assert_array_equal(found.labels_ == -1, w == 0)
+    assert set(vars(found)) - {"feature_names_in_"} == set(vars(expected))
+
+
+def test_partitions_of_a_sample_place_all_rows(monkeypatch):
+    from sparsestat.cluster import _partitive
+
+    monkeypatch.setattr(_partitive, "_MOST_ROWS", 150)
+    X, _, w = blobs(900)
+    model = ProbabilisticPartitivePartitioning(max_clusters=4, random_state=0)
+    found = [clone(model).fit(row_blocks(X, block_size=size)) for size in (900, 37)]
+    assert_array_equal(found[0].labels_, found[1].labels_)
+    assert found[0].n_clusters_ == 3 and found[0].separable_fraction_ == 1.0
+    means = [X[found[0].labels_ == k].mean(axis=0) for k in range(3)]
+    assert_allclose(found[0].cluster_centers_, means, rtol=1e-12)
+    assert_array_equal(found[0].predict(X), found[0].labels_)
+    with pytest.raises(ValueError, match="takes no weights"):
+        model.fit(row_blocks(X, None, w, block_size=50))
+    one = clone(model).fit(row_blocks(np.random.default_rng(0).random((300, 2))))
+    if one.n_clusters_ == 1:
+        assert not one.core_mask_.any() and one.separable_fraction_ == 0.0
 
 
 def test_distances_that_do_not_fit_are_refused(monkeypatch):
@@ -1310,4 +1452,40 @@ def test_a_cluster_gives_the_same_answer_though_a_worker_dies(tmp_path):
             model.fit(bad[:, :6], bad[:, 6])
         assert not hasattr(model, "coef_")
         del rows, bad, found, lazy
+        client.close()
+
+
+def peak():
+    """The largest resident memory that this process ever had, in megabytes."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kilobytes there")
+def test_memory_of_a_worker_is_that_of_a_few_chunks():
+    """A chunk takes 4 MB, all of them 80 MB, which no worker keeps without a limit."""
+    pytest.importorskip("distributed")
+    import dask
+    import dask.array as da
+    from distributed import Client, LocalCluster
+
+    n, p, k = 5_000, 99, 20
+    parts = [dask.delayed(shard)(j % 5, None, n, p) for j in range(k)]
+    rows = [da.from_delayed(part, (n, p + 1), float) for part in parts]
+    options = {"host": "127.0.0.1", "dashboard_address": None, "memory_limit": 0}
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster,
+        Client(cluster, timeout=60) as client,
+    ):
+        for model in (Lasso(0.1), SparseHuberRegressor(0.1, tol=0.1)):
+            few, all_rows = da.concatenate(rows[:2]), da.concatenate(rows)
+            clone(model).fit(few[:, :p], few[:, p])  # libraries, kernels, two chunks
+            (before,) = client.run(peak).values()
+            found = model.fit(all_rows[:, :p], all_rows[:, p])
+            (after,) = client.run(peak).values()
+            assert found.certificate_.satisfied
+            assert after - before < 40
+        del few, all_rows, found
         client.close()

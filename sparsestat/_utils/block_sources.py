@@ -486,7 +486,7 @@ def _held(collections, n_bytes):
     except (ImportError, ValueError):
         return collections
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    memory = sum(worker["memory_limit"] for worker in workers)
+    memory = sum(worker["memory_limit"] or 0 for worker in workers)
     if not n_bytes <= memory / 4:  # unknown sizes are nan
         return collections
     import dask

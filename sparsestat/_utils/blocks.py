@@ -10,6 +10,7 @@ but for rounding.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import inspect
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
@@ -224,6 +225,20 @@ class RowBlocks:
             found = [part[1] for part in self._source.parts()]
         return np.concatenate([np.asarray(y).reshape(len(y)) for y in found])
 
+    def sample(self, size, rng):
+        """Return a block of rows of positive weight, drawn alike.
+
+        Parameters
+        ----------
+        size : int
+            At most so many.
+        rng : RandomState
+            What is drawn does not depend on the blocks.
+        """
+        keys = rng.random_sample(self.n_samples)
+        merge = partial(_smallest, size=size)
+        return self.reduce(_keyed, merge, size, rows=keys)[0]
+
     def reduce(
         self, function, merge, *arguments, rows=None, n_jobs=None, description="",
         verbose=0,
@@ -340,6 +355,18 @@ class RowBlocks:
         if not parts:
             return (), None
         return _computed(parts[0], verbose)
+
+
+def _keyed(block, keys, size):
+    kept = np.argsort(keys, kind="stable")[:size]
+    return _rows(block, kept), keys[kept]
+
+
+def _smallest(a, b, size):
+    """Keep the rows of the smallest keys of two blocks."""
+    keys = np.concatenate([a[1], b[1]])
+    kept = np.argsort(keys, kind="stable")[:size]
+    return _rows(_joined([a[0], b[0]]), kept), keys[kept]
 
 
 def _joined(blocks):

@@ -7,8 +7,6 @@ pass by.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from functools import partial
-
 import numpy as np
 from scipy import sparse
 
@@ -58,10 +56,8 @@ class ClusterBlocks:
 
         In the units of the data. What is drawn does not depend on the blocks.
         """
-        keys = rng.random_sample(self.blocks.n_samples)
-        merge = partial(_smallest, size=size)
-        X, weights, _ = self.blocks.reduce(_keyed, merge, size, rows=keys)
-        return X, weights
+        block = self.blocks.sample(size, rng)
+        return block.X, _weights(block)
 
     def nearest(self, means):
         """Return the labels of the nearest means, and what :meth:`sums` does."""
@@ -82,6 +78,25 @@ class ClusterBlocks:
         full[self.index] = labels
         arguments = self.center, self.unit, means
         return float(self.blocks.reduce(_cost, _add, *arguments, rows=full))
+
+    def placed(self, place, placing, sure, n_clusters):
+        """Return labels of all rows, whether they are sure, and means of clusters.
+
+        Parameters
+        ----------
+        place : callable
+            Called as ``place(rows, placing, sure)``.
+        """
+        arguments = place, placing, sure, n_clusters
+        parts, sums, mass = self._reduce(_placed, *arguments, self.center)
+        labels, core = (
+            np.full(self.n_all, -1, dtype=np.int32),
+            np.zeros(self.n_all, bool),
+        )
+        for index, own, known in parts:
+            labels[index], core[index] = own, known
+        with np.errstate(invalid="ignore"):
+            return labels, core, sums / mass[:, None] + self.center
 
     def at(self, where):
         """Return some rows, about the center."""
@@ -127,21 +142,6 @@ def _outline(block, index):
     w = _weights(block)
     total = sum(w[rows] @ part for rows, part in _points(block, 0.0, 1.0))
     return ((index, w),), total, float(w.sum())
-
-
-def _keyed(block, keys, size):
-    kept = np.argsort(keys, kind="stable")[:size]
-    return block.X[kept], _weights(block)[kept], keys[kept]
-
-
-def _smallest(a, b, size):
-    """Keep the rows of the smallest keys of two sets of rows."""
-    keys = np.concatenate([a[2], b[2]])
-    kept = np.argsort(keys, kind="stable")[:size]
-    stack = sparse.vstack if sparse.issparse(a[0]) else np.concatenate
-    X = stack([a[0], b[0]])
-    X = X.tocsr() if sparse.issparse(X) else X
-    return X[kept], np.concatenate([a[1], b[1]])[kept], keys[kept]
 
 
 def _add_sums(part, labels, w, sums, mass):
@@ -198,3 +198,12 @@ def _picked(block, order):
     X = block.X[here]
     X = X.toarray() if sparse.issparse(X) else X
     return ((order[here], X),), 0
+
+
+def _placed(block, index, place, placing, sure, n_clusters, center):
+    sums, mass = np.zeros((n_clusters, block.X.shape[1])), np.zeros(n_clusters)
+    labels, core = np.empty(len(index), dtype=np.int32), np.empty(len(index), bool)
+    for rows, part in _points(block, center, 1.0):
+        labels[rows], core[rows] = place(part + center, placing, sure)
+        _add_sums(part, labels[rows], np.ones(len(part)), sums, mass)
+    return ((index, labels, core),), sums, mass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import ClusterMixin
 from sklearn.cluster import KMeans
@@ -23,6 +23,7 @@ from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import Certificate, users_stacklevel
 from sparsestat._utils.samples import check_samples
 from sparsestat._utils.validation import LARGEST_ENTRY
+from sparsestat.cluster._block_rows import ClusterBlocks
 from sparsestat.cluster._data import Frame
 from sparsestat.exceptions import ConvergenceWarning, NoAcceptablePartitionWarning
 
@@ -222,7 +223,29 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
             The fitted estimator.
         """
         X = check_samples(self, X, largest=LARGEST_ENTRY)
+        return self._fit_rows(X, check_random_state(self.random_state))
+
+    def _fit_blocks(self, blocks):
+        rows = ClusterBlocks(blocks).outline()
         rng = check_random_state(self.random_state)
+        if (rows.weights != 1.0).any():
+            raise ValueError(
+                "ProbabilisticPartitivePartitioning takes no weights but 0 and 1."
+            )
+        X, _ = rows.sample(_MOST_ROWS, rng)
+        X = X.toarray() if sparse.issparse(X) else X
+        self._fit_rows(X.astype(np.float64), rng)
+        sure = (1.0 - self.resolution) * self.posterior_threshold
+        found = self.separable_fraction_ > 0.0
+        placing = self._frame, self._scale, self.gaussian_mixture_
+        labels, core, means = rows.placed(_place, placing, sure, self.n_clusters_)
+        self.labels_, self.core_mask_ = labels, core & found
+        self.separable_fraction_ = float(self.core_mask_[rows.index].mean())
+        filled = ~np.isnan(means[:, 0])
+        self.cluster_centers_[filled] = means[filled]
+        return self
+
+    def _fit_rows(self, X, rng):
         self._frame, framed = Frame.of(X)
         scale = framed.std(axis=0)
         self._scale = np.where(scale == 0.0, 1.0, scale)
@@ -446,6 +469,13 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
         check_is_fitted(self)
         X = check_samples(self, X, reset=False, largest=LARGEST_ENTRY)
         return _assign(self.gaussian_mixture_, self._frame.apply(X) / self._scale)[1]
+
+
+def _place(X, placing, sure):
+    """Return the components of rows, and whether their posteriors are sure."""
+    frame, scale, mixture = placing
+    labels, posterior = _assign(mixture, frame.apply(X) / scale)
+    return labels, posterior.max(axis=1) >= sure
 
 
 def _nearest(Z, centers):

@@ -92,7 +92,8 @@ class SDPKMeans(
         for up to 1000 points, and is ``quick`` beyond. True stands for ``auto``; False
         computes no bound.
     sketch_size : int, default=1000
-        Points in the subsample of ``sketch``.
+        Points in the subsample of ``sketch``, and of any solver where X comes in blocks
+        of rows.
     sketch_rounds : int, default=1
         Subsamples of ``sketch``, each weighted by the labels before it.
     sketch_weighting : {"uniform", "cluster"}, default="uniform"

@@ -30,15 +30,18 @@ from sparsestat._utils.validation import (
     as_compressed,
     check_magnitude,
     largest_entry,
-    read_only,
 )
 from sparsestat.decomposition._codes import select_topk
 from sparsestat.decomposition._components import ComponentsMixin
-from sparsestat.decomposition._low_rank import _kernels_nnls as kernels
+from sparsestat.decomposition._low_rank._semi_codes import (
+    FactorBlocks,
+    better_codes,
+    least_codes,
+    positive_parts,
+)
 
 __all__ = ["SemiNMF"]
 
-_SWEEPS = 5  # of non-negative least squares in each iteration of "hals"
 _LEAST = 1e-7  # of the squared norm of X: what is left of an exact product
 _EPS = 1e-12
 
@@ -205,18 +208,37 @@ class SemiNMF(
         dense = X.data if hasattr(X, "tocsr") else X
         total = float(np.vdot(dense, dense))
         mass = X.shape[0] if root is None else float(root @ root) or 1.0
+        units = unit, weight_unit
+        H, change = self._alternate(_ArrayRows(X), G, total, mass, units, X)
+        self.components_ = (H * unit).astype(dtype)
+        return self._finish(_distance(X, least_codes(X, H), H), change, units)
+
+    def _fit_blocks(self, blocks):
+        if isinstance(self.init, str) and self.init == "kmeans":
+            raise ValueError(
+                "init='kmeans' needs X in memory. Use init='svd' or 'random', or pass "
+                "codes to start from."
+            )
+        rows = FactorBlocks(blocks, self.n_components, self.init, type(self).__name__)
+        rng = check_random_state(self.random_state)
+        G = rows.spread(self._first_codes(rows, rng))
+        units = rows.unit, rows.weight_unit
+        H, change = self._alternate(rows, G, rows.total, rows.mass, units)
+        self.components_ = H * rows.unit
+        return self._finish(np.sqrt(rows.least_error(H)), change, units)
+
+    def _alternate(self, rows, G, total, mass, units, X=None):
+        """Alternate components and codes; return the best components, and a change."""
+        square = units[0] ** 2 * units[1]
         history, best, change = [], (np.inf, None), np.inf
+        gram, right = rows.products(G)
         with FitProgress(self, self.max_iter, X=X, verbose=self.verbose) as progress:
             for _ in range(self.max_iter):
-                H = _free_factor(X, G)
+                H = _free_factor(gram, right)
                 if self.feature_density is not None:
-                    H, G = self._sparsify(X, H, G, mass)
-                P, Q = np.ascontiguousarray(X @ H.T), H @ H.T
-                if self.solver == "hals":
-                    kernels.nnls_rows(read_only(P), read_only(Q), G, _SWEEPS, 0.0)
-                else:
-                    G = _multiply(P, Q, G)
-                error = max(total - 2 * np.vdot(P, G) + np.vdot(G.T @ G, Q), 0.0)
+                    H, G = self._sparsify(gram, right, H, G, mass)
+                G, cross, gram, right = rows.update(H, G, self.solver)
+                error = max(total - 2 * cross + np.vdot(gram, H @ H.T), 0.0)
                 history.append(float(error))
                 if error < best[0]:
                     best = error, H
@@ -224,18 +246,16 @@ class SemiNMF(
                     change = abs(history[-2] - error) / max(error, _LEAST * total)
                 if total == 0:
                     change = 0.0
-                scaled = error * unit**2 * weight_unit
-                if progress.step(objective=scaled) or change <= self.tol:
+                if progress.step(objective=error * square) or change <= self.tol:
                     break
-        self.components_ = (best[1] * unit).astype(dtype)
-        codes = self._solve(X, best[1])
-        back = unit * np.sqrt(weight_unit)
-        self.reconstruction_err_ = _distance(X, codes, best[1]) * back
-        self.history_ = np.array(history) * back**2
-        self.n_iter_ = len(history)
+        self.history_, self.n_iter_ = np.array(history) * square, len(history)
+        return best[1], float(change)
+
+    def _finish(self, distance, change, units):
+        self.reconstruction_err_ = float(distance) * units[0] * np.sqrt(units[1])
         self.certificate_ = Certificate(
             "monotone_bound",
-            float(change),
+            change,
             float(self.tol),
             bool(change <= self.tol),
             "last change of the squared error / squared error",
@@ -258,15 +278,7 @@ class SemiNMF(
         """Return positive codes of shape (n_samples, n_components)."""
         n, k = X.shape[0], self.n_components
         if not isinstance(self.init, str):
-            G = np.array(self.init, dtype=np.float64)
-            if used is not None and len(G) > n:
-                G = G[used]
-            if G.shape != (n, k) or not np.isfinite(G).all() or (G < 0).any():
-                raise ValueError(
-                    f"init must be a finite, non-negative array of shape ({n}, {k}), "
-                    f"got shape {G.shape}."
-                )
-            return np.ascontiguousarray(G)
+            return self._given_codes(n, used)
         G = rng.random_sample((n, k))
         rank = min(k, *X.shape)
         if self.init == "svd":
@@ -279,24 +291,46 @@ class SemiNMF(
             G = 0.2 + np.eye(k)[labels]
         return np.ascontiguousarray(G + _EPS)
 
-    def _sparsify(self, X, H, G, mass):
+    def _given_codes(self, n, used):
+        """Return the codes to start from that were given, of rows that are used."""
+        k = self.n_components
+        G = np.array(self.init, dtype=np.float64)
+        if used is not None and len(G) > n:
+            G = G[used]
+        if G.shape != (n, k) or not np.isfinite(G).all() or (G < 0).any():
+            raise ValueError(
+                f"init must be a finite, non-negative array of shape ({n}, {k}), "
+                f"got shape {G.shape}."
+            )
+        return np.ascontiguousarray(G)
+
+    def _first_codes(self, rows, rng):
+        """Return what `_start` does, for rows in blocks."""
+        n, k = len(rows.index), self.n_components
+        if not isinstance(self.init, str):
+            return self._given_codes(n, rows.index)
+        G = rng.random_sample((n, k))
+        if self.init == "svd":
+            rank = min(k, n, rows.blocks.n_features)
+            s, Vt = rows.directions(rank)
+            weight = max(rows.mass, 1e-300)
+            if s[0] > 0:
+                used = s > 1e-12 * s[0]
+                U = rows.images(Vt) / np.where(used, s, 1.0)
+                G[:, :rank] = positive_parts(U, s, used, rows.weights[:, None], weight)
+            else:
+                G[:, :rank] = 1.0
+        return np.ascontiguousarray(G + _EPS)
+
+    def _sparsify(self, gram, right, H, G, mass):
         """Keep the largest entries of each component; put scales into it."""
         keep = int(np.ceil(self.feature_density * H.shape[1]))
-        norms = np.linalg.norm(G, axis=0) / np.sqrt(mass)
+        norms = np.sqrt(gram.diagonal() / mass)
         scale = np.where(norms > 0, norms, 1.0)
         H = select_topk(np.ascontiguousarray(H), keep, True).toarray() * scale[:, None]
-        G = G / scale
-        return (_refit(H, X, G) if self.debias else H), G
-
-    def _solve(self, X, H):
-        """Return the non-negative codes of X for given components."""
-        P, Q = np.ascontiguousarray(X @ H.T), H @ H.T
-        G = np.zeros(P.shape)
-        k = len(Q)
-        work = np.empty(k, dtype=np.int64), np.empty((k, k)), np.empty(k)
-        # Coordinate descent crawls when components are nearly dependent.
-        kernels.nnls_active_set(read_only(P), read_only(Q), G, *work)
-        return G
+        if self.debias:
+            H = _refit(H, gram / np.outer(scale, scale), right / scale[:, None])
+        return H, G / scale
 
     def transform(self, X):
         """Return non-negative codes, by non-negative least squares.
@@ -316,21 +350,35 @@ class SemiNMF(
         check_magnitude(X, largest=LARGEST_ENTRY)
         unit = power_of_two(largest_entry(self.components_))
         H = self.components_.astype(np.float64) / unit
-        return self._solve(X.astype(np.float64) / unit, H).astype(X.dtype)
+        return least_codes(X.astype(np.float64) / unit, H).astype(X.dtype)
 
 
-def _free_factor(X, G):
-    """Return the least-squares components of given codes."""
-    gram = G.T @ G
+class _ArrayRows:
+    """What the alternation asks of rows in memory."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def products(self, G):
+        """Return the products of codes with themselves and with the rows."""
+        return G.T @ G, np.asarray((self.X.T @ G).T)
+
+    def update(self, H, G, solver):
+        """Return better codes, their product with the fit, and their products."""
+        G, P = better_codes(self.X, H, G, solver)
+        return G, float(np.vdot(P, G)), *self.products(G)
+
+
+def _free_factor(gram, right):
+    """Return the least-squares components, given products of codes and rows."""
+    gram = gram.copy()
     ridge = _EPS * max(np.trace(gram) / len(gram), np.finfo(float).tiny)
     gram[np.diag_indices_from(gram)] += ridge
-    right = np.asarray((X.T @ G).T)
     return solve_semidefinite(gram, right)  # codes may be dependent to rounding
 
 
-def _refit(H, X, G):
-    """Return the least-squares entries on the support of H, given codes."""
-    gram, right = G.T @ G, np.asarray((X.T @ G).T)
+def _refit(H, gram, right):
+    """Return the least-squares entries on the support of H, given such products."""
     supports, group = np.unique(H != 0, axis=1, return_inverse=True)
     group = group.ravel()
     out = np.zeros_like(H)
@@ -368,19 +416,7 @@ def _positive_directions(X, root, rank, weight, rng):
     used = s > 1e-12 * s[0]
     U = np.asarray(X @ Vt.T) / np.where(used, s, 1.0)
     w = 1.0 if root is None else (root**2)[:, None]
-    up, down = ((w * np.maximum(sign * U, 0) ** 2).sum(axis=0) for sign in (1, -1))
-    U = U * np.where(up >= down, 1.0, -1.0)
-    floor = 0.3 * np.sqrt(s[0] / weight)
-    # As large for many samples, or heavy ones, as for few.
-    return np.maximum(np.where(used, U * np.sqrt(s), 0.0), floor) * weight**0.25
-
-
-def _multiply(P, Q, G):
-    """Return the codes after one multiplicative update."""
-    up, down = np.maximum(P, 0), np.maximum(-P, 0)
-    Q_up, Q_down = np.maximum(Q, 0), np.maximum(-Q, 0)
-    ratio = (up + G @ Q_down) / np.maximum(down + G @ Q_up, _EPS**2)
-    return G * np.sqrt(ratio)
+    return positive_parts(U, s, used, w, weight)
 
 
 def _distance(X, G, H):

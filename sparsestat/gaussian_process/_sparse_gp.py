@@ -4,15 +4,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from scipy.sparse import issparse
 from sklearn.gaussian_process.kernels import Kernel, WhiteKernel
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
+from sparsestat._utils.moments import numeric_targets
 from sparsestat._utils.samples import effective_rows, given_weights
 from sparsestat.gaussian_process._kernel._covariances import (
     cross,
@@ -50,6 +53,7 @@ _ROWS = 2048
 _EXACT, _DENSE = 1000, 2000  # rows that may all be points; for dense algebra
 _FEW = 200  # rows that may all be points of a process with heavy-tailed noise
 _SIZES = (100, 200, 400)
+_SAMPLE = 10_000  # rows that choose kernel and points where rows come in blocks
 _LITTLE = 1e-3  # noise beside the function's variance
 
 
@@ -610,6 +614,30 @@ class SparseGPRegressor(KernelGPRegressor):
         )
         return self
 
+    def _fit_blocks(self, blocks):
+        if self._heavy or np.ndim(self.noise_variance):
+            raise ValueError(
+                "likelihood='student_t' and a noise_variance for each row need X in "
+                "memory: rows in blocks have normal noise of one variance."
+            )
+        part = blocks.sample(_SAMPLE, check_random_state(self.random_state))
+        X, y = _rows_of(part)
+        self._fit(X, y[:, 0] if part.y.ndim == 1 else y, part.weights)
+        known = self.noise_variance
+        noise = 0.0 if known is None else known / np.ravel(self._y_scale)[0] ** 2
+        sums_of = partial(
+            sums_of_rows, self.kernel_, self.inducing_points_, self.L_,
+            alpha=self._power(),
+        )  # fmt: skip
+        units = self._far, self._y_mean, self._y_scale
+        with numerical_errors():
+            self._sums = blocks.reduce(_block_sums, _add, sums_of, units, noise)
+            details = self._store()
+        self.certificate_ = replace(
+            self.certificate_, details={**self.certificate_.details, **details}
+        )
+        return self
+
     def _check_targets(self, y):
         """Refuse targets of another number than were fitted."""
         fitted = np.size(self._y_mean)
@@ -648,3 +676,20 @@ class SparseGPRegressor(KernelGPRegressor):
         """Return L^-1 K' and L_B^-1 L^-1 K'."""
         prior = solve_triangular(self.L_, K.T, lower=True)
         return prior, solve_triangular(self.L_B_, prior, lower=True)
+
+
+def _rows_of(block):
+    """Return rows and targets of a block in double precision, the latter as columns."""
+    X = block.X.toarray() if issparse(block.X) else block.X
+    return np.ascontiguousarray(X, dtype=np.float64), numeric_targets(block.y)
+
+
+def _block_sums(block, sums_of, units, noise):
+    """Return what a block adds to the posterior."""
+    (X, y), (far, mean, scale) = _rows_of(block), units
+    rows = RowNoise(1.0 if block.weights is None else block.weights, noise)
+    return sums_of(np.clip(X, -far, far), (y - mean) / scale, rows=rows)
+
+
+def _add(a, b):
+    return a + b

@@ -182,6 +182,7 @@ class SparseGPClassifier(
     _by_rows = True
     objective_history_ = OldAttribute("history_")
 
+    _needs_rows = "it keeps the features of all rows between the steps of its bound"
     _parameter_constraints = {
         "kernel": [Kernel, StrOptions(KERNEL_NAMES), None],
         "n_inducing": [Interval(Integral, 1, None, closed="left")],

@@ -118,6 +118,11 @@ def concordance_index(time, event, risk, sample_weight=None):
 class CoxPredictor(OffsetMixin, LinearPredictor):
     """Log hazard ratios, survival functions and the concordance index."""
 
+    _needs_rows = (
+        "its risk sets follow the times of all rows, and it gathers working sets of "
+        "columns from X in memory"
+    )
+
     def _validated(self, X, y, sample_weight):
         target = survival_target(y)
         many = target is not None and target.ndim == 2 and target.shape[1] > 1

@@ -6,6 +6,7 @@
 import numpy as np
 from scipy import sparse
 
+from sparsestat._utils.blocks import row_blocks
 from sparsestat.linear_model import (
     BestSubsetPoissonRegressor,
     BestSubsetRegressor,
@@ -43,6 +44,8 @@ def warmup():
         SparsePoissonRegressor(0.05).fit(data, np.exp(y))
         SparseLogisticRegression(0.01).fit(data, np.arange(20) % 3)
         SparseLogisticRegression(0.01, row_sparse=True).fit(data, np.arange(20) % 3)
+    for data in (X, X.astype(np.float32)):
+        SparseLogisticRegression(0.01).fit(row_blocks(data, y > 0))
     # Whole paths in one call.
     for data in (X, thin):
         Lasso.path(data, y, alphas=5)

@@ -136,6 +136,7 @@ class SparseNeighbors(SparsestatEstimator):
     0
     """
 
+    _needs_rows = "its index holds the codes of all rows"
     _parameter_constraints = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions({"dot", "cosine"})],

@@ -99,7 +99,7 @@ def test_refitted_components_are_least_squares_on_their_support(rng):
     G, H = rng.random((80, 4)), rng.standard_normal((4, 30))
     H *= rng.random(H.shape) < 0.4
     H[:, 0], H[:, 1] = 0.0, 1.0  # a feature that nobody uses, one that all do
-    found = _semi_nmf._refit(H, X, G)
+    found = _semi_nmf._refit(H, G.T @ G, G.T @ X)
     assert ((found != 0) == (H != 0)).all()
     slope = G.T @ (X - G @ found)
     assert np.abs(slope[H != 0]).max() < 1e-10

@@ -209,6 +209,7 @@ class LDPSparseRegressor(CallbackSupportMixin, ProtocolMixin, LinearPredictor):
     (2.0, 100000)
     """
 
+    _needs_rows = "its protocol assigns all users to rounds before the first answers"
     _parameter_constraints = {
         "epsilon": [Interval(Real, 1e-100, None, closed="left")],
         "delta": [Interval(Real, 0, 1, closed="left"), None],
