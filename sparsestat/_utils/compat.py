@@ -77,14 +77,27 @@ def fit_context(*, prefer_skip_nested_validation):
             chosen = of_blocks if in_blocks else checked
             try:
                 return chosen(estimator, *args, **kwargs)
-            except BaseException:
+            except BaseException as error:
                 vars(estimator).clear()
                 vars(estimator).update(before)
+                if isinstance(error, SystemError) and _was_interrupted(error):
+                    raise KeyboardInterrupt from error
                 raise
 
         return fit
 
     return decorate
+
+
+def _was_interrupted(error):
+    """Whether an interruption is behind an error.
+
+    One that comes during a kernel is raised while its arrays are handed back, and
+    numba makes a SystemError of it.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _fit_blocks(estimator, *args, **kwargs):

@@ -213,12 +213,13 @@ class SpectralMixtureBase(
         sigmas = np.array(np.broadcast_to(sigma, frequencies.shape))
         return Spectrum(frequencies, sigmas, self.form)
 
-    def _given_noise(self, samples):
+    def _given_noise(self, samples, kind=None):
         """Return the noise variance that is not learned by likelihood, or None."""
-        if self.noise == "ml":
+        kind = self.noise if kind is None else kind
+        if kind == "ml":
             return None
-        if self.noise != "gcv":
-            return float(self.noise) / self._unit**2
+        if kind != "gcv":
+            return float(kind) / self._unit**2
         if not is_even(samples) or len(samples.X) < 3:
             raise ValueError(
                 "noise='gcv' smooths series of one feature on an even grid, at least "

@@ -285,9 +285,14 @@ class HarmonicFunctions(CallbackSupportMixin, SparsestatEstimator):
             if self.unreachable == "prior"
             else "They stay unlabeled."
         )
+        link = (
+            "link it to others"
+            if self.affinity == "precomputed"
+            else "raise n_neighbors"
+        )
         warnings.warn(
             f"{missing} nodes are in components of the graph without any label. "
-            f"{remedy} Label one node of each component, or raise n_neighbors.",
+            f"{remedy} Label one node of each component, or {link}.",
             UserWarning,
             stacklevel=users_stacklevel(),
         )
