@@ -128,6 +128,12 @@ def regression(n=200, p=60):
     return X, X[:, :4].sum(axis=1) + rng.standard_normal(n)
 
 
+def fitting_its_folds(n_features):
+    """Return a model that fits its folds; most Lassos take theirs from moments."""
+    free = np.r_[0.0, np.ones(n_features - 1)]
+    return LassoCV(alphas=20, cv=4, positive=True, feature_weights=free)
+
+
 # Equal results
 
 
@@ -141,11 +147,10 @@ def test_every_parallel_fit_on_a_cluster_gives_the_serial_answer(cls, client):
 
 def test_folds_of_a_search_run_on_the_workers(client):
     X, y = regression()
-    # A Lasso that holds a feature free fits its folds; others take their moments.
-    options = {"alphas": 20, "cv": 4, "feature_weights": np.r_[0.0, np.ones(59)]}
-    serial = LassoCV(**options).fit(X, y)
+    model = fitting_its_folds(60)
+    serial = clone(model).fit(X, y)
     before = tasks_done(client)
-    found = on_cluster(LassoCV(**options).fit, X, y)
+    found = on_cluster(model.fit, X, y)
     assert tasks_done(client) > before  # they did run there
     assert found.alpha_ == serial.alpha_
     assert_array_equal(found.mse_path_, serial.mse_path_)
@@ -286,8 +291,7 @@ def kill_one_at_work(client):
 
 def test_a_worker_killed_from_outside_gives_the_same_or_an_error(mortals):
     X, y = regression(500, 200)
-    # With a feature that is free the folds are fitted, not taken from moments.
-    model = LassoCV(alphas=20, cv=4, feature_weights=np.r_[0.0, np.ones(199)])
+    model = fitting_its_folds(200)
     serial = clone(model).fit(X, y)
     killer = kill_one_at_work(mortals)
     found = same_or_clear_error(clone(model).fit, X, y)
