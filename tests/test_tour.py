@@ -3,8 +3,11 @@
 import importlib.util
 import io
 import re
+import warnings
+from pathlib import Path
 
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from sparsestat import _tour
 from sparsestat.__main__ import main
@@ -22,6 +25,8 @@ class ToySection:
     TITLE = "A <toy> section"
     ORDER = 1
     N_STEPS = 2
+    GUIDE = "clustering"
+    CODE = "assert 1 < 2"
 
     @staticmethod
     def run(progress):
@@ -33,10 +38,14 @@ class ToySection:
         ax.plot([1, 2])
         table = Table(
             ("data", "estimator", "certificate"),
-            (("a & b", "Good", Mark("1e-9", True)), ("c", "Bad", Mark("1e-2", False))),
+            (
+                ("a & b", "Good", Mark("1e-9", True, certified=True)),
+                ("c", "Bad", Mark("1e-2", False, certified=True)),
+                ("d", "Peer", Mark("found", True)),
+            ),
             "How it was measured.",
         )
-        return SectionResult("Two & a half.", table, Plot(figure, 'A "line"'))
+        return SectionResult("Two & a half.", table, Plot(figure, 'A "line"'), "a < b")
 
 
 @pytest.fixture
@@ -46,7 +55,8 @@ def toy(monkeypatch):
 
 def assert_self_contained(html):
     for attribute in re.findall(r"""(?:src|href|action)\s*=\s*["']([^"']*)""", html):
-        assert attribute.startswith(("data:", "#")), attribute[:80]
+        # The guide, where it is built, is a page beside the package.
+        assert attribute.startswith(("data:", "#", "file:")), attribute[:80]
     assert "@import" not in html and "url(" not in html
     assert "<script" not in html
 
@@ -62,10 +72,15 @@ def test_report_is_one_escaped_self_contained_file(toy, tmp_path, capsys):
     assert "A &lt;toy&gt; section" in html and "Two &amp; a half." in html
     assert html.count("<figure ") == 1 and "data:image/svg+xml;base64," in html
     assert 'class="good">1e-9 ✓' in html and 'class="bad">1e-2 ✗' in html
+    assert "1 of 2 certificates are satisfied" in html
+    assert "assert 1 &lt; 2" in html and "user guide" in html
     assert 'data-label="estimator"' in html  # rows become cards on a phone
     assert "scikit-learn" in html and "numba" in html
     assert plt.get_fignums() == before
     printed = capsys.readouterr().out
+    assert (
+        "1 of 2 certificates satisfied" in printed and "toy> section: a < b" in printed
+    )
     assert "1e-9 ✓" in printed and "report.html" in printed
 
 
@@ -77,6 +92,17 @@ def test_sections_are_complete():
     for module in found:
         assert module.__name__.rsplit(".", 1)[1] == module.NAME
         assert module.TITLE and module.N_STEPS >= 1 and callable(module.run)
+        guide = Path(__file__).parents[1] / "docs" / "user_guide"
+        assert (guide / f"{module.GUIDE}.rst").exists()
+        assert max(len(line) for line in module.CODE.splitlines()) <= 60
+
+
+@pytest.mark.parametrize("module", sections(), ids=lambda module: module.NAME)
+def test_the_code_beside_a_section_runs(module, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        exec(module.CODE, {})
+    assert capsys.readouterr().out.strip()
 
 
 def test_unknown_section_and_folder(tmp_path):

@@ -5,9 +5,12 @@ A family adds its section as one module in this folder, which defines
 - ``NAME``: short name for ``--only``, e.g. ``"sparse_regression"``;
 - ``TITLE``: heading of the section;
 - ``ORDER``: position in the report;
+- ``GUIDE``: the page of the user guide that treats it;
+- ``CODE``: a few lines that do the like, and run;
 - ``N_STEPS``: number of times ``run`` calls its argument, for the progress bar;
 - ``run(progress)``: calls ``progress(text)`` as each step begins and returns a
-  :class:`~sparsestat._tour._section.SectionResult`: one sentence, one table, one plot.
+  :class:`~sparsestat._tour._section.SectionResult`: one sentence, one table, one plot,
+  and the result in a few words.
 
 Modules whose name starts with an underscore are not sections. Several sections run
 side by side, each in a process of its own: from a cold cache most of the time goes to
@@ -82,7 +85,11 @@ def run_tour(output="sparsestat-tour.html", only=None):
     chosen = _choose(only)
 
     from sparsestat._tour._report import write_report
-    from sparsestat._tour._terminal import new_console, print_section
+    from sparsestat._tour._terminal import (
+        new_console,
+        print_section,
+        print_summary,
+    )
 
     console = new_console()
     start, results = time.perf_counter(), {}
@@ -92,16 +99,14 @@ def run_tour(output="sparsestat-tour.html", only=None):
             seconds = time.perf_counter() - start
             write_report(
                 output,
-                [
-                    (module.NAME, module.TITLE, results[module.NAME])
-                    for module in chosen
-                ],
+                [(module, results[module.NAME]) for module in chosen],
                 seconds,
             )
     finally:
         _close_figures(results)
     for module in chosen:
         print_section(console, module.TITLE, results[module.NAME])
+    print_summary(console, [(module.TITLE, results[module.NAME]) for module in chosen])
     console.print(f"\nReport: [bold]{output}[/bold] ({seconds:.0f} s)")
     return results
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from importlib.metadata import version
 from importlib.resources import files
 from io import BytesIO
+from pathlib import Path
 
 import sparsestat
 from sparsestat._tour._section import Mark
@@ -38,7 +39,7 @@ def render_report(parts, seconds):
     Parameters
     ----------
     parts : list of tuple
-        ``(name, title, SectionResult)`` of each section.
+        ``(module, SectionResult)`` of each section.
     seconds : float
         Duration of the tour.
     """
@@ -54,9 +55,13 @@ def render_report(parts, seconds):
     return template.render(
         parts=[
             {
-                "name": name,
-                "title": title,
+                "name": module.NAME,
+                "title": module.TITLE,
+                "code": getattr(module, "CODE", "").strip(),
+                "guide": _guide(getattr(module, "GUIDE", "")),
                 "finding": result.finding,
+                "glance": result.glance,
+                "certificates": result.certificates,
                 "table": result.table,
                 "plot": {
                     "source": _inline(result.plot.figure),
@@ -65,13 +70,25 @@ def render_report(parts, seconds):
                     "width": round(_PIXELS_AN_INCH * result.plot.figure.get_figwidth()),
                 },
             }
-            for name, title, result in parts
+            for module, result in parts
         ],
+        shown=sum(result.certificates[0] for _, result in parts),
+        satisfied=sum(result.certificates[1] for _, result in parts),
         environment=environment(),
         date=datetime.now().strftime("%Y-%m-%d %H:%M"),
         seconds=f"{seconds:.0f}",
         is_mark=lambda cell: isinstance(cell, Mark),
     )
+
+
+def _guide(page):
+    """Return the address of a page of the guide where it is built, and its source."""
+    if not page:
+        return None
+    docs = Path(sparsestat.__file__).resolve().parents[1] / "docs"
+    built = docs / "_build" / "html" / "user_guide" / f"{page}.html"
+    address = built.as_uri() if built.exists() else ""
+    return {"address": address, "source": f"docs/user_guide/{page}.rst"}
 
 
 def write_report(output, parts, seconds):

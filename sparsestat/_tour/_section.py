@@ -19,10 +19,13 @@ class Mark:
         What the cell says.
     good : bool
         Whether it is good news.
+    certified : bool, default=False
+        Whether it is the certificate of one of our fits.
     """
 
     text: str
     good: bool
+    certified: bool = False
 
     def __str__(self):
         return f"{self.text} {'✓' if self.good else '✗'}"
@@ -40,7 +43,7 @@ def proof(estimator):
     if certificate is None:
         return ""
     text = f"{certificate.value:.0e}" if certificate.value else "0"
-    return Mark(text, certificate.satisfied)
+    return Mark(text, certificate.satisfied, certified=True)
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,18 @@ class SectionResult:
         Where the numbers come from.
     plot : Plot
         What they look like.
+    glance : str, default=""
+        The result in a few words, with numbers of this run.
     """
 
     finding: str
     table: Table
     plot: Plot
+    glance: str = ""
+
+    @property
+    def certificates(self):
+        """How many certificates the table shows, and how many are satisfied."""
+        marks = [c for row in self.table.rows for c in row if isinstance(c, Mark)]
+        shown = [mark.good for mark in marks if mark.certified]
+        return len(shown), sum(shown)

@@ -4,10 +4,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from contextlib import contextmanager
+from functools import partial
 
 from sparsestat._tour._section import Mark
 
-__all__ = ["new_console", "print_section", "step_bar"]
+__all__ = ["new_console", "print_section", "print_summary", "step_bar"]
 
 
 def new_console():
@@ -60,6 +61,29 @@ class _Steps:
         self.bar.update(self.task, description=text, advance=steps)
 
 
+def _said(console, value):
+    """Return what the encoding of the terminal can show."""
+    text, encoding = str(value), console.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        if isinstance(value, Mark):
+            text = f"{value.text} {'yes' if value.good else 'no'}"
+        text = text.encode(encoding, "replace").decode(encoding)
+    return text
+
+
+def print_summary(console, parts):
+    """Print the result of each section, ``(title, result)``, in a few words."""
+    from rich.markup import escape
+
+    counts = [result.certificates for _, result in parts]
+    shown, good = (sum(column) for column in zip(*counts, strict=True))
+    console.print(f"\n[bold]{good} of {shown} certificates satisfied[/bold]")
+    for title, result in parts:
+        console.print(escape(_said(console, f"  {title}: {result.glance}")))
+
+
 def print_section(console, title, result):
     """Print the finding and the table of one section."""
     from rich import box
@@ -67,17 +91,7 @@ def print_section(console, title, result):
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    def said(value):
-        """Return what the encoding of the terminal can show."""
-        text, encoding = str(value), console.encoding or "utf-8"
-        try:
-            text.encode(encoding)
-        except UnicodeEncodeError:
-            if isinstance(value, Mark):
-                text = f"{value.text} {'yes' if value.good else 'no'}"
-            text = text.encode(encoding, "replace").decode(encoding)
-        return text
-
+    said = partial(_said, console)
     console.print(f"\n[bold]{escape(said(title))}[/bold]")
     console.print(escape(said(result.finding)))
     table = result.table

@@ -15,6 +15,15 @@ from sparsestat._utils.parallel import single_blas_thread
 NAME = "best_subset"
 TITLE = "Best subsets"
 ORDER = 13
+GUIDE = "hard_regression"
+CODE = """
+from sparsestat.datasets import load_diabetes_interactions
+from sparsestat.linear_model import BestSubsetRegressor
+
+data = load_diabetes_interactions(degree=2)
+model = BestSubsetRegressor().fit(data.data, data.target)
+print([data.feature_names[j] for j in model.support_])
+"""
 N_STEPS = 3
 N_SPLITS = 5
 
@@ -46,9 +55,9 @@ def run(progress):
                 (problem, name, f"{used:.1f} of {data.data.shape[1]}", f"{score:.3f}",
                  f"{1e3 * seconds:.0f} ms")
             )  # fmt: skip
-        progress("tumours: best subsets and the l1 penalty")
-        tumours = load_breast_cancer()
-        X = (tumours.data - tumours.data.mean(axis=0)) / tumours.data.std(axis=0)
+        progress("tumors: best subsets and the l1 penalty")
+        tumors = load_breast_cancer()
+        X = (tumors.data - tumors.data.mean(axis=0)) / tumors.data.std(axis=0)
         for name, make in (
             ("best subset, GIC", lambda: BestSubsetClassifier(max_nonzero_coefs=8)),
             (
@@ -56,9 +65,9 @@ def run(progress):
                 lambda: SparseLogisticRegressionCV(alphas=15, eps=1e-2, cv=3),
             ),
         ):
-            used, score, seconds = _held_out(make, X, tumours.target)
+            used, score, seconds = _held_out(make, X, tumors.target)
             rows.append(
-                ("tumours", name, f"{used:.1f} of 30", f"{score:.3f}",
+                ("tumors", name, f"{used:.1f} of 30", f"{score:.3f}",
                  f"{1e3 * seconds:.0f} ms")
             )  # fmt: skip
         model = BestSubsetRegressor(max_nonzero_coefs=15).fit(data.data, data.target)
@@ -69,7 +78,7 @@ def run(progress):
         columns=("data", "model", "features", "held-out score", "time"),
         rows=tuple(rows),
         note=f"Means over {N_SPLITS} splits into three quarters and one. The score is "
-        "R² for diabetes and the accuracy for tumours.",
+        "R² for diabetes and the accuracy for tumors.",
     )
     finding = (
         f"{used:.1f} unshrunken features predict the progression of diabetes with an "
@@ -82,7 +91,11 @@ def run(progress):
         f"{model.n_nonzero_coefs_} of {data.data.shape[1]} on all patients: "
         f"{', '.join(names)}.",
     )
-    return SectionResult(finding, table, plot)
+    glance = (
+        f"{used:.1f} features: R² {score:.3f}; the Lasso, {lasso_used:.1f}: "
+        f"{lasso_score:.3f}"
+    )
+    return SectionResult(finding, table, plot, glance)
 
 
 def _held_out(make, X, y):

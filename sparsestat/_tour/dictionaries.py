@@ -24,6 +24,17 @@ from sparsestat.decomposition import (
 NAME = "dictionaries"
 TITLE = "Dictionaries and factorizations"
 ORDER = 40
+GUIDE = "dictionaries_and_factorizations"
+CODE = """
+import numpy as np
+from sparsestat.decomposition import RobustPCA
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(80, 2)) @ rng.normal(size=(2, 60))
+spoiled = X + 20 * (rng.random(X.shape) < 0.05)
+model = RobustPCA().fit(spoiled)
+print(np.abs(model.low_rank_ - X).max())
+"""
 N_STEPS = 5
 KEPT = (2, 4, 8, 16)
 
@@ -63,7 +74,8 @@ def run(progress):
     plot = Plot(
         figure, "A frame, and the low-rank and the sparse part that add up to it."
     )
-    return SectionResult(finding, table, plot)
+    glance = f"a background to {found[0]:.0e}, by PCA to {found[1]:.0e}"
+    return SectionResult(finding, table, plot, glance)
 
 
 def _patches():

@@ -21,6 +21,17 @@ from sparsestat.linear_model import GraphLabelPropagation
 NAME = "graph_labels"
 TITLE = "Labels on graphs"
 ORDER = 15
+GUIDE = "greedy_bcd"
+CODE = """
+import numpy as np
+from sklearn.datasets import load_digits
+from sparsestat.linear_model import GraphLabelPropagation
+
+X, y = load_digits(return_X_y=True)
+few = np.where(np.arange(len(y)) < 100, y, -1)
+model = GraphLabelPropagation().fit(X, few)
+print((model.transduction_ == y)[100:].mean())
+"""
 N_STEPS = 4
 N_LABELED = 100
 METHODS = {
@@ -48,7 +59,8 @@ def run(progress):
         f"digits are named right over their graph of neighbors, and "
         f"{100 * best:.1f} % by the best of the peers, on the same labels."
     )
-    return SectionResult(finding, peers, _picture(models))
+    glance = f"{100 * ours:.1f} % of the others right, the best peer {100 * best:.1f} %"
+    return SectionResult(finding, peers, _picture(models), glance)
 
 
 def _hidden(digits, seed=0, n=N_LABELED):

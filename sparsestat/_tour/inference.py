@@ -19,6 +19,16 @@ from sparsestat.plotting import IntervalDisplay, StabilityPathDisplay
 NAME = "inference"
 TITLE = "Which features can be trusted"
 ORDER = 25
+GUIDE = "inference"
+CODE = """
+from sparsestat.datasets import load_diabetes_interactions
+from sparsestat.inference import StabilitySelection
+
+data = load_diabetes_interactions(degree=2)
+model = StabilitySelection(random_state=0)
+model.fit(data.data / data.data.std(axis=0), data.target)
+print(model.get_support().nonzero(), model.pfer_bound_)
+"""
 N_STEPS = 4
 N_SHOWN = 8
 
@@ -77,7 +87,12 @@ def run(progress):
         f"{int((debiased.pvalues_corrected_ < 0.05).sum())} effects are away from zero "
         "when all are asked about at once."
     )
-    return SectionResult(finding, table, _plot(stable, debiased, data.feature_names))
+    glance = (
+        f"{len(chosen)} features stay; false ones expected: at most "
+        f"{stable.pfer_bound_:.2f}"
+    )
+    plot = _plot(stable, debiased, data.feature_names)
+    return SectionResult(finding, table, plot, glance)
 
 
 def _plot(stable, debiased, names):

@@ -23,6 +23,16 @@ from sparsestat.plotting import DictionaryDisplay
 NAME = "sparse_coding"
 TITLE = "Probabilistic sparse coding"
 ORDER = 45
+GUIDE = "probabilistic_sparse_coding"
+CODE = """
+from sparsestat.datasets import make_bars
+from sparsestat.decomposition import BinarySparseCoding
+
+data = make_bars(500, random_state=0)
+model = BinarySparseCoding(10, random_state=0)
+model.fit(data.data)
+print(model.sigma_, model.certificate_)
+"""
 N_STEPS = 4
 
 
@@ -68,7 +78,8 @@ def run(progress):
         f"MaximalCausesAnalysis does so too ({hidden[0][2].text}, "
         f"{maximal.sigma_:.2f}), and NMF finds {hidden[1][2].text}."
     )
-    return SectionResult(finding, table, plot)
+    glance = f"hidden bars: {hidden[0][2].text}, by NMF {hidden[1][2].text}"
+    return SectionResult(finding, table, plot, glance)
 
 
 def _errors(W, bars, scaled):

@@ -6,7 +6,6 @@
 import time
 
 import numpy as np
-from scipy import sparse
 from sklearn.datasets import load_digits, load_sample_image
 
 import sparsestat
@@ -17,6 +16,16 @@ from sparsestat.transport import OptimalTransport, sinkhorn
 NAME = "transport"
 TITLE = "Optimal transport"
 ORDER = 40
+GUIDE = "optimal_transport"
+CODE = """
+import numpy as np
+from sparsestat.transport import sinkhorn
+
+x, y = np.random.default_rng(0).normal(size=(2, 300))
+C = (x[:, None] - y - 1) ** 2
+result = sinkhorn(C, eta=1e4)
+print(result.value, result.gap, result.certificate)
+"""
 N_STEPS = 4
 SHADES = 12  # steps of each color channel that make a palette
 ETAS = (1e1, 1e3, 1e5)
@@ -44,7 +53,8 @@ def run(progress):
         (*rows, *strengths),
         note,
     )
-    return SectionResult(finding, table, _pictures(images, models))
+    glance = f"proved gaps hold in {held} of {len(ETAS)} cases"
+    return SectionResult(finding, table, _pictures(images, models), glance)
 
 
 def _worst(models):
@@ -120,7 +130,7 @@ def _strengths():
                 "digit 0 to digit 5",
                 f"eta {eta:,.0f}",
                 f"{1e3 * seconds:.0f} ms",
-                Mark(f"{error:.0e}", result.converged),
+                Mark(f"{error:.0e}", result.converged, certified=True),
                 Mark(f"{result.gap:.1e}", result.gap >= true),
                 f"{true:.1e}",
             )
@@ -131,8 +141,7 @@ def _strengths():
         "mapped by the same formula. Digits: 16 by 16 pixels, costs divided by their "
         "maximum, eta = 1 / reg. The gap bounds how far the cost of the plan is from "
         "that of the linear program, which a network simplex solved exactly: "
-        f"{len(exact.plan.data) if sparse.issparse(exact.plan) else C.size:,} of "
-        f"{C.size:,} pairs carry mass."
+        f"{(exact.plan > 0).sum():,} of {C.size:,} pairs carry mass."
     )
     return rows, worst, held, note
 
