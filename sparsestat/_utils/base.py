@@ -17,10 +17,13 @@ from sparsestat.exceptions import InconsistentVersionWarning
 __all__ = ["SparsestatEstimator"]
 
 
+_SITE = ""  # where the documentation is hosted; without it nothing links there
+
+
 class SparsestatEstimator(BaseEstimator):
     """scikit-learn's BaseEstimator with this package's documentation and version.
 
-    The HTML repr links to the documentation. Arguments that do not exist are named in
+    The HTML repr links to the documentation, if it is hosted. Arguments that do not exist are named in
     the name of the class, with the nearest that does. A pickle carries the version of
     sparsestat that wrote it, and reading it with another one warns.
     """
@@ -29,10 +32,16 @@ class SparsestatEstimator(BaseEstimator):
     _by_rows = False
 
     _doc_link_module = "sparsestat"
-    _doc_link_template = (
-        "https://sparsestat.readthedocs.io/en/stable/generated/"
-        "{estimator_module}.{estimator_name}.html"
-    )
+    _doc_link_template = "{site}generated/{module}.{name}.html"
+
+    def _get_doc_link(self):
+        """Return the address of the class's page, or nothing without a site."""
+        if not _SITE or not type(self).__module__.startswith("sparsestat."):
+            return ""
+        module = ".".join(type(self).__module__.split(".")[:2])
+        return self._doc_link_template.format(
+            site=_SITE, module=module, name=type(self).__name__
+        )
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
