@@ -50,6 +50,8 @@ _FITS = ["linear_model/test_datafits.py"]
 _KERNELS = [_PLAIN, "linear_model/test_path_kernels.py"]
 _GLM = ["linear_model/test_glm.py"]
 _PROOFS = "cluster/test_kmeans_proofs.py"
+_SELECTIVE = ["inference/test_inference_bounds.py", "inference/test_selective.py"]
+_SCALED = ["inference/test_inference_bounds.py", "inference/test_debiased.py"]
 _KMEANS = [
     "cluster/test_kmeans_bounds.py",
     "cluster/test_contract.py::test_weights_that_vanish_beside_others_are_zeros",
@@ -166,7 +168,7 @@ MODULES = {
     "inference/_truncated_normal.py": ("", _SELECTIVE),
     "inference/_selective.py": (
         "cut_off _Selection _Active _gap _tight_lasso",
-        [*_SELECTIVE, "inference/test_selective.py"],
+        _SELECTIVE,
     ),
     "inference/_scaled_lasso_solver.py": (
         "universal_strength centered_target ActiveSet scaled_lasso _gap",

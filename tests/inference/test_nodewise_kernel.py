@@ -17,7 +17,7 @@ def gram(seed, n=30, p=5, shared=0.6):
 
 @pytest.mark.parametrize("only_active", [False, True])
 def test_a_cycle_leaves_each_coordinate_at_its_best(only_active):
-    rng, X, G = gram(0)
+    _, X, G = gram(0)
     start = np.array([0.5, 0.0, -0.4, 0.0, 0.3])
     start[1] = 0.0
     g, j, lam = start.copy(), 1, 0.3
@@ -111,7 +111,9 @@ def test_nodes_are_scaled_lassos_with_the_violation_they_have(shared):
                 assert_allclose(g, best, atol=1e-6)
             r = X[:, j] - X @ g
             lam, pulls = 0.15 * np.sqrt((r**2).mean()), X.T @ r / 30
-            off = np.where(g != 0, np.abs(pulls - lam * np.sign(g)), np.abs(pulls) - lam)
+            off = np.where(
+                g != 0, np.abs(pulls - lam * np.sign(g)), np.abs(pulls) - lam
+            )
             worst = max(np.delete(off, j).max(), 0.0) / lam
             # The level is that of the coefficients to the last bit.
             assert_allclose(violations[row], worst, rtol=1e-6, atol=1e-12)

@@ -1,5 +1,7 @@
 """Kernels of whole paths, one by one, against formulas on small dense data."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -84,13 +86,9 @@ def test_gaps_where_the_residual_is_rounding_or_nothing():
         )
         assert_allclose(found, (2.0, 2.0, 0.0, 0.0))
     # No correlation limits the scaling; nothing to fit has no gap.
-    found = _kernels_path._gap(
-        one, one, 2.0, 0.0, none, none, none, one, 3.0, 1, False
-    )
+    found = _kernels_path._gap(one, one, 2.0, 0.0, none, none, none, one, 3.0, 1, False)
     assert_allclose(found, (0.0, 1.5, 1.0, 0.0))
-    found = _kernels_path._gap(
-        one, one, 2.0, 0.5, none, none, none, one, 0.0, 1, False
-    )
+    found = _kernels_path._gap(one, one, 2.0, 0.5, none, none, none, one, 0.0, 1, False)
     assert_allclose(found, (0.0, 0.0, 0.0, 0.0))
     # Only what lies before m counts.
     many = np.full(3, 50.0)
@@ -136,9 +134,11 @@ def test_a_cycle_minimizes_over_one_coordinate_after_the_other(positive, ridge):
     for a in range(6):
         rest = y - A @ np.where(np.arange(6) == a, 0.0, expected)
         best = minimize_scalar(
-            lambda t, a=a, rest=rest: 0.5 * ((rest - A[:, a] * t) ** 2).sum()
-            + strength * lam[a] * abs(t)
-            + 0.5 * ridge * l2[a] * t * t,
+            lambda t, a=a, rest=rest: (
+                0.5 * ((rest - A[:, a] * t) ** 2).sum()
+                + strength * lam[a] * abs(t)
+                + 0.5 * ridge * l2[a] * t * t
+            ),
             bounds=(0.0 if positive else -9.0, 9.0),
             method="bounded",
             options={"xatol": 1e-11},
@@ -197,7 +197,7 @@ PTR = np.array([0, 2, 3, 6])
 def grouped(seed):
     """Columns of which those of a group are orthogonal, as after a rotation."""
     rng, A, y, w = problem(seed)
-    for begin, end in zip(PTR[:-1], PTR[1:], strict=True):
+    for begin, end in pairwise(PTR):
         Q = np.linalg.qr(A[:, begin:end])[0]
         A[:, begin:end] = Q * rng.uniform(0.5, 3.0, end - begin)
     return rng, A, y, w
@@ -345,9 +345,7 @@ def likelihood(loss, seed=0, n=14, p=5):
 @pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize("ridge", [0.0, 0.2, 5.0])
 @pytest.mark.parametrize("strength", [0.1, 1.0, 50.0])
-def test_a_measure_is_the_gap_or_the_largest_violation(
-    loss, positive, ridge, strength
-):
+def test_a_measure_is_the_gap_or_the_largest_violation(loss, positive, ridge, strength):
     rng, A, datafit, w, eta, g = likelihood(loss)
     w = np.abs(w) if positive else w
     lam, l2 = rng.uniform(0.5, 2.0, 5), rng.uniform(0.5, 2.0, 5)
@@ -355,7 +353,8 @@ def test_a_measure_is_the_gap_or_the_largest_violation(
     q, norms, objective = -A @ g, np.linalg.norm(A, axis=1), 100.0
     code, shape = _CODES[type(datafit)], _shape(datafit)
     arguments = (
-        code, shape, datafit.y, datafit.weights, eta, g, q, w, norms, lam, l2, strength, ridge, positive,
+        code, shape, datafit.y, datafit.weights, eta, g, q, w, norms, lam, l2, strength,
+        ridge, positive,
     )  # fmt: skip
     found = _kernels_likelihood._measure(*arguments, True, objective)
     top = q if positive else np.abs(q)
