@@ -37,6 +37,8 @@ def test_strengths_and_targets():
     rest, unit, mean = _scaled_lasso_solver.centered_target(y)
     assert mean == 1e6 + 4.0 and math.frexp(unit)[0] == 0.5
     assert_array_equal(rest * unit, [-3.0, 0.0, 3.0])
+    small = _scaled_lasso_solver.centered_target((y - 1e6) * 2.0**-300)
+    assert small[1] == unit * 2.0**-300
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
@@ -123,6 +125,9 @@ def test_directions_are_measured_on_the_data():
     assert_allclose(found.leak, leak)
     alone = _nodewise._measured(X[:, :1], Z[:, :1], np.array([0]), 0.0)
     assert_array_equal(alone.leak, [0.0])
+    exact = _nodewise.least_squares_directions(X, nodes)
+    assert exact.violation == 0.0
+    assert_allclose(exact.Z.T @ X, np.eye(5)[nodes], atol=1e-12)
 
 
 # Selections

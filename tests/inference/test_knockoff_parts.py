@@ -108,6 +108,28 @@ def test_bounds_hold_wherever_the_steps_end(name, tol):
     assert found.gap == pytest.approx(max(gap, 0.0), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("decrement, bounds", [(0.9, 2), (1.5, 1)])
+def test_only_short_steps_prove_by_their_direction(decrement, bounds, monkeypatch):
+    # Beyond a decrement of one the matrix that a step gives may be indefinite.
+    from sparsestat.inference import _knockoff_s
+
+    newton, bound, seen = _knockoff_s._newton, _knockoff_s._sum_bound, []
+
+    def scaled(hessian, gradient):
+        move = newton(hessian, gradient)
+        return move * decrement**2 / (gradient @ move)
+
+    def counted(*arguments):
+        seen.append(arguments)
+        return bound(*arguments)
+
+    monkeypatch.setattr(_knockoff_s, "_newton", scaled)
+    monkeypatch.setattr(_knockoff_s, "_sum_bound", counted)
+    monkeypatch.setattr(_knockoff_s, "_STEPS", 3)
+    found = s_vector(correlation("toeplitz", 10), "sdp")
+    assert len(seen) == bounds * found.n_iter == bounds * 3
+
+
 def test_identity_has_the_known_answers():
     for method, s in (("equi", 1.0), ("sdp", 1.0), ("mvr", 1.0)):
         assert_allclose(s_vector(np.eye(5), method).s, s, atol=2e-6)
