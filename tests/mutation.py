@@ -50,6 +50,9 @@ _FITS = ["linear_model/test_datafits.py"]
 _KERNELS = [_PLAIN, "linear_model/test_path_kernels.py"]
 _GLM = ["linear_model/test_glm.py"]
 _PROOFS = "cluster/test_kmeans_proofs.py"
+_BLOCKS = ["test_block_bounds.py"]
+_SELECTIVE = ["inference/test_inference_bounds.py", "inference/test_selective.py"]
+_SCALED = ["inference/test_inference_bounds.py", "inference/test_debiased.py"]
 _KMEANS = [
     "cluster/test_kmeans_bounds.py",
     "cluster/test_contract.py::test_weights_that_vanish_beside_others_are_zeros",
@@ -146,7 +149,8 @@ MODULES = {
     ),
     "linear_model/_penalized/_block_likelihood.py": (
         "Outline _sums _merge _pass _settle _judged",
-        [
+        _BLOCKS
+        + [
             "test_row_blocks.py::" + name
             for name in (
                 "test_the_gap_of_a_likelihood_is_that_of_the_data",
@@ -157,7 +161,8 @@ MODULES = {
     ),
     "linear_model/_penalized/_moment_problem.py": (
         "of_target _certified _measure _judge _refined of_others held_out_error",
-        [
+        _BLOCKS
+        + [
             "test_row_blocks.py::" + name
             for name in (
                 "test_the_gap_is_that_of_the_data",
@@ -174,7 +179,7 @@ MODULES = {
     "inference/_truncated_normal.py": ("", _SELECTIVE),
     "inference/_selective.py": (
         "cut_off _Selection _Active _gap _tight_lasso",
-        [*_SELECTIVE, "inference/test_selective.py"],
+        _SELECTIVE,
     ),
     "inference/_scaled_lasso_solver.py": (
         "universal_strength centered_target ActiveSet scaled_lasso _gap",
@@ -187,7 +192,8 @@ MODULES = {
     ),
     "inference/_scaled_lasso_blocks.py": (
         "",
-        [
+        _BLOCKS
+        + [
             "test_row_blocks.py::" + name
             for name in (
                 "test_the_scaled_lasso_in_blocks_is_that_in_memory",
@@ -220,6 +226,7 @@ MODULES = {
     "cluster/_certify_blocks.py": (
         "",
         [
+            *_BLOCKS,
             "test_row_blocks.py::test_partitions_of_every_container_are_certified"
             "[of_array]",
             "test_row_blocks.py::test_partitions_in_blocks_say_what_they_need",

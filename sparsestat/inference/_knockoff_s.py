@@ -15,10 +15,11 @@ Inverses are formed on purpose: the Newton systems are built from their entries.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import eigvalsh
+from scipy.linalg.blas import dger
 from scipy.linalg.lapack import dpotrf, dpotri
 
 from sparsestat._utils.linalg import solve_positive
@@ -27,8 +28,8 @@ from sparsestat.exceptions import NumericalError
 __all__ = ["METHODS", "SVector", "s_vector"]
 
 METHODS = ("mvr", "sdp", "equi")
-_SWEPT = 400  # columns above which rank-one updates cost more than Newton steps
-_STEPS = 300
+_SWEPT = 400  # columns above which updates of rank one cost more than Newton steps
+_STEPS, _ROUNDS = 300, 3
 
 
 @dataclass(frozen=True)
@@ -112,17 +113,21 @@ def _largest_sum(R, s, tol):
     inverse = _inverse(_gap_matrix(R, s))
     for n_iter in range(1, _STEPS + 1):  # noqa: B007
         gradient = 1.0 / mu - np.diag(inverse) + 1.0 / s - 1.0 / (1.0 - s)
-        hessian = inverse * inverse
+        squares = inverse * inverse
+        hessian = squares.copy()
         hessian.flat[:: len(R) + 1] += 1.0 / s**2 + 1.0 / (1.0 - s) ** 2
         move = _newton(hessian, gradient)
         if move is None:  # precision does not go further
             break
         decrement = float(np.sqrt(max(gradient @ move, 0.0)))
-        bound = min(bound, _sum_bound(R, mu * inverse))
+        diagonal, product = np.diag(inverse), float(np.vdot(inverse, R))
+        bound = min(bound, _sum_bound(mu * diagonal, mu * product))
         if decrement < 1.0:
-            # Then this is positive semidefinite too, and nearly the optimum's.
-            dual = mu * (inverse + (inverse * move) @ inverse)
-            bound = min(bound, _sum_bound(R, dual))
+            # Then ``A^-1 + A^-1 diag(move) A^-1`` is positive semidefinite too, and
+            # nearly the optimum's; its product with R takes ``2 R = A + diag(s)``.
+            product += 0.5 * float((diagonal + squares @ s) @ move)
+            diagonal = diagonal + squares @ move
+            bound = min(bound, _sum_bound(mu * diagonal, mu * product))
         value = float(s.sum())
         gap = (bound - value) / value
         if gap <= tol:
@@ -144,13 +149,13 @@ def _largest_sum(R, s, tol):
     return SVector(s, float(s.sum()), max(gap, 0.0), n_iter)
 
 
-def _sum_bound(R, Z):
-    """Return the least bound of the sum of s that multiples of Z prove.
+def _sum_bound(diagonal, product):
+    """Return the least bound of the sum of s that multiples of some Z >= 0 prove.
 
-    For any Z >= 0 the sum is at most ``2 tr(Z R) + sum max(0, 1 - Z_jj)``.
+    The sum is at most ``2 tr(Z R) + sum max(0, 1 - Z_jj)``: given are the diagonal of Z
+    and its product with R, ``tr(Z R)``.
     """
-    diagonal = np.diag(Z)
-    slope = 2.0 * float(np.vdot(Z, R))
+    slope = 2.0 * product
     # Convex and piecewise linear in the multiple c, with kinks at 1 / Z_jj.
     kinks = np.sort(1.0 / diagonal)
     order = np.argsort(1.0 / diagonal)
@@ -161,14 +166,28 @@ def _sum_bound(R, Z):
 
 
 def _least_reconstructable(R, s, tol):
-    """Minimize ``tr A^-1 + sum 1 / s``; the first sweeps go a coordinate at a time."""
-    inverse = _inverse(_gap_matrix(R, s))
-    if len(R) <= _SWEPT:
-        s, inverse = _sweeps(R, s, inverse, 2)
+    """Minimize ``tr A^-1 + sum 1 / s`` by Newton's method, after sweeps if they pay.
+
+    They do for small matrices, and where Newton's steps have come to nothing.
+    """
+    n_iter = 0
+    for round_ in range(_ROUNDS):
+        inverse = _inverse(_gap_matrix(R, s))
+        if round_ > 0 or len(R) <= _SWEPT:
+            s, inverse = _sweeps(R, s, inverse, 2)
+        found = _descended(R, s, inverse, tol)
+        s, n_iter = found.s, n_iter + found.n_iter
+        if found.gap <= tol:
+            break
+    return replace(found, n_iter=n_iter)
+
+
+def _descended(R, s, inverse, tol):
+    """Minimize ``tr A^-1 + sum 1 / s`` by Newton's method from s."""
     bound_of = 1.0 / np.diag(_inverse(2.0 * R))
     value = float(np.trace(inverse) + (1.0 / s).sum())
     for n_iter in range(1, _STEPS + 1):  # noqa: B007
-        square = inverse @ inverse
+        square = inverse @ inverse.T  # half the work of a product of any two
         gradient = np.diag(square) - 1.0 / s**2
         # Some optimum lies in the box from 1 / f to u: convexity does the rest.
         least = np.minimum(gradient / value, gradient * bound_of)
@@ -212,7 +231,8 @@ def _sweeps(R, s, inverse, count):
             c, r = column[j], float(np.sqrt(column @ column))
             new = (1.0 + c * s[j]) / (c + r)
             # 1 - (new - s_j) c = r new: always positive, so that A stays definite.
-            inverse += np.outer(((new - s[j]) / (r * new)) * column, column)
+            change = (new - s[j]) / (r * new)
+            inverse = dger(change, column, column, a=inverse.T, overwrite_a=1).T
             s[j] = new
     fresh = _inverse(_gap_matrix(R, s))
     return s, inverse if fresh is None else fresh

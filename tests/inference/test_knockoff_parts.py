@@ -77,11 +77,11 @@ def test_the_bound_of_the_sum_is_the_least_over_multiples():
             2 * c * np.trace(Z @ R) + np.maximum(0.0, 1.0 - c * np.diag(Z)).sum()
             for c in multiples
         ]
-        assert _sum_bound(R, Z) == pytest.approx(min(values), rel=1e-12)
-    # A matrix that proves the sum of the identity, 6 of 6, and one that does better.
-    assert _sum_bound(np.eye(6), np.eye(6)) == 6.0
-    lowest = np.linalg.eigh(R)[1][:, :1]
-    assert _sum_bound(R, lowest @ lowest.T + 1e-9 * np.eye(6)) < 6.0
+        found = _sum_bound(np.diag(Z), np.trace(Z @ R))
+        assert found == pytest.approx(min(values), rel=1e-12)
+    # The identity proves 6 of itself; half of what has a smaller product, 4.
+    assert _sum_bound(np.ones(6), 6.0) == 6.0
+    assert _sum_bound(np.full(6, 0.5), 1.0) == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("tol", [0.5, 1e-2, 1e-5])
@@ -106,6 +106,28 @@ def test_bounds_hold_wherever_the_steps_end(name, tol):
     least = np.minimum(gradient * ends[0], gradient * ends[1])
     gap = (gradient * s - least).sum() / value
     assert found.gap == pytest.approx(max(gap, 0.0), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("decrement, bounds", [(0.9, 2), (1.5, 1)])
+def test_only_short_steps_prove_by_their_direction(decrement, bounds, monkeypatch):
+    # Beyond a decrement of one the matrix that a step gives may be indefinite.
+    from sparsestat.inference import _knockoff_s
+
+    newton, bound, seen = _knockoff_s._newton, _knockoff_s._sum_bound, []
+
+    def scaled(hessian, gradient):
+        move = newton(hessian, gradient)
+        return move * decrement**2 / (gradient @ move)
+
+    def counted(*arguments):
+        seen.append(arguments)
+        return bound(*arguments)
+
+    monkeypatch.setattr(_knockoff_s, "_newton", scaled)
+    monkeypatch.setattr(_knockoff_s, "_sum_bound", counted)
+    monkeypatch.setattr(_knockoff_s, "_STEPS", 3)
+    found = s_vector(correlation("toeplitz", 10), "sdp")
+    assert len(seen) == bounds * found.n_iter == bounds * 3
 
 
 def test_identity_has_the_known_answers():
@@ -139,6 +161,12 @@ def test_large_problems_take_the_way_without_sweeps(monkeypatch):
     monkeypatch.setattr(_knockoff_s, "_SWEPT", 0)
     other = s_vector(R, "mvr", 1e-9)
     assert_allclose(other.s, plain.s, rtol=1e-4)
+    # Near-copies stop Newton's steps from equal s; sweeps help them on.
+    X = np.random.RandomState(0).standard_normal((60, 20))
+    X[:, 1] = X[:, 0] + 1e-6 * X[:, 1]
+    X = unit_columns(X - X.mean(axis=0))
+    found = s_vector(X.T @ X, "mvr", 1e-5)
+    assert found.gap <= 1e-5
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -17,7 +17,7 @@ def gram(seed, n=30, p=5, shared=0.6):
 
 @pytest.mark.parametrize("only_active", [False, True])
 def test_a_cycle_leaves_each_coordinate_at_its_best(only_active):
-    rng, X, G = gram(0)
+    _, X, G = gram(0)
     start = np.array([0.5, 0.0, -0.4, 0.0, 0.3])
     start[1] = 0.0
     g, j, lam = start.copy(), 1, 0.3

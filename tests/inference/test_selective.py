@@ -203,11 +203,33 @@ def test_a_feature_that_is_about_to_enter_is_refused_by_name():
     assert_array_equal(model.features_, [0, 1])
 
 
+def test_short_columns_are_refused_by_their_own_norm():
+    X = np.kron(
+        np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]), [[1]] * 4
+    )
+    y = X @ np.array([3.0, 1.0])
+    X[:, 1] *= 2.0**-10
+    with pytest.raises(ValueError, match=r"x1 at this alpha cannot be decided"):
+        LassoSelectiveInference(2.0**-10, sigma=1.0).fit(X, y)
+    model = LassoSelectiveInference(2.0**-10 * (1 + 1e-5), sigma=1.0).fit(X, y)
+    assert_array_equal(model.features_, [0])
+
+
+def test_huge_columns_have_tiny_errors(global_random_seed):
+    X, y, _ = problem(global_random_seed, p=6)
+    plain = LassoSelectiveInference(0.2, sigma=1.0).fit(X, y)
+    unit = 2.0**300
+    moved = LassoSelectiveInference(0.2 * unit, sigma=1.0).fit(X * unit, y)
+    assert_allclose(moved.standard_errors_, plain.standard_errors_ / unit, rtol=1e-10)
+    assert_allclose(moved.pvalues_, plain.pvalues_, rtol=1e-8)
+
+
 def test_nothing_selected_is_said():
     X, y, _ = problem(0)
     with pytest.warns(UserWarning, match="selects no feature"):
         model = LassoSelectiveInference(100.0, sigma=1.0).fit(X, y)
     assert model.conf_int_.shape == (0, 2) and not model.coef_.any()
+    assert model.estimates_.shape == model.standard_errors_.shape == (0,)
     assert len(model.summary()) == 0
 
 

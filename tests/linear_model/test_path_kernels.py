@@ -1,5 +1,7 @@
 """Kernels of whole paths, one by one, against formulas on small dense data."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -195,7 +197,7 @@ PTR = np.array([0, 2, 3, 6])
 def grouped(seed):
     """Columns of which those of a group are orthogonal, as after a rotation."""
     rng, A, y, w = problem(seed)
-    for begin, end in zip(PTR[:-1], PTR[1:], strict=True):
+    for begin, end in pairwise(PTR):
         Q = np.linalg.qr(A[:, begin:end])[0]
         A[:, begin:end] = Q * rng.uniform(0.5, 3.0, end - begin)
     return rng, A, y, w
@@ -351,7 +353,8 @@ def test_a_measure_is_the_gap_or_the_largest_violation(loss, positive, ridge, st
     q, norms, objective = -A @ g, np.linalg.norm(A, axis=1), 100.0
     code, shape, _ = loss_code(datafit)
     arguments = (
-        code, shape, datafit.y, datafit.weights, eta, g, q, w, norms, lam, l2, strength, ridge, positive,
+        code, shape, datafit.y, datafit.weights, eta, g, q, w, norms, lam, l2, strength,
+        ridge, positive,
     )  # fmt: skip
     found = _kernels_likelihood._measure(*arguments, True, objective)
     top = q if positive else np.abs(q)

@@ -105,6 +105,8 @@ def test_many_points_of_the_plane():
     rng = np.random.default_rng(3)
     X, Y = rng.random((3100, 2)), rng.random((3000, 2))
     assert _candidates.has_candidates(PointCost(X, Y, "sqeuclidean"))
+    for few in ((X[:9], Y), (X, Y[:9]), (X[:9], Y[:9])):
+        assert not _candidates.has_candidates(PointCost(*few, "sqeuclidean"))
     # The distance of a set to itself moved is how far it was moved.
     moved = X + [0.3, 0.4]
     assert wasserstein_distance(X, moved) == pytest.approx(0.5, rel=1e-12)

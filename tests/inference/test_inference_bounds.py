@@ -1,0 +1,178 @@
+"""Gaps, ends and directions of inference after the Lasso, from their definitions."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from sparsestat._utils.arithmetic import rounding
+from sparsestat.inference import _nodewise, _scaled_lasso_solver, _selective
+from sparsestat.inference._truncated_normal import _log1mexp
+
+
+def problem(seed, n=20, p=5):
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((n, p)), rng.standard_normal(n)
+    return rng, X, y
+
+
+def test_logarithms_of_what_is_left_of_one():
+    assert _log1mexp(0.0) == -math.inf
+    for x in (-1e-12, -0.3, -0.69, -0.70, -5.0, -700.0):
+        expected = float(np.log(-np.expm1(x)))
+        assert _log1mexp(x) == pytest.approx(expected, rel=1e-14)
+
+
+# The scaled Lasso
+
+
+def test_strengths_and_targets():
+    found = _scaled_lasso_solver.universal_strength(0.7, 50, 30)
+    assert found == pytest.approx(0.7 * math.sqrt(2 * math.log(30) / 50))
+    one, two = (_scaled_lasso_solver.universal_strength(1.0, 9, p) for p in (1, 2))
+    assert one == two > 0.0
+    y = np.array([1.0, 4.0, 7.0]) + 1e6
+    rest, unit, mean = _scaled_lasso_solver.centered_target(y)
+    assert mean == 1e6 + 4.0 and math.frexp(unit)[0] == 0.5
+    assert_array_equal(rest * unit, [-3.0, 0.0, 3.0])
+    small = _scaled_lasso_solver.centered_target((y - 1e6) * 2.0**-300)
+    assert small[1] == unit * 2.0**-300
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_an_active_set_is_least_squares_on_its_columns(container):
+    _, X, y = problem(0)
+    y -= y.mean()
+    X = np.where(np.abs(X) > 0.3, X, 0.0)
+    active = _scaled_lasso_solver.ActiveSet(container(X), [3, 1], y)
+    part = X[:, [3, 1]] - X[:, [3, 1]].mean(axis=0)
+    assert active.has_full_rank
+    assert_allclose(active.part, part, atol=1e-14)
+    ols = np.linalg.lstsq(part, y, rcond=None)[0]
+    assert_allclose(active.ols, ols, rtol=1e-10)
+    assert active.rss == pytest.approx(((y - part @ ols) ** 2).sum())
+    v = np.array([2.0, -1.0])
+    expected = np.linalg.solve(part.T @ part, v)
+    assert_allclose(active.solve(v), expected, rtol=1e-10)
+    half = active.half_solve(v)
+    assert half @ half == pytest.approx(v @ expected)
+
+
+def test_dependent_columns_of_an_active_set_are_told():
+    _, X, y = problem(1)
+    X[:, 2] = X[:, 0] - 2.0 * X[:, 1]
+    X[:, 4] = X[:, 3] + 1e-8 * X[:, 4]  # near, but its own
+    for columns, which in (([0, 1, 2], [2]), ([2, 3, 0, 1], [3]), ([0, 3, 4], [])):
+        active = _scaled_lasso_solver.ActiveSet(X, columns, y)
+        assert active.has_full_rank == (not which)
+        assert_array_equal(active.dependent(), which)
+    few = _scaled_lasso_solver.ActiveSet(X[:4], [0, 1, 3, 4], y[:4])
+    assert not few.has_full_rank
+    assert_array_equal(few.dependent(), [3])
+
+
+@pytest.mark.parametrize("strength", [0.05, 0.4, 3.0])
+def test_the_gap_of_the_scaled_lasso_is_that_of_its_dual(strength):
+    for seed in range(6):
+        rng, X, y = problem(seed)
+        y -= y.mean()
+        means = X.mean(axis=0)
+        coef = rng.standard_normal(5) * (seed % 2)
+        residual = y - (X - means) @ coef
+        found = _scaled_lasso_solver._gap(X, means, y, coef, residual, strength, 2.0)
+        primal = np.sqrt((residual**2).mean()) + strength * np.abs(coef).sum()
+        # u of norm at most 1 with |X'u| at most strength * sqrt(n).
+        u = residual / np.linalg.norm(residual)
+        u *= min(1.0, strength * np.sqrt(20) / np.abs((X - means).T @ u).max())
+        gap = (primal - u @ y / np.sqrt(20)) / 2.0
+        assert found == pytest.approx(gap, rel=1e-10, abs=1e-14)
+    zero = np.zeros(20)
+    found = _scaled_lasso_solver._gap(X, means, y, np.ones(5), zero, strength, 4.0)
+    assert found == pytest.approx(strength * 5 / 4)
+
+
+def test_a_solution_carries_its_gap_and_its_rounding():
+    _, X, y = problem(3)
+    y = X[:, 0] + 0.5 * y
+    y -= y.mean()
+    means = X.mean(axis=0)
+    Z = (X - means) / X.std(axis=0)
+    found = _scaled_lasso_solver.scaled_lasso(Z, y, 0.4, tol=1e-9, max_iter=50)
+    residual = y - Z @ found.coef
+    assert_allclose(found.residual, residual, atol=1e-12)
+    assert found.sigma == pytest.approx(np.sqrt((residual**2).mean()), rel=1e-14)
+    spread = np.sqrt((y**2).mean())
+    none = np.zeros(5)
+    gap = _scaled_lasso_solver._gap(Z, none, y, found.coef, residual, 0.4, spread)
+    assert found.gap == pytest.approx(gap, abs=1e-14) and 0.0 <= found.gap <= 1e-9
+    assert found.rounding == rounding(20 + np.count_nonzero(found.coef) + 8, 4.0)
+    assert not found.collapsed and found.coef[0] > 0.0
+
+
+# Directions
+
+
+def test_directions_are_measured_on_the_data():
+    rng, X, _ = problem(2)
+    Z, nodes = rng.standard_normal((20, 2)), np.array([3, 0])
+    found = _nodewise._measured(X, Z, nodes, 0.25)
+    assert found.Z is Z and found.violation == 0.25
+    products = X.T @ Z
+    assert_allclose(found.along, [products[3, 0], products[0, 1]])
+    leak = [np.abs(np.delete(products[:, k], j)).max() for k, j in enumerate(nodes)]
+    assert_allclose(found.leak, leak)
+    alone = _nodewise._measured(X[:, :1], Z[:, :1], np.array([0]), 0.0)
+    assert_array_equal(alone.leak, [0.0])
+    exact = _nodewise.least_squares_directions(X, nodes)
+    assert exact.violation == 0.0
+    assert_allclose(exact.Z.T @ X, np.eye(5)[nodes], atol=1e-12)
+
+
+# Selections
+
+
+def test_ends_are_where_a_sign_would_change():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        beta = rng.standard_normal(4)
+        G = rng.standard_normal((4, 6))
+        G = G @ G.T
+        weights = np.array([1.0, 0.5, 0.0, 2.0])
+        below, above = _selective.cut_off(beta, np.sign(beta), weights, G)
+        for j in range(4):
+            # Along the line of t_j, coefficients move by G_.j / G_jj a unit.
+            moves = np.array([-1.0, 1.0])[:, None] * G[:, j] / G[j, j]
+            for move, found in zip(moves, (below[j], above[j]), strict=True):
+                falling = (np.sign(move) == -np.sign(beta)) & (weights > 0)
+                steps = np.abs(beta[falling] / move[falling])
+                assert found == pytest.approx(steps.min(initial=np.inf))
+
+
+@pytest.mark.parametrize("level", [0.02, 0.3, 5.0])
+def test_the_gap_of_a_selection_is_that_of_its_lasso(level):
+    for seed in range(4):
+        rng, X, y = problem(seed)
+        coef = rng.standard_normal(5) * 0.1
+        coef[1] = coef[2] = 0.0
+        weights = np.array([1.0, np.inf, 0.5, 2.0, 0.0 if seed % 2 else 1.0])
+        residual = y - X @ coef
+        correlations = X.T @ residual / 20
+        gap, slack = _selective._gap(y, residual, coef, correlations, level, weights)
+        finite = np.where(np.isinf(weights), 0.0, weights)
+        primal = 0.5 * (residual**2).mean() + level * finite @ np.abs(coef)
+        bounded = np.isfinite(weights) & (weights > 0)
+        ratio = np.abs(correlations[bounded]) / (level * weights[bounded])
+        theta = residual * min(1.0, 1.0 / ratio.max())
+        dual = theta @ y / 20 - 0.5 * (theta**2).mean()
+        unpaid = abs(correlations[4] * coef[4]) if weights[4] == 0.0 else 0.0
+        expected = max(primal - dual, 0.0) + unpaid
+        square = (y**2).mean()
+        assert gap == pytest.approx(expected / square, rel=1e-10)
+        allowance = rounding(20 + 3 + 8, 4.0 * square)
+        assert slack == pytest.approx(expected + allowance, rel=1e-12)
+        assert slack > expected
+    none = np.zeros(20)
+    found = _selective._gap(none, none, np.zeros(5), np.zeros(5), 1.0, np.ones(5))
+    assert found == (0.0, rounding(28, 0.0))
