@@ -271,16 +271,12 @@ MANY_TARGETS = [
 ]
 
 
+_COUNTS = "n_iter_ n_epochs_ gap_history_ certificate_ dual_gap_ dual_gaps_".split()
+
+
 def close_outputs(found, expected, rtol=1e-8, but=()):
     for name, value in vars(expected).items():
-        if (
-            name.endswith("_")
-            and name
-            not in (
-                "n_iter_ n_epochs_ gap_history_ certificate_ dual_gap_ dual_gaps_".split()
-            )
-            and name not in but
-        ):
+        if name.endswith("_") and name not in {*_COUNTS, *but}:
             assert_allclose(
                 getattr(found, name), value, rtol=rtol, atol=0.1 * rtol, err_msg=name
             )

@@ -23,9 +23,10 @@ _SITE = ""  # where the documentation is hosted; without it nothing links there
 class SparsestatEstimator(BaseEstimator):
     """scikit-learn's BaseEstimator with this package's documentation and version.
 
-    The HTML repr links to the documentation, if it is hosted. Arguments that do not exist are named in
-    the name of the class, with the nearest that does. A pickle carries the version of
-    sparsestat that wrote it, and reading it with another one warns.
+    The HTML repr links to the documentation, if it is hosted. Arguments that do not
+    exist are named in the name of the class, with the nearest that does. A pickle
+    carries the version of sparsestat that wrote it, and reading it with another one
+    warns.
     """
 
     # Whether methods tell of each row by itself, so that dask maps them over chunks.
