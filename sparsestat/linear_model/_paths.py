@@ -283,7 +283,8 @@ def check_path_input(X, y, sample_weight, coef_init):
         raise ValueError(
             f"y has shape {np.shape(y)}, but a path is one of a single target. For "
             "several that share their features use multi_task_lasso_path or "
-            "multi_task_enet_path, otherwise a path for each column."
+            "multi_task_enet_path, otherwise ElasticNet().path(X, y), which has a "
+            "path for each column."
         )
     if not _is_plain(X, y):
         X, y = check_X_y(
