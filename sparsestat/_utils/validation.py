@@ -3,6 +3,8 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import math
+
 import numpy as np
 from scipy import sparse
 
@@ -11,6 +13,7 @@ __all__ = [
     "as_compressed",
     "check_complex_array",
     "check_magnitude",
+    "is_plain",
     "largest_entry",
     "read_only",
     "read_only_triple",
@@ -39,6 +42,25 @@ def read_only(array):
 def read_only_triple(X):
     """Return ``(data, indices, indptr)`` of a compressed matrix as read-only views."""
     return read_only(X.data), read_only(X.indices), read_only(X.indptr)
+
+
+def is_plain(X, y):
+    """Whether data are seen to be valid without the general check's time.
+
+    They are a matrix of finite doubles and as many finite doubles or integers. A sum is
+    finite only if its terms are; one that overflows is left to that check.
+    """
+    if not (
+        type(X) is type(y) is np.ndarray
+        and X.dtype == np.float64
+        and (y.dtype == np.float64 or (y.dtype.kind in "biu" and y.dtype.isnative))
+        and X.ndim == 2
+        and y.shape == X.shape[:1]
+        and X.size > 0
+    ):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(X.sum()) and math.isfinite(y.sum())
 
 
 def refuse_complex(X, *, name="X"):

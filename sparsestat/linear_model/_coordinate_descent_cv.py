@@ -60,9 +60,15 @@ class _SeparateTargets(PathCVMixin):
                 "stop_explained=False, or fit them one by one."
             )
         fits = []
-        for target in y.T:
+        whole = self._problem(X, y, sample_weight, **rows)
+        for t, target in enumerate(y.T):
             super()._choose(
-                X, np.ascontiguousarray(target), sample_weight, rows, groups
+                X,
+                np.ascontiguousarray(target),
+                sample_weight,
+                rows,
+                groups,
+                problem=whole.of_target(t),
             )
             fits.append({k: v for k, v in vars(self).items() if k in _BY_TARGET})
         worst = max(fits, key=lambda values: values["certificate_"].value)

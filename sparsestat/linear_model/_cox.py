@@ -5,6 +5,7 @@
 
 from sparsestat._utils.compat import StrOptions, fit_context
 from sparsestat.linear_model._cox_predictor import CoxPredictor
+from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
     FIT_CONSTRAINTS,
@@ -260,6 +261,10 @@ class SparseCoxRegressorCV(GLMCVMixin, CoxPredictor):
     one_se : bool, default=False
         Take the largest alpha whose loss is within one standard error of the least:
         a sparser, more stable model.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the negative log partial
+        likelihood of the null model is explained, or a step gains less than 1e-5 of
+        that, though not before five strengths: decided on all data, before the folds.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4
@@ -356,6 +361,7 @@ class SparseCoxRegressorCV(GLMCVMixin, CoxPredictor):
 
     _parameter_constraints = {
         **{k: v for k, v in CV_CONSTRAINTS.items() if k != "fit_intercept"},
+        **STOP_EXPLAINED,
         "ties": [StrOptions({"breslow", "efron"})],
     }
 
@@ -374,6 +380,7 @@ class SparseCoxRegressorCV(GLMCVMixin, CoxPredictor):
         alphas=100,
         criterion="cv",
         one_se=False,
+        stop_explained=False,
         cv=None,
         tol=1e-4,
         max_iter=100,
@@ -393,6 +400,7 @@ class SparseCoxRegressorCV(GLMCVMixin, CoxPredictor):
         self.alphas = alphas
         self.criterion = criterion
         self.one_se = one_se
+        self.stop_explained = stop_explained
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter

@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
     FIT_CONSTRAINTS,
@@ -225,6 +226,10 @@ class SparseGammaRegressorCV(BlockLikelihoodMixin, GLMCVMixin, _GammaPredictor):
     one_se : bool, default=False
         Take the largest alpha whose loss is within one standard error of the least:
         a sparser, more stable model.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the deviance of the null model
+        is explained, or a step gains less than 1e-5 of that, though not before five
+        strengths: decided on all data, before the folds.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4
@@ -308,7 +313,7 @@ class SparseGammaRegressorCV(BlockLikelihoodMixin, GLMCVMixin, _GammaPredictor):
     (True, True)
     """
 
-    _parameter_constraints = dict(CV_CONSTRAINTS)
+    _parameter_constraints = {**CV_CONSTRAINTS, **STOP_EXPLAINED}
 
     def __init__(
         self,
@@ -325,6 +330,7 @@ class SparseGammaRegressorCV(BlockLikelihoodMixin, GLMCVMixin, _GammaPredictor):
         fit_intercept=True,
         criterion="cv",
         one_se=False,
+        stop_explained=False,
         cv=None,
         tol=1e-4,
         max_iter=100,
@@ -344,6 +350,7 @@ class SparseGammaRegressorCV(BlockLikelihoodMixin, GLMCVMixin, _GammaPredictor):
         self.fit_intercept = fit_intercept
         self.criterion = criterion
         self.one_se = one_se
+        self.stop_explained = stop_explained
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter

@@ -14,7 +14,7 @@ import numpy as np
 
 from sparsestat._utils.compat import Interval, StrOptions, feature_names
 from sparsestat._utils.deprecation import renamed
-from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat.linear_model._cv import CV_CONSTRAINTS, STOP_EXPLAINED, PathCVMixin
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
 from sparsestat.linear_model._paths import (
     check_l1_ratio,
@@ -439,6 +439,10 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
     one_se : bool, default=False
         Take the largest alpha whose error is within one standard error of the
         least: a sparser, more stable model.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the sum of squares of y is
+        explained, or a step gains less than 1e-5 of that, though not before five
+        strengths: decided on all data, before the folds.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds. Splits that respect groups of samples get these
         from `fit`.
@@ -532,6 +536,7 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
 
     _parameter_constraints = {
         **CV_CONSTRAINTS,
+        **STOP_EXPLAINED,
         **_GROUP_CONSTRAINTS,
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
     }
@@ -550,6 +555,7 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         alphas=100,
         fit_intercept=True,
         one_se=False,
+        stop_explained=False,
         cv=None,
         tol=1e-4,
         max_iter=100,
@@ -565,6 +571,7 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         self.alphas = alphas
         self.fit_intercept = fit_intercept
         self.one_se = one_se
+        self.stop_explained = stop_explained
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter

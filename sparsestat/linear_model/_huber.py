@@ -10,6 +10,7 @@ from sklearn.metrics import r2_score
 
 from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat._utils.samples import effective_rows
+from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
@@ -366,6 +367,10 @@ class SparseHuberRegressorCV(BlockLikelihoodMixin, GLMCVMixin, _HuberPredictor):
     one_se : bool, default=False
         Take the largest alpha whose loss is within one standard error of the least:
         a sparser, more stable model.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the loss of the null model is
+        explained, or a step gains less than 1e-5 of that, though not before five
+        strengths: decided on all data, before the folds.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4
@@ -453,6 +458,7 @@ class SparseHuberRegressorCV(BlockLikelihoodMixin, GLMCVMixin, _HuberPredictor):
 
     _parameter_constraints = {
         **CV_CONSTRAINTS,
+        **STOP_EXPLAINED,
         "delta": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
     }
 
@@ -472,6 +478,7 @@ class SparseHuberRegressorCV(BlockLikelihoodMixin, GLMCVMixin, _HuberPredictor):
         fit_intercept=True,
         criterion="cv",
         one_se=False,
+        stop_explained=False,
         cv=None,
         tol=1e-4,
         max_iter=100,
@@ -492,6 +499,7 @@ class SparseHuberRegressorCV(BlockLikelihoodMixin, GLMCVMixin, _HuberPredictor):
         self.fit_intercept = fit_intercept
         self.criterion = criterion
         self.one_se = one_se
+        self.stop_explained = stop_explained
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter

@@ -8,13 +8,11 @@ r"""Regularization paths of the Lasso and the elastic net.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import math
-
 import numpy as np
 from sklearn.utils import check_array, check_X_y
 
 from sparsestat._utils.samples import FLOATS, given_weights
-from sparsestat._utils.validation import refuse_complex
+from sparsestat._utils.validation import is_plain, refuse_complex
 from sparsestat.linear_model._penalized._path_result import PathResult
 from sparsestat.linear_model._penalized._problems import (
     ElasticNetProblem,
@@ -283,9 +281,10 @@ def check_path_input(X, y, sample_weight, coef_init):
         raise ValueError(
             f"y has shape {np.shape(y)}, but a path is one of a single target. For "
             "several that share their features use multi_task_lasso_path or "
-            "multi_task_enet_path, otherwise a path for each column."
+            "multi_task_enet_path, otherwise ElasticNet().path(X, y), which has a "
+            "path for each column."
         )
-    if not _is_plain(X, y):
+    if not is_plain(X, y):
         X, y = check_X_y(
             X,
             y,
@@ -303,20 +302,3 @@ def check_path_input(X, y, sample_weight, coef_init):
                 f"`coef_init` has shape {coef_init.shape}, expected ({X.shape[1]},)."
             )
     return X, y, sample_weight, coef_init
-
-
-def _is_plain(X, y):
-    """Whether the data are seen to be valid without the general check's time.
-
-    A sum is finite only if its terms are; one that overflows is left to that check.
-    """
-    if not (
-        type(X) is type(y) is np.ndarray
-        and X.dtype == y.dtype == np.float64
-        and X.ndim == 2
-        and y.shape == X.shape[:1]
-        and X.size > 0
-    ):
-        return False
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(X.sum()) and math.isfinite(y.sum())

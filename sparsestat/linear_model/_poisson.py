@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.metrics import d2_tweedie_score
 from sklearn.utils.validation import check_is_fitted
 
+from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
@@ -317,6 +318,10 @@ class SparsePoissonRegressorCV(BlockLikelihoodMixin, GLMCVMixin, PoissonPredicto
     one_se : bool, default=False
         Take the largest alpha whose loss is within one standard error of the least:
         a sparser, more stable model.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the deviance of the null model
+        is explained, or a step gains less than 1e-5 of that, though not before five
+        strengths: decided on all data, before the folds.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4
@@ -401,7 +406,7 @@ class SparsePoissonRegressorCV(BlockLikelihoodMixin, GLMCVMixin, PoissonPredicto
     (True, True)
     """
 
-    _parameter_constraints = dict(CV_CONSTRAINTS)
+    _parameter_constraints = {**CV_CONSTRAINTS, **STOP_EXPLAINED}
 
     def __init__(
         self,
@@ -418,6 +423,7 @@ class SparsePoissonRegressorCV(BlockLikelihoodMixin, GLMCVMixin, PoissonPredicto
         fit_intercept=True,
         criterion="cv",
         one_se=False,
+        stop_explained=False,
         cv=None,
         tol=1e-4,
         max_iter=100,
@@ -437,6 +443,7 @@ class SparsePoissonRegressorCV(BlockLikelihoodMixin, GLMCVMixin, PoissonPredicto
         self.fit_intercept = fit_intercept
         self.criterion = criterion
         self.one_se = one_se
+        self.stop_explained = stop_explained
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter

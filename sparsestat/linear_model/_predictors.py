@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import align_sparse_interface
 from sparsestat._utils.samples import FLOATS, given_weights
+from sparsestat._utils.validation import is_plain
 
 __all__ = ["LinearClassifier", "LinearPredictor", "validate_fit_data"]
 
@@ -76,16 +77,10 @@ class LinearClassifier(ClassifierMixin, _LinearScores):
 
     def _validated(self, X, y, sample_weight):
         """Return X, class numbers and weights that hold `class_weight` too."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csc", "csr"],
-            dtype=FLOATS,
-            order="F",
-        )
-        check_classification_targets(y)
-        y = column_or_1d(y, warn=True)
+        X, y = _checked_data(self, X, y)
+        if not _are_plain_labels(y):
+            check_classification_targets(y)
+            y = column_or_1d(y, warn=True)
         sample_weight = given_weights(sample_weight, X)
         seen = y if sample_weight is None else y[sample_weight > 0]
         self.classes_ = np.unique(seen)
@@ -189,18 +184,36 @@ class LinearClassifier(ClassifierMixin, _LinearScores):
         return np.exp(self.predict_log_proba(X))
 
 
-def validate_fit_data(estimator, X, y, sample_weight, *, multi_output=False):
-    """Validate what `fit` of a sparse linear regressor was given."""
-    X, y = validate_data(
+def _checked_data(estimator, X, y, **options):
+    """Return validated X and y, and leave on the estimator what is seen of features."""
+    if is_plain(X, y):  # what validate_data does to such, without its time
+        estimator.n_features_in_ = X.shape[1]
+        vars(estimator).pop("feature_names_in_", None)
+        return np.asfortranarray(X), y
+    return validate_data(
         estimator,
         X,
         y,
         accept_sparse=["csc", "csr"],
         dtype=FLOATS,
         order="F",
-        y_numeric=True,
-        multi_output=multi_output,
+        **options,
     )
+
+
+def _are_plain_labels(y):
+    """Whether these are class labels that scikit-learn has nothing to say about."""
+    return (
+        type(y) is np.ndarray
+        and y.ndim == 1
+        and y.dtype.kind in "biu"
+        and 2 * len(np.unique(y)) <= len(y)  # more look like numbers, it warns
+    )
+
+
+def validate_fit_data(estimator, X, y, sample_weight, *, multi_output=False):
+    """Validate what `fit` of a sparse linear regressor was given."""
+    X, y = _checked_data(estimator, X, y, y_numeric=True, multi_output=multi_output)
     if sparse.issparse(y):
         raise ValueError(
             f"y is sparse, of shape {y.shape}, but dense targets are expected. Pass "

@@ -334,3 +334,84 @@ def test_workers_do_not_change_what_compiled_paths_find(density):
     two = ssl.ElasticNetCV(n_jobs=2, **options).fit(X, y)
     np.testing.assert_array_equal(one.mse_path_, two.mse_path_)
     np.testing.assert_array_equal(one.coef_path_, two.coef_path_)
+
+
+# Several targets on one design
+
+
+def several(units=(1.0, 1.0, 1.0)):
+    rng = np.random.default_rng(21)
+    X = rng.standard_normal((70, 9)) + 3.0
+    Y = X[:, :3] @ rng.standard_normal((3, 3)) + 0.5 * rng.standard_normal((70, 3))
+    return X, (Y - 5.0) * np.array(units), rng.integers(0, 3, 70) * rng.random(70)
+
+
+@pytest.mark.parametrize("units", [(1.0, 1.0, 1.0), (1e-60, 1.0, 1e90)])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "cv", [4, RepeatedKFold(n_splits=3, n_repeats=2, random_state=0)]
+)
+def test_targets_with_moments_in_common_are_as_if_alone(units, weighted, cv):
+    X, Y, weights = several(units)
+    weights = weights if weighted else None
+    omega = np.array([0.0, *np.linspace(0.5, 2.0, 8)])
+    options = {
+        "l1_ratio": [0.6, 1.0], "alphas": 12, "cv": cv, "tol": 1e-8,
+        "feature_weights": omega,
+    }  # fmt: skip
+    model = ssl.ElasticNetCV(**options).fit(X, Y, sample_weight=weights)
+    for t, unit in enumerate(units):
+        one = ssl.ElasticNetCV(**options).fit(X, Y[:, t], sample_weight=weights)
+        assert one.certificate_.satisfied and model.certificate_.satisfied
+        for name in ("alphas_", "alpha_", "coef_", "coef_path_", "intercept_path_"):
+            mine, theirs = getattr(model, name)[t] / unit, getattr(one, name) / unit
+            assert_allclose(mine, theirs, rtol=1e-6, atol=1e-9)
+        assert_allclose(model.mse_path_[t], one.mse_path_, rtol=1e-7)
+        goal = options["tol"] * np.var(Y[:, t] / unit) * 2.0
+        assert (model.dual_gaps_[t] / unit**2 <= goal).all()
+
+
+def test_moments_of_all_targets_are_taken_once(monkeypatch):
+    X, Y, _ = several()
+    taken = []
+    take = _gram_path.SharedMoments._take
+    monkeypatch.setattr(
+        _gram_path.SharedMoments,
+        "_take",
+        lambda self, folds: (taken.append(len(folds)), take(self, folds))[1],
+    )
+    ssl.LassoCV(alphas=6, cv=5).fit(X, Y)
+    assert taken == [5]
+    # Folds that are drawn anew for every target have moments of their own.
+    shuffled = KFold(3, shuffle=True, random_state=np.random.RandomState(0))
+    ssl.LassoCV(alphas=6, cv=shuffled).fit(X, Y)
+    assert taken == [5, 3, 3, 3]
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csc_array])
+@pytest.mark.parametrize("alphas", [10, [0.5, 0.1, 0.02, 0.3, 0.0]])
+def test_paths_of_several_targets_are_those_of_each(make, alphas):
+    X, Y, weights = several()
+    model = ssl.ElasticNet(l1_ratio=0.8, tol=1e-9)
+    start = np.ones((3, 9))
+    for init in (None, start):
+        paths = model.path(
+            make(X), Y, alphas=alphas, sample_weight=weights, coef_init=init
+        )
+        assert paths.coefs.shape == (3, 9, len(paths.alphas[0]))
+        for t in range(3):
+            one = model.path(
+                make(X), Y[:, t], alphas=alphas, sample_weight=weights,
+                coef_init=None if init is None else init[t],
+            )  # fmt: skip
+            assert paths.kind == one.kind
+            assert_allclose(paths.alphas[t], one.alphas, rtol=1e-12)
+            assert_allclose(paths.coefs[t], one.coefs, atol=1e-5)
+            assert_allclose(paths.intercepts[t], one.intercepts, atol=1e-5)
+            spread = np.average(
+                (Y[:, t] - np.average(Y[:, t], weights=weights)) ** 2, weights=weights
+            )
+            if paths.kind == "duality_gap":
+                assert (paths.gaps[t] <= 1e-9 * spread * (1 + 1e-9)).all()
+    with pytest.raises(ValueError, match="ends the grid of one target"):
+        ssl.LassoCV(stop_explained=True).path(X, Y)

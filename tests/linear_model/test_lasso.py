@@ -620,8 +620,11 @@ def test_targets_are_fitted_as_if_alone(model, container):
     assert_allclose(coef, twin.coef_, atol=1e-6)
     single = model.fit(X, Y[:, :1])
     assert single.coef_.shape == (6,) and np.ndim(single.intercept_) == 0
+    paths = model.path(X, Y, alphas=4)
+    assert paths.coefs.shape == (2, 6, 4) and paths.alphas.shape == (2, 4)
+    lasso_path = type(model).path
     with pytest.raises(ValueError, match="single target"):
-        model.path(X, Y)
+        lasso_path(X, Y)
 
 
 def test_a_strength_that_selects_nothing_says_so_once():

@@ -89,6 +89,18 @@ class BlockPaths:
             n_jobs=self.n_jobs,
         )
 
+    def explained(self, results):
+        """Return the share of the deviance of the null model that results explain."""
+        least = self.datafit.saturated
+        null = self.null_value - least
+        if not null > 0.0:
+            return np.ones(len(results))
+        passes = [
+            self._pass(result.dense_coef(self.n_features), result.shift, None)
+            for result in results
+        ]
+        return 1.0 - np.array([sums["value"] - least for sums in passes]) / null
+
     def criteria(self, name, results, alphas, setting=None):
         """Information criterion of each result."""
         deviance, df = np.empty(len(results)), np.empty(len(results))

@@ -29,6 +29,7 @@ __all__ = [
     "LEAST_TOL",
     "MOST_BYTES",
     "MOST_FEATURES",
+    "SharedMoments",
     "fold_errors",
     "gram_results",
     "points_of",
@@ -74,6 +75,62 @@ class _Moments:
     def __init__(self, G, c, yy, total):
         self.G, self.c, self.yy, self.total = np.ascontiguousarray(G), c, yy, total
         self.scale = yy  # what gaps are relative to
+
+
+class SharedMoments:
+    """Moments of one design and several targets, computed once for all of these.
+
+    Parameters
+    ----------
+    design : Design
+    targets : ndarray of shape (n_samples, n_targets)
+        Centered by the design.
+    """
+
+    def __init__(self, design, targets):
+        self.design, self.targets = design, targets
+        self._products = self._folds = self._of_folds = None
+
+    def of(self, t):
+        """Return the moments of the features and one target."""
+        if self._products is None:
+            A = self.design.block(np.arange(self.design.n_features))
+            self._products = A.T @ A, A.T @ self.targets
+        G, C = self._products
+        y = self.targets[:, t]
+        return _Moments(G, C[:, t].copy(), float(y @ y), self.design.total)
+
+    def of_folds(self, folds):
+        """Return the rows held out in each fold, their moments and those of all rows.
+
+        Columns are the features, the targets and the roots of the weights.
+        """
+        if self._folds is None or not _are_same(folds, self._folds):
+            self._folds, self._of_folds = folds, self._take(folds)
+        return self._of_folds
+
+    def _take(self, folds):
+        design, p = self.design, self.design.n_features
+        n, n_targets = self.targets.shape
+        B = np.empty((n, p + n_targets + 1), order="F")
+        design.gather(np.arange(p), B, 0)
+        B[:, p:-1] = self.targets
+        B[:, -1] = design.roots if design.is_weighted else 1.0
+        held = [_rows(B, test) for _, test in folds]
+        outside = [rows.T @ rows for rows in held]
+        if sum(len(rows) for rows in held) == n and len(_union(folds)) == n:
+            whole = np.sum(outside, axis=0)  # every row is held out once
+        else:
+            whole = B.T @ B
+        return held, outside, whole
+
+
+def _are_same(folds, others):
+    return len(folds) == len(others) and all(
+        np.array_equal(mine, theirs)
+        for pair in zip(folds, others, strict=True)
+        for mine, theirs in zip(*pair, strict=True)
+    )
 
 
 def _solve(problem, moments, alphas, l1_ratio):
@@ -180,6 +237,8 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
     if yy == 0.0 or l1_ratio == 0.0:
         return None
     A, moments = None, problem.moments
+    if moments is None and problem.shared is not None:
+        moments = problem.shared.of(problem.column)
     if moments is None:
         A = design.block(np.arange(design.n_features))
         moments = _Moments(A.T @ A, A.T @ y, yy, problem.total)
@@ -290,25 +349,20 @@ def fold_errors(problem, folds, l1_ratios, grids):
     grids : list of ndarray of shape (n_alphas,)
         Strengths for each ratio.
     """
-    design, y = problem.design, problem.target
-    p = design.n_features
-    n = design.n_samples
-    B = np.empty((n, p + 2), order="F")
-    design.gather(np.arange(p), B, 0)
-    B[:, p] = y
-    B[:, p + 1] = design.roots if design.is_weighted else 1.0
-    held = [_rows(B, test) for _, test in folds]
-    outside = [rows.T @ rows for rows in held]
-    if sum(len(rows) for rows in held) == n and len(_union(folds)) == n:
-        whole = np.sum(outside, axis=0)  # every row is held out once
-    else:
-        whole = B.T @ B
+    y, p = problem.target, problem.n_features
+    shared = problem.shared or SharedMoments(problem.design, y[:, None])
+    held, outside, whole = shared.of_folds(folds)
+    at = np.arange(p + 2)  # of the features, the target and the roots of the weights
+    if len(whole) > p + 2:
+        at = np.r_[:p, p + problem.column, len(whole) - 1]
+        pair = np.ix_(at, at)
+        outside, whole = [part[pair] for part in outside], whole[pair]
     # The path of all rows that follows need not look at the columns again.
     problem.moments = _Moments(
         whole[:p, :p], whole[:p, p].copy(), float(y @ y), problem.total
     )
     tables = [
-        _fold(problem, rows, part, whole, l1_ratios, grids)
+        _fold(problem, rows, part, whole, at, l1_ratios, grids)
         for rows, part in zip(held, outside, strict=True)
     ]
     return [table[k] for k in range(len(grids)) for table in tables]
@@ -325,10 +379,11 @@ def _rows(B, test):
     return B[test]
 
 
-def _fold(problem, held, outside, whole, l1_ratios, grids):
+def _fold(problem, held, outside, whole, at, l1_ratios, grids):
     """Return the errors on the rows `held` of paths on the others, for each ratio.
 
-    `outside` and `whole` are the moments of these rows and of all.
+    `outside` and `whole` are the moments of these rows and of all, for the columns
+    `at` of `held`.
     """
     p = problem.n_features
     nothing = [None] * len(grids)
@@ -356,12 +411,12 @@ def _fold(problem, held, outside, whole, l1_ratios, grids):
             W, _, _, n_solved = _solve(problem, moments, alphas, l1_ratio)
         errors = None
         if n_solved == len(alphas):
-            errors = _errors(W, outside, held, mean) * problem.y_unit**2
+            errors = _errors(W, outside, held, at, mean) * problem.y_unit**2
         out.append(errors)
     return out
 
 
-def _errors(W, outside, held, mean):
+def _errors(W, outside, held, at, mean):
     """Return the mean squared errors of coefficients on rows that were held out.
 
     From the moments of these rows about the means of the others, where they suffice.
@@ -378,6 +433,6 @@ def _errors(W, outside, held, mean):
     size = ((np.abs(V) @ np.abs(about)) * np.abs(V)).sum(axis=1)
     lost = errors < _LOST * size
     if lost.any():
-        rest = held[:, used] - held[:, -1:] * mean
+        rest = held[:, at[used]] - held[:, -1:] * mean
         errors[lost] = ((rest @ V[lost].T) ** 2).sum(axis=0)
     return errors / weight

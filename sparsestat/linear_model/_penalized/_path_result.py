@@ -29,11 +29,12 @@ class PathResult(_Triple):
 
     Parameters
     ----------
-    alphas : ndarray of shape (n_alphas,)
-        Penalty strengths, in decreasing order.
+    alphas : ndarray of shape ([n_targets,] n_alphas)
+        Penalty strengths, in decreasing order; with the axis of targets where each of
+        these is a problem by itself.
     coefs : ndarray of shape ([n_targets,] n_features, n_alphas)
         Coefficients at each of them.
-    gaps : ndarray of shape (n_alphas,)
+    gaps : ndarray of the shape of `alphas`
         What the certificates measure: duality gaps of the objective for convex
         squared losses, else what `kind` says relative to the scale of the certificate.
     intercepts : ndarray of shape ([n_targets,] n_alphas)
@@ -130,16 +131,18 @@ def _instance_path(
     Returns
     -------
     path : PathResult
-        Named tuple ``(alphas, coefs, gaps)`` with `intercepts` and `kind`. The
-        estimator remains as it was.
+        Named tuple ``(alphas, coefs, gaps)`` with `intercepts` and `kind`. Where each
+        of several targets is a problem by itself, all four have a leading axis
+        of targets. The estimator remains as it was.
     """
     scratch = copy(self)  # validation leaves marks; they are not for self
     scratch._validate_params()
     X, y, sample_weight = scratch._validated(X, y, sample_weight)
-    if y.ndim == 2 and not getattr(scratch, "_is_joint", True):
+    are_separate = y.ndim == 2 and not getattr(scratch, "_is_joint", True)
+    if are_separate and getattr(self, "stop_explained", False):
         raise ValueError(
-            f"A path is one of a single target, but y has shape {y.shape}. Use "
-            "MultiTaskLasso.path for several, or one path for each column."
+            "stop_explained=True ends the grid of one target, but y has "
+            f"{y.shape[1]}. Use stop_explained=False, or a path for each column."
         )
     if rows:
         known = inspect.signature(scratch.fit).parameters
@@ -160,12 +163,12 @@ def _instance_path(
         coef_init = np.asarray(coef_init, dtype=np.float64).T.reshape(
             problem.coef_shape
         )
-    return problem.path(
-        alphas,
-        eps,
-        settings[0],
-        coef_init=coef_init,
-        verbose=self.verbose,
-        name=type(self).__name__,
-        stop_explained=getattr(self, "stop_explained", False),
-    )
+    options = {
+        "coef_init": coef_init,
+        "verbose": self.verbose,
+        "name": type(self).__name__,
+    }
+    if are_separate:
+        return problem.paths_of_targets(alphas, eps, settings[0], **options)
+    options["stop_explained"] = getattr(self, "stop_explained", False)
+    return problem.path(alphas, eps, settings[0], **options)

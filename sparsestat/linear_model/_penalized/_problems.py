@@ -15,7 +15,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 
-from sparsestat._utils.arithmetic import moderate
+from sparsestat._utils.arithmetic import moderate, power_of_two
 from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import effective_rows, relative_weights
@@ -24,6 +24,7 @@ from sparsestat.linear_model._penalized._criteria import information_criterion
 from sparsestat.linear_model._penalized._csc_path import csc_results, suits_csc
 from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._penalized._gram_path import (
+    SharedMoments,
     fold_errors,
     gram_results,
     suits_gram,
@@ -63,6 +64,7 @@ GAP_REMEDY = (
 # A path that may end early does so once so much is explained, or less than this share
 # of it is gained in a step, though not before so many strengths.
 _EXPLAINED, _GAIN, _FEWEST = 0.999, 1e-5, 5
+_LOST, _VANISHING = 1e-250, 1e-45  # a target that rests on rounding; one to rescale
 _FAR_BELOW = 1 / 30  # share of the largest strength below which one comes down to it
 
 
@@ -440,9 +442,30 @@ class LeastSquaresProblem(PathProblem):
     def of_target(self, t):
         """Return the problem of one of several targets, on the same design."""
         other = copy(self)
-        other.target = np.ascontiguousarray(self.target[:, t])
-        other.y_mean = self.y_mean[t]
+        target = np.ascontiguousarray(self.target[:, t])
+        largest = float(np.abs(target).max(initial=0.0))
+        if _LOST < largest < _VANISHING:  # beside others in units far above its own
+            unit = power_of_two(largest)
+            target, other.y_unit = target / unit, self.y_unit * unit
+        other.target, other.y_mean = target, self.y_mean[t]
         return other
+
+    def paths_of_targets(self, alphas, eps, setting, *, coef_init, verbose, name):
+        """Solve for each of several targets on a grid of its own; warn once."""
+        found = []
+        for t in range(self.target.shape[1]):
+            problem = self.of_target(t)
+            grid = problem.grid(alphas, eps, setting)
+            start = None if coef_init is None else np.ascontiguousarray(coef_init[:, t])
+            results = problem.solve(grid, setting, coef_init=start, verbose=verbose)
+            found.append((problem, grid, results))
+        worst = max(found, key=lambda one: worst_result(one[2]).gap)
+        worst[0].warn_of_path(worst[2], name)
+        paths = [problem.path_result(grid, results) for problem, grid, results in found]
+        arrays = [np.stack(parts) for parts in zip(*paths, strict=True)]
+        intercepts = np.stack([path.intercepts for path in paths])
+        kinds = {path.kind for path in paths}
+        return PathResult(*arrays, intercepts, "kkt" if "kkt" in kinds else kinds.pop())
 
     def alpha_max_of_targets(self, setting=None):
         """Return the smallest alpha that is the largest for every target by itself."""
@@ -480,6 +503,7 @@ class ElasticNetProblem(LeastSquaresProblem):
     """Weighted elastic net; the setting is its l1_ratio."""
 
     moments = None  # of all rows, once somebody needed them
+    shared, column = None, 0  # with other targets, and which of them this is
 
     def __init__(
         self,
@@ -494,6 +518,16 @@ class ElasticNetProblem(LeastSquaresProblem):
         super().__init__(X, y, sample_weight, **options)
         self.positive = positive
         self.feature_weights = feature_weights
+
+    def of_target(self, t):
+        """Return the problem of one of several targets, with moments in common."""
+        if self.shared is None:
+            self.shared = SharedMoments(self.design, self.target)
+        other = super().of_target(t)
+        other.column = t
+        if other.y_unit != self.y_unit:
+            other.shared = None
+        return other
 
     def penalty(self, alpha, setting):
         """Return the elastic net penalty of one strength."""
