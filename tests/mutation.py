@@ -279,7 +279,22 @@ MODULES = {
         "is_monge tree_potentials _reduced",
         [_PLAIN, *_TRANSPORT],
     ),
-    "transport/_kernels_proof.py": ("", [_PLAIN, *_TRANSPORT]),
+    "transport/_kernels_proof.py": (
+        "",
+        [
+            _PLAIN,
+            "transport/test_proof_kernels.py",
+            *(
+                "transport/test_proofs.py::" + name
+                for name in (
+                    "test_bounds_of_reduced_costs_are_lower_by_their_rounding",
+                    "test_every_row_is_bounded",
+                    "test_the_gap_is_what_arcs_cost_beyond_the_lowered_potentials",
+                    "test_errors_of_margins_and_their_rounding",
+                )
+            ),
+        ],
+    ),
     "transport/_entropic.py": (
         "solve_entropic _last_pass _missing _bounds _certificate",
         [*_TRANSPORT, *_ANSWERS],
