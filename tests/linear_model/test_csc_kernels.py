@@ -138,6 +138,16 @@ def test_a_cycle_minimizes_over_one_coordinate_after_the_other(ridge, positive):
         assert_allclose(moved, square @ (w - d.w) ** 2)
         zeros |= set((w[:5] == 0.0).tolist())
     assert zeros == {False, True}
+    # What fits already is shrunk, whatever its size.
+    for old in (1.0, 2.0):
+        d = problem(0)
+        w, square = np.array([old, 0.0, 0.0, 0.0, 0.0, 0.0]), (d.A * d.A).sum(axis=0)
+        kernels._sweep(
+            *d.columns, w, square, d.lam, d.l2, np.zeros(12), 0.0, d.total, 0.1, ridge,
+            1, positive,
+        )  # fmt: skip
+        expected = (square[0] * old - 0.1 * d.lam[0]) / (square[0] + ridge * d.l2[0])
+        assert_allclose(w[0], expected, rtol=1e-12)
 
 
 def test_products_and_images_are_those_of_centered_columns():
