@@ -51,6 +51,7 @@ _KERNELS = [_PLAIN, "linear_model/test_path_kernels.py"]
 _GLM = ["linear_model/test_glm.py"]
 _PROOFS = "cluster/test_kmeans_proofs.py"
 _BLOCKS = ["test_block_bounds.py"]
+_SUMS = ["linear_model/test_block_sums.py"]
 _SELECTIVE = ["inference/test_inference_bounds.py", "inference/test_selective.py"]
 _SCALED = ["inference/test_inference_bounds.py", "inference/test_debiased.py"]
 _KMEANS = [
@@ -147,9 +148,19 @@ MODULES = {
             )
         ],
     ),
+    "linear_model/_penalized/_kernels_csc_path.py": (
+        "_gap _sweep _products _image _newton _residual _all_products",
+        [_PLAIN, "linear_model/test_csc_kernels.py"],
+    ),
+    "linear_model/_penalized/_block_sums.py": (
+        "_slices Outline sums merge class_sums losses class_losses",
+        [*_SUMS, *_BLOCKS],
+    ),
+    "linear_model/_penalized/_kernels_blocks.py": ("", [_PLAIN, *_SUMS]),
     "linear_model/_penalized/_block_likelihood.py": (
-        "Outline _sums _merge _pass _settle _judged",
-        _BLOCKS
+        "_pass _settled _judged _chain",
+        _SUMS
+        + _BLOCKS
         + [
             "test_row_blocks.py::" + name
             for name in (
@@ -279,7 +290,22 @@ MODULES = {
         "is_monge tree_potentials _reduced",
         [_PLAIN, *_TRANSPORT],
     ),
-    "transport/_kernels_proof.py": ("", [_PLAIN, *_TRANSPORT]),
+    "transport/_kernels_proof.py": (
+        "",
+        [
+            _PLAIN,
+            "transport/test_proof_kernels.py",
+            *(
+                "transport/test_proofs.py::" + name
+                for name in (
+                    "test_bounds_of_reduced_costs_are_lower_by_their_rounding",
+                    "test_every_row_is_bounded",
+                    "test_the_gap_is_what_arcs_cost_beyond_the_lowered_potentials",
+                    "test_errors_of_margins_and_their_rounding",
+                )
+            ),
+        ],
+    ),
     "transport/_entropic.py": (
         "solve_entropic _last_pass _missing _bounds _certificate",
         [*_TRANSPORT, *_ANSWERS],
