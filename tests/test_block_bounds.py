@@ -17,7 +17,10 @@ from sparsestat.inference import (
 )
 from sparsestat.linear_model._penalized._block_sums import outline
 from sparsestat.linear_model._penalized._gaps import squared_parts
-from sparsestat.linear_model._penalized._moment_problem import block_problem
+from sparsestat.linear_model._penalized._moment_problem import (
+    MomentProblem,
+    block_problem,
+)
 from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
 
 
@@ -75,6 +78,7 @@ def test_without_a_gap_the_largest_violation_is_measured():
     flat = moment_problem(row_blocks(X, np.ones(60), w, block_size=8))
     found = flat.solve_one(0.1, 1.0)
     assert (found.gap, found.rounding, found.unit) == (0.0, 0.0, 1.0)
+    assert flat.solve_one(0.0, 1.0).gap == 0.0
 
 
 def test_targets_apart_and_held_out_errors():
@@ -178,3 +182,39 @@ def test_noise_levels_of_blocks_carry_their_rounding():
     used = np.count_nonzero(model.coef_)
     expected = rounding(60 + 8 + used + 8, 4.0)
     assert_allclose(model.certificate_.details["rounding"], expected, rtol=1e-12)
+
+
+def test_gaps_are_mended_where_the_data_may_miss_the_tolerance():
+    def result(gap, error, kind="duality_gap", converged=True):
+        return SimpleNamespace(gap=gap, rounding=error, kind=kind, converged=converged)
+
+    given = [
+        result(0.875, 0.25),
+        result(5.0, 0.25, kind="kkt"),
+        result(0.5, 0.25),
+        result(5.0, 0.25, converged=False),
+        result(5.0, 0.5),
+        result(0.75, 0.25),
+        result(5.0, 0.25),
+    ]
+    refined = []
+
+    def mend(found, q, alpha, setting):
+        refined.append((alpha, q))
+        return result(0.0, 0.25)
+
+    of = SimpleNamespace(
+        blocks=(),
+        tol=1.0,
+        _measure=lambda found, alphas, todo, setting: [10 * k for k in todo],
+        _refined=mend,
+    )
+    found = MomentProblem._certified(of, list(given), "abcdefg", None)
+    assert refined == [("a", 0), ("g", 60)]
+    assert [r.gap for r in found] == [0.0, 5.0, 0.5, 5.0, 5.0, 0.75, 0.0]
+
+
+def test_the_scaled_lasso_takes_one_target():
+    X, y, _ = data()
+    with pytest.raises(ValueError, match="1d array"):
+        ScaledLasso().fit(row_blocks(X, np.column_stack([y, y]), block_size=8))
