@@ -22,6 +22,7 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 import sparsestat
 from sparsestat import row_blocks
+from sparsestat._utils import blocks as machinery
 from sparsestat._utils.blocks import checked_block
 from sparsestat._utils.moments import fold_moments, merge_moments, square_root
 from sparsestat.cluster import (
@@ -1398,6 +1399,47 @@ print(most[0] - before)
 
 
 # A cluster
+
+
+class Future:
+    """A future of dask that is not done for some looks."""
+
+    def __init__(self, looks, error=None):
+        self.looks, self.error, self.cancelled = looks, error, False
+
+    def result(self, timeout):
+        self.looks -= 1
+        if self.looks < 0 and self.error is None:
+            return "answer"
+        raise self.error or TimeoutError
+
+    def done(self):
+        return self.looks < 0
+
+    def cancel(self):
+        self.cancelled = True
+
+
+class Cluster:
+    """A client of dask: whether there are workers, look after look."""
+
+    def __init__(self, workers):
+        self.workers = iter(workers)
+
+    def scheduler_info(self, n_workers):
+        return {"workers": {"tcp://it": {}} if next(self.workers) else {}}
+
+
+def test_a_cluster_without_workers_is_not_waited_for():
+    few = int(machinery._PATIENCE / machinery._LOOK) - 1
+    answer = machinery._awaited(Future(2 * few), Cluster([*[0] * few, 1, *[0] * few]))
+    assert answer == "answer"  # a new worker came
+    lost = Future(10**6)
+    with pytest.raises(RuntimeError, match="no worker for 60 seconds"):
+        machinery._awaited(lost, Cluster([0] * (few + 1)))
+    assert lost.cancelled
+    with pytest.raises(TimeoutError, match="of a task"):
+        machinery._awaited(Future(0, TimeoutError("of a task")), Cluster([]))
 
 
 def shard(k, flag, n=300, p=6):

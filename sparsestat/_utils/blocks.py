@@ -10,6 +10,7 @@ but for rounding.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import inspect
+from contextlib import nullcontext
 from functools import partial
 from numbers import Integral
 from typing import NamedTuple
@@ -28,6 +29,7 @@ __all__ = ["Block", "RowBlocks", "fit_blocks", "row_blocks"]
 _FLOATS = [np.float64, np.float32]
 _LARGEST = 1e40  # of an entry: sums of squares of many fit into double precision
 _TOGETHER = 8  # results that are put together at once on a cluster
+_LOOK, _PATIENCE = 5.0, 60.0  # seconds between looks, and without any worker
 
 
 class Block(NamedTuple):
@@ -420,8 +422,6 @@ def _put_together(merge, parts):
 
 def _computed(task, verbose):
     """Compute a task of dask: on the cluster if there is one, else in threads."""
-    if verbose < 1:
-        return task.compute()
     try:
         from distributed import get_client, progress
 
@@ -429,11 +429,35 @@ def _computed(task, verbose):
     except (ImportError, ValueError):
         from dask.diagnostics import ProgressBar
 
-        with ProgressBar():
+        with ProgressBar() if verbose >= 1 else nullcontext():
             return task.compute()
     future = client.compute(task)
-    progress(future)
-    return future.result()
+    if verbose >= 1:
+        progress(future)
+    return _awaited(future, client)
+
+
+def _awaited(future, client):
+    """Return what a future holds, unless the cluster has no workers for a while.
+
+    Dask would wait for new ones without end.
+    """
+    patience = _PATIENCE
+    while True:
+        try:
+            return future.result(timeout=_LOOK)
+        except TimeoutError:
+            if future.done():  # an error of the task itself
+                raise
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        patience = _PATIENCE if workers else patience - _LOOK
+        if patience <= 0.0:
+            future.cancel()
+            raise RuntimeError(
+                f"The cluster had no worker for {_PATIENCE:g} seconds: all of them "
+                "died or left. Look at their logs (a chunk that does not fit into "
+                "memory is a usual cause), start new ones and fit again."
+            )
 
 
 def _count(block):
