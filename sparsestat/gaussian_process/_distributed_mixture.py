@@ -50,7 +50,8 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
     frequency_range : "auto" or (float, float), default="auto"
         Smallest and largest frequency, in cycles per unit of X.
     sigma : float, array-like or "auto", default="auto"
-        Width of the components, in the same units.
+        Width of the components, in the same units. "auto" is one over the extent of X,
+        the widest that :class:`GridSpectralMixtureRegressor` tries.
     noise : {"ml", "gcv"} or float, default="ml"
         The noise variance: learned with the weights, as one of them; by generalized
         cross-validation (one feature, even grid), or given.
