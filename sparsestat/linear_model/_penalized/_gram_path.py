@@ -32,6 +32,7 @@ __all__ = [
     "SharedMoments",
     "fold_errors",
     "gram_results",
+    "mended",
     "points_of",
     "suits_gram",
 ]
@@ -309,11 +310,18 @@ def points_of(
         "n_newton": info[:, 1],
     }
     points = PathPoints(problem, W, varying, {"unit": yy})
-    rest = np.flatnonzero(~solved | (gap + errors > goal))
-    if not len(rest):
+    missed = ~solved | (gap + errors > goal)
+    return mended(problem, points, missed, W, n_solved, alphas, setting, verbose)
+
+
+def mended(problem, points, missed, W, n_solved, alphas, setting, verbose):
+    """Solve again the strengths of a path that a kernel missed, from where it came."""
+    if verbose < 1 and not missed.any():
         return points  # without the time that a bar takes
     solver = None
-    for k in progress_bar(rest, description="path", verbose=verbose):
+    for k in progress_bar(range(len(missed)), description="path", verbose=verbose):
+        if not missed[k]:
+            continue
         if solver is None:
             solver = problem.make_solver(W[min(k, n_solved)] * problem.coef_unit)
         points[k] = problem.solve_one(alphas[k], setting, solver=solver)

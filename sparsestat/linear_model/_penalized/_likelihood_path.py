@@ -10,9 +10,9 @@ it does not bring to the tolerance, rounding included, the working-set solver fi
 import numpy as np
 
 from sparsestat._utils.arithmetic import rounding
-from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _datafits, _survival
+from sparsestat.linear_model._penalized._gram_path import mended
 from sparsestat.linear_model._penalized._points import PathPoints
 
 __all__ = ["likelihood_results", "loss_code", "suits_compiled"]
@@ -200,14 +200,7 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     # Not `>`: what overflowed is missed.
     missed = ~(measures + errors / unit <= problem.tol)
     missed[n_solved:] = True
-    if not missed.any():
-        return points  # without the time that a bar takes
-    solver = None
-    for k in progress_bar(np.flatnonzero(missed), description="path", verbose=verbose):
-        if solver is None:
-            solver = problem.make_solver(W[min(k, n_solved)] * problem.coef_unit)
-        points[k] = problem.solve_one(alphas[k], l1_ratio, solver=solver)
-    return points
+    return mended(problem, points, missed, W, n_solved, alphas, l1_ratio, verbose)
 
 
 def _rounding(
