@@ -1405,7 +1405,7 @@ class Future:
     """A future of dask that is not done for some looks."""
 
     def __init__(self, looks, error=None):
-        self.looks, self.error, self.cancelled = looks, error, False
+        self.looks, self.error, self.canceled = looks, error, False
 
     def result(self, timeout):
         self.looks -= 1
@@ -1417,7 +1417,7 @@ class Future:
         return self.looks < 0
 
     def cancel(self):
-        self.cancelled = True
+        self.canceled = True
 
 
 class Cluster:
@@ -1437,7 +1437,7 @@ def test_a_cluster_without_workers_is_not_waited_for():
     lost = Future(10**6)
     with pytest.raises(RuntimeError, match="no worker for 60 seconds"):
         machinery._awaited(lost, Cluster([0] * (few + 1)))
-    assert lost.cancelled
+    assert lost.canceled
     with pytest.raises(TimeoutError, match="of a task"):
         machinery._awaited(Future(0, TimeoutError("of a task")), Cluster([]))
 
