@@ -13,6 +13,8 @@ import math
 import numpy as np
 from scipy import sparse
 
+from sparsestat._utils.dask_tasks import computed
+
 __all__ = [
     "DaskSource",
     "LocalSource",
@@ -412,7 +414,7 @@ def _dask_frame_source(X, y, sample_weight):
         for values, name in ((y, "y"), (sample_weight, "sample_weight"))
     ]
     if any(values is not None and not is_dask(values) for values in given):
-        sizes = X.map_partitions(len).compute()
+        sizes = computed(X.map_partitions(len))
     split = delayed(columns.split, pure=False, nout=3)
     parts = [
         tuple(split(task, *rest)) for task, *rest in _zipped(tasks, given, tuple(sizes))

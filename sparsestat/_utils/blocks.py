@@ -10,7 +10,6 @@ but for rounding.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import inspect
-from contextlib import nullcontext
 from functools import partial
 from numbers import Integral
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from sparsestat._utils.block_sources import DaskSource, source_of
+from sparsestat._utils.dask_tasks import computed
 from sparsestat._utils.parallel import in_order, single_threaded
 from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.validation import check_magnitude, refuse_complex
@@ -29,7 +29,6 @@ __all__ = ["Block", "RowBlocks", "fit_blocks", "row_blocks"]
 _FLOATS = [np.float64, np.float32]
 _LARGEST = 1e40  # of an entry: sums of squares of many fit into double precision
 _TOGETHER = 8  # results that are put together at once on a cluster
-_LOOK, _PATIENCE = 5.0, 60.0  # seconds between looks, and without any worker
 
 
 class Block(NamedTuple):
@@ -220,9 +219,7 @@ class RowBlocks:
     def targets(self):
         """Return the targets of all rows, as they were given, in memory."""
         if self._is_dask:
-            import dask
-
-            found = dask.compute(*(part[1] for part in self._source.parts))
+            found = computed([part[1] for part in self._source.parts])
         else:
             found = [part[1] for part in self._source.parts()]
         return np.concatenate([np.asarray(y).reshape(len(y)) for y in found])
@@ -302,9 +299,7 @@ class RowBlocks:
         held = []
         for part in self._source.parts() if not self._is_dask else self._source.parts:
             if self._is_dask:
-                import dask
-
-                part = dask.compute(*part)
+                part = computed(part)
             block = checked_block(*part, n_features=self.n_features)
             held.append(block)
             n_held = sum(block.X.shape[0] for block in held)
@@ -356,7 +351,7 @@ class RowBlocks:
             parts = [put_together(merge, parts[k : k + _TOGETHER]) for k in groups]
         if not parts:
             return (), None
-        return _computed(parts[0], verbose)
+        return computed(parts[0], verbose)
 
 
 def _keyed(block, keys, size):
@@ -418,46 +413,6 @@ def _put_together(merge, parts):
         if result is not None:
             total = result if total is None else merge(total, result)
     return sizes, total
-
-
-def _computed(task, verbose):
-    """Compute a task of dask: on the cluster if there is one, else in threads."""
-    try:
-        from distributed import get_client, progress
-
-        client = get_client()
-    except (ImportError, ValueError):
-        from dask.diagnostics import ProgressBar
-
-        with ProgressBar() if verbose >= 1 else nullcontext():
-            return task.compute()
-    future = client.compute(task)
-    if verbose >= 1:
-        progress(future)
-    return _awaited(future, client)
-
-
-def _awaited(future, client):
-    """Return what a future holds, unless the cluster has no workers for a while.
-
-    Dask would wait for new ones without end.
-    """
-    patience = _PATIENCE
-    while True:
-        try:
-            return future.result(timeout=_LOOK)
-        except TimeoutError:
-            if future.done():  # an error of the task itself
-                raise
-        workers = client.scheduler_info(n_workers=-1)["workers"]
-        patience = _PATIENCE if workers else patience - _LOOK
-        if patience <= 0.0:
-            future.cancel()
-            raise RuntimeError(
-                f"The cluster had no worker for {_PATIENCE:g} seconds: all of them "
-                "died or left. Look at their logs (a chunk that does not fit into "
-                "memory is a usual cause), start new ones and fit again."
-            )
 
 
 def _count(block):

@@ -17,8 +17,9 @@ from sparsestat.linear_model._coordinate_descent_cv import LassoCV
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
 from sparsestat.linear_model._penalized._path_result import PathMethod
-from sparsestat.linear_model._penalized._problems import ElasticNetProblem, PathProblem
+from sparsestat.linear_model._penalized._problems import PathProblem
 from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["AdaptiveLassoCV"]

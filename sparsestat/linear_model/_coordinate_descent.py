@@ -8,10 +8,10 @@ from numbers import Real
 from sparsestat._utils.compat import Interval
 from sparsestat.linear_model import _paths as paths
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
+from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
 from sparsestat.linear_model._penalized._moment_problem import block_problem
 from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._penalized._problems import (
-    ElasticNetProblem,
     feature_weight_array,
 )
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data

@@ -14,8 +14,8 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
+from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
 from sparsestat.linear_model._penalized._given_problem import GivenProblem
-from sparsestat.linear_model._penalized._problems import ElasticNetProblem
 from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["PenalizedRegressor", "PenalizedRegressorCV"]

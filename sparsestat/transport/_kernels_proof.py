@@ -151,32 +151,29 @@ def arc_totals(i, j, mass, rows, columns):
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _least_safe(line, cross, cross_low, base, base_low, lowest):
-    """Lower `lowest` to the reduced costs of a line, less a bound of their rounding.
+def _bounded(c, cross, cross_low, base, base_low):
+    """Return a reduced cost less a bound of its rounding.
 
     Only what is added at the end is rounded: the errors of the large terms are known.
     """
-    for k in range(len(line)):
-        s = cross[k] + base
-        part = s - cross[k]
-        e = (cross[k] - (s - part)) + (base - part)
-        t = s + line[k]
-        part = t - s
-        d = (s - (t - part)) + (line[k] - part)
-        x = t + ((e + d) + (cross_low[k] + base_low))
-        hidden = abs(e) + abs(d) + abs(cross_low[k]) + abs(base_low)
-        x -= _ROUNDED * (hidden + abs(x))
-        if x < lowest[k]:
-            lowest[k] = x
+    s = cross + base
+    part = s - cross
+    e = (cross - (s - part)) + (base - part)
+    t = s + c
+    part = t - s
+    d = (s - (t - part)) + (c - part)
+    x = t + ((e + d) + (cross_low + base_low))
+    hidden = abs(e) + abs(d) + abs(cross_low) + abs(base_low)
+    return x - _ROUNDED * (hidden + abs(x))
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _smallest(line):
-    best = np.inf
+def _least_safe(line, cross, cross_low, base, base_low, lowest):
+    """Lower `lowest` to bounds below the reduced costs of a line."""
     for k in range(len(line)):
-        if line[k] < best:
-            best = line[k]
-    return best
+        x = _bounded(line[k], cross[k], cross_low[k], base, base_low)
+        if x < lowest[k]:
+            lowest[k] = x
 
 
 @njit(cache=True, nogil=True)
@@ -199,15 +196,7 @@ def _least_of_all(line, cross, cross_low, base, base_low, margin):
 def _least_of_piece(line, cross, cross_low, base, base_low, start, stop):
     best = np.inf
     for k in range(start, stop):
-        s = cross[k] + base
-        part = s - cross[k]
-        e = (cross[k] - (s - part)) + (base - part)
-        t = s + line[k]
-        part = t - s
-        d = (s - (t - part)) + (line[k] - part)
-        x = t + ((e + d) + (cross_low[k] + base_low))
-        hidden = abs(e) + abs(d) + abs(cross_low[k]) + abs(base_low)
-        x -= _ROUNDED * (hidden + abs(x))
+        x = _bounded(line[k], cross[k], cross_low[k], base, base_low)
         if x < best:
             best = x
     return best
@@ -228,14 +217,12 @@ def least_reduced(L, flat, n, high, low, least, worst):
             rest = max(rest, abs(cross_low[k]))
         for i in range(n):
             line = L[i]
-            least[i] = _smallest(line)
+            least[i] = _range(line)[0]
             margin = 8.0 * _ROUNDED * (largest + abs(high[i])) + rest + abs(low[i])
             worst[i] = _least_of_all(line, cross, cross_low, high[i], low[i], margin)
         return
-    for i in range(n):
-        least[i] = np.inf
-        worst[i] = np.inf
+    least[:] = np.inf
+    worst[:] = np.inf
     for j in range(p):
         _least_safe(L[j], high[:n], low[:n], high[n + j], low[n + j], worst)
-        for i in range(n):
-            least[i] = min(least[i], L[j, i])
+        _lower(L[j], least)

@@ -12,7 +12,8 @@ import sparsestat.linear_model as ssl
 from sparsestat._utils.arithmetic import rounding
 from sparsestat.linear_model._penalized import _csc_path, _design, _gram_path
 from sparsestat.linear_model._penalized._csc_path import _rounding, suits_csc
-from sparsestat.linear_model._penalized._problems import ElasticNetProblem, PathProblem
+from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
+from sparsestat.linear_model._penalized._problems import PathProblem
 from tests.linear_model.lasso_oracles import relative_gap
 
 TRIALS = int(os.environ.get("SPARSESTAT_PATH_PROBLEMS", "120"))

@@ -11,12 +11,12 @@ from scipy.special import xlogy
 from sparsestat.linear_model._penalized._class_datafits import OneColumn, Softmax
 from sparsestat.linear_model._penalized._datafits import Logistic, Poisson
 from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
 from sparsestat.linear_model._penalized._newton import GLMSolver
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 from sparsestat.linear_model._penalized._problems import (
     GAP_SCALE,
     KKT_SCALE,
-    ElasticNetProblem,
     LeastSquaresProblem,
 )
 from sparsestat.linear_model._penalized._result import SolverResult

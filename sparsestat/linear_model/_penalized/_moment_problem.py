@@ -28,9 +28,9 @@ from sparsestat._utils.moments import (
     square_root,
 )
 from sparsestat.linear_model._penalized._design import MomentDesign
+from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
 from sparsestat.linear_model._penalized._gaps import squared_parts
 from sparsestat.linear_model._penalized._problems import (
-    ElasticNetProblem,
     feature_weight_array,
 )
 from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
