@@ -41,6 +41,12 @@ class PathResult(_Triple):
         Intercepts at each of them.
     kind : {"duality_gap", "kkt"}
         What `gaps` holds.
+
+    Examples
+    --------
+    >>> from sparsestat.linear_model import Lasso
+    >>> Lasso(tol=1e-12).path([[-1.0], [0.0], [1.0]], [-1.0, 0.0, 1.0], alphas=[0.5, 0])
+    PathResult(2 alphas from 0.5 to 0, coefs of shape (1, 2), largest duality_gap ...)
     """
 
     def __new__(cls, alphas, coefs, gaps, intercepts=None, kind="duality_gap"):
@@ -51,6 +57,15 @@ class PathResult(_Triple):
 
     def __getnewargs__(self):
         return (*self, self.intercepts, self.kind)
+
+    def __repr__(self):
+        if not np.size(self.alphas):
+            return f"PathResult(no alphas, coefs of shape {np.shape(self.coefs)})"
+        return (
+            f"PathResult({np.shape(self.alphas)[-1]} alphas from "
+            f"{np.max(self.alphas):.3g} to {np.min(self.alphas):.3g}, coefs of shape "
+            f"{np.shape(self.coefs)}, largest {self.kind} {np.max(self.gaps):.1e})"
+        )
 
     def __getattr__(self, name):
         if name in _OLD_NAMES:
