@@ -184,6 +184,25 @@ def test_noise_levels_of_blocks_carry_their_rounding():
     assert_allclose(model.certificate_.details["rounding"], expected, rtol=1e-12)
 
 
+def test_noise_levels_are_spreads_about_what_rounding_left_of_the_mean():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 3))
+    y = np.round((X[:, 0] + 0.5 * rng.standard_normal(200)) * 64.0) / 64.0
+    model = ScaledLasso().fit(row_blocks(X, y + 2.0**30, block_size=64))
+    spread = np.std(y - X @ model.coef_)
+    assert_allclose(model.sigma_, spread, rtol=1e-10)
+    degrees = 199 - np.count_nonzero(model.coef_)
+    assert_allclose(model.sigma_df_, spread * np.sqrt(200 / degrees), rtol=1e-10)
+
+
+def test_one_degree_of_freedom_is_enough_for_a_noise_level():
+    X = np.array([[1.0, 2.0], [-1.0, 0.5], [2.0, -1.5], [0.5, 1.0]])
+    y = X @ [3.0, -2.0] + 0.01 * np.array([1.0, -1.0, 1.0, 2.0])
+    model = ScaledLasso(factor=1e-3).fit(row_blocks(X, y, block_size=2))
+    assert np.count_nonzero(model.coef_) == 2
+    assert_allclose(model.sigma_df_, 2.0 * model.sigma_, rtol=1e-12)
+
+
 def test_gaps_are_mended_where_the_data_may_miss_the_tolerance():
     def result(gap, error, kind="duality_gap", converged=True):
         return SimpleNamespace(gap=gap, rounding=error, kind=kind, converged=converged)

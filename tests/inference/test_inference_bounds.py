@@ -111,6 +111,36 @@ def test_a_solution_carries_its_gap_and_its_rounding():
     assert not found.collapsed and found.coef[0] > 0.0
 
 
+def test_signs_that_no_noise_level_has_are_passed_over(monkeypatch):
+    rng = np.random.default_rng(4)
+    Z = rng.standard_normal((40, 4))
+    Z[:, 1] = 0.1 * Z[:, 1] - Z[:, 0]  # 1 - n strength^2 s'(Z'Z)^-1 s < 0 for (+, +)
+    Z = (Z - Z.mean(axis=0)) / Z.std(axis=0)
+    y = Z[:, 2] + 0.3 * rng.standard_normal(40)
+    y -= y.mean()
+    expected = _scaled_lasso_solver.scaled_lasso(Z, y, 0.3)
+    lasso, given = _scaled_lasso_solver._lasso, [np.array([1.0, 1.0, 0.0, 0.0])]
+    monkeypatch.setattr(
+        _scaled_lasso_solver, "_lasso", lambda *a: given.pop() if given else lasso(*a)
+    )
+    found = _scaled_lasso_solver.scaled_lasso(Z, y, 0.3)
+    assert not given
+    assert_allclose(found.coef, expected.coef, rtol=1e-7, atol=1e-9)
+    assert 0.0 <= found.gap <= 1e-8
+
+
+def test_a_noise_level_that_collapses_stops_at_its_floor():
+    rng = np.random.default_rng(5)
+    Z = rng.standard_normal((30, 3))
+    Z = (Z - Z.mean(axis=0)) / Z.std(axis=0)
+    y = 8.0 * Z[:, 1]
+    found = _scaled_lasso_solver.scaled_lasso(Z, y, 0.3)
+    # The Lasso of strength 0.3 sigma with sigma at a millionth of the spread of 8.
+    assert found.collapsed
+    assert_allclose(found.coef, [0.0, 8.0 - 0.3 * 8e-6, 0.0], rtol=0.0, atol=1e-8)
+    assert found.sigma == pytest.approx(0.3 * 8e-6, rel=1e-2)
+
+
 # Directions
 
 

@@ -10,7 +10,12 @@ from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit
 
 import sparsestat.linear_model as ssl
 from sparsestat._utils.arithmetic import rounding
-from sparsestat.linear_model._penalized import _csc_path, _design, _gram_path
+from sparsestat.linear_model._penalized import (
+    _csc_path,
+    _design,
+    _gram_path,
+    _kernels_csc_path,
+)
 from sparsestat.linear_model._penalized._csc_path import _rounding, suits_csc
 from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
 from sparsestat.linear_model._penalized._problems import PathProblem
@@ -260,6 +265,69 @@ def test_centers_count_beside_the_spread_of_their_columns():
     assert_allclose(found, max(shares))
     plain = _design.make_design(sparse.csc_array(X), fit_intercept=False)
     assert _csc_path._center_share(plain, np.sqrt(plain.squares)) == 0.0
+
+
+def sparse_problem(**options):
+    rng = np.random.default_rng(11)
+    X = sparse.random_array((100, 90), density=0.02, rng=rng, format="csc")
+    y = X[:, :9] @ np.ones(9) + 0.1 * rng.standard_normal(100)
+    limits = {"tol": 1e-7, "max_iter": 200, "max_epochs": 50_000}
+    problem = ElasticNetProblem(X, y, None, fit_intercept=True, **limits, **options)
+    alphas = np.geomspace(0.9, 0.2, 5)
+    assert suits_csc(problem, alphas * problem.alpha_max(1.0))
+    return X, problem, alphas
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_products_of_sparse_columns_are_wrong_by_the_longest_column(ratio, monkeypatch):
+    omega = np.linspace(0.5, 3.0, 90)
+    omega[4] = np.inf
+    X, problem, alphas = sparse_problem(feature_weights=omega)
+    alphas *= problem.alpha_max(ratio)
+    given = []
+    monkeypatch.setattr(
+        _csc_path, "_rounding", lambda *a: given.append(a) or _rounding(*a)
+    )
+    points = _csc_path.csc_results(problem, alphas, ratio)
+    counts, _, unit, far, steepest = given[0][1:]
+    A = X.toarray() - X.mean(axis=0)
+    norms = np.linalg.norm(A, axis=0)
+    # |X_j| / (n alpha ratio omega_j): what an error of X_j'r is to the dual point.
+    expected = (norms / omega).max() / (100 * alphas * ratio)
+    assert_allclose(steepest, expected * problem.y_unit, rtol=1e-10)
+    used = norms > 0.0
+    shares = np.abs(X.mean(axis=0))[used] / norms[used]
+    assert_allclose(far, shares.max() * 10.0)
+    chain = np.diff(X.indptr).max() + 16
+    assert_allclose(unit, rounding(chain + 4) + far * rounding(104), rtol=1e-12)
+    yy = problem.target @ problem.target
+    for k, (point, count) in enumerate(zip(points, counts, strict=True)):
+        assert count == np.count_nonzero(point.dense_coef(90)) > 0
+        assert_allclose(point.rounding, _rounding(*given[0])[k] / yy, rtol=1e-12)
+
+
+def test_sparse_paths_of_which_nothing_is_solved_are_none(monkeypatch):
+    _, problem, alphas = sparse_problem()
+    alphas *= problem.alpha_max(1.0)
+    assert _csc_path.csc_results(problem, alphas, 0.0) is None
+    kernel = _kernels_csc_path.csc_path
+    for n_solved in (0, 1, 4):
+
+        def first(*arguments, n_solved=n_solved):
+            assert kernel(*arguments) == 5
+            return n_solved
+
+        monkeypatch.setattr(_kernels_csc_path, "csc_path", first)
+        points = _csc_path.csc_results(problem, alphas, 1.0)
+        if n_solved == 0:
+            assert points is None
+        else:
+            assert [p.gap <= 1e-7 for p in points] == [True] * 5
+    flat = ElasticNetProblem(
+        sparse.eye_array(9, format="csc"), np.ones(9), None, fit_intercept=True,
+        **problem.limits,
+    )  # fmt: skip
+    assert _csc_path.csc_results(flat, np.geomspace(1.0, 0.2, 5), 1.0) is None
 
 
 def test_sparse_paths_that_run_out_of_sweeps_are_handed_over(monkeypatch):

@@ -11,6 +11,7 @@ from sparsestat.transport import (
     sinkhorn_points,
     wasserstein_distance,
 )
+from sparsestat.transport._cells import CellCost
 from sparsestat.transport._costs import PointCost
 
 
@@ -99,6 +100,32 @@ def test_rounds_that_are_not_enough_are_not_satisfied(always, monkeypatch):
     assert not found.converged
     assert found.value > best > found.value - found.gap
     assert found.certificate.details["lower_bound"] <= best
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5)])
+def test_every_point_and_every_column_has_its_dual(shape, monkeypatch):
+    rng = np.random.default_rng(4)
+    X, Y = rng.random((shape[0], 2)), rng.random((shape[1], 2))
+    best, lengths = _candidates._best, []
+
+    def counted(points, cost, own, cross, limit, most):
+        lengths.append((len(own) - len(points), len(cross) - len(cost.Y)))
+        return best(points, cost, own, cross, limit, most)
+
+    monkeypatch.setattr(_candidates, "_best", counted)
+    cost = CellCost.of(PointCost(X, Y, "sqeuclidean"), 4)[0]
+    found = _candidates.nearest_costs(cost)
+    C = cdist(cost.X, cost.Y, "sqeuclidean")
+    np.testing.assert_allclose(found, C.min(axis=1), rtol=1e-13)
+    assert lengths == [(0, 0)]
+
+
+def test_candidates_are_for_nine_million_pairs_of_few_dimensions():
+    of = np.zeros((3000, 2))
+    for n, d, expected in ((3000, 2, True), (2999, 2, False), (3000, 5, False)):
+        cost = PointCost(np.zeros((n, d)), np.zeros((3000, d)), "sqeuclidean")
+        assert _candidates.has_candidates(cost) == expected
+    assert not _candidates.has_candidates(PointCost(of[:2999], of, "sqeuclidean"))
 
 
 def test_many_points_of_the_plane():
