@@ -88,7 +88,11 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     kernel_ : sklearn.gaussian_process.kernels.Kernel
         Kernel with the parameters found, noise included.
     noise_variance_ : float or ndarray of shape (n_targets,)
-        Variance of the noise, in units of y**2.
+        Variance of the noise, in units of y**2. Where `kernel` has no
+        WhiteKernel, it is at least 1e-10 of their variance; where rounding hides the
+        largest evidence at so little noise, that bound is raised by factors of ten, to
+        1e-6 at most. ``certificate_.details["noise_level_bound"]`` is the one in use,
+        in the units of `kernel_`.
     log_marginal_likelihood_value_ : float
         At the parameters found, of the targets that are not missing.
     step_ : float
