@@ -200,6 +200,24 @@ def test_targets_without_noise_are_fitted_to_the_tolerance(model, unit, dtype):
         assert variance >= bound * (1 - 1e-5)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+@pytest.mark.parametrize("signal", [lambda t: 3 * t + 5, lambda t: np.sin(t / 9)])
+def test_series_without_noise_are_fitted_to_the_tolerance(signal, unit, missing):
+    t = np.arange(80.0)
+    y = unit * signal(t)
+    held = np.arange(80) % 7 == 3
+    new = t[held] if missing else t[held] + 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        model = ToeplitzGPRegressor().fit(
+            unit * t[:, None], np.where(held & missing, np.nan, y)
+        )
+    assert model.certificate_.satisfied
+    error = np.abs(model.predict(unit * new[:, None]) - unit * signal(new)).max()
+    assert error < 1e-3 * y.std()  # it was above y.std() with missing values
+
+
 def test_a_certificate_without_noise_is_that_of_the_dense_evidence():
     X, _, target = _without_noise(1)
     y = target(X)

@@ -12,7 +12,7 @@ __all__ = ["Adam", "Top", "climb", "projected"]
 
 # The solver is held to a little less than `tol`: the certificate evaluates again.
 _MARGIN = 0.9
-_LAST = 30  # steps on rises that are taken from gradients
+_LAST, _PATIENCE = 30, 10  # steps on rises from gradients; those that gain nothing
 
 
 @dataclass
@@ -142,12 +142,16 @@ class _Seen:
         """Take note of an iterate; return the objective there."""
         return -self.n * float(result.fun)
 
+    def has_ended(self, n_iter):
+        """Tell whether further steps are of no use, after so many."""
+        return False
+
 
 class _Rises(_Seen):
     """The same with rises from the gradients; the best point has the least slope."""
 
     ftol = 0.0
-    _place = None
+    _place = _leader = None
 
     def rise(self, top, gradient):
         if self._place is None:
@@ -166,6 +170,11 @@ class _Rises(_Seen):
             self._place = place
         return top.value
 
+    def has_ended(self, n_iter):
+        if self.best is not self._leader:
+            self._leader, self._since = self.best, n_iter
+        return n_iter - self._since >= _PATIENCE
+
 
 def _search(seen, start, max_iter, tol, progress):
     """Run L-BFGS-B once."""
@@ -173,8 +182,8 @@ def _search(seen, start, max_iter, tol, progress):
 
     def step(intermediate_result):
         history.append(seen.moved(intermediate_result))
-        if progress.step(log_evidence=history[-1]):
-            seen.interrupted = True
+        seen.interrupted = bool(progress.step(log_evidence=history[-1]))
+        if seen.interrupted or seen.has_ended(len(history)):
             raise StopIteration
 
     result = minimize(

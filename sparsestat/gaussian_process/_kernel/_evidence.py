@@ -368,11 +368,16 @@ def raise_noise(best, ascent, function, y, *, n, rounding, progress):
         With the first bound that suffices; `best` where none does or none is needed.
     """
     tried = best
+    highest = _RAISED[-1] * spread(y)
     for bound in _RAISED * spread(y):
         hidden = _hides(tried.slope, ascent.tol, rounding(tried.kernel))
         if not hidden or tried.stopped or tried.n_iter >= ascent.max_iter:
             break
         noise = tried.kernel.k2
+        # The largest variance falls as the noise rises, and rounding with their ratio.
+        share = (noise.noise_level_bounds[0] / bound) ** 2
+        if share * tried.slope > ascent.tol and bound < highest:
+            continue
         raised = clone(tried.kernel).set_params(
             k2__noise_level=max(bound, noise.noise_level),
             k2__noise_level_bounds=(bound, noise.noise_level_bounds[1]),
