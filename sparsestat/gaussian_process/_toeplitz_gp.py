@@ -144,8 +144,9 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     Missing values are NaN in y: their time stamps must be there. With m of them a
     system of m equations is solved in addition, whose matrix is that part of the
     inverse covariance: O(m n log n + m^3) time. Up to 1500 time stamps a covariance
-    that is nearly singular is factored densely, without what is missing. One evaluation of the likelihood and
-    its gradient takes 4 n^2 multiplications beside some Fourier transforms.
+    that is nearly singular is factored densely, without what is missing. One evaluation
+    of the likelihood and its gradient takes 4 n^2 multiplications beside some Fourier
+    transforms.
 
     References
     ----------
