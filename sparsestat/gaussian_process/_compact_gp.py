@@ -120,7 +120,11 @@ class CompactGPRegressor(StructuredGPRegressor):
     support_ : ndarray
         Radius of the pattern, or one a feature.
     noise_variance_ : float or ndarray of shape (n_targets,)
-        Variance of the noise of new values, in units of y**2.
+        Variance of the noise of new values, in units of y**2. Where `kernel` has no
+        WhiteKernel, it is at least 1e-10 of their variance; where rounding hides the
+        largest evidence at so little noise, that bound is raised by factors of ten, to
+        1e-6 at most. ``certificate_.details["noise_level_bound"]`` is the one in use,
+        in the units of `kernel_`.
     log_marginal_likelihood_value_ : float
         At the parameters found.
     alpha_ : ndarray of shape (n_rows,) or (n_rows, n_targets)

@@ -26,6 +26,7 @@ from sparsestat._utils.samples import check_counts, effective_rows, given_weight
 from sparsestat.gaussian_process._kernel._covariances import (
     cross_backward,
     diagonal,
+    has_noise,
     leaves,
     noise_variance,
     scaled_cross,
@@ -38,6 +39,7 @@ from sparsestat.gaussian_process._kernel._evidence import (
     kernel_with_noise,
     maximize_evidence,
     numerical_errors,
+    raise_noise,
     standardized,
     warn_of_limits,
 )
@@ -171,10 +173,17 @@ class KernelGPRegressor(
         X, Y = self._standardize(X, y, weights, known)
         variance = float(np.mean(self._row_noise.known))
         kernel = self._prepare(X, Y, rng)
+        given = isinstance(self.kernel, Kernel) and has_noise(self.kernel)
         kernel = kernel_with_noise(kernel, X.shape[1], Y, known=variance)
+        adds_noise = has_noise(kernel) and not given
         function, extra = self._objective(kernel, X, Y)
         name = type(self).__name__
         ascent = self._options(Ascent, name=name)
+
+        def rounding(kernel):
+            noise = noise_variance(kernel, X.shape[1])[0] + variance
+            return self._rounding(kernel, X, noise)
+
         with FitProgress(
             self, ascent.total, X=X, y=Y, verbose=self.verbose
         ) as progress:
@@ -187,6 +196,16 @@ class KernelGPRegressor(
                 rng=rng,
                 progress=progress,
             )
+            if adds_noise:
+                best = raise_noise(
+                    best,
+                    ascent,
+                    function,
+                    Y,
+                    n=self._row_noise.total(len(X)),
+                    rounding=rounding,
+                    progress=progress,
+                )
         self.kernel_, self.n_iter_ = best.kernel, best.n_iter
         self.history_ = np.array(best.history)
         self._noise = noise_variance(best.kernel, X.shape[1])[0]
@@ -195,6 +214,8 @@ class KernelGPRegressor(
         self._store_noise()
         with numerical_errors():
             details = self._settle(best, X, Y)
+        if adds_noise:
+            details["noise_level_bound"] = float(best.kernel.k2.noise_level_bounds[0])
         noise = noise_variance(best.kernel, X.shape[1])[0] + variance
         if self.optimizer is not None:
             warn_of_limits(name, best.kernel, noise, Y, self._remedy)
@@ -204,7 +225,7 @@ class KernelGPRegressor(
             best.slope,
             self.tol,
             {**details, "optimized": self.optimizer is not None},
-            0.0 if self.optimizer is None else self._rounding(best.kernel, X, noise),
+            0.0 if self.optimizer is None else rounding(best.kernel),
         )
         return self
 

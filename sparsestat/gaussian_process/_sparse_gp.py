@@ -137,7 +137,8 @@ class SparseGPRegressor(KernelGPRegressor):
         Added to the diagonal of :math:`K_{mm}`, relative to its mean; more is tried
         where a factorization fails. ``"auto"`` is 1e-10, but a hundredth of the noise
         (at most 1e-8) where that is below 1e-3 of the function's variance at the start
-        and points are moved: their gradients keep more digits with more of it.
+        and points are moved: their gradients keep more digits with more of it. Where
+        the process is exact it starts at a thousandth of the noise, where that is less.
     random_state : int, RandomState instance or None, default=None
         For k-means and restarts.
     verbose : int, default=0
@@ -150,7 +151,11 @@ class SparseGPRegressor(KernelGPRegressor):
     inducing_points_ : ndarray of shape (m, n_features)
         The points Z.
     noise_variance_ : float or ndarray of shape (n_targets,)
-        Variance of the noise of new values, in units of y**2.
+        Variance of the noise of new values, in units of y**2. Where `kernel` has no
+        WhiteKernel, it is at least 1e-10 of their variance; where rounding hides the
+        largest evidence at so little noise, that bound is raised by factors of ten, to
+        1e-6 at most. ``certificate_.details["noise_level_bound"]`` is the one in use,
+        in the units of `kernel_`.
     objective_ : float
         The objective, the approximate log marginal likelihood.
     lower_bound_, upper_bound_ : float
@@ -430,7 +435,9 @@ class SparseGPRegressor(KernelGPRegressor):
         # The free energy is the evidence where no row is missing among the points.
         exact = isinstance(self.inducing, str) and self.method == "vfe"
         exact = exact and not self._heavy
-        if exact and len(X) <= _DENSE and len(Z) == len(np.unique(X, axis=0)):
+        exact = exact and len(X) <= _DENSE
+        self._exact = exact and len(Z) == len(np.unique(X, axis=0))
+        if self._exact:
             return (
                 lambda theta, _: exact_evidence(
                     kernel.clone_with_theta(theta), X, y, rows=self._row_noise
@@ -449,10 +456,7 @@ class SparseGPRegressor(KernelGPRegressor):
             return with_fixed_points, np.zeros(0)
 
         if self.jitter == "auto":
-            noise = noise_variance(kernel, X.shape[1])[0] + np.mean(
-                self._row_noise.known
-            )
-            share = noise / float(diagonal(kernel, X).mean())
+            share = self._noise_share(kernel, X)
             if share < _LITTLE:
                 self._jitter = float(np.clip(1e-2 * share, 1e-10, 1e-8))
 
@@ -470,6 +474,11 @@ class SparseGPRegressor(KernelGPRegressor):
 
         return function, ((Z - center) / scale).ravel()
 
+    def _noise_share(self, kernel, X):
+        """Return the noise variance relative to that of the function."""
+        noise = noise_variance(kernel, X.shape[1])[0] + np.mean(self._row_noise.known)
+        return float(noise / diagonal(kernel, X).mean())
+
     def _settle(self, best, X, y):
         Z = self.inducing_points_
         if len(best.extra):
@@ -477,7 +486,12 @@ class SparseGPRegressor(KernelGPRegressor):
         if self._heavy:
             return self._settle_heavy(best, Z, X, y)
         K = cross(self.kernel_, Z, Z)
-        self.L_, self.jitter_ = jittered_cholesky(K, self._jitter)
+        jitter = self._jitter
+        if self._exact and self.jitter == "auto":
+            # More than a small part of the noise would be noise that is not learned.
+            share = self._noise_share(best.kernel, X)
+            jitter = float(np.clip(1e-3 * share, 1e-15, jitter))
+        self.L_, self.jitter_ = jittered_cholesky(K, jitter)
         self.inducing_points_ = Z
         self._sums = self._sums_of(X, y, self._row_noise)
         self._row_noise = None

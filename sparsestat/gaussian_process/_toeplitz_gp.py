@@ -28,6 +28,7 @@ from sparsestat.gaussian_process._kernel._covariances import (
 )
 from sparsestat.gaussian_process._kernel._evidence import default_kernel
 from sparsestat.gaussian_process._structure._toeplitz import (
+    DenseToeplitzFactor,
     autocorrelation,
     even_grid,
     grid_tolerance,
@@ -88,7 +89,11 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     kernel_ : sklearn.gaussian_process.kernels.Kernel
         Kernel with the parameters found, noise included.
     noise_variance_ : float or ndarray of shape (n_targets,)
-        Variance of the noise, in units of y**2.
+        Variance of the noise, in units of y**2. Where `kernel` has no
+        WhiteKernel, it is at least 1e-10 of their variance; where rounding hides the
+        largest evidence at so little noise, that bound is raised by factors of ten, to
+        1e-6 at most. ``certificate_.details["noise_level_bound"]`` is the one in use,
+        in the units of `kernel_`.
     log_marginal_likelihood_value_ : float
         At the parameters found, of the targets that are not missing.
     step_ : float
@@ -138,8 +143,10 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
     (:class:`GridSpectralMixtureRegressor` and :class:`SparseGPRegressor` have them).
     Missing values are NaN in y: their time stamps must be there. With m of them a
     system of m equations is solved in addition, whose matrix is that part of the
-    inverse covariance: O(m n log n + m^3) time. One evaluation of the likelihood and
-    its gradient takes 4 n^2 multiplications beside some Fourier transforms.
+    inverse covariance: O(m n log n + m^3) time. Up to 1500 time stamps a covariance
+    that is nearly singular is factored densely, without what is missing. One evaluation
+    of the likelihood and its gradient takes 4 n^2 multiplications beside some Fourier
+    transforms.
 
     References
     ----------
@@ -243,13 +250,14 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
         scale, K, saved = scaled_cross(kernel, lags, np.zeros((1, 1)))
         column = scale * K[:, 0]
         column[0] += noise_variance(kernel, 1)[0]
-        factor = stable_factor(column, self._targets)
-        rest = _Missing(factor, self._missing) if len(self._missing) else None
-        a = factor.solution
-        if rest is not None:
-            # The recursion knows of no gaps: the targets there were taken for zero.
-            a = rest.forget(a)
-        return Factors(factor, a, saved, rest)
+        factor = stable_factor(column, self._targets, self._observed)
+        if not len(self._missing) or isinstance(factor, DenseToeplitzFactor):
+            return Factors(factor, factor.solution, saved)
+        rest = _Missing(factor, self._missing)
+        # The recursion knows of no gaps: the targets there were taken for zero. What
+        # is likely there leaves less to forget, and so less rounding.
+        filled = rest.fill(self._targets, factor.solution)
+        return Factors(factor, rest.forget(factor.solve(filled)), saved, rest)
 
     def _evidence(self, kernel, factors, want_gradient):
         factor, a, rest = factors.covariance, factors.alpha, factors.missing
@@ -275,10 +283,8 @@ class ToeplitzGPRegressor(StructuredGPRegressor):
 
     def _solve(self, K):
         factor, rest = self._factors.covariance, self._factors.missing
-        if rest is None:
-            return factor.solve(K)
-        K = K * self._observed
-        return rest.forget(factor.solve(K))
+        solved = factor.solve(K if not len(self._missing) else K * self._observed)
+        return solved if rest is None else rest.forget(solved)
 
     def _blocks(self, X):
         size = max(1, _BLOCK // len(self.grid_))
@@ -416,6 +422,12 @@ class _Missing:
     def half(self):
         """Rows H with H' H = P_M P_MM^-1 P_M'."""
         return solve_triangular(self._factor[0], self._rows, lower=True)
+
+    def fill(self, V, solved):
+        """Return rows with their conditional means in the missing places."""
+        out = V.copy()
+        out[..., self.places] -= cho_solve(self._factor, solved[..., self.places].T).T
+        return out
 
     def forget(self, V):
         """Correct rows that the whole inverse was applied to."""

@@ -7,14 +7,25 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
+from sparsestat._utils.progress import FitProgress
+from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.gaussian_process import (
     CompactGPRegressor,
     SparseGPRegressor,
     ToeplitzGPRegressor,
+    WendlandKernel,
 )
-from sparsestat.gaussian_process._kernel._evidence import default_kernel, standardized
+from sparsestat.gaussian_process._kernel._ascent import climb, projected
+from sparsestat.gaussian_process._kernel._evidence import (
+    Ascent,
+    default_kernel,
+    maximize_evidence,
+    raise_noise,
+    standardized,
+)
+from sparsestat.gaussian_process._kernel._inducing import exact_evidence
 from sparsestat.gaussian_process._kernel._starts import first_scales
 from sparsestat.gaussian_process._structure._toeplitz import even_grid
 
@@ -161,3 +172,138 @@ def test_spreads_that_rounding_may_change_are_announced():
             warnings.simplefilter("always")
             model.predict(t, return_std=True)
         assert bool(caught) == (noise < 1e-9)
+
+
+def _without_noise(seed, dtype=np.float64, unit=1.0):
+    """Return rows, some that are held out, and a target that is one of the features."""
+    rng = np.random.default_rng(seed)
+    X = (unit * rng.normal(size=(90, 3)) * [1.0, 30.0, 1e3]).astype(dtype)
+    return X[:60], X[60:], lambda X: 3 * X[:, 0] + 7 * unit
+
+
+@pytest.mark.parametrize("model", [CompactGPRegressor, SparseGPRegressor])
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_targets_without_noise_are_fitted_to_the_tolerance(model, unit, dtype):
+    for seed in range(3):
+        X, new, target = _without_noise(seed, dtype, unit)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            fitted = model(random_state=0).fit(X, target(X))
+        error = np.sqrt(np.mean((fitted.predict(new) - target(new)) ** 2))
+        # A kernel of compact support bends at the rim of the data.
+        share = 1e-4 if model is SparseGPRegressor else 0.05
+        assert error < share * target(X).std()
+        bound = fitted.certificate_.details["noise_level_bound"]
+        assert fitted.certificate_.satisfied and 1e-11 < bound < 1.1e-6
+        variance = fitted.noise_variance_ / target(X).astype(float).var()
+        assert variance >= bound * (1 - 1e-5)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+@pytest.mark.parametrize("signal", [lambda t: 3 * t + 5, lambda t: np.sin(t / 9)])
+def test_series_without_noise_are_fitted_to_the_tolerance(signal, unit, missing):
+    t = np.arange(80.0)
+    y = unit * signal(t)
+    held = np.arange(80) % 7 == 3
+    new = t[held] if missing else t[held] + 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        model = ToeplitzGPRegressor().fit(
+            unit * t[:, None], np.where(held & missing, np.nan, y)
+        )
+    assert model.certificate_.satisfied
+    error = np.abs(model.predict(unit * new[:, None]) - unit * signal(new)).max()
+    assert error < 1e-3 * y.std()  # it was above y.std() with missing values
+
+
+def test_a_certificate_without_noise_is_that_of_the_dense_evidence():
+    X, _, target = _without_noise(1)
+    y = target(X)
+    model = SparseGPRegressor(random_state=0).fit(X, y)
+    kernel = model.kernel_
+    value, gradient = exact_evidence(kernel, X, standardized(y, True)[0])
+    slope = np.abs(projected(gradient, kernel.theta, kernel.bounds)).max() / len(X)
+    assert slope < 2 * model.tol
+    # Points that are all of the data miss no more than a hundredth of a nat a sample.
+    assert value - 0.01 * len(X) < model.lower_bound_ < value + 1e-3
+    assert model.history_[-1] == pytest.approx(value, abs=1e-2)
+
+
+def test_the_bound_of_the_noise_is_raised_until_the_gradient_is_not_rounding():
+    calls = []
+
+    def function(theta, _):
+        """Of less noise the better; of the amplitude there is nothing but rounding."""
+        calls.append(1)
+        return -theta[1], np.array([3e-12 * (-1) ** len(calls) / np.exp(theta[1]), -1])
+
+    def rounding(kernel):
+        return 3e-12 / kernel.k2.noise_level
+
+    kernel = ConstantKernel(1.0) + WhiteKernel(1e-3, (1e-10, 10.0))
+    y = np.array([-1.0, 1.0])
+    ascent = Ascent("Model", "fmin_l_bfgs_b", max_iter=100, tol=1e-4)
+    rest = {"n": 1, "progress": FitProgress(None, 100)}
+    best = maximize_evidence(ascent, function, kernel, np.zeros(0), rng=None, **rest)
+    assert best.slope == pytest.approx(3e-2) and not best.stopped
+    found = raise_noise(best, ascent, function, y, rounding=rounding, **rest)
+    assert found.kernel.k2.noise_level_bounds == pytest.approx((1e-7, 10.0))
+    assert found.kernel.k2.noise_level == pytest.approx(1e-7)
+    assert found.slope == pytest.approx(3e-5) and found.n_iter > best.n_iter
+    # Not where rounding is not what hides the top, nor where steps ran out.
+    same = raise_noise(best, ascent, function, y, rounding=lambda _: 0.0, **rest)
+    assert same is best
+    best.stopped = True
+    assert raise_noise(best, ascent, function, y, rounding=rounding, **rest) is best
+
+
+@pytest.mark.parametrize("name", ["sparse", "compact"])
+def test_bounds_of_noise_that_were_given_stay(name):
+    X, _, target = _without_noise(1)
+    given = WhiteKernel(1e-6, (1e-10, 10.0))
+    if name == "sparse":
+        model = SparseGPRegressor(1.0 * RBF(np.std(X, axis=0)) + given)
+    else:
+        model = CompactGPRegressor(1.0 * WendlandKernel() + given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, target(X))
+    assert model.kernel_.k2.noise_level_bounds == (1e-10, 10.0)
+    assert "noise_level_bound" not in model.certificate_.details
+
+
+@pytest.mark.parametrize("digits", [2, 4, 8])
+def test_rounded_values_do_not_stop_an_ascent(digits):
+    scales = np.logspace(0, 2, 6)
+    top = np.linspace(-1, 1, 6)
+
+    def function(x):
+        rest = x - top
+        value = -np.sum(scales * np.cosh(rest))
+        return round(float(value), digits), -scales * np.sinh(rest)
+
+    bounds = np.tile([-np.inf, 0.5], (6, 1))
+    found = climb(
+        function, np.zeros(6), bounds,
+        n=1, max_iter=200, tol=1e-6, progress=FitProgress(None, 200),
+    )  # fmt: skip
+    assert found.slope <= 1e-6 and not found.stopped
+    np.testing.assert_allclose(found.x, np.minimum(top, 0.5), atol=1e-6)
+
+
+def test_an_ascent_that_a_callback_ends_goes_no_further():
+    class Impatient:
+        steps = 0
+
+        def step(self, **figures):
+            self.steps += 1
+            return True
+
+    progress = Impatient()
+    found = climb(
+        lambda x: (-np.sum(x**4), -4 * x**3), np.ones(2), np.tile([-9.0, 9.0], (2, 1)),
+        n=1, max_iter=50, tol=1e-9, progress=progress,
+    )  # fmt: skip
+    assert progress.steps == 1 and found.stopped

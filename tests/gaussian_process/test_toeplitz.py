@@ -22,6 +22,7 @@ from sklearn.gaussian_process.kernels import (
 
 from sparsestat.exceptions import ConvergenceWarning, NumericalError
 from sparsestat.gaussian_process import ToeplitzGPRegressor, WendlandKernel
+from sparsestat.gaussian_process._structure import _toeplitz
 
 MIXED = (
     1.0 * RBF(10.0) * ExpSineSquared(3.0, 100.0)
@@ -267,3 +268,32 @@ def test_dual_coefficients_and_history(missing):
     history = model.history_
     np.testing.assert_allclose(history[-1], model.log_marginal_likelihood_value_)
     assert history[-1] >= history[0]
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize("noise", [1e-8, 1e-2])
+def test_gaps_in_smooth_series_are_those_of_the_dense_process(
+    small, noise, monkeypatch
+):
+    monkeypatch.setattr(_toeplitz, "_DENSE", 1500 if small else 0)
+    t = np.arange(60.0)[:, None]
+    y = np.sin(t[:, 0] / 4) + np.sin(7.0 * t[:, 0] ** 2) * np.sqrt(noise)
+    y[[7, 8, 30, 59]] = np.nan
+    seen = ~np.isnan(y)
+    options = {"optimizer": None, "normalize_y": False}
+    kernel = RBF(3.0) + WhiteKernel(noise)
+    model = ToeplitzGPRegressor(kernel, **options).fit(t, y)
+    C = kernel(t[seen])
+    new = np.linspace(-3, 63, 40)[:, None]
+    K = RBF(3.0)(new, t[seen])
+    weights = np.linalg.solve(C, y[seen])
+    np.testing.assert_allclose(model.predict(new), K @ weights, atol=1e-6)
+    dense = -0.5 * (
+        y[seen] @ weights + np.linalg.slogdet(C)[1] + seen.sum() * np.log(2 * np.pi)
+    )
+    assert model.log_marginal_likelihood_value_ == pytest.approx(dense, rel=1e-5)
+    _, gradient = model.log_marginal_likelihood(model.kernel_.theta, eval_gradient=True)
+    inner = np.outer(weights, weights) - np.linalg.inv(C)
+    slopes = kernel(t[seen], eval_gradient=True)[1]
+    exact = 0.5 * np.einsum("ij,ijk->k", inner, slopes)
+    np.testing.assert_allclose(gradient, exact, rtol=1e-4)

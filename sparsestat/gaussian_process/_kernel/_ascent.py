@@ -12,6 +12,7 @@ __all__ = ["Adam", "Top", "climb", "projected"]
 
 # The solver is held to a little less than `tol`: the certificate evaluates again.
 _MARGIN = 0.9
+_LAST, _PATIENCE = 30, 10  # steps on rises from gradients; those that gain nothing
 
 
 @dataclass
@@ -30,6 +31,8 @@ class Top:
         Number of iterations.
     history : list of float
         The objective after each.
+    stopped : bool
+        Whether the limit of iterations, or a callback, ended it.
     """
 
     x: np.ndarray
@@ -37,6 +40,7 @@ class Top:
     slope: float
     n_iter: int = 1
     history: list = field(default_factory=list)
+    stopped: bool = False
 
 
 def projected(gradient, x, bounds):
@@ -50,7 +54,12 @@ def projected(gradient, x, bounds):
 
 
 def climb(function, start, bounds, *, n, max_iter, tol, progress):
-    """Run L-BFGS-B once from one start.
+    """Run L-BFGS-B from one start.
+
+    Where values are differences of large numbers, rounding moves them more than the
+    last steps do, and a line search on them stops above `tol`. The gradients keep more
+    digits: from there the search goes on with rises that are taken from them, by the
+    trapezoidal rule from one iterate to the next.
 
     Parameters
     ----------
@@ -79,50 +88,127 @@ def climb(function, start, bounds, *, n, max_iter, tol, progress):
     numpy.linalg.LinAlgError
         If there is no value at the start.
     """
-    seen = {"value": -np.inf}
-    history = []
+    seen = _Seen(function, bounds, n)
+    top = _search(seen, start, max_iter, tol, progress)
+    if top.slope <= tol or top.stopped:
+        return top
+    steps = min(max_iter - top.n_iter, _LAST)
+    rises = _Rises(function, bounds, n)
+    last = _search(rises, top.x, steps, tol, progress)
+    last.n_iter += top.n_iter
+    last.stopped = rises.interrupted or last.n_iter >= max_iter
+    last.history = top.history + last.history
+    # A rise of the integral is one of the objective, but for its rounding.
+    if last.slope < top.slope and last.value > top.value - tol * n:
+        return last
+    top.stopped = last.stopped
+    return top
 
-    def negative(x):
+
+class _Seen:
+    """The negative of a function per sample, which keeps the best point seen."""
+
+    ftol = 1e-14
+
+    def __init__(self, function, bounds, n):
+        self.function, self.bounds, self.n = function, bounds, n
+        self.best, self.worst, self.interrupted = None, None, False
+
+    def __call__(self, x):
         try:
-            value, gradient = function(x)
+            value, gradient = self.function(x)
         except np.linalg.LinAlgError:
             value = -np.inf
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             # A wall that the line search turns back from.
-            worst = seen.get("worst", 1e10)
+            worst = 1e10 if self.worst is None else self.worst
             return 10.0 * abs(worst) + 1e10, np.zeros(len(x))
-        seen["worst"] = max(seen.get("worst", -np.inf), -value / n)
-        if value > seen["value"]:
-            seen.update(value=value, x=x.copy(), gradient=gradient.copy())
-        return -value / n, -gradient / n
+        slope = np.abs(projected(gradient, x, self.bounds)).max(initial=0.0) / self.n
+        top = Top(x.copy(), float(value), float(slope))
+        fall = -self.rise(top, gradient) / self.n
+        self.worst = fall if self.worst is None else max(self.worst, fall)
+        if self.best is None or self.is_better(top):
+            self.best = top
+        return fall, -gradient / self.n
+
+    def rise(self, top, gradient):
+        """Return what is maximized, at the point that was seen last."""
+        return top.value
+
+    def is_better(self, top):
+        return top.value > self.best.value
+
+    def moved(self, result):
+        """Take note of an iterate; return the objective there."""
+        return -self.n * float(result.fun)
+
+    def has_ended(self, n_iter):
+        """Tell whether further steps are of no use, after so many."""
+        return False
+
+
+class _Rises(_Seen):
+    """The same with rises from the gradients; the best point has the least slope."""
+
+    ftol = 0.0
+    _place = _leader = None
+
+    def rise(self, top, gradient):
+        if self._place is None:
+            self._place = top.x, gradient, 0.0
+        x, before, risen = self._place
+        risen = risen + 0.5 * float((gradient + before) @ (top.x - x))
+        self._last = top, (top.x, gradient, risen)
+        return risen
+
+    def is_better(self, top):
+        return top.slope < self.best.slope
+
+    def moved(self, result):
+        top, place = self._last
+        if np.array_equal(result.x, top.x):
+            self._place = place
+        return top.value
+
+    def has_ended(self, n_iter):
+        if self.best is not self._leader:
+            self._leader, self._since = self.best, n_iter
+        return n_iter - self._since >= _PATIENCE
+
+
+def _search(seen, start, max_iter, tol, progress):
+    """Run L-BFGS-B once."""
+    history = []
 
     def step(intermediate_result):
-        history.append(-n * float(intermediate_result.fun))
-        if progress.step(log_evidence=history[-1]):
+        history.append(seen.moved(intermediate_result))
+        seen.interrupted = bool(progress.step(log_evidence=history[-1]))
+        if seen.interrupted or seen.has_ended(len(history)):
             raise StopIteration
 
     result = minimize(
-        negative,
+        seen,
         start,
         jac=True,
         method="L-BFGS-B",
-        bounds=bounds,
+        bounds=seen.bounds,
         callback=step,
         options={
             "maxiter": max_iter,
             "maxfun": 3 * max_iter + 20,
             "maxcor": 20,
             "gtol": _MARGIN * tol,
-            "ftol": 1e-14,
+            "ftol": seen.ftol,
         },
     )
-    if "x" not in seen:
+    top = seen.best
+    if top is None:
         raise np.linalg.LinAlgError(
             "The covariance is not positive definite at the start of the optimization."
         )
-    x = seen["x"]
-    slope = np.abs(projected(seen["gradient"], x, bounds)).max(initial=0.0) / n
-    return Top(x, float(seen["value"]), float(slope), max(1, int(result.nit)), history)
+    top.n_iter, top.history = max(1, int(result.nit)), history
+    top.stopped = seen.interrupted or result.status == 1  # 1: a limit was reached
+    return top
 
 
 class Adam:

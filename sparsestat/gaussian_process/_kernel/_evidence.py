@@ -5,7 +5,7 @@
 
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from sklearn.base import clone
@@ -45,6 +45,7 @@ __all__ = [
     "maximize_evidence",
     "named_shape",
     "numerical_errors",
+    "raise_noise",
     "spread",
     "standardized",
     "warn_of_limits",
@@ -54,6 +55,7 @@ SCALE = "largest entry of the projected gradient of the log evidence / n_samples
 _SMOOTHNESS = {"matern12": 0.5, "matern32": 1.5, "matern52": 2.5}
 KERNEL_NAMES = {"rbf", "rational_quadratic", *_SMOOTHNESS}
 _NOISE_SPAN = (1e-10, 10.0)  # of the variance of the targets
+_RAISED = 10.0 ** np.arange(-9.0, -5.5)  # further lower bounds, likewise
 _AMPLITUDE_SPAN = (1e-4, 1e6)
 _LARGEST = 1e120  # squares, and products of two of them with small factors, stay finite
 _HIDDEN = 100.0  # times the estimate of rounding: what it may have made up
@@ -70,6 +72,7 @@ class Optimum:
     slope: float = 0.0
     n_iter: int = 1
     history: list = field(default_factory=list)
+    stopped: bool = False
 
 
 @contextmanager
@@ -337,7 +340,63 @@ def _climb(function, start, bounds, kernel, n, ascent, progress):
         progress=progress,
     )
     found = kernel.clone_with_theta(top.x[:p])
-    return Optimum(found, top.x[p:], top.value, top.slope, top.n_iter, top.history)
+    return Optimum(
+        found, top.x[p:], top.value, top.slope, top.n_iter, top.history, top.stopped
+    )
+
+
+def raise_noise(best, ascent, function, y, *, n, rounding, progress):
+    """Climb on with more noise where rounding hides the top.
+
+    For a kernel whose last summand is white noise with bounds that no user gave. Its
+    lower bound goes up by factors of ten, to a millionth of the variance of the
+    targets at most, until the projected gradient is within the tolerance.
+
+    Parameters
+    ----------
+    best : Optimum
+        Where the ascent ended.
+    ascent, function, n, progress : see :func:`maximize_evidence`
+    y : ndarray
+        The targets it was fitted to.
+    rounding : callable
+        Takes a kernel, returns about how far rounding moves the gradient per sample.
+
+    Returns
+    -------
+    optimum : Optimum
+        With the first bound that suffices; `best` where none does or none is needed.
+    """
+    tried = best
+    highest = _RAISED[-1] * spread(y)
+    for bound in _RAISED * spread(y):
+        hidden = _hides(tried.slope, ascent.tol, rounding(tried.kernel))
+        if not hidden or tried.stopped or tried.n_iter >= ascent.max_iter:
+            break
+        noise = tried.kernel.k2
+        # The largest variance falls as the noise rises, and rounding with their ratio.
+        share = (noise.noise_level_bounds[0] / bound) ** 2
+        if share * tried.slope > ascent.tol and bound < highest:
+            continue
+        raised = clone(tried.kernel).set_params(
+            k2__noise_level=max(bound, noise.noise_level),
+            k2__noise_level_bounds=(bound, noise.noise_level_bounds[1]),
+        )
+        more = replace(
+            ascent, max_iter=ascent.max_iter - tried.n_iter, n_restarts_optimizer=0
+        )
+        found = maximize_evidence(
+            more, function, raised, tried.extra, n=n, rng=None, progress=progress
+        )
+        found.n_iter += tried.n_iter
+        found.history = tried.history + found.history
+        tried = found
+    return tried if tried.slope <= ascent.tol else best
+
+
+def _hides(slope, tol, rounding):
+    """Tell whether a slope is too large, and may be so by rounding alone."""
+    return tol < slope <= _HIDDEN * rounding
 
 
 def evidence_certificate(name, kind, slope, tol, details, rounding=0.0):
@@ -351,7 +410,7 @@ def evidence_certificate(name, kind, slope, tol, details, rounding=0.0):
     certificate = Certificate(
         kind, float(slope), tol, bool(slope <= tol), SCALE, details
     )
-    if not certificate.satisfied and slope <= _HIDDEN * rounding:
+    if _hides(slope, tol, rounding):
         warn_if_unsatisfied(
             certificate,
             f"{name} lacks precision: its projected gradient",

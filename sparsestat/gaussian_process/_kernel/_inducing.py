@@ -111,7 +111,7 @@ def jittered_cholesky(K, jitter):
         except np.linalg.LinAlgError:
             if jitter > 1e-3 or not np.isfinite(K).all():
                 raise
-            jitter = max(10.0 * jitter, 1e-10)
+            jitter = 10.0 * jitter if jitter >= 1e-15 else 1e-10
 
 
 def _mirror(lower):

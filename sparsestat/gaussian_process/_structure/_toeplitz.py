@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import fft
-from scipy.linalg import cho_factor, cho_solve, toeplitz
+from scipy.linalg import cho_factor, cho_solve, lapack, toeplitz
 
 from sparsestat._utils.arithmetic import EPS
 from sparsestat._utils.validation import read_only
@@ -188,21 +188,27 @@ class DenseToeplitzFactor:
     """The same of a small matrix that is nearly singular, by Cholesky's factorization.
 
     Levinson's recursion loses digits as the condition number grows, in gradients as
-    well; this loses none beyond the data's.
+    well; this loses none beyond the data's. What was not observed is left out from the
+    start: its inverse is zero there.
 
     Parameters
     ----------
     column : ndarray of shape (n,)
         First column of the matrix T.
-    y : ndarray of shape (n,)
-        One vector.
+    y : ndarray of shape (n,) or (n_vectors, n)
+        Vectors, zero where there was no observation.
+    observed : ndarray of bool of shape (n,), default=None
+        Rows and columns of T that count; None for all.
     """
 
-    def __init__(self, column, y):
+    def __init__(self, column, y, observed=None):
+        n = len(column)
         self.column = column
-        self._factor = cho_factor(toeplitz(column), lower=True)
+        self._observed = np.arange(n) if observed is None else np.flatnonzero(observed)
+        rows = self._observed
+        self._factor = cho_factor(toeplitz(column)[np.ix_(rows, rows)], lower=True)
         pivots = np.diag(self._factor[0]) ** 2
-        if pivots.min() <= EPS * len(column) * column[0]:
+        if pivots.min() <= EPS * n * column[0]:
             raise np.linalg.LinAlgError(
                 "The Toeplitz covariance is singular to working precision: its least "
                 f"pivot is {pivots.min():.1e} beside a variance of {column[0]:.1e}. "
@@ -213,33 +219,42 @@ class DenseToeplitzFactor:
 
     def solve(self, V, *, refine=True):
         """Return the inverse times vectors, one or one in each row."""
-        X = cho_solve(self._factor, np.transpose(V)).T
+        V = np.asarray(V)
+        X = np.zeros(V.shape)
+        X[..., self._observed] = self._solved(V)
         if refine:
             rest = V - toeplitz_product(self.column, X)
-            X = X + cho_solve(self._factor, np.transpose(rest)).T
+            X[..., self._observed] += self._solved(rest)
         return X
+
+    def _solved(self, V):
+        return cho_solve(self._factor, V[..., self._observed].T).T
 
     def inverse_sums(self):
         """Return the sums along the diagonals of the inverse."""
         n = len(self.column)
-        inverse = cho_solve(self._factor, np.eye(n))
-        return np.array([np.trace(inverse, k) for k in range(n)])
+        inverse = np.zeros((n, n))
+        lower = lapack.dpotri(self._factor[0], lower=1)[0]
+        inverse[np.ix_(self._observed, self._observed)] = lower
+        return np.array([np.trace(inverse, -k) for k in range(n)])
 
 
-def stable_factor(column, y):
+def stable_factor(column, y, observed=None):
     """Factor a Toeplitz matrix by the recursion, or densely where that is imprecise.
 
     Parameters
     ----------
     column : ndarray of shape (n,)
         First column of T.
-    y : ndarray of shape (n,)
-        One vector.
+    y : ndarray of shape (n,) or (n_vectors, n)
+        Vectors, zero where there was no observation.
+    observed : ndarray of bool of shape (n,), default=None
+        What a dense factor is made of; None for all. The recursion takes all of T.
 
     Returns
     -------
     factor : ToeplitzFactor or DenseToeplitzFactor
-        With the solution for y.
+        With the solutions for y.
     """
     small = len(column) <= _DENSE
     try:
@@ -247,9 +262,9 @@ def stable_factor(column, y):
     except np.linalg.LinAlgError:
         if not small:
             raise
-        return DenseToeplitzFactor(column, y)
+        return DenseToeplitzFactor(column, y, observed)
     if small and factor.variances.min() <= _SINGULAR * column[0]:
-        return DenseToeplitzFactor(column, y)
+        return DenseToeplitzFactor(column, y, observed)
     return factor
 
 
