@@ -16,7 +16,17 @@ from sparsestat.cluster import (
     ProbabilisticPartitivePartitioning,
     SDPKMeans,
 )
-from sparsestat.decomposition import OnlineOrthogonalDictionary, SemiNMF
+from sparsestat.datasets import make_bars
+from sparsestat.decomposition import (
+    BinarySparseCoding,
+    DiscreteSparseCoding,
+    MaximalCausesAnalysis,
+    MaxMagnitudeCausesAnalysis,
+    OnlineOrthogonalDictionary,
+    SemiNMF,
+    SpikeSlabSparseCoding,
+    TernarySparseCoding,
+)
 from sparsestat.gaussian_process import SparseGPRegressor
 from sparsestat.inference import ScaledLasso
 from sparsestat.linear_model import (
@@ -58,6 +68,15 @@ TIGHT, PATH = {"tol": 1e-10}, {"alphas": 3, "eps": 0.1, "cv": 3, "tol": 1e-9}
 COEF = "coef_ intercept_ objective_"
 SURVIVAL = "coef_ event_times_ baseline_hazard_ objective_"
 CENTERS = "cluster_centers_ inertia_ labels_"
+STEPS = {"n_steps": 8, "max_iter": 12, "tol": 0.05, "random_state": 0}
+CODING = [
+    BinarySparseCoding(6, **STEPS),
+    TernarySparseCoding(6, **STEPS),
+    DiscreteSparseCoding(6, **STEPS),
+    MaximalCausesAnalysis(6, **STEPS),
+    MaxMagnitudeCausesAnalysis(6, **STEPS),
+    SpikeSlabSparseCoding(6, **STEPS),
+]
 # What is fitted, what its target is, and what must not depend on the blocks.
 MODELS = [
     (Lasso(0.1, **TIGHT), "number", COEF),
@@ -101,6 +120,7 @@ MODELS = [
         "number",
         "lower_bound_ upper_bound_",
     ),
+    *((model, "bars", "components_ pi_ sigma_ history_") for model in CODING),
 ]
 LOSSES = [case for case in MODELS if case[2] in (COEF, SURVIVAL)]
 every_model = pytest.mark.parametrize(
@@ -116,6 +136,9 @@ def data_of_kind(kind):
     if kind.startswith("blobs"):
         X, _, w = blobs(N)
         return X, None, None if "plain" in kind else w
+    if kind == "bars":
+        bars = make_bars(N, size=3, random_state=0).data
+        return np.maximum(bars, 0.0), None, regression(N)[2]
     X, y, w = regression(N, 6)
     rng = np.random.default_rng(1)
     eta = 0.4 * (X[:, :3] - 3.0).sum(axis=1)
@@ -320,3 +343,32 @@ def test_survival_in_blocks_refuses_what_it_cannot_use():
     with pytest.raises(ValueError, match="the same columns in all blocks"):
         model.fit(row_blocks(mixed))
     assert not hasattr(model, "coef_")
+
+
+# Sparse coding
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("model", CODING, ids=lambda model: type(model).__name__)
+def test_sparse_coding_in_blocks_is_that_in_memory(model, weighted):
+    X, _, w = data_of_kind("bars")
+    w = w if weighted else None
+    for fit_mean in (False, True):
+        if fit_mean and isinstance(model, MaximalCausesAnalysis):
+            continue  # its components are positive, and so are its data
+        model = clone(model).set_params(fit_mean=fit_mean)
+        D = X + 1e3 if fit_mean else X
+        expected = clone(model).fit(D, sample_weight=w)
+        found = clone(model).fit(row_blocks(D, None, w, block_size=37))
+        assert set(vars(found)) == set(vars(expected))
+        assert_same(found, expected, "components_ pi_ sigma_ mean_ history_", rtol=1e-7)
+        assert found.certificate_.details.keys() == expected.certificate_.details.keys()
+        assert_allclose(found.transform(D), expected.transform(D), atol=1e-6)
+
+
+def test_sparse_coding_in_blocks_refuses_what_it_cannot_draw():
+    X, _, w = data_of_kind("bars")
+    with pytest.raises(ValueError, match="init='data' needs X in memory"):
+        BinarySparseCoding(6, init="data").fit(row_blocks(X))
+    with pytest.raises(ValueError, match="counts rows"):
+        BinarySparseCoding(6).fit(row_blocks(X, None, 1e-9 * w))
