@@ -34,6 +34,7 @@ from sparsestat.linear_model import (
     ElasticNetCV,
     Lasso,
     LassoCV,
+    LDPSparseRegressor,
     MultiTaskElasticNet,
     MultiTaskElasticNetCV,
     MultiTaskLasso,
@@ -119,6 +120,11 @@ MODELS = [
         SparseGPRegressor(n_inducing=6, n_restarts_optimizer=0, random_state=0),
         "number",
         "lower_bound_ upper_bound_",
+    ),
+    (
+        LDPSparseRegressor(epsilon=9.0, x_bound=40.0, y_bound=30.0, random_state=0),
+        "plain",
+        "coef_ support_",
     ),
     *((model, "bars", "components_ pi_ sigma_ history_") for model in CODING),
 ]
@@ -372,3 +378,47 @@ def test_sparse_coding_in_blocks_refuses_what_it_cannot_draw():
         BinarySparseCoding(6, init="data").fit(row_blocks(X))
     with pytest.raises(ValueError, match="counts rows"):
         BinarySparseCoding(6).fit(row_blocks(X, None, 1e-9 * w))
+
+
+# Private records
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"x_bound": None, "y_bound": None, "strict": False},
+        {"x_bound": None, "strict": False, "clipping": "coordinate"},
+        {"method": "nldp", "mechanism": "sphere"},
+        {"method": "nldp", "delta": 1e-6},
+        {"method": "nldp", "delta": 1e-6, "clipping": "coordinate"},
+        {"method": "nldp", "delta": 1e-6, "simulate": "aggregate"},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::sparsestat.exceptions.PrivacyLeakWarning")
+def test_private_messages_in_blocks_are_those_in_memory(options, monkeypatch):
+    from sparsestat.linear_model._private import _clients
+
+    monkeypatch.setattr(_clients, "_CHUNK_ENTRIES", 500)  # many chunks of users
+    X, y, _ = regression(300, 6)
+    public = {"epsilon": 9.0, "x_bound": 40.0, "y_bound": 30.0, "random_state": 0}
+    model = LDPSparseRegressor(**{**public, **options})
+    expected = clone(model).fit(X, y)
+    for size in (300, 37, 1):
+        found = clone(model).fit(row_blocks(X, y, block_size=size))
+        assert_allclose(found.coef_, expected.coef_, rtol=1e-10, atol=1e-13)
+        assert found.privacy_ledger_ == expected.privacy_ledger_
+        assert set(vars(found)) == set(vars(expected))
+        assert found.certificate_ == expected.certificate_
+
+
+def test_private_records_in_blocks_are_refused_as_in_memory():
+    X, y, w = regression(40)
+    model = LDPSparseRegressor(x_bound=4.0, y_bound=3.0, random_state=0)
+    with pytest.raises(ValueError, match="a weight would itself be private"):
+        model.fit(row_blocks(X, y, w))
+    with pytest.raises(ValueError, match="cannot form 6 groups"):
+        model.fit(row_blocks(X[:5], y[:5]))
+    with pytest.raises(ValueError, match="must be given: public constants"):
+        LDPSparseRegressor().fit(row_blocks(X, y))
