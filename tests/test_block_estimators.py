@@ -27,7 +27,11 @@ from sparsestat.decomposition import (
     SpikeSlabSparseCoding,
     TernarySparseCoding,
 )
-from sparsestat.gaussian_process import SparseGPRegressor
+from sparsestat.gaussian_process import (
+    DeepKernelMachineClassifier,
+    DeepKernelMachineRegressor,
+    SparseGPRegressor,
+)
 from sparsestat.inference import ScaledLasso
 from sparsestat.linear_model import (
     ElasticNet,
@@ -125,6 +129,13 @@ MODELS = [
         LDPSparseRegressor(epsilon=9.0, x_bound=40.0, y_bound=30.0, random_state=0),
         "plain",
         "coef_ support_",
+    ),
+    (
+        DeepKernelMachineRegressor(
+            n_inducing=6, nu=5.0, max_iter=3, tol=0.5, random_state=0
+        ),
+        "plain",
+        "objective_ noise_variance_ amplitude_",
     ),
     *((model, "bars", "components_ pi_ sigma_ history_") for model in CODING),
 ]
@@ -422,3 +433,76 @@ def test_private_records_in_blocks_are_refused_as_in_memory():
         model.fit(row_blocks(X[:5], y[:5]))
     with pytest.raises(ValueError, match="must be given: public constants"):
         LDPSparseRegressor().fit(row_blocks(X, y))
+
+
+# Deep kernel machines
+
+
+@pytest.mark.parametrize("kernel", ["relu", "rbf"])
+@pytest.mark.parametrize(
+    "n_layers, nu, n_targets", [(2, 5.0, 1), (1, 3.0, 2), (0, 1, 1)]
+)
+def test_the_deep_bound_of_blocks_is_that_of_the_rows(kernel, n_layers, nu, n_targets):
+    from sparsestat.gaussian_process._variational._deep_evidence import DeepEvidence
+    from sparsestat.gaussian_process._variational._deep_rows import DeepRows
+
+    X, Y, _ = regression(120, 3, n_targets)
+    rows = DeepRows(row_blocks(X, Y, block_size=37), True)
+    A, B = rows.sample(200, None)
+    assert_allclose(A[:, :3], (X - X.mean(axis=0)) / X.std(axis=0), atol=1e-12)
+    assert_allclose(B, (Y - Y.mean(axis=0)) / Y.std(axis=0), atol=1e-12)
+    options = {
+        "kernel": kernel,
+        "n_layers": n_layers,
+        "nu": nu if n_layers else np.inf,
+        "likelihood": None,
+        "dense": False,
+        "learn_scales": True,
+        "learn_inducing": True,
+        "n_constant": 1,
+        "noise_floor": 0.01,
+        "jitter": 1e-8,
+    }
+    whole = DeepEvidence(A, B, A[::17], **options)
+    passed = DeepEvidence(A[:40], B[:40], A[::17], **options, passes=rows)
+    x, _ = whole.start(np.full(4, 0.25), 1.0, 0.1)
+    assert_allclose(passed.start(np.full(4, 0.25), 1.0, 0.1)[0], x)
+    x = x + 0.1 * np.random.default_rng(0).standard_normal(len(x))
+    for _ in range(2):  # nothing is left over from one evaluation to the next
+        value, gradient = passed(x)
+        assert value == pytest.approx(whole(x)[0], rel=1e-10)
+        scale = np.abs(gradient).max()
+        assert_allclose(gradient, whole(x)[1], rtol=1e-8, atol=1e-9 * scale)
+
+
+def test_deep_machines_in_blocks_are_those_in_memory(monkeypatch):
+    from sparsestat.gaussian_process import _deep_kernel_machines
+
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2.0, 2.0, (150, 2))
+    y = np.abs(X[:, 0]) - np.abs(X[:, 1]) + 0.1 * rng.standard_normal(150)
+    options = {"n_inducing": 6, "n_layers": 1, "nu": 5.0, "tol": 2e-3}
+    model = DeepKernelMachineRegressor(random_state=0, **options)
+    expected = clone(model).fit(X, y)
+    found = clone(model).fit(row_blocks(X, y, block_size=37))
+    assert found.certificate_.satisfied and expected.certificate_.satisfied
+    assert found.objective_ == pytest.approx(expected.objective_, abs=0.01)
+    assert_allclose(found.predict(X), expected.predict(X), atol=0.01)
+    assert set(vars(found)) == set(vars(expected))
+    # Where a sample chooses the start, the climb is on all rows all the same.
+    monkeypatch.setattr(_deep_kernel_machines, "_SAMPLE", 60)
+    found = clone(model).fit(row_blocks(X, y, block_size=37))
+    assert found.certificate_.satisfied
+    assert found.objective_ == pytest.approx(expected.objective_, abs=5.0)
+    assert found.score(X, y) > 0.9
+
+
+def test_deep_machines_in_blocks_refuse_what_they_cannot_sum():
+    X, y, w = regression(40)
+    for options in ({"n_inducing": None}, {"batch_size": 10}):
+        with pytest.raises(ValueError, match="needs X in memory"):
+            DeepKernelMachineRegressor(**options).fit(row_blocks(X, y))
+    with pytest.raises(ValueError, match="take no sample_weight"):
+        DeepKernelMachineRegressor().fit(row_blocks(X, y, w))
+    with pytest.raises(TypeError, match="keeps the features of all rows"):
+        DeepKernelMachineClassifier().fit(row_blocks(X, y > 0))
