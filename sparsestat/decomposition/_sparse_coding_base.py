@@ -24,6 +24,7 @@ from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import FLOATS, check_counts, check_samples, given_weights
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, largest_entry
+from sparsestat.decomposition._coding._block_samples import BlockSamples
 from sparsestat.decomposition._coding._expectation_truncation import (
     Samples,
     Temper,
@@ -148,7 +149,22 @@ class SparseCodingEstimator(
         dtype = X.dtype
         X = self._choose_frame(X, sample_weight)
         samples = Samples(X, sample_weight, batch_size=self.batch_size)
-        summary = Summary.of(X, samples.weights)
+        return self._learn(X, samples, Summary.of(X, samples.weights), dtype)
+
+    def _fit_blocks(self, blocks):
+        """Fit on rows in blocks; `init` must not be drawn from the rows."""
+        if isinstance(self.init, str) and self.init == "data":
+            raise ValueError(
+                "init='data' needs X in memory. Use init='mean', or pass components "
+                "to start from, such as rows of a sample."
+            )
+        samples = BlockSamples(blocks, type(self).__name__, self.verbose)
+        summary = samples.choose_frame(centered=self.fit_mean)
+        self._origin, self._unit = samples.origin, samples.unit
+        return self._learn(None, samples, summary, np.float64)
+
+    def _learn(self, X, samples, summary, dtype):
+        """Run the EM on samples in their frame, X if these are in memory."""
         model = self._prepare_fit(summary)
         schedule, n_steps = self._timing()
         rng = check_random_state(self.random_state)
@@ -281,7 +297,7 @@ class SparseCodingEstimator(
 
     def _first_components(self, X, samples, rng, summary):
         """Return the first W."""
-        shape = self.n_components, X.shape[1]
+        shape = self.n_components, self.n_features_in_
         if not isinstance(self.init, str):
             W = np.array(self.init, dtype=np.float64)
             if W.shape != shape or not np.isfinite(W).all():

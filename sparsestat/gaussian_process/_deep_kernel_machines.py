@@ -32,10 +32,12 @@ from sparsestat.gaussian_process._variational._classes import (
     ClassPosteriorMixin,
 )
 from sparsestat.gaussian_process._variational._deep_fit import DeepSettings, fit_deep
+from sparsestat.gaussian_process._variational._deep_rows import DeepRows
 
 __all__ = ["DeepKernelMachineClassifier", "DeepKernelMachineRegressor"]
 
 _ROWS = 1024
+_SAMPLE = 10_000  # rows that choose the start where rows come in blocks
 _FAR = 1e30  # sizes of the data: what is further is as far as can be
 
 
@@ -94,24 +96,28 @@ class _DeepKernelMachine(CallbackSupportMixin, SparsestatEstimator):
 
     def _fit_layers(self, X, Y, likelihood, noise_floor):
         """Learn the layers of validated data."""
-        size = float(np.abs(X).max())
-        self._far = _FAR * size if size > 0 else 1e100
         self._x_mean, self._x_scale = X.mean(axis=0), feature_units(X)
+        self._set_far(float(np.abs(X).max()))
+        rng = check_random_state(self.random_state)
+        return self._learn(self._inputs(X), Y, likelihood, noise_floor, rng)
+
+    def _set_far(self, size):
+        self._far = _FAR * size if size > 0 else 1e100
+
+    def _learn(self, inputs, Y, likelihood, noise_floor, rng, passes=None):
         settings = self._options(
             DeepSettings, n_constant=int(self.include_bias), noise_floor=noise_floor
         )
-        rng, inputs = check_random_state(self.random_state), self._inputs(X)
         with (
             numerical_errors(),
             FitProgress(
                 self, self.max_iter, X=inputs, y=Y, verbose=self.verbose
             ) as progress,
         ):
-            found = fit_deep(inputs, Y, likelihood, settings, rng, progress)
+            found = fit_deep(inputs, Y, likelihood, settings, rng, progress, passes)
         self._state, top = found.state, found.top
         self.nu_ = found.nu
-        p = X.shape[1]
-        Z = self._state.Z[:, :p]
+        Z = self._state.Z[:, : self.n_features_in_]
         self.inducing_points_ = Z * self._x_scale + self._x_mean
         self.grams_ = self._state.trunk.grams
         self.feature_weights_ = self._state.weights
@@ -387,6 +393,27 @@ class DeepKernelMachineRegressor(PosteriorMixin, RegressorMixin, _DeepKernelMach
         self.noise_variance_ = self._state.noise * self._y_scale**2
         return self
 
+    def _fit_blocks(self, blocks):
+        if self.n_inducing is None or self.batch_size is not None:
+            raise ValueError(
+                f"n_inducing={self.n_inducing} with batch_size={self.batch_size} needs "
+                "X in memory: rows in blocks are summed over for a number of inducing "
+                "points, all of them in each step. Set n_inducing and leave batch_size "
+                "None."
+            )
+        rows = DeepRows(blocks, self.include_bias)
+        self._one = rows.is_flat
+        mean, scale = rows.y_mean, rows.y_scale
+        self._y_mean = float(mean[0]) if self._one else mean
+        self._y_scale = float(scale[0]) if self._one else scale
+        self._x_mean, self._x_scale = rows.x_mean, rows.x_scale
+        self._set_far(rows.size)
+        rng = check_random_state(self.random_state)
+        X, Y = rows.sample(_SAMPLE, rng)
+        self._learn(X, Y, None, self.noise_floor, rng, rows)
+        self.noise_variance_ = self._state.noise * self._y_scale**2
+        return self
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.single_output = False
@@ -530,6 +557,7 @@ class DeepKernelMachineClassifier(
     1.0
     """
 
+    _needs_rows = "it keeps the features of all rows between the steps of its bound"
     _parameter_constraints = {
         k: v
         for k, v in _DeepKernelMachine._parameter_constraints.items()

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat._utils.compat import StrOptions, fit_context
-from sparsestat.linear_model._cox_predictor import CoxPredictor
+from sparsestat.linear_model._cox_blocks import BlockCoxMixin
 from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-class SparseCoxRegressor(GLMFitMixin, CoxPredictor):
+class SparseCoxRegressor(GLMFitMixin, BlockCoxMixin):
     r"""Sparse Cox regression for right-censored survival times.
 
     Minimizes, with Breslow's method for ties,
@@ -214,8 +214,12 @@ class SparseCoxRegressor(GLMFitMixin, CoxPredictor):
         rows = self._checked_rows({"offset": offset, "strata": strata}, y)
         return self._fit_validated(X, y, sample_weight, **rows)
 
+    def _fit_blocks(self, blocks, offset=None, strata=None):
+        problem = self._block_survival(blocks, offset=offset, strata=strata)
+        return self._fit_problem(problem)
 
-class SparseCoxRegressorCV(GLMCVMixin, CoxPredictor):
+
+class SparseCoxRegressorCV(GLMCVMixin, BlockCoxMixin):
     r"""Sparse Cox regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparseCoxRegressor` and chooses the point with the least
@@ -434,3 +438,9 @@ class SparseCoxRegressorCV(GLMCVMixin, CoxPredictor):
             Fitted estimator.
         """
         return self._fit_cv(X, y, sample_weight, groups, offset=offset, strata=strata)
+
+    def _fit_blocks(self, blocks, groups=None, offset=None, strata=None):
+        problem = self._block_survival(
+            blocks, groups=groups, offset=offset, strata=strata, n_jobs=self.n_jobs
+        )
+        return self._choose(None, None, None, {}, None, problem=problem)

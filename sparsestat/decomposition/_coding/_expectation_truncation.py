@@ -31,6 +31,7 @@ __all__ = [
     "Samples",
     "Temper",
     "Truncated",
+    "add_statistics",
     "anneal",
     "check_schedule",
     "expectations",
@@ -105,6 +106,26 @@ class Samples:
             if len(chosen):
                 blocks.append(block.rows(chosen, w[chosen]))
         return blocks
+
+    def sums(self, model, step, weights=None, onto=None, *, n_jobs=None):
+        """Return log-evidences, and statistics added up over samples.
+
+        Parameters
+        ----------
+        model, step : see the module's docstring
+        weights : ndarray of shape (n_samples,), default=None
+            Others than those of the samples; the log-evidences are None then.
+        onto : dict, default=None
+            Statistics to which these are added.
+        n_jobs : int, default=None
+        """
+        blocks = None if weights is None else self.reweighted(weights)
+        found = expectations(model, step, self, blocks, n_jobs=n_jobs)
+        for _, _, statistics in found:
+            onto = add_statistics(statistics, onto)
+        if weights is not None:
+            return None, onto
+        return np.concatenate([part[0] for part in found]), onto
 
 
 def _squared_norms(X):
@@ -195,14 +216,14 @@ def expectations(model, step, samples, blocks=None, *, n_jobs=None):
     return [found for part in parts for found in part]
 
 
-def _add_up(found, total=None):
+def add_statistics(statistics, total=None):
+    """Add statistics to a total, in place; return it."""
     total = {} if total is None else total
-    for _, _, statistics in found:
-        for name, value in statistics.items():
-            if name in total:
-                total[name] += value
-            else:
-                total[name] = np.array(value, dtype=np.float64)
+    for name, value in statistics.items():
+        if name in total:
+            total[name] += value
+        else:
+            total[name] = np.array(value, dtype=np.float64)
     return total
 
 
@@ -241,27 +262,18 @@ def weight_to_use(model, params, ncut, samples):
 def e_step(model, params, temper, n_use, samples, *, n_jobs=None):
     """Return statistics, the mean log-evidence, and the weight of samples used."""
     step = model.prepare(params, temper)
-    found = expectations(model, step, samples, n_jobs=n_jobs)
-    log_z = np.concatenate([part[0] for part in found])
+    log_z, statistics = samples.sums(model, step, n_jobs=n_jobs)
     weights = samples.weights
     if n_use < samples.total:
         kept = kept_weights(log_z, weights, n_use)
         removed = weights - kept
         if removed.sum() > kept.sum():
-            found = expectations(
-                model, step, samples, samples.reweighted(kept), n_jobs=n_jobs
+            _, statistics = samples.sums(model, step, kept, n_jobs=n_jobs)
+        elif removed.any():
+            _, statistics = samples.sums(
+                model, step, -removed, statistics, n_jobs=n_jobs
             )
-            statistics = _add_up(found)
-        else:
-            statistics = _add_up(found)
-            if removed.any():
-                cut = expectations(
-                    model, step, samples, samples.reweighted(-removed), n_jobs=n_jobs
-                )
-                statistics = _add_up(cut, statistics)
         weights = kept
-    else:
-        statistics = _add_up(found)
     n_used = float(weights.sum())
     return statistics, float(weights @ log_z) / n_used, n_used
 

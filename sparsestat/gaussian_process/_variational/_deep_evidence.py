@@ -34,7 +34,14 @@ from sparsestat.gaussian_process._variational._svgp import (
     settle,
 )
 
-__all__ = ["DeepEvidence", "DeepState", "gaussian_evidence", "titsias"]
+__all__ = [
+    "DeepEvidence",
+    "DeepState",
+    "Slopes",
+    "gaussian_evidence",
+    "row_step",
+    "titsias",
+]
 
 _BLOCK = 1 << 17  # entries of a block of rows times m
 _KEEP = 1 << 25  # numbers that are kept for the way back rather than made again
@@ -129,6 +136,11 @@ def titsias(M, v, square, total, n, noise):
     return float(value), slopes, Posterior(u, [root])
 
 
+def row_step(m):
+    """Return how many rows are carried through layers of m rows at once."""
+    return max(1, _BLOCK // m)
+
+
 @dataclass
 class DeepState:
     """A fitted deep kernel machine, in the units it was fitted in.
@@ -202,13 +214,16 @@ class DeepEvidence:
         Least noise variance.
     jitter : float
         Relative, on the diagonals of kernels.
+    passes : DeepRows, default=None
+        Rows that pass by, of which `X` and `Y` are a sample; only with normal noise.
     """
 
     def __init__(
         self, X, Y, Z, *, kernel, n_layers, nu, likelihood, dense, learn_scales,
-        learn_inducing, n_constant, noise_floor, jitter,
+        learn_inducing, n_constant, noise_floor, jitter, passes=None,
     ):  # fmt: skip
-        self.X, self.Y, self.Z = X, Y, Z
+        self.X, self.Y, self.Z, self.passes = X, Y, Z, passes
+        self.n = len(X) if passes is None else passes.n
         self.kernel, self.n_layers, self.nu = kernel, n_layers, nu
         self.likelihood, self.dense = likelihood, dense
         self.learn_scales, self.n_constant = learn_scales, n_constant
@@ -230,7 +245,7 @@ class DeepEvidence:
         # likelihood: quasi-Newton steps need that where nu is large.
         self._unit = 1.0
         if self._learned:
-            self._unit = 1.0 / np.sqrt(1.0 + _STIFF * nu / len(X))
+            self._unit = 1.0 / np.sqrt(1.0 + _STIFF * nu / self.n)
         self.posterior, self.unsettled = None, 0.0
         self._square = float(np.sum(Y * Y))
 
@@ -312,7 +327,7 @@ class DeepEvidence:
         return DeepState(trunk, weights, Z, amplitude, noise, self.posterior)
 
     def _blocks(self):
-        step = max(1, _BLOCK // len(self.Z))
+        step = row_step(len(self.Z))
         for start in range(0, len(self.X), step):
             yield slice(start, start + step)
 
@@ -326,11 +341,13 @@ class DeepEvidence:
 
     def _evaluate(self, x):
         state = self._build(x)
-        slopes = _Slopes(self, state)
+        slopes = Slopes(self, state)
         if self.likelihood is not None:
             value = self._classes(state, slopes)
         elif self.dense:
             value = self._exact(state, slopes)
+        elif self.passes is not None:
+            value = self._passed(state, slopes)
         else:
             value = self._collapsed(state, slopes)
         finite = np.isfinite(self.nu)
@@ -375,6 +392,14 @@ class DeepEvidence:
             slopes.add(self.X[rows], A, k, saved, A_bar, np.full(len(k), k_bar))
         return value
 
+    def _passed(self, state, slopes):
+        passes = self.passes
+        M, v, total = passes.sums(state)
+        found = titsias(M, v, passes.square, total, self.n, state.noise)
+        value, (*bars, slopes.noise), state.posterior = found
+        slopes.gather(passes.slopes(state, bars))
+        return value
+
     def _classes(self, state, slopes):
         kept = [state.rows(self.X[rows]) for rows in self._blocks()]
         A = np.hstack([part[0] for part in kept])
@@ -417,7 +442,7 @@ class DeepEvidence:
             After the step.
         """
         state = self._build(x)
-        slopes = _Slopes(self, state)
+        slopes = Slopes(self, state)
         X, Y = self.X[rows], self.Y[rows]
         scale = len(self.X) / len(X)
         likelihood = self.likelihood
@@ -436,7 +461,7 @@ class DeepEvidence:
         return value, slopes.finish(self.nu if finite else 0.0), posterior
 
 
-class _Slopes:
+class Slopes:
     """Derivatives as blocks of rows bring them in."""
 
     def __init__(self, evidence, state):
@@ -455,6 +480,18 @@ class _Slopes:
         pulled = G_bar @ X
         self.weights += np.sum(state.Z * pulled, axis=0) + g_bar @ (X * X)
         self.Z += pulled * state.weights
+
+    def parts(self):
+        """Return what was brought in, as sums of rows elsewhere."""
+        return self.amplitude, self.weights, self.Z, *self.state.trunk.collected()
+
+    def gather(self, parts):
+        """Add what rows elsewhere have brought in."""
+        amplitude, weights, Z, *bars = parts
+        self.amplitude += amplitude
+        self.weights += weights
+        self.Z += Z
+        self.state.trunk.collect(bars)
 
     def finish(self, weight):
         """Return the gradient in all parameters, `weight` being that of the layers."""

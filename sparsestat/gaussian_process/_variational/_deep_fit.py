@@ -64,7 +64,7 @@ class DeepFit:
 _SILENT = FitProgress(None, 0)
 
 
-def fit_deep(X, Y, likelihood, settings, rng, progress):
+def fit_deep(X, Y, likelihood, settings, rng, progress, passes=None):
     """Fit a deep kernel machine to standardized data.
 
     Parameters
@@ -81,6 +81,9 @@ def fit_deep(X, Y, likelihood, settings, rng, progress):
         Source of randomness.
     progress : FitProgress
         Told of every iteration.
+    passes : DeepRows, default=None
+        Rows that pass by, of which `X` and `Y` are a sample: that chooses the width and
+        the start of the climb on all rows.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def fit_deep(X, Y, likelihood, settings, rng, progress):
             UserWarning,
             stacklevel=users_stacklevel(),
         )
-    evidence = _evidence(X, Y, likelihood, settings, nu, rng)
+    evidence = _evidence(X, Y, likelihood, settings, nu, rng, passes)
     x, bounds = _start(evidence, settings)
     if settings.batch_size is not None:
         top = _stochastic(evidence, x, bounds, settings, rng, progress)
@@ -122,7 +125,7 @@ def fit_deep(X, Y, likelihood, settings, rng, progress):
     return DeepFit(replace(state, trunk=state.trunk.settled()), top, float(nu))
 
 
-def _evidence(X, Y, likelihood, settings, nu, rng):
+def _evidence(X, Y, likelihood, settings, nu, rng, passes=None):
     p = X.shape[1] - settings.n_constant
     exact = settings.n_inducing is None and likelihood is None
     dense = exact and settings.batch_size is None
@@ -147,6 +150,7 @@ def _evidence(X, Y, likelihood, settings, nu, rng):
         n_constant=settings.n_constant,
         noise_floor=max(settings.noise_floor, _LEAST_NOISE),
         jitter=settings.jitter,
+        passes=passes,
     )
 
 
@@ -219,7 +223,7 @@ def _climb(evidence, x, bounds, settings, progress):
         evidence,
         x,
         bounds,
-        n=len(evidence.X),
+        n=evidence.n,
         max_iter=settings.max_iter,
         tol=settings.tol,
         progress=progress,

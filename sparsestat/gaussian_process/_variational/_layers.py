@@ -26,7 +26,7 @@ References
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import blas
@@ -186,6 +186,29 @@ class Trunk:
             for t in self.layers
         ]
         return Trunk(self.kernel, layers)
+
+    def fresh(self):
+        """Return the same layers, which have collected no derivatives."""
+        layers = [
+            replace(
+                t,
+                L_bar=np.zeros_like(t.L_bar),
+                V_bar=None if t.V_bar is None else np.zeros_like(t.V_bar),
+                g_bar=np.zeros_like(t.g_bar),
+            )
+            for t in self.layers
+        ]
+        return Trunk(self.kernel, layers)
+
+    def collected(self):
+        """Return the derivatives that the layers have collected from rows."""
+        bars = [(t.L_bar, t.g_bar, t.V_bar) for t in self.layers]
+        return [bar for layer in bars for bar in layer if bar is not None]
+
+    def collect(self, bars):
+        """Add derivatives that the same layers have collected elsewhere."""
+        for own, more in zip(self.collected(), bars, strict=True):
+            own += more
 
     def divergence(self):
         """Return the sum of the Kullback-Leibler divergences of the layers."""

@@ -77,6 +77,7 @@ class BlockLikelihood(BlockPaths):
     y_unit, y_offset, copies, weight_unit = 1.0, 0.0, None, 1.0
     _sums = staticmethod(sums)
     n_shifts = 1
+    ignores_shift = False  # columns are centered though there is no intercept
 
     def __init__(
         self,
@@ -115,9 +116,10 @@ class BlockLikelihood(BlockPaths):
         self.dtype = np.dtype(np.float64)
         self.fit_intercept, self.tol, self.verbose = fit_intercept, tol, verbose
         self.n_features, self.n_rows = rows.n_features, found.n_rows
-        self.center = found.mean if fit_intercept else np.zeros(self.n_features)
+        is_centered = fit_intercept or self.ignores_shift
+        self.center = found.mean if is_centered else np.zeros(self.n_features)
         self.squares = found.squares
-        if not fit_intercept:
+        if not is_centered:
             self.squares = found.squares + found.weight * found.mean**2
         self.design = SimpleNamespace(unit=1.0, center_dot=self._center_dot)
         self._columns = None

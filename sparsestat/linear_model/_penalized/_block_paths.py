@@ -116,8 +116,8 @@ class BlockPaths:
                 if self.fit_intercept:
                     H = H - np.outer(cross, cross / sums["H"][-1, -1])
                 df[k] = np.trace(np.linalg.solve(H + np.diag(ridge), H))
-        deviance = np.maximum(deviance, 0.0)
-        n, p = self.total, self.n_features
+        deviance = np.maximum(deviance, 0.0) * self.weight_unit
+        n, p = self.n_observed, self.n_features
         if not self.has_dispersion:
             return deviance_criterion(name, deviance, df, n, p)
         return information_criterion(name, deviance, float(deviance.max()), df, n, p)

@@ -24,7 +24,9 @@ __all__ = [
     "class_sums",
     "losses",
     "merge",
+    "merge_named",
     "outline",
+    "row_slices",
     "sums",
 ]
 
@@ -109,7 +111,7 @@ def _on_rows(block, beside, *, function, fold, others):
     return function(block, offset, *others)
 
 
-def _slices(X, width=1):
+def row_slices(X, width=1):
     """Yield slices of rows, and these as C-ordered arrays."""
     n, p = X.shape
     step = max(1, _ENTRIES // max(p, width))
@@ -135,11 +137,11 @@ class Outline:
         first = X[:1].toarray()[0] if sparse.issparse(X) else X[0]
         first = read_only(first.astype(np.float64))  # constants stay what they are
         steps, self.squares = np.zeros(p), np.zeros(p)
-        for rows, A in _slices(X):
+        for rows, A in row_slices(X):
             kernels.products(A, first, read_only(w[rows]), steps)
         self.mean = first + steps / self.weight
         center = read_only(self.mean)
-        for rows, A in _slices(X):
+        for rows, A in row_slices(X):
             kernels.squares(A, center, read_only(w[rows]), self.squares)
         self.y_sum, self.lowest = 0.0, np.inf
         if y.dtype.kind in "fiub":  # not of labels
@@ -237,7 +239,7 @@ def sums(block, offset, make, at, working, multiples, with_columns):
         out["columns"] = np.zeros(p)
     if with_hessian:
         out["H"] = np.zeros((len(working) + 1, len(working) + 1))
-    for rows, A in _slices(block.X):
+    for rows, A in row_slices(block.X):
         fit, slope, h = fits[rows], g[rows], np.empty(len(A))
         kernels.predictors(A, center, columns, w, fit)
         eta = fit + shift
@@ -280,9 +282,14 @@ def sums(block, offset, make, at, working, multiples, with_columns):
     return out
 
 
+def merge_named(a, b):
+    """Add sums by their names."""
+    return {name: a[name] + b[name] for name in a}
+
+
 def merge(a, b):
     """Add what two blocks have summed."""
-    out = {name: a[name] + b[name] for name in a}
+    out = merge_named(a, b)
     out["steepest"] = max(a["steepest"], b["steepest"])
     return out
 
@@ -302,7 +309,7 @@ def class_sums(block, offset, make, at, working, multiples, with_columns):
     n, p = block.X.shape
     C = datafit.n_classes
     fit = np.zeros((n, C))
-    for rows, A in _slices(block.X):
+    for rows, A in row_slices(block.X):
         fit[rows] = (A[:, columns] - center[columns]) @ w
     eta = fit + shift if offset is None else fit + shift + offset
     P, S = datafit.model(eta)
@@ -325,7 +332,7 @@ def class_sums(block, offset, make, at, working, multiples, with_columns):
         out["q"] = np.zeros((p, C))
         if with_columns:
             out["columns"] = np.zeros(p)
-        for rows, A in _slices(block.X):
+        for rows, A in row_slices(block.X):
             A = A - center
             out["q"] -= A.T @ g[rows]
             if with_columns:
@@ -333,7 +340,7 @@ def class_sums(block, offset, make, at, working, multiples, with_columns):
     if isinstance(working, np.ndarray):
         m = len(working) + 1
         H = np.zeros((m, C, m, C))
-        for rows, A in _slices(block.X):
+        for rows, A in row_slices(block.X):
             Z = np.ones((len(A), m))
             Z[:, :-1] = A[:, working] - center[working]
             for c in range(C):
@@ -372,7 +379,7 @@ def losses(block, offset, make, at, row_losses, model):
     datafit = make(block.y.reshape(len(block.y)), block.weights)
     used = np.flatnonzero(coefs.any(axis=1))
     total = np.zeros(len(shifts))
-    for rows, A in _slices(block.X, len(shifts)):
+    for rows, A in row_slices(block.X, len(shifts)):
         eta = (A[:, used] - center[used]) @ coefs[used] + shifts
         if offset is not None:
             eta += offset[rows, None]
@@ -387,7 +394,7 @@ def class_losses(block, offset, make, at, row_losses, model):
     datafit = make(block.y.reshape(len(block.y)), block.weights)
     used = np.flatnonzero(coefs.any(axis=(1, 2)))
     total = np.zeros(shifts.shape[1])
-    for rows, A in _slices(block.X, shifts.size):
+    for rows, A in row_slices(block.X, shifts.size):
         A = A[:, used] - center[used]
         for k in range(len(total)):
             eta = A @ coefs[used, :, k] + shifts[:, k]

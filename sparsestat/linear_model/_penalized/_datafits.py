@@ -590,6 +590,10 @@ class Offset:
         """Return the best constant predictor beside the offset."""
         return self.datafit.settle_intercept(self.offset)
 
+    def in_cells(self, eta, n_cells):
+        """Return how risk sets share their events, in runs of event times."""
+        return self.datafit.in_cells(eta + self.offset, n_cells)
+
     def baseline(self, eta):
         """Return the cumulative baseline hazard after each event time."""
         return self.datafit.baseline(eta + self.offset)

@@ -464,13 +464,18 @@ class CoxProblem(GLMProblem):
         # with.
         super().__init__(X, y, sample_weight, fit_intercept=True, **options)
 
-    def make_datafit(self, y, sample_weight):
-        """Return the loss."""
+    @staticmethod
+    def check_events(y):
+        """Refuse a target without events."""
         if not (y[:, -1] > 0).any():
             raise ValueError(
                 "All samples (of positive weight) are censored: the partial likelihood "
                 "is constant. At least one observed event is required."
             )
+
+    def make_datafit(self, y, sample_weight):
+        """Return the loss."""
+        self.check_events(y)
         return partial_likelihood(y, sample_weight, ties=self.ties, strata=self.strata)
 
     def losses(self, results, X, y, sample_weight=None, offset=None, strata=None):
@@ -517,6 +522,10 @@ class CoxProblem(GLMProblem):
     def intercept_of(self, result):
         """Return 0: the likelihood has no intercept."""
         return 0.0
+
+    def intercepts_of(self, results):
+        """Return zeros: the likelihood has no intercept."""
+        return np.zeros(len(results), dtype=self.dtype)
 
     def attributes(self, result):
         """Return what an estimator shows of one solution, and its baseline hazard."""

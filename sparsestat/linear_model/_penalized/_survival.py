@@ -3,6 +3,8 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
@@ -49,6 +51,43 @@ def _sum_rule(length):
     beside = 0.5 * np.sqrt(k * k * (1.0 - (k / length) ** 2) / (4.0 * k * k - 1.0))
     nodes, vectors = eigh_tridiagonal(np.zeros(_RULE_SIZE), beside)
     return 0.5 * (length - 1.0) + length * nodes, length * vectors[0] ** 2
+
+
+class RiskCells(NamedTuple):
+    """Runs of event times (cells) whose risk sets are summed up together.
+
+    Parameters
+    ----------
+    rows : dict of ndarray of shape (n_samples,)
+        For each sample its `risk`; the `cell` of the last event time that it is at risk
+        of, counted from one (0: of none), and the `part` of the rates of that cell that
+        meets it; `early_cell` and `early_part` of what lies before its entry.
+    rates, masses : ndarray of shape (n_cells,)
+        Events for a unit of risk, and events.
+    strata : ndarray of int of shape (n_cells,)
+    """
+
+    rows: dict
+    rates: np.ndarray
+    masses: np.ndarray
+    strata: np.ndarray
+
+    def means(self, risk, part):
+        """Return means of columns over risk sets, times the roots of the events.
+
+        Parameters
+        ----------
+        risk, part : ndarray of shape (n_cells, n_columns)
+            Sums of the columns over the samples of each cell, times their risk, and
+            times their part of it; less those of entries.
+        """
+        later = np.zeros_like(risk)
+        for stratum in range(int(self.strata[-1]) + 1):
+            start, stop = np.searchsorted(self.strata, [stratum, stratum + 1])
+            sums = np.cumsum(risk[start:stop][::-1], axis=0)[::-1]
+            later[start : stop - 1] = sums[1:]
+        M = self.rates[:, None] * later + part
+        return M / np.sqrt(self.masses)[:, None]
 
 
 class Cox(Datafit):
@@ -268,6 +307,66 @@ class Cox(Datafit):
         G -= M.T @ M
         return G
 
+    def in_cells(self, eta, n_cells):
+        """Return how risk sets share their events, in runs of event times.
+
+        Parameters
+        ----------
+        eta : ndarray of shape (n_samples,)
+        n_cells : int
+            At most so many runs.
+
+        Returns
+        -------
+        cells : RiskCells or None
+            None where exponentials of eta lose terms.
+        """
+        if not self._is_plain(eta):
+            return None
+        z, _, e, risk, tied = self._sums(eta)
+        n_times = len(self._mass)
+        inverse = self._term_weight / self._phi(risk, tied)
+        rate = np.bincount(self._term, inverse, n_times)
+        n_cells = min(n_cells, n_times)
+        cell = np.arange(n_times) * n_cells // n_times
+        sums = np.concatenate([[0.0], np.cumsum(rate)])
+        starts = np.concatenate(
+            [[0.0], sums[np.searchsorted(cell, np.arange(n_cells))]]
+        )
+        cells = np.concatenate([[0], cell + 1])
+
+        def ends(reached):
+            return cells[reached], sums[reached] - starts[cells[reached]]
+
+        own, part = ends(self._reached)
+        if tied is not None:
+            relief = np.bincount(self._term, inverse * self._part, n_times)
+            held = self._tied >= 0
+            part[held] -= relief[self._tied[held]]
+        early = (
+            np.zeros(len(z), dtype=np.intp) if self._entered is None else self._early
+        )
+        early, early_part = ends(early)
+        sorted_rows = {
+            "risk": e,
+            "cell": own,
+            "part": part,
+            "early_cell": early,
+            "early_part": early_part,
+        }
+        rows = {
+            name: np.empty(len(z), values.dtype) for name, values in sorted_rows.items()
+        }
+        for name, values in sorted_rows.items():
+            rows[name][self.order] = values
+        mass = np.bincount(self._term, self._term_weight, n_times)
+        return RiskCells(
+            rows,
+            np.bincount(cell, rate, n_cells),
+            np.bincount(cell, mass, n_cells),
+            np.zeros(n_cells, dtype=np.intp),
+        )
+
     def hessian_product(self, eta, v):
         """Return the Hessian at eta times v."""
         _, _, e, risk, tied = self._sums(eta)
@@ -376,6 +475,36 @@ class StratifiedCox(Datafit):
     def gram(self, A, eta, h):
         """Return ``A' H(eta) A``, of which `h` lies above the diagonal."""
         return sum(part.gram(A[at], eta[at], h[at]) for at, part in self._pairs())
+
+    def in_cells(self, eta, n_cells):
+        """Return how risk sets share their events; None if it takes too many cells."""
+        n_times = np.array([len(part.event_times) for part in self.parts])
+        shares = np.maximum(n_cells * n_times // n_times.sum(), 1)
+        if shares.sum() > 2 * n_cells:
+            return None
+        found = [
+            part.in_cells(eta[at], int(share))
+            for (at, part), share in zip(self._pairs(), shares, strict=True)
+        ]
+        if any(cells is None for cells in found):
+            return None
+        rows, start = {}, 0
+        for cells in found:
+            for name in ("cell", "early_cell"):
+                here = cells.rows[name]
+                here[here > 0] += start
+            start += len(cells.rates)
+        for name in found[0].rows:
+            whole = np.zeros(self.n_samples, found[0].rows[name].dtype)
+            for at, cells in zip(self.rows, found, strict=True):
+                whole[at] = cells.rows[name]
+            rows[name] = whole
+        return RiskCells(
+            rows,
+            np.concatenate([cells.rates for cells in found]),
+            np.concatenate([cells.masses for cells in found]),
+            np.repeat(np.arange(len(found)), [len(cells.rates) for cells in found]),
+        )
 
     def hessian_product(self, eta, v):
         """Return the Hessian at eta times v."""

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sparsestat._utils.parallel import run_parallel
 from sparsestat.linear_model._private._ledger import ledger_entry
 from sparsestat.linear_model._private._randomizers import (
     ROUNDING,
@@ -27,7 +26,7 @@ from sparsestat.linear_model._private._randomizers import (
     unpack_symmetric,
 )
 
-__all__ = ["Bounds", "GradientClient", "MomentClient", "chunk_size", "mean_message"]
+__all__ = ["Bounds", "GradientClient", "MomentClient", "chunk_size"]
 
 _CHUNK_ENTRIES = 1 << 20
 GAUSSIAN = "analytic Gaussian"
@@ -273,23 +272,3 @@ class GradientClient:
 def chunk_size(length):
     """Return how many messages are held in memory at once."""
     return max(1, _CHUNK_ENTRIES // max(1, length))
-
-
-def mean_message(client, X, y, rng, n_jobs=None):
-    """Return the mean of the messages of all rows, as a server would receive it.
-
-    Chunks have seeds of their own, so that the result does not depend on `n_jobs`.
-    """
-    n, size = X.shape[0], chunk_size(client.length)
-    starts = range(0, n, size)
-    seeds = rng.bit_generator.seed_seq.spawn(len(starts))
-    tasks = (
-        (client, X[start : start + size], y[start : start + size], seed)
-        for start, seed in zip(starts, seeds, strict=True)
-    )
-    sums = run_parallel(_sum_of_messages, tasks, n_jobs=n_jobs)
-    return np.sum(sums, axis=0) / n
-
-
-def _sum_of_messages(client, X, y, seed):
-    return client.messages(X, y, np.random.default_rng(seed)).sum(axis=0)

@@ -26,9 +26,10 @@ from sparsestat._utils.compat import (
 )
 from sparsestat._utils.progress import FitProgress
 from sparsestat.linear_model._predictors import LinearPredictor
-from sparsestat.linear_model._private._clients import chunk_size, mean_message
+from sparsestat.linear_model._private._clients import chunk_size
 from sparsestat.linear_model._private._protocol import ProtocolMixin
 from sparsestat.linear_model._private._randomizers import make_generator
+from sparsestat.linear_model._private._users import BlockUsers, Users
 
 __all__ = ["LDPSparseRegressor"]
 
@@ -209,7 +210,6 @@ class LDPSparseRegressor(CallbackSupportMixin, ProtocolMixin, LinearPredictor):
     (2.0, 100000)
     """
 
-    _needs_rows = "its protocol assigns all users to rounds before the first answers"
     _parameter_constraints = {
         "epsilon": [Interval(Real, 1e-100, None, closed="left")],
         "delta": [Interval(Real, 0, 1, closed="left"), None],
@@ -306,27 +306,35 @@ class LDPSparseRegressor(CallbackSupportMixin, ProtocolMixin, LinearPredictor):
             dtype=[np.float64, np.float32],
             y_numeric=True,
         )
-        rng = make_generator(self.random_state)
-        self._start(X.shape[1], self._bounds(X, y))
+        return self._simulate(Users(X, y, self.n_jobs))
+
+    def _fit_blocks(self, blocks):
+        """Simulate users whose records come in blocks, each with noise of its own."""
+        self._check_budget()
+        users = BlockUsers(blocks, self.n_jobs, type(self).__name__)
+        return self._simulate(users)
+
+    def _simulate(self, users):
+        rng, n = make_generator(self.random_state), users.n
+        self._start(self.n_features_in_, self._bounds(users.extent))
         if self.method == "nldp":
             client = self._moment_client()
-            n = X.shape[0]
             if self.simulate == "aggregate":
-                mean = client.noisy_mean(_total(client, X, y), n, rng)
+                mean = client.noisy_mean(users.total(client), n, rng)
             else:
-                mean = mean_message(client, X, y, rng, self.n_jobs)
+                mean = users.mean_message(client, np.arange(n), rng)
             return self._receive_mean(mean, n)
-        if X.shape[0] < self.n_rounds:
+        if n < self.n_rounds:
             raise ValueError(
-                f"n_samples={X.shape[0]} users cannot form {self.n_rounds} groups. "
+                f"n_samples={n} users cannot form {self.n_rounds} groups. "
                 "Pass more rows, or lower n_rounds."
             )
-        groups = np.array_split(rng.permutation(X.shape[0]), self.n_rounds)
+        groups = np.array_split(rng.permutation(n), self.n_rounds)
         # Callbacks get no data: stopping by a score of private rows would leak.
         with FitProgress(self, self.n_rounds, verbose=self.verbose) as progress:
             for group in groups:
                 client = self._gradient_client()
-                mean = mean_message(client, X[group], y[group], rng, self.n_jobs)
+                mean = users.mean_message(client, np.sort(group), rng)
                 before = self.coef_
                 self._receive_mean(mean, len(group))
                 if progress.step(change=np.linalg.norm(self.coef_ - before)):
@@ -451,13 +459,3 @@ class LDPSparseRegressor(CallbackSupportMixin, ProtocolMixin, LinearPredictor):
         tags = super().__sklearn_tags__()
         tags.regressor_tags.poor_score = True  # noise, by design
         return tags
-
-
-def _total(client, X, y):
-    """Return the sum of the moments of all records, chunk by chunk."""
-    size = chunk_size(client.n_features + 1)
-    total = 0.0
-    for start in range(0, X.shape[0], size):
-        rows = slice(start, start + size)
-        total = total + client.total(X[rows], y[rows])
-    return total

@@ -7,7 +7,6 @@ import math
 import warnings
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils import check_array
 
 from sparsestat._utils.results import Certificate, users_stacklevel
@@ -67,19 +66,18 @@ class ProtocolMixin:
             )
         return Bounds(float(self.x_bound), float(self.y_bound), self.clipping)
 
-    def _bounds(self, X, y):
+    def _bounds(self, extent):
+        """Return the limits of a record; `extent` is called for those of the data."""
         missing = self._missing()
         if self.strict or not missing:
             return self._public_bounds()
         x_bound, y_bound = self.x_bound, self.y_bound
+        largest_norm, largest_entry, largest_y = extent()
         if x_bound is None:
-            squares = X.multiply(X) if sparse.issparse(X) else np.square(X)
-            if self.clipping == "coordinate":
-                x_bound = math.sqrt(squares.max())
-            else:
-                x_bound = math.sqrt(np.asarray(squares.sum(axis=1)).max())
+            by_entry = self.clipping == "coordinate"
+            x_bound = largest_entry if by_entry else largest_norm
         if y_bound is None:
-            y_bound = np.abs(y).max()
+            y_bound = largest_y
         warnings.warn(
             f"{', '.join(missing)} taken from the data: the noise, and so the answer, "
             "depends on the records in a way that no budget accounts for. There is no "
