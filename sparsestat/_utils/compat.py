@@ -9,6 +9,7 @@ that a release that moves one is mended in one place.
 
 from functools import wraps
 
+from numpy import ndarray
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -26,7 +27,6 @@ from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
 
 from sparsestat._utils.block_sources import comes_in_blocks
-from sparsestat._utils.compilation import announce_compilation
 from sparsestat._utils.names import check_arguments
 
 try:  # scikit-learn >= 1.9: experimental callback protocol
@@ -70,10 +70,9 @@ def fit_context(*, prefer_skip_nested_validation):
 
         @wraps(method)
         def fit(estimator, *args, **kwargs):
-            announce_compilation()
             before = dict(vars(estimator))
             X = args[0] if args else kwargs.get("X")
-            in_blocks = is_fit and comes_in_blocks(X)
+            in_blocks = is_fit and type(X) is not ndarray and comes_in_blocks(X)
             chosen = of_blocks if in_blocks else checked
             try:
                 return chosen(estimator, *args, **kwargs)
@@ -116,7 +115,6 @@ def validate_params(constraints, *, prefer_skip_nested_validation):
 
         @wraps(checked)
         def call(*args, **kwargs):
-            announce_compilation()
             check_arguments(f"{function.__name__}()", function, args, kwargs)
             return checked(*args, **kwargs)
 

@@ -4,7 +4,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import os
-import sys
 import time
 
 __all__ = ["announce_compilation"]
@@ -17,18 +16,9 @@ MESSAGE = (
     f"{SWITCH}=0 in the environment leaves this line out."
 )
 
-_listener = None
-
 
 def announce_compilation():
-    """Have long compilations logged from now on, as a warning of ``sparsestat``.
-
-    Costs a lookup once it is set up, or while nothing that compiles was imported.
-    """
-    global _listener
-    if _listener is not None or "numba" not in sys.modules:
-        return
-    _listener = False
+    """Have long compilations logged from now on, as a warning of ``sparsestat``."""
     if os.environ.get(SWITCH, "1") == "0":
         return
     try:
@@ -62,5 +52,4 @@ def announce_compilation():
                 self.told = True
                 logger.warning(MESSAGE)
 
-    _listener = Listener()
-    event.register("numba:compile", _listener)
+    event.register("numba:compile", Listener())

@@ -14,6 +14,7 @@ import warnings
 import numba
 from numba.core.caching import FunctionCache
 
+from sparsestat._utils.compilation import announce_compilation
 from sparsestat._utils.results import users_stacklevel
 
 __all__ = ["cache_folder", "njit"]
@@ -21,6 +22,8 @@ __all__ = ["cache_folder", "njit"]
 # What reading a folder that is full, broken or forbidden can raise.
 FAILURES = (OSError, EOFError, pickle.UnpicklingError)
 _told = False
+
+announce_compilation()
 
 
 def njit(*, cache=False, **options):

@@ -97,6 +97,13 @@ class FitProgress:
             self._context.call_on_fit_task_begin(estimator=self.estimator, **self._data)
         return self
 
+    @property
+    def watcher(self):
+        """What to call with the certificate of each iteration; None if nobody looks."""
+        if not self.verbose and self._context is None:
+            return None
+        return lambda value: self.step(certificate=value)
+
     def step(self, reconstruct=None, **figures):
         """Report one finished iteration; return True when the fit should stop.
 

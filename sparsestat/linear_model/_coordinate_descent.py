@@ -170,7 +170,7 @@ class ElasticNet(FitMixin, LinearPredictor):
     def _setting(self):
         return self.l1_ratio
 
-    _is_joint = False  # whether several targets make one problem
+    _is_joint = False
 
     def _validated(self, X, y, sample_weight):
         X, y, sample_weight = validate_fit_data(
@@ -181,10 +181,7 @@ class ElasticNet(FitMixin, LinearPredictor):
         return X, y, sample_weight
 
     def _fit_blocks(self, blocks):
-        problem, _ = self._block_problem(blocks)
-        if problem.target.ndim == 1 or self._is_joint:
-            return self._fit_problem(problem)
-        return self._fit_target_problems(problem)
+        return self._fit_problem(self._block_problem(blocks)[0])
 
     def _block_problem(self, blocks, folds=None):
         return block_problem(
@@ -198,11 +195,6 @@ class ElasticNet(FitMixin, LinearPredictor):
             positive=getattr(self, "positive", False),
             **solver_options(self),
         )
-
-    def _fit_validated(self, X, y, sample_weight):
-        if y.ndim == 1 or self._is_joint:
-            return super()._fit_validated(X, y, sample_weight)
-        return self._fit_targets(X, y, sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -43,6 +43,7 @@ class FitMixin(CallbackSupportMixin):
     """
 
     gap_history_ = OldAttribute("history_")
+    _is_joint = True  # whether several targets make one problem
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -77,6 +78,8 @@ class FitMixin(CallbackSupportMixin):
         return self._fit_problem(problem, X, y)
 
     def _fit_problem(self, problem, X=None, y=None):
+        if not self._is_joint and problem.target.ndim == 2:
+            return self._fit_targets(problem, X, y)
         if self.alpha == 0:
             warnings.warn(
                 problem.no_penalty, UserWarning, stacklevel=users_stacklevel()
@@ -88,17 +91,14 @@ class FitMixin(CallbackSupportMixin):
                 self.alpha,
                 self._setting(),
                 coef_init=self._start(problem),
-                step=lambda value: progress.step(certificate=value),
+                step=progress.watcher,
             )
         vars(self).update(problem.attributes(result))
         self._warn(problem)
         return self
 
-    def _fit_targets(self, X, y, sample_weight):
-        """Fit each column of y by itself, on one design."""
-        return self._fit_target_problems(self._problem(X, y, sample_weight), X, y)
-
-    def _fit_target_problems(self, whole, X=None, y=None):
+    def _fit_targets(self, whole, X, y):
+        """Fit each target by itself, on one design."""
         n_targets = whole.target.shape[1]
         start = getattr(self, "coef_", None) if self.warm_start else None
         if start is not None and np.shape(start) != (n_targets, whole.n_features):
@@ -113,7 +113,7 @@ class FitMixin(CallbackSupportMixin):
                     self.alpha,
                     self._setting(),
                     coef_init=None if start is None else start[t].astype(np.float64),
-                    step=lambda value: progress.step(certificate=value),
+                    step=progress.watcher,
                 )
                 results.append(result)
                 kept.append(problem.attributes(result))

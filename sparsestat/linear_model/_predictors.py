@@ -81,8 +81,10 @@ class LinearClassifier(ClassifierMixin, _LinearScores):
         if not _are_plain_labels(y):
             check_classification_targets(y)
             y = column_or_1d(y, warn=True)
-        sample_weight = given_weights(sample_weight, X)
-        seen = y if sample_weight is None else y[sample_weight > 0]
+        seen = y
+        if sample_weight is not None:
+            sample_weight = given_weights(sample_weight, X)
+            seen = y[sample_weight > 0]
         self.classes_ = np.unique(seen)
         if len(self.classes_) < 2:
             raise ValueError(
@@ -219,4 +221,6 @@ def validate_fit_data(estimator, X, y, sample_weight, *, multi_output=False):
             f"y is sparse, of shape {y.shape}, but dense targets are expected. Pass "
             "y.toarray()."
         )
-    return X, np.asarray(y, dtype=np.float64), given_weights(sample_weight, X)
+    if sample_weight is not None:
+        sample_weight = given_weights(sample_weight, X)
+    return X, np.asarray(y, dtype=np.float64), sample_weight

@@ -88,6 +88,74 @@ def agreed(problem, alphas, ratio):
     return finished
 
 
+def test_single_fits_on_small_data_are_those_of_working_sets():
+    rng = np.random.default_rng(1)
+    used = finished = 0
+    for _ in range(TRIALS):
+        X, y, weights, options = random_problem(rng)
+        if rng.random() < 0.2:
+            X = sparse.csc_array(X)
+        ratio = float(rng.choice([1.0, 0.5]))
+        problem = ElasticNetProblem(X, y, weights, **options)
+        top = problem.alpha_max(ratio)
+        if not top > 0:
+            continue
+        alpha = top * 10.0 ** rng.uniform(-3, 0.3)
+        used += 1
+        fast = _gram_path.gram_fit(problem, alpha, ratio)
+        if fast is None:
+            continue
+        finished += 1
+        slow = problem.solve_one(alpha, ratio, solver=problem.make_solver())
+        w = fast.dense_coef(problem.n_features)
+        fast = problem.given(fast)
+        square = fast.unit * problem.y_unit**2
+        slack = (max(fast.gap, slow.gap) + fast.rounding + slow.rounding) * square
+        assert abs(fast.objective - slow.objective) <= slack + 1e-14 * square
+        # Gaps measured on the data: of what is returned, and of zeros.
+        A = problem.design.block(np.arange(problem.n_features))
+        for v, found in ((0.0 * w, fast.gap_history[0]), (w, fast.gap)):
+            gap, _, error = _gram_path._measured(
+                problem, A, problem.target, v, alpha, ratio
+            )
+            allowed = error + (1e-15 + fast.rounding) * fast.unit
+            assert abs(max(gap, 0.0) - found * fast.unit) <= allowed
+        assert fast.gap + fast.rounding <= problem.tol
+        assert fast.gap_history[1] == fast.gap and fast.n_iter == 2
+        assert not problem.positive or (w >= 0).all()
+        assert not np.any(w[np.isinf(problem.penalty(1.0, ratio).lam)])
+    assert used > 0.7 * TRIALS and finished > 0.7 * used
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"alpha": 0.0},
+        {"l1_ratio": 0.0},
+        {"tol": 1e-14},
+        {"max_iter": 1},
+        {"max_epochs": 2},
+        {"feature_weights": [0, 1, 1, 1]},
+    ],
+    ids=str,
+)
+def test_what_single_calls_cannot_prove_goes_to_working_sets(options):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 4))
+    options = {
+        "alpha": 0.1, "l1_ratio": 0.5, "fit_intercept": True, "tol": 1e-6,
+        "max_iter": 100, "max_epochs": 100, **options,
+    }  # fmt: skip
+    alpha, ratio = options.pop("alpha"), options.pop("l1_ratio")
+    if "feature_weights" in options:
+        options["feature_weights"] = np.array(options["feature_weights"], dtype=float)
+    problem = ElasticNetProblem(X, X[:, 0] + X[:, 1], **options)
+    assert _gram_path.gram_fit(problem, alpha, ratio) is None
+    found = problem.solve_one(alpha, ratio)
+    expected = problem.solve_one(alpha, ratio, solver=problem.make_solver())
+    assert_allclose(found.coef, expected.coef, rtol=1e-12)
+
+
 @pytest.mark.parametrize("way", ["moments", "sparse columns"])
 def test_compiled_paths_are_those_of_working_sets(way, monkeypatch):
     rng = np.random.default_rng(0)

@@ -53,6 +53,13 @@ ESTIMATORS = {
 ALPHA = {"huber": 0.05, "cox": 0.03}
 losses = pytest.mark.parametrize("loss", list(ESTIMATORS))
 storages = pytest.mark.parametrize("storage", [np.asarray, sparse.csc_array])
+offsets = pytest.mark.parametrize("shifted", [False, True], ids=["plain", "offset"])
+
+
+def offset_of(loss, shifted, n=50):
+    """Return what is known of the linear predictors, or None."""
+    shape = (n, 3) if loss == "multinomial" else n
+    return np.random.default_rng(99).uniform(-1, 1, shape) if shifted else None
 
 
 def loss_of(loss, eta, y, s):
@@ -103,13 +110,17 @@ def penalty_of(W, kind, alpha, ratio, omega):
     return alpha * value, constraints
 
 
-def reference(loss, X, y, s, kind, alpha, ratio, omega=None, positive=False):
+def reference(
+    loss, X, y, s, kind, alpha, ratio, omega=None, positive=False, offset=None
+):
     n_outputs = 3 if loss == "multinomial" else None
     W = cp.Variable(P if n_outputs is None else (P, n_outputs))
     b = cp.Variable() if n_outputs is None else cp.Variable((1, n_outputs))
     eta = X @ W
     if loss != "cox":
         eta = eta + (b if n_outputs is None else np.ones((len(X), 1)) @ b)
+    if offset is not None:
+        eta = eta + offset
     value, constraints = penalty_of(W, kind, alpha, ratio, omega)
     if positive:
         constraints.append(W >= 0)
@@ -119,8 +130,8 @@ def reference(loss, X, y, s, kind, alpha, ratio, omega=None, positive=False):
     return program.value, W.value.T
 
 
-def check(model, X, y, s, expected, coef, *, rtol=1e-6):
-    model.fit(X, y, sample_weight=s)
+def check(model, X, y, s, expected, coef, *, offset=None, rtol=1e-6):
+    model.fit(X, y, sample_weight=s, offset=offset)
     assert model.certificate_.satisfied
     omega = model.get_params()["feature_weights"]
     if coef.ndim == 2 and omega is not None:
@@ -132,16 +143,20 @@ def check(model, X, y, s, expected, coef, *, rtol=1e-6):
 
 @losses
 @storages
+@offsets
 @pytest.mark.parametrize("positive", [False, True])
-def test_feature_weights_and_signs(loss, storage, positive):
+def test_feature_weights_and_signs(loss, storage, shifted, positive):
     X, y, s = make(loss)
     omega = np.where(WEIGHTS == 0, 0.3, WEIGHTS) if positive else WEIGHTS
     alpha = ALPHA.get(loss, 0.08)
-    expected, coef = reference(loss, X, y, s, "elasticnet", alpha, 0.7, omega, positive)
+    offset = offset_of(loss, shifted)
+    expected, coef = reference(
+        loss, X, y, s, "elasticnet", alpha, 0.7, omega, positive, offset
+    )
     model = ESTIMATORS[loss](
         alpha, l1_ratio=0.7, feature_weights=omega, positive=positive, tol=1e-9
     )
-    check(model, storage(X), y, s, expected, coef)
+    check(model, storage(X), y, s, expected, coef, offset=offset)
     has_gap = loss not in ("huber", "cox")
     assert model.certificate_.kind == ("duality_gap" if has_gap else "kkt")
     assert not np.atleast_2d(model.coef_)[:, 4].any()
@@ -151,15 +166,19 @@ def test_feature_weights_and_signs(loss, storage, positive):
 
 @losses
 @storages
+@offsets
 @pytest.mark.parametrize("ratio", [None, 0.4])
-def test_groups(loss, storage, ratio):
+def test_groups(loss, storage, shifted, ratio):
     X, y, s = make(loss, 1)
     alpha = ALPHA.get(loss, 0.06)
-    expected, coef = reference(loss, X, y, s, "group", alpha, ratio or 0.0)
+    offset = offset_of(loss, shifted)
+    expected, coef = reference(
+        loss, X, y, s, "group", alpha, ratio or 0.0, offset=offset
+    )
     model = ESTIMATORS[loss](
         alpha, penalty="group", groups=GROUPS, l1_ratio=ratio, tol=1e-9
     )
-    check(model, storage(X), y, s, expected, coef)
+    check(model, storage(X), y, s, expected, coef, offset=offset)
     coef = np.atleast_2d(model.coef_)
     used = [bool(coef[:, g].any()) for g in GROUPS]
     if ratio is None:
@@ -177,10 +196,12 @@ def test_rows_with_a_ridge_and_weights(storage):
     check(model, storage(X), y, s, expected, coef)
 
 
-def gradient_of(loss, model, X, y, s):
+def gradient_of(loss, model, X, y, s, offset=None):
     """Derivative of the weighted mean loss in the coefficients, rows of classes."""
     coef = np.atleast_2d(model.coef_)
     eta = X @ coef.T + np.atleast_1d(model.intercept_)
+    if offset is not None:
+        eta = eta + offset.reshape(len(X), -1)
     one = eta[:, 0]
     if loss == "logistic":
         g = expit(one) - y
@@ -220,12 +241,12 @@ def concavity_of(loss, X, y, s):
 
 @losses
 @storages
+@offsets
 @pytest.mark.parametrize("kind", ["mcp", "scad"])
-def test_concave_penalties_are_stationary(loss, storage, kind):
+def test_concave_penalties_are_stationary(loss, storage, shifted, kind):
     X, y, s = make(loss, 3)
     alpha = ALPHA.get(loss, 0.08) / 0.8
-    gamma = 4.0
-    omega = WEIGHTS
+    gamma, omega, offset = 4.0, WEIGHTS, offset_of(loss, shifted)
     model = ESTIMATORS[loss](
         alpha,
         penalty=kind,
@@ -233,9 +254,9 @@ def test_concave_penalties_are_stationary(loss, storage, kind):
         l1_ratio=0.8,
         feature_weights=omega,
         tol=1e-8,
-    ).fit(storage(X), y, sample_weight=s)
+    ).fit(storage(X), y, sample_weight=s, offset=offset)
     assert model.certificate_.kind == "kkt" and model.certificate_.satisfied
-    gradient = gradient_of(loss, model, X, y, s)
+    gradient = gradient_of(loss, model, X, y, s, offset)
     coef = np.atleast_2d(model.coef_)
     finite = np.where(np.isinf(omega), 0.0, omega)
     lam, l2 = 0.8 * alpha * finite, 0.2 * alpha * finite

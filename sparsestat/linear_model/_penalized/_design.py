@@ -23,7 +23,7 @@ from sparsestat._utils.arithmetic import (
 from sparsestat._utils.validation import read_only, read_only_triple
 from sparsestat.linear_model._penalized import _kernels_design as kernels
 
-__all__ = ["Design", "MomentDesign", "make_design"]
+__all__ = ["Design", "MomentDesign", "is_small", "make_design"]
 
 _EMPTY = read_only(np.empty(0))
 # Beyond this ratio of mean to spread, implicit centering would lose more than a
@@ -36,6 +36,12 @@ _LARGEST_SQUARE = 1e200
 # long as a set of 4096 of them stays below a gigabyte.
 _FULL_COLUMNS = 0.05
 _GATHER_BYTES = 1e9
+_SMALL = 1e6  # multiplications of a Gram matrix of all features
+
+
+def is_small(design):
+    """Whether a set of all features costs less than looking for some of them."""
+    return float(design.n_samples) * design.n_features**2 <= _SMALL
 
 
 def make_design(X, sample_weight=None, *, fit_intercept=True):

@@ -10,6 +10,7 @@ from sparsestat.linear_model._penalized._csc_path import csc_results, suits_csc
 from sparsestat.linear_model._penalized._gram_path import (
     SharedMoments,
     fold_errors,
+    gram_fit,
     gram_results,
     suits_gram,
 )
@@ -88,6 +89,17 @@ class ElasticNetProblem(LeastSquaresProblem):
             min(pair, key=lambda result: result.gap)
             for pair in zip(results, others, strict=True)
         ]
+
+    def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
+        """Solve one problem; on small data in one call, unless steps are asked for."""
+        result = None
+        if solver is None and coef_init is None and step is None:
+            result = gram_fit(self, alpha, setting)
+        if result is None:
+            return super().solve_one(
+                alpha, setting, solver=solver, coef_init=coef_init, step=step
+            )
+        return self.given(result)
 
     def fold_losses(self, folds, settings, grids):
         """Return held-out errors of paths on folds from moments, None where not so."""

@@ -7,7 +7,8 @@ are the errors.
 
 Gaps are differences of moments. Their rounding is bounded from the norms of the
 columns; where the bound is not far below the tolerance, the gap is measured from the
-data, and where that does not suffice the working-set solver finishes.
+data, and where that does not suffice the working-set solver finishes. Single strengths
+on small data are solved alike, to the digits that a last sweep leaves.
 """
 
 # Authors: The sparsestat developers
@@ -20,8 +21,10 @@ from sparsestat._utils.linalg import solve_definite
 from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_path as kernels
+from sparsestat.linear_model._penalized._design import is_small
 from sparsestat.linear_model._penalized._gaps import squared_parts
 from sparsestat.linear_model._penalized._points import PathPoints
+from sparsestat.linear_model._penalized._result import SolverResult
 from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "MOST_FEATURES",
     "SharedMoments",
     "fold_errors",
+    "gram_fit",
     "gram_results",
     "mended",
     "points_of",
@@ -46,9 +50,11 @@ _EXPLAINED = 1e-10  # share of a squared norm below which nothing of a column is
 _LOST = (
     1e-6  # share of a sum of moments that is left, below which they are computed anew
 )
+_STILL = 1e-24  # share of the squared target by which a last sweep moves the fit
+_SWEEPS = 100  # of a single fit, before the working-set solver takes over
 
 
-def suits_gram(problem, alphas):
+def suits_gram(problem, alphas, fewest=4):
     """Whether a path is solved on the Gram matrix of all features."""
     design = problem.design
     n, p = design.n_samples, design.n_features
@@ -60,7 +66,7 @@ def suits_gram(problem, alphas):
         and 8.0 * n * p <= MOST_BYTES
         and problem.tol >= LEAST_TOL
         and (omega is None or omega.min() > 0.0 or _frees_some(problem))
-        and len(alphas) > 3
+        and len(alphas) >= fewest
         and alphas[-1] > 0.0
     )
 
@@ -219,6 +225,68 @@ def _gap_rounding(moments, n, W, gaps, lam):
     target_dot = np.abs(moments.yy - W @ moments.c)
     scaled = unit * steepest * reach * target_dot * gaps[:, 2]
     return unit * reach**2 + 3.0 * scaled + 2.0 * unit * reach * gaps[:, 3]
+
+
+def gram_fit(problem, alpha, l1_ratio):
+    """Return the result of one strength on small data, or None where it is not proved.
+
+    Parameters
+    ----------
+    problem : ElasticNetProblem
+    alpha, l1_ratio : float
+    """
+    design, y, omega = problem.design, problem.target, problem.feature_weights
+    if not (
+        suits_gram(problem, [alpha], fewest=1)
+        and is_small(design)
+        and l1_ratio > 0.0
+        and problem.limits["max_iter"] > 1
+        and design.squares.all()
+        and (omega is None or omega.min() > 0.0)
+    ):
+        return None
+    A = design.block(design.all_columns)
+    moments = _Moments(A.T @ A, A.T @ y, float(y @ y), problem.total)
+    strength = problem.total * alpha / problem.alpha_unit
+    ridge = strength * (1.0 - l1_ratio) * problem.coef_unit
+    omega = np.ones(len(moments.c)) if omega is None else omega
+    most = min(_SWEEPS, problem.limits["max_epochs"])
+    w = np.zeros(len(moments.c))
+    sweeps, newtons, first, *found = kernels.gram_fit(
+        read_only(moments.G),
+        read_only(moments.c),
+        moments.yy,
+        read_only(omega),
+        read_only(np.where(np.isfinite(omega), omega, 0.0)),
+        strength * l1_ratio,
+        ridge,
+        problem.positive,
+        _STILL * moments.yy,
+        most,
+        w,
+    )
+    lam = strength * l1_ratio * omega
+    error = _gap_rounding(
+        moments, design.n_samples, w[None], np.array([found]), lam[None]
+    )
+    error, gap, goal = float(error[0]), max(found[0], 0.0), problem.tol * moments.yy
+    # Not `>`: there is nothing to explain, or it overflows.
+    if sweeps > most or not (gap + error <= goal and error < _DOUBT * goal):
+        return None
+    columns = np.flatnonzero(w)
+    return SolverResult(
+        columns=columns,
+        coef=w[columns],
+        gap=gap / moments.yy,
+        objective=found[1],
+        dual=found[1] - gap,
+        n_iter=2,
+        n_sweeps=sweeps,
+        n_newton=newtons,
+        gap_history=[first / moments.yy, gap / moments.yy],
+        rounding=error / moments.yy,
+        unit=moments.yy,
+    )
 
 
 def gram_results(problem, alphas, l1_ratio, verbose=0):

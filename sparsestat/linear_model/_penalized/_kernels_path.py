@@ -340,3 +340,46 @@ def gram_path(
         if not solved:
             return k
     return strengths.shape[0]
+
+
+@njit(cache=True, nogil=True)
+def gram_fit(G, c, yy, lam, l2, strength, ridge, positive, still, most, w):
+    """Solve for one strength on all features, until a sweep moves nothing.
+
+    Parameters
+    ----------
+    G, c, yy, lam, l2, positive : see :func:`gram_path`
+        No feature vanishes.
+    strength, ridge : float
+    still : float
+        What the last sweep may move the fit by, squared.
+    most : int
+        Sweeps.
+    w : ndarray of shape (p,)
+        Zeros; the coefficients come here.
+
+    Returns
+    -------
+    n_sweeps, n_newton : int
+        One more than `most` sweeps where these did not suffice.
+    first, gap, primal, scale, slope : float
+        The gap of zeros; for the others see :func:`gram_path`.
+    """
+    p = w.shape[0]
+    q, d, L = c.copy(), np.diag(G).copy(), np.empty((p, p))
+    order, index, step = np.arange(p), np.arange(p), np.empty(p)
+    first, _, _, _ = _gap(lam, l2, strength, ridge, w, q, c, d, yy, p, positive)
+    sweeps, newtons = 0, 0
+    while sweeps <= most:
+        sweeps += 1
+        moved = _sweep(G, w, q, d, lam, l2, strength, ridge, p, positive)
+        if moved <= still:
+            break
+        if sweeps % _LOOK == 0:
+            _newton(G, w, q, lam, l2, strength, ridge, p, L, index, step)
+            newtons += 1
+    _products(G, c, order, w, p, q)
+    gap, primal, scale, slope = _gap(
+        lam, l2, strength, ridge, w, q, c, d, yy, p, positive
+    )
+    return sweeps, newtons, first, gap, primal, scale, slope

@@ -108,12 +108,12 @@ class GLMProblem(PathProblem):
         self.spec = PenaltySpec() if penalty is None else penalty
         self.dtype, self.fit_intercept = X.dtype, fit_intercept
         self.n_rows = X.shape[0]
-        if offset is not None and sample_weight is not None:
-            offset = offset[sample_weight > 0]
-        X, y, sample_weight = effective_rows(X, y, sample_weight)
         self.weight_unit = 1.0
-        if not self.counts_rows:
-            sample_weight, self.weight_unit = relative_weights(sample_weight)
+        if sample_weight is not None:
+            offset = None if offset is None else offset[sample_weight > 0]
+            X, y, sample_weight = effective_rows(X, y, sample_weight)
+            if not self.counts_rows:
+                sample_weight, self.weight_unit = relative_weights(sample_weight)
         y, self.y_unit = self.moderate_target(y)
         if issparse(X):
             X = as_compressed(X, "csc")

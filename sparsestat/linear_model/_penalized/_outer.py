@@ -11,15 +11,9 @@ import numpy as np
 
 from sparsestat.linear_model._penalized._result import SolverResult
 
-__all__ = ["OuterLoop", "is_small"]
+__all__ = ["OuterLoop"]
 
-_SMALL = 1e6  # multiplications of a Gram matrix of all features
 _NEARLY_ALL = 0.9  # share of the features from which all are correlated
-
-
-def is_small(design):
-    """Whether a set of all features costs less than looking for some of them."""
-    return float(design.n_samples) * design.n_features**2 <= _SMALL
 
 
 class OuterLoop:

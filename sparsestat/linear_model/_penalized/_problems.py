@@ -255,7 +255,8 @@ class PathProblem:
 
     def attributes(self, result):
         """Return what an estimator shows of one solution, by name."""
-        coef = result.dense_coef(self.n_features, self.dtype)
+        coef = np.zeros(self.coef_shape, dtype=self.dtype)
+        coef[result.columns] = result.coef
         coef, intercept = self.shaped(coef, self.intercept_of(result))
         found = {
             "coef_": coef,
@@ -315,8 +316,10 @@ class LeastSquaresProblem(PathProblem):
         self, X, y, sample_weight=None, *, fit_intercept, tol, max_iter, max_epochs
     ):
         self.dtype, self.n_rows = X.dtype, X.shape[0]
-        X, y, sample_weight = effective_rows(X, y, sample_weight)
-        weights, self.weight_unit = relative_weights(sample_weight)
+        weights, self.weight_unit = sample_weight, 1.0
+        if sample_weight is not None:
+            X, y, weights = effective_rows(X, y, sample_weight)
+            weights, self.weight_unit = relative_weights(weights)
         if issparse(X):
             X = as_compressed(X, "csc")
         y, self.y_unit = moderate(y, "y")

@@ -30,11 +30,12 @@ from scipy.optimize import nnls
 from sparsestat.linear_model._penalized._augmented_lagrangian import (
     augmented_lagrangian,
 )
+from sparsestat.linear_model._penalized._design import is_small
 from sparsestat.linear_model._penalized._gaps import squared_parts, squared_screen
 from sparsestat.linear_model._penalized._group_working_sets import (
     make_group_working_set,
 )
-from sparsestat.linear_model._penalized._outer import OuterLoop, is_small
+from sparsestat.linear_model._penalized._outer import OuterLoop
 from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
 from sparsestat.linear_model._penalized._working_sets import make_working_set
 
