@@ -23,7 +23,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils._param_validation import (
     validate_params as _validate_params,
 )
-from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
 
 from sparsestat._utils.block_sources import comes_in_blocks
@@ -47,6 +47,14 @@ except ImportError:
     def align_sparse_interface(X):
         """Return X as it is: older versions have no interface setting."""
         return X
+
+
+def check_sample_weight(sample_weight, X, **options):
+    """Return valid weights, some of them not zero, which scikit-learn 1.8 lets pass."""
+    weights = _check_sample_weight(sample_weight, X, **options)
+    if not weights.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weights
 
 
 def fit_context(*, prefer_skip_nested_validation):

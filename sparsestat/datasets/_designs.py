@@ -314,7 +314,9 @@ def _tape(rng, length, stay, start, density):
         if last < 0:
             fresh[0] = True
         step = np.ones(m, dtype=np.int64)
-        step[fresh] = rng.geometric(start, size=int(fresh.sum()))
+        # Where integers end, draws are negative; steps past the end have no sums.
+        drawn = rng.geometric(start, int(fresh.sum()))
+        step[fresh] = np.where((drawn < 1) | (drawn > length), length + 1, drawn)
         piece = last + np.cumsum(step)
         pieces.append(piece)
         flags.append(fresh)

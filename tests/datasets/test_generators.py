@@ -62,6 +62,9 @@ def test_sparse_rows_are_independent():
     assert abs(np.corrcoef(mask[:-1, -1], mask[1:, 0])[0, 1]) < 0.025
 
 
+@pytest.mark.skipif(
+    "sparse_interface" not in sklearn.get_config(), reason="scikit-learn 1.9 has it"
+)
 @pytest.mark.parametrize("interface", ["sparray", "spmatrix"])
 def test_sparse_output_is_canonical_csc_of_the_configured_kind(interface):
     with sklearn.config_context(sparse_interface=interface):
@@ -70,6 +73,12 @@ def test_sparse_output_is_canonical_csc_of_the_configured_kind(interface):
     assert X.has_canonical_format
     assert X.indices.dtype == np.int32
     assert isinstance(X, sparse.sparray) == (interface == "sparray")
+
+
+def test_a_density_of_next_to_nothing_leaves_no_entries():
+    data = make_correlated_features(20, 5, density=1e-300, random_state=0)
+    assert data.X.shape == (20, 5)
+    assert data.X.nnz == 0
 
 
 def test_dense_output_is_fortran_ordered():
