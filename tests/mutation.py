@@ -142,6 +142,8 @@ MODULES = {
             _PLAIN,
             "linear_model/test_likelihood_path.py::"
             "test_compiled_losses_are_those_of_the_datafits",
+            "linear_model/test_likelihood_path.py::"
+            "test_conjugates_of_tweedie_are_found_from_anywhere",
         ],
     ),
     "linear_model/_penalized/_group_path.py": (
@@ -153,6 +155,7 @@ MODULES = {
                 "test_rotated_groups_have_diagonal_blocks",
                 "test_points_carry_the_bound_of_their_rounding",
                 "test_orthonormal_columns_have_a_closed_form",
+                "test_paths_of_groups_of_which_nothing_is_solved_are_none",
                 "test_strengths_left_over_are_finished",
             )
         ],
