@@ -318,6 +318,10 @@ MODULES = {
             ),
         ],
     ),
+    "transport/_kernels_arcs.py": (
+        "cost_of _to_box _bounds _least_of_cells best_arcs point_potentials worst_arcs",
+        [_PLAIN, "transport/test_arc_kernels.py"],
+    ),
     "transport/_entropic.py": (
         "solve_entropic _last_pass _missing _bounds _certificate",
         [*_TRANSPORT, *_ANSWERS],
