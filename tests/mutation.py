@@ -73,6 +73,10 @@ MODULES = {
     "_utils/arithmetic.py": ("", ["utils/test_arithmetic.py"]),
     "_utils/_kernels_arithmetic.py": ("", [_PLAIN, "utils/test_arithmetic.py"]),
     "_utils/results.py": ("", ["utils/test_results.py"]),
+    "_utils/dask_tasks.py": (
+        "_awaited",
+        ["test_row_blocks.py::test_a_cluster_without_workers_is_not_waited_for"],
+    ),
     "linear_model/_penalized/_rounding.py": ("", [*_PARTS, *_MEASURES, *_CERTIFIED]),
     "linear_model/_penalized/_penalties.py": ("", [*_PARTS, *_LASSO, *_CERTIFIED]),
     "linear_model/_penalized/_groups.py": (
@@ -115,6 +119,10 @@ MODULES = {
                 "test_sparse_paths_that_run_out_of_sweeps_are_handed_over",
             )
         ],
+    ),
+    "linear_model/_penalized/_elastic_net.py": (
+        "",
+        ["linear_model/test_elastic_net_problem.py"],
     ),
     "linear_model/_penalized/_factor.py": (
         "",
