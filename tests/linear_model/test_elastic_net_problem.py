@@ -44,6 +44,11 @@ def test_degrees_of_freedom_are_the_trace_of_the_map_of_a_support(
         found = problem.degrees_of_freedom(result, alpha * unit**2, ratio)
         assert found == pytest.approx(np.trace(np.linalg.solve(G + ridge, G)))
     assert problem.degrees_of_freedom(result, 0.1, 1.0) == 2.0
+    one = SimpleNamespace(columns=np.array([4]), coef=np.array([-2.0]))
+    share = 1.0 if omega is None else omega[4]
+    expected = G[1, 1] / (G[1, 1] + s.sum() * 0.05 * share)
+    found = problem.degrees_of_freedom(one, 0.1 * unit**2, 0.5)
+    assert found == pytest.approx(expected)
     none = SimpleNamespace(columns=np.array([], dtype=int), coef=np.array([]))
     assert problem.degrees_of_freedom(none, 0.1, 0.5) == 0.0
     both = ElasticNetProblem(X, np.c_[y, -y], None, fit_intercept=True, **LIMITS)
@@ -75,6 +80,7 @@ def test_strengths_take_the_better_of_two_ways_where_one_misses(way, monkeypatch
     others = points(1e-9, 1e-9, 1e-3, 1e-9)
     for compiled, n_calls in (
         (points(0.0, 1e-8, 0.0, 0.0), 0),  # the tolerance, met
+        (points(0.0, 1e-9, 0.0, 0.0), 0),
         (points(0.0, 2e-8, 1e-2, 0.0), 1),
         (None, 1),
     ):
@@ -94,6 +100,10 @@ def test_strengths_take_the_better_of_two_ways_where_one_misses(way, monkeypatch
     start = np.zeros(5)
     assert problem.solve(alphas, 0.5, coef_init=start) is others
     assert calls[0][2] is start
+    # Neither way is taken where it does not suit.
+    monkeypatch.setattr(_elastic_net, f"suits_{suits}", lambda *_: False)
+    monkeypatch.setattr(_elastic_net, way, None)
+    assert problem.solve(alphas, 0.5) is others
 
 
 def test_penalties_have_the_settings_of_the_problem():
@@ -109,6 +119,12 @@ def test_penalties_have_the_settings_of_the_problem():
     expected = l1 @ w[:4] + 0.5 * l2 * omega[:4] @ w[:4] ** 2
     assert penalty.value(w) == pytest.approx(expected)
     assert penalty.positive
+    plain = ElasticNetProblem(X, y, None, fit_intercept=True, **LIMITS)
+    assert not plain.positive and plain.column == 0 and plain.shared is None
+    both = ElasticNetProblem(X, np.c_[y, -y], None, fit_intercept=True, **LIMITS)
+    W = np.array([[3.0, 4.0]] + [[0.0, 0.0]] * 4)  # a row counts by its norm
+    assert both.penalty(0.2, 1.0).value(W) == pytest.approx(30 * 0.2 * 5.0)
+    assert plain.penalty(0.2, 1.0).joint is False and both.penalty(0.2, 1.0).joint
     with pytest.raises(ValueError, match="no automatic grid"):
         problem.grid(10, 1e-3, 0.0)
     given = np.array([0.1, 1.0])
