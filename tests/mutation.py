@@ -73,6 +73,10 @@ MODULES = {
     "_utils/arithmetic.py": ("", ["utils/test_arithmetic.py"]),
     "_utils/_kernels_arithmetic.py": ("", [_PLAIN, "utils/test_arithmetic.py"]),
     "_utils/results.py": ("", ["utils/test_results.py"]),
+    "_utils/dask_tasks.py": (
+        "_awaited",
+        ["test_row_blocks.py::test_a_cluster_without_workers_is_not_waited_for"],
+    ),
     "linear_model/_penalized/_rounding.py": ("", [*_PARTS, *_MEASURES, *_CERTIFIED]),
     "linear_model/_penalized/_penalties.py": ("", [*_PARTS, *_LASSO, *_CERTIFIED]),
     "linear_model/_penalized/_groups.py": (
@@ -116,6 +120,10 @@ MODULES = {
             )
         ],
     ),
+    "linear_model/_penalized/_elastic_net.py": (
+        "",
+        ["linear_model/test_elastic_net_problem.py"],
+    ),
     "linear_model/_penalized/_factor.py": (
         "",
         ["linear_model/test_support_factor.py"],
@@ -142,6 +150,8 @@ MODULES = {
             _PLAIN,
             "linear_model/test_likelihood_path.py::"
             "test_compiled_losses_are_those_of_the_datafits",
+            "linear_model/test_likelihood_path.py::"
+            "test_conjugates_of_tweedie_are_found_from_anywhere",
         ],
     ),
     "linear_model/_penalized/_group_path.py": (
@@ -153,6 +163,7 @@ MODULES = {
                 "test_rotated_groups_have_diagonal_blocks",
                 "test_points_carry_the_bound_of_their_rounding",
                 "test_orthonormal_columns_have_a_closed_form",
+                "test_paths_of_groups_of_which_nothing_is_solved_are_none",
                 "test_strengths_left_over_are_finished",
             )
         ],
@@ -314,6 +325,10 @@ MODULES = {
                 )
             ),
         ],
+    ),
+    "transport/_kernels_arcs.py": (
+        "cost_of _to_box _bounds _least_of_cells best_arcs point_potentials worst_arcs",
+        [_PLAIN, "transport/test_arc_kernels.py"],
     ),
     "transport/_entropic.py": (
         "solve_entropic _last_pass _missing _bounds _certificate",

@@ -169,6 +169,10 @@ def test_the_gap_of_the_scaled_lasso_needs_sums_alone():
     # Nothing limits the dual point: the gap is that of the norms.
     found = _scaled_lasso_blocks._gap(4, 16.0, 8.0, none, coef, 0.5)
     assert found == pytest.approx(2.0 + 2.0 - 8.0 / 4 / 2)
+    # The largest product limits it, small as it is: 0.05 / 0.1 against 0.2 * 2.
+    few = np.array([0.05, -0.02, 0.0, 0.0])
+    found = _scaled_lasso_blocks._gap(4, 0.01, 0.3, few, coef, 0.2)
+    assert found == pytest.approx(0.1 / 2 + 0.2 * 4 - 0.8 * 0.3 / 0.1 / 2)
     root = np.random.default_rng(1).standard_normal((3, 4))
     rows = _scaled_lasso_blocks._without_mean(root)
     assert rows.shape == (4, 4)

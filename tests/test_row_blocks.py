@@ -1439,6 +1439,7 @@ class Cluster:
         self.workers = iter(workers)
 
     def scheduler_info(self, n_workers):
+        assert n_workers == -1  # all of them
         return {"workers": {"tcp://it": {}} if next(self.workers) else {}}
 
 

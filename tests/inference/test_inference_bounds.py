@@ -129,6 +129,31 @@ def test_signs_that_no_noise_level_has_are_passed_over(monkeypatch):
     assert 0.0 <= found.gap <= 1e-8
 
 
+def test_the_best_of_a_limited_number_of_candidates_is_returned(monkeypatch):
+    rng = np.random.default_rng(6)
+    Z = rng.standard_normal((40, 4))
+    Z = (Z - Z.mean(axis=0)) / Z.std(axis=0)
+    y = Z[:, 2] - 0.5 * Z[:, 0] + 0.3 * rng.standard_normal(40)
+    y -= y.mean()
+    once = _scaled_lasso_solver.scaled_lasso(Z, y, 0.2, tol=-1.0, max_iter=1)
+    # The closed form on the support of the first Lasso, whose signs are those.
+    assert once.n_iter == 1 and once.gap <= 1e-13
+    lasso, given = _scaled_lasso_solver._lasso, [np.zeros(4), np.full(4, 9.0), None]
+
+    def first_the_best(*arguments):
+        out = given.pop()
+        return lasso(*arguments) if out is None else out
+
+    monkeypatch.setattr(_scaled_lasso_solver, "_lasso", first_the_best)
+    found = _scaled_lasso_solver.scaled_lasso(Z, y, 0.2, tol=-1.0, max_iter=3)
+    assert found.n_iter == 3 and not given
+    assert_array_equal(found.coef, once.coef)
+    assert found.gap == once.gap
+    constant = _scaled_lasso_solver.scaled_lasso(Z, np.zeros(40), 0.2)
+    assert (constant.gap, constant.rounding, constant.n_iter) == (0.0, 0.0, 0)
+    assert constant.sigma == 0.0 and not constant.coef.any()
+
+
 def test_a_noise_level_that_collapses_stops_at_its_floor():
     rng = np.random.default_rng(5)
     Z = rng.standard_normal((30, 3))

@@ -307,14 +307,14 @@ def test_the_bound_of_rounding_is_the_sum_of_its_parts():
 
 
 def test_the_bound_of_rounding_of_sparse_columns_is_the_sum_of_its_parts():
-    primal, scale, conjugate, size, target_dot, reach = 3.0, 0.7, 0.01, 1.5, -2.0, 4.0
+    primal, scale, conjugate, size, target_dot, reach = 3.0, 0.7, 1e-15, 1.5, -2.0, 4.0
     gaps = np.array([[9.0, primal, scale, conjugate, size, target_dot, reach]])
-    found = _rounding(gaps, np.array([12]), 50, 1e-12, 0.25, np.array([30.0]))
+    found = _rounding(gaps, np.array([12]), 50, 1e-17, 0.25, np.array([30.0]))
     slip = rounding(20, 1.5 * reach + size)
     parts = [
         slip * (size + 0.5 * slip),
         rounding(58) * (primal + scale * 2.0),
-        30.0 * 1e-12 * size * scale * 2.0,
+        30.0 * 1e-17 * size * scale * 2.0,
         conjugate,
     ]
     assert_allclose(found, [sum(parts)], rtol=1e-12)
@@ -378,6 +378,7 @@ def test_sparse_paths_of_which_nothing_is_solved_are_none(monkeypatch):
     _, problem, alphas = sparse_problem()
     alphas *= problem.alpha_max(1.0)
     assert _csc_path.csc_results(problem, alphas, 0.0) is None
+    values = [p.objective for p in _csc_path.csc_results(problem, alphas, 1.0)]
     kernel = _kernels_csc_path.csc_path
     for n_solved in (0, 1, 4):
 
@@ -391,6 +392,7 @@ def test_sparse_paths_of_which_nothing_is_solved_are_none(monkeypatch):
             assert points is None
         else:
             assert [p.gap <= 1e-7 for p in points] == [True] * 5
+            assert_allclose([p.objective for p in points], values, rtol=1e-6)
     flat = ElasticNetProblem(
         sparse.eye_array(9, format="csc"), np.ones(9), None, fit_intercept=True,
         **problem.limits,

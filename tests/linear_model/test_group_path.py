@@ -11,7 +11,11 @@ from scipy import sparse
 from sparsestat._utils.arithmetic import rounding
 from sparsestat.linear_model import GroupLasso, GroupLassoCV
 from sparsestat.linear_model._group_lasso import GroupProblem
-from sparsestat.linear_model._penalized import _gram_path, _group_path
+from sparsestat.linear_model._penalized import (
+    _gram_path,
+    _group_path,
+    _kernels_group_path,
+)
 from sparsestat.linear_model._penalized._groups import Groups
 from sparsestat.linear_model._penalized._points import PathPoints
 from sparsestat.linear_model._penalized._problems import PathProblem
@@ -171,19 +175,21 @@ def test_rotated_groups_have_diagonal_blocks():
             assert_allclose(off, 0.0, atol=1e-10)
 
 
-def test_points_carry_the_bound_of_their_rounding():
+@pytest.mark.parametrize("unit", [1.0, 2.0**-300])
+def test_points_carry_the_bound_of_their_rounding(unit):
     rng = np.random.default_rng(2)
     X = rng.standard_normal((40, 6))
     X[:, 5] = 0.0
-    y = X[:, 0] - X[:, 3] + rng.standard_normal(40)
+    y = unit * (X[:, 0] - X[:, 3] + rng.standard_normal(40))
     options = {"fit_intercept": False, "max_iter": 9, "max_epochs": 999, "tol": 1e-6}
     problem = GroupProblem(X, y, groups=2, group_weights=[1.0, 2.0, 0.5], **options)
-    alphas = np.geomspace(problem.alpha_max(0.0), 1e-2, 6)
+    alphas = np.geomspace(problem.alpha_max(0.0), 1e-2 * unit, 6)
     points = _group_path.group_results(problem, alphas)
     assert isinstance(points, PathPoints)
     y, W = problem.target, points.coefs / problem.coef_unit
     A = problem.design.block(np.arange(6))
-    inside = problem.total * alphas / problem.alpha_unit
+    inside = 40.0 * alphas / problem.y_unit  # columns have no units here
+    assert problem.design.unit == 1.0 and (problem.y_unit == 1.0) == (unit == 1.0)
     for k, point in enumerate(points):
         r = y - A @ W[k]
         norms = np.sqrt(problem.groups.sums((A.T @ r) ** 2))
@@ -203,3 +209,25 @@ def test_points_carry_the_bound_of_their_rounding():
         X, np.zeros(40), groups=2, group_weights=[1.0, 2.0, 0.5], **options
     )
     assert _group_path.group_results(flat, alphas) is None
+
+
+def test_paths_of_groups_of_which_nothing_is_solved_are_none(monkeypatch):
+    rng = np.random.default_rng(4)
+    X, y = rng.standard_normal((30, 6)), rng.standard_normal(30)
+    limits = {"fit_intercept": True, "max_iter": 99, "max_epochs": 9999, "tol": 1e-7}
+    problem = GroupProblem(X, y, groups=2, group_weights="sqrt", **limits)
+    alphas = problem.alpha_max(0.0) * np.geomspace(0.9, 0.2, 5)
+    values = [point.objective for point in _group_path.group_results(problem, alphas)]
+    for n_solved in (0, 1, 4):
+        kernel = _kernels_group_path.group_gram_path
+        monkeypatch.setattr(
+            _kernels_group_path,
+            "group_gram_path",
+            lambda *a, kernel=kernel, found=n_solved: min(kernel(*a), found),
+        )
+        points = _group_path.group_results(problem, alphas)
+        monkeypatch.undo()
+        assert (points is None) == (n_solved == 0)
+        if points is not None:
+            assert [p.gap <= 1e-7 for p in points] == [True] * 5
+            assert_allclose([p.objective for p in points], values, rtol=1e-6)

@@ -1,6 +1,7 @@
 """Compiled paths of likelihoods against those of the working-set solver."""
 
 import os
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -218,6 +219,18 @@ def test_compiled_losses_are_those_of_the_datafits(loss):
     for multiple in (1.0, 0.7):
         found = _kernels_losses.conjugate(code, shape, inner, s, eta, g, multiple)
         assert_allclose(found, made.conjugate(multiple * g), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("power", [1.001, 1.02, 1.4, 1.97, 1.999])
+def test_conjugates_of_tweedie_are_found_from_anywhere(power):
+    p = power
+    for y, x, far in product(
+        (1e-3, 1.0, 60.0), (-6.0, -0.3, 4.0), (-12, -1, 0, 0.5, 9)
+    ):
+        low, high = y * np.exp((1.0 - p) * x), np.exp((2.0 - p) * x)
+        u, loss = high - low, low / (p - 1.0) + high / (2.0 - p)
+        found = _kernels_losses._tweedie_conjugate(u, y, p, x + far)
+        assert_allclose(found, u * x - loss, atol=1e-14 * (abs(u * x) + loss))
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -107,8 +107,8 @@ def test_thresholds():
 
 @pytest.mark.parametrize("kernels", [_kernels_path, _kernels_group_path])
 def test_products_are_those_with_the_residual(kernels):
-    _, A, y, w = problem(0)
-    order = np.array([4, 0, 3, 1, 2, 5])
+    _, A, y, _ = problem(0)
+    order, w = np.array([4, 0, 3, 1, 2, 5]), np.array([-1.0, -0.3, 9.0, 0.0, 0.5, 9.0])
     inside = w[order]
     inside[4:] = 0.0
     full = np.zeros(6)
@@ -323,6 +323,37 @@ def test_newton_steps_of_groups_descend():
         np.ones((2, 2)), small, pair, pair, 0.5, np.arange(3), 2, L, *arrays
     )
     assert_array_equal(small, pair)
+    for share, moves in ((1e-9, True), (1e-15, False)):  # copies but for a share
+        near = np.full((2, 2), 2.0**20)
+        near[1, 1] *= 1.0 + share
+        moved = _kernels_group_path._newton(
+            near, pair.copy(), pair.copy(), pair, 0.5, np.arange(3), 2, L, *arrays
+        )
+        assert moved == moves
+
+
+def test_newton_steps_of_groups_count_all_members():
+    # Both columns of the only group are far along a step that overshoots in the second.
+    rng, shares = np.random.default_rng(3), set()
+    for _ in range(40):
+        d, w, c = rng.uniform(0.1, 2.0, 2), rng.standard_normal(2), np.zeros(2)
+        w[0] *= 0.05
+        found, q, L = w.copy(), c - d * w, np.empty((2, 2))
+        arrays = np.empty(2, np.int64), np.empty(2, np.int64), np.empty(2), np.empty(2)
+
+        def value(w, d=d):
+            return 0.5 * d @ w**2 + 3.0 * np.linalg.norm(w)
+
+        size = np.linalg.norm(w)
+        H = np.diag(d) + 3.0 * (np.eye(2) - np.outer(w, w) / size**2) / size
+        step = np.linalg.solve(H, q - 3.0 * w / size)
+        lengths = [0.5**k for k in range(12) if value(w + 0.5**k * step) < value(w)]
+        assert _kernels_group_path._newton(
+            np.diag(d), found, q, np.ones(1), 3.0, np.array([0, 2]), 1, L, *arrays
+        )
+        assert_allclose(found, w + lengths[0] * step, rtol=1e-8, atol=1e-10)
+        shares.add(lengths[0])
+    assert len(shares) > 2
 
 
 # Likelihoods
@@ -401,7 +432,9 @@ def test_what_a_model_lacks_is_its_first_order(positive, ridge, strength):
         excess = max((top / (strength * lam)).max() - 1.0, 0.0)
         slack += excess * max(q @ w, 0.0) + min(excess**2, 1.0) * 7.0
     assert_allclose(bound(True), slack, rtol=1e-10, atol=1e-12)
+    lam[3] = np.inf  # dropped
     penalty = _kernels_likelihood._penalty(lam, l2, strength, ridge, w, 5)
+    lam[3] = 0.0
     expected = strength * lam @ np.abs(w) + 0.5 * ridge * l2 @ w**2
     assert_allclose(penalty, expected)
 

@@ -178,25 +178,27 @@ def _tweedie_conjugate(u, y, p, start):
             return 0.0
         x = np.log(u) / (2.0 - p)
         return u * x - np.exp((2.0 - p) * x) / (2.0 - p)
-    x = start
-    low, high = -np.inf, np.inf
+    # Relative to log(y), one term alone is too small: the root is between zero and
+    # where that term would do. Outside, steps may overflow for powers near 1 and 2.
+    middle, k = np.log(y), u * y ** (p - 2.0)
+    low = min(-np.log1p(max(-k, 0.0)) / (p - 1.0), 0.0)
+    high = np.log1p(max(k, 0.0)) / (2.0 - p)
+    x = min(max(start - middle, low), high)
     for _ in range(200):
-        a, b = np.exp((2.0 - p) * x), y * np.exp((1.0 - p) * x)
-        over = a - b - u
+        a, b = np.exp((2.0 - p) * x), np.exp((1.0 - p) * x)
+        over = (a - b) - k
         if over > 0.0:
             high = x
         else:
             low = x
         new = x - over / ((2.0 - p) * a + (p - 1.0) * b)
-        if not (low < new < high):
-            if np.isfinite(low) and np.isfinite(high):
-                new = 0.5 * (low + high)
-            else:
-                new = x + min(max(new - x, -4.0), 4.0)
-        if abs(new - x) <= 1e-15 * max(abs(x), 1.0):
-            x = new
-            break
+        if not (low <= new <= high):
+            new = 0.5 * (low + high)
+        settled = abs(new - x) <= 1e-15 * max(abs(x), 1.0)
         x = new
+        if settled:
+            break
+    x += middle
     loss = y * np.exp((1.0 - p) * x) / (p - 1.0) + np.exp((2.0 - p) * x) / (2.0 - p)
     return u * x - loss
 
