@@ -88,7 +88,9 @@ class CompactGPRegressor(StructuredGPRegressor):
         and more fill of the factor. ``"auto"`` starts at 30 and goes on while the
         likelihood rises, as far as a factorization stays below 4e8 multiplications and
         6e7 entries (500 MB); up to 1500 samples all pairs may be neighbors, and beyond
-        20,000 samples it stays at 30.
+        20,000 samples it stays at 30. Where `kernel` is None fewer neighbors are tried
+        too, from a radius on that suits the lengths that explain a part of the data
+        best: points in clusters have their 30 neighbors far away.
     noise_variance : float or array-like of shape (n_samples,), default=None
         Variance of the noise of the targets that is known beforehand, in units of y**2,
         of all samples or of each. No WhiteKernel is added then; one that `kernel` has
@@ -270,7 +272,32 @@ class CompactGPRegressor(StructuredGPRegressor):
         radius = radius_for_neighbors(X / shape, count, rng)
         if self.neighbors != "auto" or len(X) > _MANY:
             return _with_support(kernel, radius * shape)
-        return self._grow(kernel, radius, count, shape, rng)
+        found = self._grow(kernel, radius, count, shape, rng)
+        if self.kernel is None:
+            # As curved at zero as the Gaussian kernel that explains the data best.
+            p = X.shape[1] // 2 + 3
+            likely = np.sqrt(p * (p + 1)) * float(np.min(scales.lengths / shape))
+            shorter = self._grow_short(kernel, likely, radius, shape)
+            found = max(found, shorter, key=lambda trial: trial[0])
+        self._factored_last = None
+        return found[1]
+
+    def _grow_short(self, kernel, radius, limit, shape):
+        """Widen the support from a short one, likewise, up to where `_grow` began.
+
+        Where points come in clusters, the neighbors that are asked for may be those of
+        the next one, and what varies within a cluster is seen below that only.
+        """
+        best, last, fallen = (-np.inf, None), (-np.inf, kernel), 0
+        while radius < limit and fallen < 2:
+            try:
+                last = self._profiled(_with_support(last[1], radius * shape))
+            except np.linalg.LinAlgError:
+                break
+            fallen = 0 if last[0] > best[0] else fallen + 1
+            best = max(best, last, key=lambda trial: trial[0])
+            radius *= 1.7
+        return best
 
     def _grow(self, kernel, radius, count, shape, rng):
         """Widen the support while the likelihood rises and the budget lasts."""
@@ -300,8 +327,7 @@ class CompactGPRegressor(StructuredGPRegressor):
             work = _work(self._factored_last)
             fallen = 0 if last[0] > best[0] else fallen + 1
             best = max(best, last, key=lambda trial: trial[0])
-        self._factored_last = None
-        return best[1]
+        return best
 
     def _profiled(self, kernel):
         """Return the evidence of a kernel, and the kernel; with the best scales.

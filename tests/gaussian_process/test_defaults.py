@@ -174,6 +174,26 @@ def test_spreads_that_rounding_may_change_are_announced():
         assert bool(caught) == (noise < 1e-9)
 
 
+def test_supports_are_short_where_clusters_vary_within():
+    rng = np.random.RandomState(0)
+    centers = np.sort(rng.uniform(0, 1000, 20))
+    t = np.sort((centers[:, None] + 0.3 * rng.normal(size=(20, 16))).ravel())
+    y = np.sin(t) + 0.1 * rng.normal(size=t.size)
+    model = CompactGPRegressor(random_state=0).fit(t[:, None], y)
+    # Thirty neighbors of a cluster of sixteen are in the next, many periods away.
+    far = CompactGPRegressor(neighbors=30, random_state=0).fit(t[:, None], y)
+    assert model.support_[0] < 8 < 20 < far.support_[0]
+    evidence = model.log_marginal_likelihood_value_
+    assert evidence > far.log_marginal_likelihood_value_
+    assert model.noise_variance_**0.5 == pytest.approx(0.1, rel=0.15)
+    between = np.linspace(0, 1000, 400)
+    error, worse = (
+        np.mean((m.predict(between[:, None]) - np.sin(between)) ** 2) ** 0.5
+        for m in (model, far)
+    )
+    assert error < 0.9 and error < 0.5 * worse
+
+
 def _without_noise(seed, dtype=np.float64, unit=1.0):
     """Return rows, some that are held out, and a target that is one of the features."""
     rng = np.random.default_rng(seed)
