@@ -144,6 +144,10 @@ MODULES = {
         "_dot _add _total _correlate _gram _bound _penalty _settle _measure",
         _KERNELS,
     ),
+    "linear_model/_penalized/_kernels_csc_likelihood.py": (
+        "_sweep _weigh _slopes _add_columns",
+        [_PLAIN, "linear_model/test_csc_likelihood_kernels.py"],
+    ),
     "linear_model/_penalized/_kernels_losses.py": (
         "",
         [

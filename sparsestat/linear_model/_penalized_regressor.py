@@ -6,6 +6,7 @@
 from sklearn.metrics import r2_score
 
 from sparsestat._utils.compat import HasMethods, StrOptions
+from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
@@ -341,6 +342,12 @@ class PenalizedRegressorCV(GLMCVMixin, _PenalizedPredictor):
     one_se : bool, default=False
         Take the largest alpha whose loss is within one standard error of the least:
         a sparser, more stable model.
+    stop_explained : bool, default=False
+        End the automatic grid where more than .999 of the loss of the null model is
+        explained, or a step gains less than 1e-5 of that, though not before five
+        strengths: decided on all data, before the folds. The least value of a loss
+        object is taken as zero. With concave penalties and with penalty objects
+        coefficients may rest for a step and gain later: such paths may end early.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4
@@ -446,7 +453,7 @@ class PenalizedRegressorCV(GLMCVMixin, _PenalizedPredictor):
     array([0, 1])
     """
 
-    _parameter_constraints = {**CV_CONSTRAINTS, **_OBJECTS}
+    _parameter_constraints = {**CV_CONSTRAINTS, **_OBJECTS, **STOP_EXPLAINED}
 
     def __init__(
         self,
@@ -464,6 +471,7 @@ class PenalizedRegressorCV(GLMCVMixin, _PenalizedPredictor):
         fit_intercept=True,
         criterion="cv",
         one_se=False,
+        stop_explained=False,
         cv=None,
         tol=1e-4,
         max_iter=100,
@@ -484,6 +492,7 @@ class PenalizedRegressorCV(GLMCVMixin, _PenalizedPredictor):
         self.fit_intercept = fit_intercept
         self.criterion = criterion
         self.one_se = one_se
+        self.stop_explained = stop_explained
         self.cv = cv
         self.tol = tol
         self.max_iter = max_iter

@@ -49,8 +49,8 @@ def warmup():
     # Whole paths in one call.
     for data in (X, thin):
         Lasso.path(data, y, alphas=5)
+        SparseLogisticRegression.path(data, y > 0, alphas=5)
     GroupLasso.path(X, y, alphas=5, groups=3)
-    SparseLogisticRegression.path(X, y > 0, alphas=5)
     cox = SparseCoxRegressor(0.05).fit(X, np.exp(y))
     cox.score(X, np.exp(y))
     labels = np.arange(20) % 3 - 1

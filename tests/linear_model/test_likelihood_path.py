@@ -58,9 +58,12 @@ def target_of(loss, eta, rng):
     return y * rng.uniform(0.5, 2.0, n) if loss == "tweedie" else y
 
 
-def random_problem(rng, loss):
+def random_problem(rng, loss, *, is_sparse=None):
+    """Return a problem, with few entries in a column if `is_sparse` is true."""
     n = int(rng.choice([2, 6, 25, 80]))
     p = int(rng.choice([1, 3, 10, 40]))
+    if is_sparse:
+        n, p = int(rng.choice([70, 200])), int(rng.choice([10, 40, 300]))
     if loss == "cox":  # taken with events enough for each feature
         n = 80 if p == 40 else 60
     X = rng.standard_normal((n, p))
@@ -69,14 +72,17 @@ def random_problem(rng, loss):
         X[:, 1] = X[:, 0]  # duplicates
     elif kind == 2:
         X[:, -1] = 0.0 if rng.random() < 0.5 else 3.0
-    elif kind == 3:
+    elif kind == 3 and not is_sparse:
         X += 10.0 ** rng.uniform(0, 4)  # far from zero
     elif kind == 4:
         # A violation relative to the largest gradient says little on columns whose
         # scales are far apart.
         reach = 0.5 if loss == "cox" else 6.0
         X = X * 10.0 ** rng.uniform(-reach, reach, p)
-    y = target_of(loss, X[:, 0] / max(np.abs(X[:, 0]).max(), 1e-300), rng)
+    if is_sparse:
+        X *= rng.random((n, p)) < rng.choice([0.01, 0.03])
+    eta = X[:, : 8 if is_sparse else 1].sum(axis=1)
+    y = target_of(loss, eta / max(np.abs(eta).max(), 1e-300), rng)
     weights = None if rng.random() < 0.5 else rng.integers(0, 3, n) * rng.random(n)
     if weights is not None:
         weights[:2] = 1.0, 0.5
@@ -103,7 +109,7 @@ def random_problem(rng, loss):
         options["power"] = float(rng.choice([1.2, 1.5, 1.8]))
     if loss == "huber":
         options["delta"] = float(rng.choice([0.3, 1.35]))
-    if rng.random() < 0.3:
+    if is_sparse or (is_sparse is None and rng.random() < 0.3):
         X = sparse.csc_array(X)
     return CLASSES[loss](X, y, weights, **options)
 
@@ -126,12 +132,17 @@ def outside(problem, result, alpha, ratio):
     return value, (value - dual) / result.unit
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_compiled_and_working_set_paths_are_the_same(loss):
+@pytest.mark.parametrize(
+    "loss, is_sparse",
+    [(loss, None) for loss in LOSSES] + [(loss, True) for loss in LOSSES[:-1]],
+)
+def test_compiled_and_working_set_paths_are_the_same(loss, is_sparse):
     rng = np.random.default_rng(LOSSES.index(loss))
     used = compiled = total = 0
     for _ in range(max(TRIALS // len(LOSSES), 1)):
-        problem = random_problem(rng, loss)
+        problem = random_problem(rng, loss, is_sparse=is_sparse)
+        if is_sparse and problem.design.prefers_gram:
+            continue
         ratio = float(rng.choice([1.0, 0.5]))
         top = problem.alpha_max(ratio)
         # Correlations that are rounding have no strengths to compare.
@@ -279,32 +290,31 @@ def test_what_the_kernel_does_not_suit_takes_the_other_way():
     assert not suits(alphas=np.append(alphas, 0.0))
     assert not suits(ratio=0.0)
     assert not suits(offset=np.ones(30))
-    assert not suits(X=sparse.random_array((30, 100), density=0.01, format="csc"))
+    X = sparse.random_array((30, 100), density=0.01, format="csc", rng=0)
+    assert suits(X=X)
+    problem = problems.CoxProblem(X, np.column_stack([y + 1.0, y]), ties="breslow")
+    assert not _likelihood_path.suits_compiled(problem, alphas, 1.0)
 
 
 @pytest.mark.parametrize("has_gap", [False, True])
 def test_the_bound_of_rounding_is_the_sum_of_its_parts(has_gap):
     rng = np.random.default_rng(0)
-    n, p, k, chain = 50, 4, 3, 9
-    design = SimpleNamespace(n_samples=n, chain=chain)
+    n, k, product = 50, 3, 1e-15
     datafit = SimpleNamespace(saturated=-2.5)
-    W, shifts = rng.normal(size=(k, p)), rng.normal(size=k)
-    W[0, 1:] = 0.0
+    shifts, counts = rng.normal(size=k), np.array([1, 4, 4])
+    # So that no part hides the others.
     stats, bends = rng.uniform(0.5, 2.0, (k, 10)), rng.uniform(0.5, 2.0, k)
-    stats[:, 5] *= 1e-15  # so that no part hides the others
-    norms, strengths = rng.uniform(1.0, 2.0, p), rng.uniform(0.1, 1.0, k)
+    stats[:, 5] *= 1e-15
+    reach, strengths = rng.uniform(1.0, 5.0, k), rng.uniform(0.1, 1.0, k)
     found = _likelihood_path._rounding(
-        design, datafit, W, shifts, stats, bends, norms, 3.0, strengths, has_gap
-    )
+        datafit, n, counts, reach, product, shifts, stats, bends, 1.7, 3.0, strengths,
+        has_gap,
+    )  # fmt: skip
     for i in range(k):
         # Columns 3 to 9: the multiple that is the dual point, the norm and the sum of
         # the gradient, what the dual falls by, sums of absolute terms, the distance.
         multiple, size, total, fall, absolute, _, far = stats[i, 3:]
-        slip = rounding(int(np.count_nonzero(W[i])) + 4) * (
-            sum(abs(w) * s for w, s in zip(W[i], norms, strict=True))
-            + np.sqrt(n) * abs(shifts[i])
-        )
-        product = rounding(chain + 4)
+        slip = rounding(int(counts[i]) + 4) * (reach[i] + np.sqrt(n) * abs(shifts[i]))
         if has_gap:
             expected = (
                 slip * (size + 0.5 * bends[i] * slip)
@@ -314,5 +324,28 @@ def test_the_bound_of_rounding_is_the_sum_of_its_parts(has_gap):
                 + 2.0 * product * size * far
             )
         else:
-            expected = norms.max() * (product * size + bends[i] * slip)
+            expected = 1.7 * (product * size + bends[i] * slip)
         assert_allclose(found[i], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_errors_of_implicit_centers_are_reckoned_with(is_sparse):
+    rng = np.random.default_rng(1)
+    X = (rng.random((300, 4)) < 0.03) * rng.uniform(1.0, 3.0, (300, 4))
+    problem = problems.LogisticProblem(
+        sparse.csc_array(X) if is_sparse else X, np.arange(300) % 2.0
+    )
+    norms, W = np.sqrt(problem.design.squares), rng.standard_normal((3, 4))
+    sums = np.abs(W) @ norms
+    stats = np.column_stack([np.full((3, 10), np.nan), sums])
+    reach, product = _likelihood_path._reach(problem, W, norms, stats)
+    chain = rounding(problem.design.chain + 4)
+    if not is_sparse:
+        assert_allclose(reach, sums)
+        assert product == chain
+        return
+    assert problem.design.chain == np.count_nonzero(X, axis=0).max() + 16
+    far = np.sqrt(300) * (X.mean(axis=0) / norms).max()
+    assert 0.05 < far < 1.0
+    assert_allclose(reach, (1.0 + 2.0 * far) * sums)
+    assert_allclose(product, chain + far * rounding(304))

@@ -50,7 +50,59 @@ NAMES = [
     "SparseHuberRegressorCV",
     "SparseCoxRegressorCV",
     "GroupLassoCV",
+    "PenalizedRegressorCV",
 ]
+
+
+class HalfSquares:
+    """Half the squared error, as users would write it."""
+
+    curvature = 1.0
+
+    def losses(self, y, eta):
+        return 0.5 * (y - eta) ** 2
+
+    def slopes(self, y, eta):
+        return eta - y
+
+
+class Absolute:
+    """The Lasso's penalty, as users would write it."""
+
+    def value(self, w):
+        return np.abs(w).sum()
+
+    def prox(self, z, strength):
+        return np.sign(z) * np.maximum(np.abs(z) - strength, 0.0)
+
+
+@pytest.mark.parametrize("option", ["datafit", "penalty"])
+def test_objects_end_the_grid_as_names_do(option):
+    rng = np.random.default_rng(17)
+    X = rng.standard_normal((90, 5))
+    y, _ = target("Lasso", X, rng)
+    options = {"alphas": 40, "eps": 1e-4, "cv": 3, "tol": 1e-8, "stop_explained": True}
+    named = ssl.PenalizedRegressorCV(**options).fit(X, y)
+    given = (
+        {"datafit": HalfSquares()} if option == "datafit" else {"penalty": Absolute()}
+    )
+    model = ssl.PenalizedRegressorCV(**given, **options).fit(X, y)
+    assert 5 < len(model.alphas_) < 40
+    assert_allclose(model.alphas_, named.alphas_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0.2, 1000.0])
+def test_losses_below_zero_have_no_share_to_explain(shift):
+    class Shifted(HalfSquares):
+        def losses(self, y, eta):
+            return super().losses(y, eta) - shift
+
+    rng = np.random.default_rng(18)
+    X = rng.standard_normal((60, 3))
+    y, _ = target("Lasso", X, rng)
+    model = ssl.PenalizedRegressorCV(Shifted(), alphas=30, stop_explained=True)
+    with pytest.raises(ValueError, match="least possible loss as zero"):
+        model.fit(X, y)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized._gram_path import BUDGET, points_of
 
-__all__ = ["csc_results", "suits_csc"]
+__all__ = ["center_share", "csc_results", "suits_csc", "unsigned_columns"]
 
 
 def suits_csc(problem, alphas):
@@ -29,7 +29,7 @@ def suits_csc(problem, alphas):
     )
 
 
-def _center_share(design, norms):
+def center_share(design, norms):
     """Return how large centers are beside the norms of the centered columns."""
     if not design.fit_intercept:
         return 0.0
@@ -37,6 +37,13 @@ def _center_share(design, norms):
         shares = np.abs(design.means) / norms
     largest = float(np.max(shares, initial=0.0, where=norms > 0.0))
     return largest * np.sqrt(design.total)
+
+
+def unsigned_columns(design):
+    """Return the columns as kernels take them: rows and bounds unsigned."""
+    rows = design.indices.view(f"u{design.indices.itemsize}")
+    bounds = design.indptr.astype(np.uint64)
+    return design.data, read_only(rows), read_only(bounds)
 
 
 def csc_results(problem, alphas, l1_ratio, verbose=0):
@@ -64,14 +71,12 @@ def csc_results(problem, alphas, l1_ratio, verbose=0):
     strengths = inside * l1_ratio
     norms = np.sqrt(design.squares)
     # Errors of a product: of its entries, and of the center times the sum of all rows.
-    far = _center_share(design, norms)
+    far = center_share(design, norms)
     unit = rounding(design.chain + 4) + far * rounding(n + 4)
     W = np.zeros((K, p))
     gaps, info = np.zeros((K, 7)), np.zeros((K, 3), dtype=np.int64)
     n_solved = kernels.csc_path(
-        design.data,
-        design.indices,
-        design.indptr,
+        *unsigned_columns(design),
         design.means,
         design.squares,
         read_only(design.roots if design.is_weighted else np.ones(n)),

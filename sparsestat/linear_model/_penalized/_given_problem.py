@@ -102,6 +102,18 @@ class GivenProblem(GLMProblem):
             low, high = (low, middle) if rests(middle) else (middle, high)
         return high
 
+    def explained(self, results):
+        """Return the share of the loss of the null model that results explain."""
+        shares = super().explained(results)
+        is_known = isinstance(self.loss, str)
+        if not is_known and (results[0].null_value < 0.0 or (shares > 1.0).any()):
+            raise ValueError(
+                "stop_explained=True takes the least possible loss as zero, but the "
+                "losses of `datafit` are negative in sum. Use stop_explained=False, or "
+                "add to the losses what makes the least ones zero."
+            )
+        return shares
+
     def row_losses(self, y, eta):
         """Return the losses of users, or squared errors."""
         if isinstance(self.loss, str):

@@ -274,7 +274,7 @@ def _measure(
 
 @njit(cache=True, nogil=True)
 def likelihood_path(
-    A, y, s, first_tied, code, shape, floor, with_shift, shift, has_gap, unit, norms,
+    A, y, s, first_tied, norms, code, shape, floor, with_shift, shift, has_gap, unit,
     lam, l2, strengths, ridges, positive, goal, budget, W, shifts, stats, info,
 ):  # fmt: skip
     """Solve for each strength in turn, until the gap or violation is at most `goal`.
@@ -287,6 +287,8 @@ def likelihood_path(
         Target and weights, all positive.
     first_tied : ndarray of int of shape (n,)
         See ``_kernels_losses``.
+    norms : ndarray of shape (p,)
+        Norms of the features.
     code, shape, floor : see ``_kernels_losses``
     with_shift : bool
     shift : float
@@ -295,9 +297,9 @@ def likelihood_path(
         Whether gaps are measured, or the largest violation.
     unit : float
         What there is to explain by the features.
-    norms, lam, l2 : ndarray of shape (p,)
-        Norms of the features, multipliers of strengths and ridges; lam positive,
-        infinite for features that are dropped.
+    lam, l2 : ndarray of shape (p,)
+        Multipliers of strengths and ridges; lam positive, infinite for features that
+        are dropped.
     strengths, ridges : ndarray of shape (K,)
     positive : bool
     goal : float
@@ -305,7 +307,7 @@ def likelihood_path(
         Sweeps for each strength; when they do not suffice the path ends there.
     W : ndarray of shape (K, p)
     shifts : ndarray of shape (K,)
-    stats : ndarray of shape (K, 10)
+    stats : ndarray of shape (K, at least 10)
         Objective, dual value, gap or violation, multiple of the gradient; norm and sum
         of the gradient, its product with the fit, absolute terms of the loss, largest
         curvature; slope of the conjugate in errors of the products.

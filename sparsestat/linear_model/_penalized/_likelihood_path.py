@@ -1,7 +1,8 @@
 r"""Paths of likelihoods with the elastic net, in one call of a compiled kernel.
 
-The kernel measures every gap on all features, from the coefficients it returns. What
-it does not bring to the tolerance, rounding included, the working-set solver finishes.
+One kernel keeps Gram matrices of dense columns, one sweeps over sparse columns. Both
+measure every gap on all features, from the coefficients they return. What they do not
+bring to the tolerance, rounding included, the working-set solver finishes.
 """
 
 # Authors: The sparsestat developers
@@ -12,6 +13,7 @@ import numpy as np
 from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _datafits, _survival
+from sparsestat.linear_model._penalized._csc_path import center_share, unsigned_columns
 from sparsestat.linear_model._penalized._gram_path import mended
 from sparsestat.linear_model._penalized._points import PathPoints
 
@@ -45,14 +47,25 @@ def suits_compiled(problem, alphas, l1_ratio):
         )
         and spec.is_convex
         and not spec.is_grouped
-        and design.prefers_gram
-        and 8.0 * design.n_samples * design.n_features <= _MOST_BYTES
+        and (_is_swept(problem) or _is_held(design))
         and problem.tol >= _LEAST_TOL
         and (omega is None or omega.min() > 0.0)
         and len(alphas) > 3
         and alphas[-1] > 0.0
         and l1_ratio > 0.0
     )
+
+
+def _is_held(design):
+    """Whether all columns are held, centered."""
+    size = 8.0 * design.n_samples * design.n_features
+    return design.prefers_gram and size <= _MOST_BYTES
+
+
+def _is_swept(problem):
+    """Whether sparse columns stay as they are."""
+    is_sparse = problem.design.is_sparse and not problem.design.prefers_gram
+    return is_sparse and problem.datafit.has_intercept
 
 
 _COX = 5
@@ -106,8 +119,6 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
         What the certificates say that measures are relative to.
     verbose : int, default=0
     """
-    from sparsestat.linear_model._penalized import _kernels_likelihood as kernels
-
     design, datafit, omega = (
         problem.design,
         problem.datafit,
@@ -134,19 +145,16 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     strengths = inside * l1_ratio
     ridges = inside * (1.0 - l1_ratio) * problem.coef_unit
     norms = np.sqrt(design.squares)
-    code, shape, _ = loss_code(datafit)
     W, shifts = np.zeros((K, p)), np.zeros(K)
-    stats, info = np.zeros((K, 10)), np.zeros((K, 5), dtype=np.int64)
-    n_solved = kernels.likelihood_path(
-        *map(read_only, _sorted_arrays(datafit, design.block(np.arange(p)))),
-        code,
-        shape,
+    stats, info = np.zeros((K, 11)), np.zeros((K, 5), dtype=np.int64)
+    solve, data = _kernel_of(problem, read_only(norms))
+    n_solved = solve(
+        *data,
         float(datafit.floor),
         with_shift,
         shift,
         has_gap,
         explained,
-        read_only(norms),
         read_only(multipliers),
         read_only(l2),
         strengths,
@@ -166,14 +174,17 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
         bends = np.full(K, datafit.steepest(None))
     steepest = norms / multipliers
     with np.errstate(over="ignore", invalid="ignore"):
+        reach, product = _reach(problem, W, norms, stats)
         errors = _rounding(
-            design,
             datafit,
-            W,
+            design.n_samples,
+            np.count_nonzero(W, axis=1),
+            reach,
+            product,
             shifts,
             stats,
             bends,
-            norms,
+            norms.max(initial=0.0),
             steepest.max(),
             strengths,
             has_gap,
@@ -203,18 +214,46 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     return mended(problem, points, missed, W, n_solved, alphas, l1_ratio, verbose)
 
 
-def _rounding(
-    design, datafit, W, shifts, stats, bends, norms, steepest, strengths, has_gap
-):
-    """Bound the rounding errors of gaps or violations, as ``likelihood_rounding``."""
-    n = design.n_samples
-    size, total, fall, absolute = stats[:, 4], stats[:, 5], stats[:, 6], stats[:, 7]
-    counts = np.count_nonzero(W, axis=1) + 4
-    slip = np.array([rounding(int(count)) for count in counts])
-    slip *= np.abs(W) @ norms + np.sqrt(n) * np.abs(shifts)
+def _kernel_of(problem, norms):
+    """Return the kernel that suits a problem, and what it takes of the data."""
+    design, datafit = problem.design, problem.datafit
+    code, shape, _ = loss_code(datafit)
+    if _is_swept(problem):
+        from sparsestat.linear_model._penalized import _kernels_csc_likelihood
+
+        _, y, weights, _ = _sorted_arrays(datafit, np.empty((0, 0)))
+        columns = *unsigned_columns(design), design.means
+        arrays = *columns, norms, read_only(y), read_only(weights)
+        return _kernels_csc_likelihood.csc_likelihood_path, (*arrays, code, shape)
+    from sparsestat.linear_model._penalized import _kernels_likelihood
+
+    arrays = _sorted_arrays(datafit, design.block(np.arange(design.n_features)))
+    arrays = *map(read_only, arrays), norms
+    return _kernels_likelihood.likelihood_path, (*arrays, code, shape)
+
+
+def _reach(problem, W, norms, stats):
+    """Bound how far coefficients reach, and the errors of products with columns."""
+    design = problem.design
     product = rounding(design.chain + 4)
+    if not _is_swept(problem):
+        return np.abs(W) @ norms, product
+    # Also of the center times the sum of all rows.
+    far = center_share(design, norms)
+    return (1.0 + 2.0 * far) * stats[:, 10], product + far * rounding(
+        design.n_samples + 4
+    )
+
+
+def _rounding(
+    datafit, n, counts, reach, product, shifts, stats, bends, longest, steepest,
+    strengths, has_gap,
+):  # fmt: skip
+    """Bound the rounding errors of gaps or violations, as ``likelihood_rounding``."""
+    size, total, fall, absolute = stats[:, 4], stats[:, 5], stats[:, 6], stats[:, 7]
+    slip = np.array([rounding(int(count) + 4) for count in counts])
+    slip *= reach + np.sqrt(n) * np.abs(shifts)
     if not has_gap:
-        longest = norms.max(initial=0.0)
         return longest * (product * size + bends * slip)
     absolute = absolute + abs(datafit.saturated)
     error = slip * (size + 0.5 * bends * slip)
