@@ -506,3 +506,29 @@ def test_deep_machines_in_blocks_refuse_what_they_cannot_sum():
         DeepKernelMachineRegressor().fit(row_blocks(X, y, w))
     with pytest.raises(TypeError, match="keeps the features of all rows"):
         DeepKernelMachineClassifier().fit(row_blocks(X, y > 0))
+
+
+# Matrices on disk that are read as they are
+
+
+def test_graphs_and_documents_are_read_from_memory_mapped_parts(tmp_path):
+    from scipy import sparse
+
+    from sparsestat.embedding import FastRP
+    from sparsestat.neighbors import SparseNeighbors
+
+    A = sparse.random_array((80, 80), density=0.2, random_state=0, dtype=np.float32)
+    A = sparse.csr_array(A + A.T)
+    parts = []
+    for name in ("data", "indices", "indptr"):
+        np.save(tmp_path / f"{name}.npy", getattr(A, name))
+        parts.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
+    mapped = sparse.csr_array(tuple(parts), shape=A.shape)
+    expected = FastRP(8, random_state=0).fit(A).embedding_
+    assert_array_equal(FastRP(8, random_state=0).fit(mapped).embedding_, expected)
+    for algorithm in ("seismic", "exact"):
+        model = SparseNeighbors(3, algorithm=algorithm, random_state=0)
+        expected = clone(model).fit(A).kneighbors(A[:9])
+        found = clone(model).fit(mapped).kneighbors(mapped[:9])
+        for a, b in zip(found, expected, strict=True):
+            assert_array_equal(a, b)

@@ -39,6 +39,7 @@ __all__ = [
 
 MOST_FEATURES = 10_000  # whose products are held: 800 megabytes
 _ENTRIES = 2**21  # of temporary arrays
+_CACHED = 2**18  # of those that several passes go over
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,11 @@ def row_slices(n_rows, n_columns, *, entries=_ENTRIES, fewest=1):
 
 
 def _moments(X, y, weights):
-    total = None
-    for rows in row_slices(X.shape[0], X.shape[1]):
+    # Slices that stay in the cache of a core, though with rows enough for the products
+    # to outweigh the merging.
+    (n, p), total = X.shape, None
+    fewest = min(2 * p, _ENTRIES // max(p, 1))
+    for rows in row_slices(n, p, entries=_CACHED, fewest=max(fewest, 1)):
         part = X[rows]
         part = part.toarray() if sparse.issparse(part) else part
         w = None if weights is None else weights[rows]
