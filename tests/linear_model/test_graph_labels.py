@@ -207,6 +207,15 @@ def test_components_without_label_get_the_prior_or_nothing():
     assert np.isnan(model.predict(W)[3:]).all()
 
 
+def test_the_old_spelling_of_unlabeled_warns_and_counts():
+    y = np.array([0, 1, 0, -1, -1, -1])
+    old = GraphLabelPropagation("precomputed", unreachable="unlabelled")
+    with pytest.warns(FutureWarning, match="unreachable='unlabeled'` since 0.2"):
+        with pytest.warns(UserWarning, match="stay unlabeled"):
+            old.fit(two_islands(), y)
+    assert old.transduction_[3:].tolist() == [-1, -1, -1]
+
+
 def test_isolated_nodes_loops_and_explicit_zeros():
     W = two_islands().tolil()
     W[0, 0] = 7.0  # a loop does not matter

@@ -298,6 +298,29 @@ def test_fits_are_those_of_statsmodels(ties, storage):
     assert_allclose(ours.coef_, theirs.params, atol=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["poisson", "gamma", "tweedie", "logistic"])
+@storages
+def test_unpenalized_fits_are_those_of_statsmodels(loss, storage):
+    sm = pytest.importorskip("statsmodels.api")
+    X, y, s = make(loss, 11)
+    offset = np.random.default_rng(12).uniform(-1, 1, len(X))
+    log = sm.families.links.Log()
+    family = {
+        "poisson": sm.families.Poisson(),
+        "gamma": sm.families.Gamma(log),
+        "tweedie": sm.families.Tweedie(log, var_power=1.5),
+        "logistic": sm.families.Binomial(),
+    }[loss]
+    theirs = sm.GLM(
+        y, sm.add_constant(X), family=family, offset=offset, var_weights=s
+    ).fit(tol=1e-12, maxiter=200)
+    ours = ESTIMATORS[loss](0.0, tol=1e-10)
+    with pytest.warns(UserWarning, match="alpha=0"):
+        ours.fit(storage(X), y, sample_weight=s, offset=offset)
+    found = np.r_[np.atleast_1d(ours.intercept_), np.squeeze(ours.coef_)]
+    assert_allclose(found, theirs.params, rtol=1e-6, atol=1e-7)
+
+
 def test_survival_functions_of_strata():
     X, y, strata = survival(4)
     names = np.array(["north", "south", "west"])[strata]

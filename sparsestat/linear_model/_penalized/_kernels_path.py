@@ -366,20 +366,25 @@ def gram_fit(G, c, yy, lam, l2, strength, ridge, positive, still, most, w):
         The gap of zeros; for the others see :func:`gram_path`.
     """
     p = w.shape[0]
-    q, d, L = c.copy(), np.diag(G).copy(), np.empty((p, p))
-    order, index, step = np.arange(p), np.arange(p), np.empty(p)
-    first, _, _, _ = _gap(lam, l2, strength, ridge, w, q, c, d, yy, p, positive)
-    sweeps, newtons = 0, 0
-    while sweeps <= most:
-        sweeps += 1
-        moved = _sweep(G, w, q, d, lam, l2, strength, ridge, p, positive)
-        if moved <= still:
-            break
-        if sweeps % _LOOK == 0:
-            _newton(G, w, q, lam, l2, strength, ridge, p, L, index, step)
-            newtons += 1
-    _products(G, c, order, w, p, q)
-    gap, primal, scale, slope = _gap(
-        lam, l2, strength, ridge, w, q, c, d, yy, p, positive
-    )
+    # Loops and one call of a kernel: copies, diagonals and calls compile for long.
+    q, d, step, L = np.empty(p), np.empty(p), np.empty(p), np.empty((p, p))
+    order, index = np.empty(p, dtype=np.int64), np.empty(p, dtype=np.int64)
+    for j in range(p):
+        q[j], d[j], order[j] = c[j], G[j, j], j
+    sweeps, newtons, first = 0, 0, 0.0
+    for look in range(2):
+        while look > 0 and sweeps <= most:
+            sweeps += 1
+            moved = _sweep(G, w, q, d, lam, l2, strength, ridge, p, positive)
+            if moved <= still:
+                break
+            if sweeps % _LOOK == 0:
+                _newton(G, w, q, lam, l2, strength, ridge, p, L, index, step)
+                newtons += 1
+        _products(G, c, order, w, p, q)
+        gap, primal, scale, slope = _gap(
+            lam, l2, strength, ridge, w, q, c, d, yy, p, positive
+        )
+        if look == 0:
+            first = gap
     return sweeps, newtons, first, gap, primal, scale, slope
