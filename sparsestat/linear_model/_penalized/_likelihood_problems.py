@@ -13,7 +13,8 @@ import numpy as np
 from scipy.sparse import issparse
 from scipy.special import xlogy
 
-from sparsestat._utils.arithmetic import moderate
+from sparsestat._utils.arithmetic import moderate, stored
+from sparsestat._utils.linalg import shrunk_trace
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
@@ -317,8 +318,7 @@ class GLMProblem(PathProblem):
         if self.datafit.has_intercept and self.design.fit_intercept:
             means = A.T @ h / h.sum()
             H -= h.sum() * np.outer(means, means)
-        shifted = H + np.diag(ridge[columns])
-        return float(np.trace(np.linalg.solve(shifted, H)))
+        return shrunk_trace(H, ridge[columns])
 
     def intercept_of(self, result):
         """Return the intercept that belongs to uncentered features."""
@@ -334,8 +334,9 @@ class GLMProblem(PathProblem):
             used = used_columns(results)
             coefs = results.coefs.T[used]
             intercepts = results.shifts - self.design.center_dot(used, coefs)
-            return intercepts.astype(self.dtype)
-        return np.array([self.intercept_of(r) for r in results]).astype(self.dtype)
+            return stored(intercepts, self.dtype)
+        intercepts = np.array([self.intercept_of(r) for r in results])
+        return stored(intercepts, self.dtype)
 
     def attributes(self, result):
         """Return what an estimator shows of one solution, by name."""
@@ -344,7 +345,7 @@ class GLMProblem(PathProblem):
 
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
-        return coef, self.dtype.type(intercept)
+        return coef, stored(intercept, self.dtype)[()]
 
 
 class PoissonProblem(GLMProblem):
@@ -554,4 +555,4 @@ class LogisticProblem(GLMProblem):
 
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
-        return coef[None, :], np.array([intercept], dtype=self.dtype)
+        return coef[None, :], stored([intercept], self.dtype)

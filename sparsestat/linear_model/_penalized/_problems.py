@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 
-from sparsestat._utils.arithmetic import moderate, power_of_two
+from sparsestat._utils.arithmetic import moderate, power_of_two, stored
 from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import effective_rows, relative_weights
@@ -255,7 +255,7 @@ class PathProblem:
 
     def attributes(self, result):
         """Return what an estimator shows of one solution, by name."""
-        coef = result.dense_coef(self.n_features, self.dtype)
+        coef = stored(result.dense_coef(self.n_features), self.dtype)
         coef, intercept = self.shaped(coef, self.intercept_of(result))
         found = {
             "coef_": coef,
@@ -465,17 +465,17 @@ class LeastSquaresProblem(PathProblem):
         """Return coefficients, shape ([n_targets,] n_features, n_results)."""
         if self.target.ndim == 1:
             return stack_coefs(results, self.n_features, self.dtype)
-        out = [result.dense_coef(self.n_features, self.dtype).T for result in results]
-        return np.stack(out, axis=-1)
+        out = [result.dense_coef(self.n_features).T for result in results]
+        return stored(np.stack(out, axis=-1), self.dtype)
 
     def intercepts_of(self, results):
         """Return intercepts, shape ([n_targets,] n_results)."""
         if self.target.ndim == 1:
             used = used_columns(results)
             coefs = stack_coefs(results, self.n_features)[used]
-            return self.design.intercept(self.y_mean, used, coefs).astype(self.dtype)
+            return stored(self.design.intercept(self.y_mean, used, coefs), self.dtype)
         intercepts = [np.asarray(self.intercept_of(r)) for r in results]
-        return np.stack(intercepts, axis=-1).astype(self.dtype)
+        return stored(np.stack(intercepts, axis=-1), self.dtype)
 
     def intercept_of(self, result):
         """Return the intercept that belongs to uncentered features."""
@@ -484,7 +484,7 @@ class LeastSquaresProblem(PathProblem):
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
         # C order also for several targets, as scikit-learn's linear models have it.
-        intercept = np.asarray(intercept, dtype=self.dtype)[()]
+        intercept = stored(intercept, self.dtype)[()]
         return np.ascontiguousarray(coef.T), intercept
 
 
@@ -534,8 +534,8 @@ def feature_weight_array(feature_weights, n_features):
 def stack_coefs(results, n_features, dtype=np.float64):
     """Return the coefficients of a path as (n_features, n_alphas)."""
     if isinstance(results, PathPoints):
-        return results.coefs.T.astype(dtype, order="F", copy=False)
-    coefs = np.zeros((n_features, len(results)), dtype=dtype, order="F")
+        return np.asfortranarray(stored(results.coefs.T, dtype))
+    coefs = np.zeros((n_features, len(results)), order="F")
     for k, result in enumerate(results):
         coefs[result.columns, k] = result.coef
-    return coefs
+    return stored(coefs, dtype)

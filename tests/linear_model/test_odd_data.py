@@ -1,0 +1,157 @@
+"""Odd but legal data: units beyond single precision, one-sided signs, free features."""
+
+# Authors: The sparsestat developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from sparsestat._utils.linalg import shrunk_trace
+from sparsestat.linear_model import (
+    BestSubsetRegressor,
+    ElasticNet,
+    ElasticNetCV,
+    GroupLasso,
+    Lasso,
+    LassoCV,
+    SparseLogisticRegressionCV,
+    SparsePoissonRegressorCV,
+    lasso_path,
+)
+
+
+@pytest.mark.parametrize("exponent", [-330, 330])
+@pytest.mark.parametrize(
+    "fitted",
+    [
+        lambda X, y, unit: Lasso(0.1 * unit, tol=1e-8).fit(X, y),
+        lambda X, y, unit: LassoCV(alphas=4, criterion="bic").fit(X, y),
+        lambda X, y, unit: BestSubsetRegressor(2).fit(X, y),
+    ],
+)
+def test_coefficients_beyond_single_precision_stay_in_double(exponent, fitted):
+    r = np.random.default_rng(0)
+    X = r.normal(size=(30, 4)).astype(np.float32)
+    y = X[:, 0] - X[:, 1] + 0.1 * r.normal(size=30)
+    unit = 2.0**exponent
+    one, far = fitted(X, y, 1.0), fitted(X, unit * y, unit)
+    assert one.coef_.dtype == np.float32 and far.certificate_.satisfied
+    np.testing.assert_allclose(far.coef_ / unit, one.coef_, rtol=1e-6)
+    np.testing.assert_allclose(far.intercept_ / unit, one.intercept_, rtol=1e-6)
+
+
+def test_path_of_single_precision_data_in_small_units():
+    r = np.random.default_rng(0)
+    X = r.normal(size=(30, 4)).astype(np.float32)
+    y = X[:, 0] + 0.1 * r.normal(size=30)
+    one = lasso_path(X, y, alphas=5)
+    far = lasso_path(X, 2.0**-330 * y, alphas=5)
+    np.testing.assert_allclose(far.coefs * 2.0**330, one.coefs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("to", [np.asarray, sparse.csc_array])
+@pytest.mark.parametrize("criterion", ["cv", "bic"])
+def test_nothing_that_may_be_positive_is_proved_at_zero(to, criterion):
+    r = np.random.default_rng(0)
+    x = r.uniform(size=(30, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        m = LassoCV(positive=True, criterion=criterion).fit(to(x), -x.sum(axis=1))
+    assert m.certificate_.satisfied and not m.coef_.any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y = np.round(9.0 * np.exp(-x.sum(axis=1)))
+        m = SparsePoissonRegressorCV(positive=True, criterion=criterion).fit(to(x), y)
+    assert m.certificate_.satisfied and not m.coef_.any()
+
+
+@pytest.mark.parametrize("to", [np.asarray, sparse.csc_array])
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_free_features_beside_many_others_converge(to, l1_ratio):
+    # A residual that is not orthogonal to them had made the inner gap negative.
+    r = np.random.default_rng(0)
+    X = r.normal(size=(8, 40))
+    y = X[:, :3].sum(axis=1) + r.normal(size=8)
+    omega = np.r_[np.zeros(3), np.ones(37)]
+    m = ElasticNet(0.002, l1_ratio=l1_ratio, feature_weights=omega, tol=1e-10)
+    m.fit(to(X), y)
+    assert m.certificate_.satisfied
+    residual = y - m.predict(X)
+    np.testing.assert_allclose(X[:, :3].T @ residual, 0.0, atol=1e-10)
+    others = np.abs(X.T @ residual / 8 - 0.002 * (1 - l1_ratio) * m.coef_ * omega)
+    assert others.max() <= 0.002 * l1_ratio * (1 + 1e-3) + 1e-8
+
+
+@pytest.mark.parametrize("to", [np.asarray, sparse.csc_array])
+def test_free_groups_beside_many_others_converge(to):
+    r = np.random.default_rng(0)
+    X = r.normal(size=(8, 40))
+    y = X[:, :3].sum(axis=1) + r.normal(size=8)
+    weights = np.r_[0.0, np.ones(9)]
+    m = GroupLasso(4, alpha=0.001, group_weights=weights, tol=1e-10).fit(to(X), y)
+    assert m.certificate_.satisfied
+    np.testing.assert_allclose(X[:, :4].T @ (y - m.predict(X)), 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("exponent", [0, 60])
+@pytest.mark.parametrize("model", [ElasticNetCV, SparseLogisticRegressionCV])
+def test_criteria_where_free_features_depend_on_each_other(model, exponent):
+    r = np.random.default_rng(1)
+    x = r.normal(size=(20, 1))
+    y = x[:, 0] + 0.5 * r.normal(size=20)
+    y = y if model is ElasticNetCV else y > 0
+    X = x @ r.normal(size=(1, 6)) * 2.0**exponent
+    m = model(
+        l1_ratio=0.5,
+        criterion="bic",
+        alphas=10,
+        feature_weights=[0.0, 0, 0, 1, 1, 1],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the rest is rounding
+        m.fit(X, y)
+    if model is ElasticNetCV:
+        np.testing.assert_allclose(
+            m.predict(X), np.polyval(np.polyfit(x[:, 0], y, 1), x[:, 0]), rtol=1e-6
+        )
+    assert np.isfinite(m.coef_).all()
+
+
+def test_size_of_a_ridge_fit():
+    r = np.random.default_rng(0)
+    A = r.normal(size=(20, 3))
+    scale = 2.0 ** np.array([-200.0, 0.0, 200.0])
+    ridge = np.array([1.0, 2.0, 3.0])
+    right = np.trace(np.linalg.inv(A.T @ A + np.diag(ridge)) @ (A.T @ A))
+    far = A * scale
+    found = shrunk_trace(far.T @ far, ridge * scale**2)
+    assert found == pytest.approx(right, rel=1e-12)
+    # Copies count once.
+    twice = np.hstack([A, A])
+    assert shrunk_trace(twice.T @ twice, np.zeros(6)) == pytest.approx(3.0, abs=1e-9)
+
+
+def test_free_features_that_explain_all_are_proved_or_warned_of():
+    r = np.random.default_rng(40)
+    X, y = np.round(2.0 * r.normal(size=(3, 4))), r.normal(size=3)
+    m = ElasticNetCV(
+        l1_ratio=0.95, criterion="bic", alphas=10, feature_weights=[0, 0, 0, 1.0]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        m.fit(X, y)
+    assert m.certificate_.satisfied
+    np.testing.assert_allclose(m.predict(X), y, atol=1e-9)
+
+
+def test_information_criteria_of_heavy_weights():
+    r = np.random.default_rng(0)
+    X = r.normal(size=(20, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        m = LassoCV(criterion="aic", alphas=4)
+        m.fit(X, np.ones(20), sample_weight=np.full(20, 2.0**100))
+    assert not m.coef_.any()
