@@ -18,7 +18,9 @@ from sparsestat.linear_model import (
     Lasso,
     LassoCV,
     SparseLogisticRegressionCV,
+    SparsePoissonRegressor,
     SparsePoissonRegressorCV,
+    SparseTweedieRegressor,
     lasso_path,
 )
 
@@ -155,3 +157,17 @@ def test_information_criteria_of_heavy_weights():
         m = LassoCV(criterion="aic", alphas=4)
         m.fit(X, np.ones(20), sample_weight=np.full(20, 2.0**100))
     assert not m.coef_.any()
+
+
+@pytest.mark.parametrize("model", [SparsePoissonRegressor, SparseTweedieRegressor])
+@pytest.mark.parametrize("exponent", [-40, 30, 40])
+def test_free_features_of_likelihoods_in_other_units(model, exponent):
+    # Beside an intercept of another unit their Newton steps had crept along.
+    r = np.random.default_rng(0)
+    X = r.normal(size=(6, 20)) * 2.0**exponent
+    y = np.exp(r.normal(size=6))
+    omega = np.r_[np.zeros(8), np.ones(12)]
+    m = model(1e-3 * 2.0**exponent, feature_weights=omega, tol=1e-7, max_iter=4)
+    m.fit(X, y)
+    assert m.certificate_.satisfied and not m.coef_[8:].any()
+    np.testing.assert_allclose(m.predict(X), y, rtol=1e-5)

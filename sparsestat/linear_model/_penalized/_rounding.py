@@ -55,7 +55,7 @@ def _shrinking(penalty, q, reach, multiple, fall):
     has to shrink by the share by which they may leave the strengths behind, and not at
     all where they cannot reach these.
     """
-    share = multiple * penalty.ratio(reach)
+    share = max(multiple, 1.0) * penalty.ratio(reach)
     if share > 0.0:
         wide = reach if q.ndim == 1 else reach[:, None]
         one_sided = penalty.positive and q.ndim == 1
