@@ -171,3 +171,30 @@ def test_free_features_of_likelihoods_in_other_units(model, exponent):
     m.fit(X, y)
     assert m.certificate_.satisfied and not m.coef_[8:].any()
     np.testing.assert_allclose(m.predict(X), y, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LassoCV(alphas=3),
+        SparsePoissonRegressorCV(alphas=3),
+        BestSubsetRegressor(criterion="cv"),
+    ],
+)
+def test_folds_of_rows_that_do_not_exist_are_named(model):
+    r = np.random.default_rng(0)
+    X = r.normal(size=(20, 3))
+    y = np.round(np.exp(X[:, 0]))
+    rows = np.arange(20)
+    for fold in (
+        (rows, np.array([20])),
+        (rows[:10].astype(float), rows[10:]),
+        (np.ones(5, dtype=bool), rows[10:]),
+    ):
+        with pytest.raises(ValueError, match=r"Fold 1 of `cv` must hold row numbers"):
+            model.set_params(cv=[(rows[:10], rows[10:]), fold]).fit(X, y)
+    plain = model.set_params(cv=[(rows[:15], rows[15:])]).fit(X, y).coef_.copy()
+    masks = rows < 15, rows >= 15
+    np.testing.assert_array_equal(model.set_params(cv=[masks]).fit(X, y).coef_, plain)
+    back = rows[:15] - 20, rows[15:] - 20
+    np.testing.assert_array_equal(model.set_params(cv=[back]).fit(X, y).coef_, plain)

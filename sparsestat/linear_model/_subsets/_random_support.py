@@ -302,7 +302,9 @@ class RandomSupportRegressor(LinearPredictor):
 
     def _cross_validate(self, X, y, sample_weight, sizes, rng):
         """Return the m whose whole procedure has the least held-out error."""
-        folds = checked_folds(check_cv(self.cv, y).split(X, y), sample_weight)
+        folds = checked_folds(
+            check_cv(self.cv, y).split(X, y), sample_weight, X.shape[0]
+        )
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(folds))
         errors = cross_validate(
             self._fold_errors,
