@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from sparsestat._utils.linalg import shrunk_trace
 from sparsestat._utils.moments import merge_sums
 from sparsestat.linear_model._penalized._block_sums import (
     Outline,
@@ -115,9 +116,10 @@ class BlockPaths:
                 H, cross = sums["H"][:-1, :-1], sums["H"][:-1, -1]
                 if self.fit_intercept:
                     H = H - np.outer(cross, cross / sums["H"][-1, -1])
-                df[k] = np.trace(np.linalg.solve(H + np.diag(ridge), H))
-        deviance = np.maximum(deviance, 0.0)
-        n, p = self.total, self.n_features
+                df[k] = shrunk_trace(H, ridge)
+        unit = self.weight_unit
+        deviance = np.maximum(deviance, 0.0) * unit
+        n, p = self.total * unit, self.n_features
         if not self.has_dispersion:
             return deviance_criterion(name, deviance, df, n, p)
         return information_criterion(name, deviance, float(deviance.max()), df, n, p)
