@@ -7,7 +7,8 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import sparse, special
+from sklearn.base import clone
 
 from sparsestat._utils.linalg import shrunk_trace
 from sparsestat.linear_model import (
@@ -198,3 +199,43 @@ def test_folds_of_rows_that_do_not_exist_are_named(model):
     np.testing.assert_array_equal(model.set_params(cv=[masks]).fit(X, y).coef_, plain)
     back = rows[:15] - 20, rows[15:] - 20
     np.testing.assert_array_equal(model.set_params(cv=[back]).fit(X, y).coef_, plain)
+
+
+@pytest.mark.parametrize("exponent", [-330, -40, 40, 330])
+@pytest.mark.parametrize(
+    ("model", "power"),
+    [
+        (SparsePoissonRegressor(0.05, l1_ratio=0.8, tol=1e-8), 1.0),
+        (SparsePoissonRegressor(0.05, penalty="mcp", tol=1e-8), 1.0),
+        (SparseTweedieRegressor(0.05, power=1.5, tol=1e-8), 1.5),
+        (SparseTweedieRegressor(0.05, power=1.1, tol=1e-8), 1.1),
+    ],
+)
+def test_rates_in_any_unit(model, power, exponent):
+    # Claims by second, not by year: the intercept moves, and the loss is so much less.
+    r = np.random.default_rng(0)
+    X = r.normal(size=(40, 3))
+    y = r.poisson(np.exp(X[:, 0])).astype(float)
+    unit = 2.0**exponent
+    one = clone(model).fit(X, y)
+    far = clone(model).set_params(alpha=model.alpha * unit ** (2.0 - power))
+    far.fit(X, y * unit)
+    assert far.certificate_.satisfied
+    np.testing.assert_allclose(far.coef_, one.coef_, atol=1e-6)
+    np.testing.assert_allclose(far.predict(X) / unit, one.predict(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize("exponent", [0, -40])
+def test_objective_and_criterion_of_small_rates(exponent):
+    r = np.random.default_rng(0)
+    X, w = r.normal(size=(40, 3)), r.integers(1, 4, 40).astype(float)
+    y = r.poisson(np.exp(X[:, 0])) * 2.0**exponent
+    m = SparsePoissonRegressorCV(alphas=5, criterion="bic").fit(X, y, sample_weight=w)
+    rate = m.predict(X)
+    loss = w @ (rate - y * np.log(rate)) / w.sum()
+    value = loss + m.alpha_ * np.abs(m.coef_).sum()
+    assert m.objective_ == pytest.approx(value, rel=1e-10)
+    full = w @ (y - special.xlogy(y, y)) / w.sum()
+    bic = 2.0 * w.sum() * (loss - full)
+    bic += np.log(w.sum()) * np.count_nonzero(m.coef_)
+    assert m.criterion_path_.min() == pytest.approx(bic, rel=1e-8)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import issparse
 from scipy.special import xlogy
 
-from sparsestat._utils.arithmetic import moderate, stored
+from sparsestat._utils.arithmetic import moderate, power_of_two, stored
 from sparsestat._utils.linalg import shrunk_trace
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.samples import effective_rows, relative_weights
@@ -69,6 +69,7 @@ __all__ = [
 
 GAP_SCALE = "duality gap / (loss of the intercept alone - least possible loss)"
 KKT_SCALE = "largest violation of stationarity / largest gradient at zero"
+_SMALL_MEAN = 1e-3  # of targets: below it they are fitted in a unit near it
 _SEPARATED = 1e-3  # share of the null loss below which the classes are separated
 
 
@@ -143,6 +144,19 @@ class GLMProblem(PathProblem):
     def moderate_target(self, y):
         """Return y and its unit: 1 where the likelihood fixes the units of y."""
         return y, 1.0
+
+    def _near_one(self, y, power):
+        """Return targets divided by a unit near their mean, if that is small.
+
+        The intercept takes the unit up, and the loss is so many times smaller: its
+        curvature would be lost beside the least one of a model.
+        """
+        mean = float(y.mean()) if len(y) else 0.0
+        if not self.fit_intercept or not 0.0 < mean < _SMALL_MEAN:
+            return y, 1.0
+        unit = power_of_two(mean)
+        self.y_offset, self.loss_unit = float(np.log(unit)), unit ** (2.0 - power)
+        return y / unit, 1.0
 
     def _inner_offset(self, offset):
         """Return the offset as the datafit takes it."""
@@ -295,7 +309,7 @@ class GLMProblem(PathProblem):
             eta = self._fitted(result)
             deviance[k] = 2.0 * (self.datafit.value(eta) - self.datafit.saturated)
             df[k] = self.degrees_of_freedom(result, eta, alpha, setting)
-        deviance = np.maximum(deviance, 0.0) * self.weight_unit
+        deviance = np.maximum(deviance, 0.0) * self.weight_unit * self.loss_unit
         n, p = self.n_observed, self.n_features
         if not self.has_dispersion:
             return deviance_criterion(name, deviance, df, n, p)
@@ -351,6 +365,20 @@ class GLMProblem(PathProblem):
 class PoissonProblem(GLMProblem):
     """Poisson counts with the logarithmic link."""
 
+    def moderate_target(self, y):
+        """Return rates divided by their unit, which the intercept takes up."""
+        return self._near_one(y, 1.0)
+
+    def given(self, result):
+        """Return a result in the units of the given data."""
+        result = super().given(result)
+        if self.y_offset:
+            moved = self.loss_unit * self.y_offset
+            moved *= float(self.datafit.weights @ self.y)
+            result.objective -= moved
+            result.dual -= moved
+        return result
+
     def make_datafit(self, y, sample_weight):
         """Return the loss."""
         if not y.any():
@@ -374,6 +402,10 @@ class TweedieProblem(GLMProblem):
     def __init__(self, *arguments, power, **options):
         self.power = power
         super().__init__(*arguments, **options)
+
+    def moderate_target(self, y):
+        """Return y divided by its unit, which the intercept takes up."""
+        return self._near_one(y, self.power)
 
     def make_datafit(self, y, sample_weight):
         """Return the loss."""

@@ -48,7 +48,7 @@ class PathPoints(Sequence):
         self.kind = common.get("kind", "duality_gap")
         unit = problem.coef_unit
         self.coefs = coefs if unit == 1.0 else coefs * unit  # it may be large
-        square = problem.y_unit**2
+        square = problem.y_unit**2 * problem.loss_unit
         self.gaps = varying["gap"].copy()
         self.roundings = varying["rounding"].copy()
         self.objectives = varying["objective"] * square

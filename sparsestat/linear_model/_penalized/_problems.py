@@ -80,6 +80,7 @@ class PathProblem:
     remedy = GAP_REMEDY
     copies = None  # the feature behind each column of the design, if groups overlap
     y_unit, y_offset = 1.0, 0.0
+    loss_unit = 1.0  # what losses inside are multiplied by, beside the square of y_unit
 
     @property
     def coef_unit(self):
@@ -89,7 +90,7 @@ class PathProblem:
     @property
     def alpha_unit(self):
         """What strengths of absolute penalties inside are multiplied by."""
-        return self.y_unit * self.design.unit
+        return self.y_unit * self.design.unit * self.loss_unit
 
     def given(self, result):
         """Return a result in the units of the given data."""
@@ -99,7 +100,7 @@ class PathProblem:
             self._add_storage_error(result)
         result.coef = result.coef * self.coef_unit
         result.shift = result.shift * self.y_unit + self.y_offset
-        square = self.y_unit**2
+        square = self.y_unit**2 * self.loss_unit
         result.objective, result.dual = result.objective * square, result.dual * square
         return result
 
