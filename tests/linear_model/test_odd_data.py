@@ -18,12 +18,14 @@ from sparsestat.linear_model import (
     GroupLasso,
     Lasso,
     LassoCV,
+    SparseHuberRegressor,
     SparseLogisticRegressionCV,
     SparsePoissonRegressor,
     SparsePoissonRegressorCV,
     SparseTweedieRegressor,
     lasso_path,
 )
+from sparsestat.linear_model._penalized._datafits import Huber
 
 
 @pytest.mark.parametrize("exponent", [-330, 330])
@@ -239,3 +241,36 @@ def test_objective_and_criterion_of_small_rates(exponent):
     bic = 2.0 * w.sum() * (loss - full)
     bic += np.log(w.sum()) * np.count_nonzero(m.coef_)
     assert m.criterion_path_.min() == pytest.approx(bic, rel=1e-8)
+
+
+@pytest.mark.parametrize("delta", [1e3, 1e10, 1e20, 1e90])
+def test_huber_far_beyond_the_residuals_is_least_squares(delta):
+    # Its intercept had the digits of delta, not those of the residuals.
+    r = np.random.default_rng(0)
+    X, w = r.normal(size=(20, 3)), r.integers(0, 3, 20).astype(float)
+    y = X[:, 0] + r.normal(size=20)
+    least = Lasso(0.1, tol=1e-12).fit(X, y, sample_weight=w)
+    for model in (
+        SparseHuberRegressor(0.1, delta=delta, tol=1e-10),
+        SparseHuberRegressor(0.1 / delta, delta=1.0, tol=1e-10),
+    ):
+        unit = delta / model.delta
+        model.fit(X, y / unit, sample_weight=w)
+        np.testing.assert_allclose(unit * model.coef_, least.coef_, atol=1e-9)
+        np.testing.assert_allclose(unit * model.intercept_, least.intercept_, atol=1e-9)
+
+
+def test_intercept_of_huber_is_the_minimum_with_outliers_on_both_sides():
+    r = np.random.default_rng(0)
+    for _ in range(30):
+        n = int(r.integers(1, 9))
+        y = np.round(3.0 * r.normal(size=n)) * 10.0 ** r.integers(0, 3, n)
+        w = r.integers(1, 4, n).astype(float)
+        loss = Huber(y, w, delta=float(r.choice([0.5, 1.0, 4.0])))
+        shift = loss.settle_intercept(np.zeros(n))
+        best = loss.value(np.full(n, shift))
+        assert (
+            abs(loss.gradient(np.full(n, shift)).sum()) <= 1e-12 * w.sum() * loss.delta
+        )
+        for other in np.linspace(y.min() - 1, y.max() + 1, 201):
+            assert best <= loss.value(np.full(n, other)) * (1 + 1e-12) + 1e-12

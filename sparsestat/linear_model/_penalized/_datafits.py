@@ -549,11 +549,18 @@ class Huber(Datafit):
                 high = middle
             else:
                 low = middle
+        # On the line from the residuals within delta: a line through its ends would
+        # have the digits of delta, not theirs.
         left, right = knots[low], knots[high]
-        a, b = slope(left), slope(right)
-        if b <= a:
-            return float(0.5 * (left + right))
-        return float(left - a * (right - left) / (b - a))
+        middle = 0.5 * (left + right)
+        moved = residual + middle
+        inside = np.abs(moved) < self.delta
+        mass = float(s[inside].sum())
+        if mass == 0.0:
+            return float(middle)
+        beyond = self.delta * float(s[~inside] @ np.sign(moved[~inside]))
+        shift = -(float(s[inside] @ residual[inside]) + beyond) / mass
+        return float(np.clip(shift, left, right))
 
 
 class Offset:
