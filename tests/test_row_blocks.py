@@ -533,6 +533,37 @@ def test_the_gap_of_a_likelihood_is_that_of_the_data():
     assert model.objective_ == pytest.approx(primal / total, rel=1e-10)
 
 
+@pytest.mark.parametrize("exponent", [-330, 330])
+@pytest.mark.parametrize(
+    "model",
+    [
+        SparseLogisticRegression(0.02),
+        SparseLogisticRegressionCV(alphas=5, cv=3),
+        SparsePoissonRegressor(0.05),
+        SparseHuberRegressor(0.05),
+        SparseGammaRegressor(0.05),
+    ],
+    ids=str,
+)
+def test_only_ratios_of_weights_matter_to_likelihoods_in_blocks(model, exponent):
+    X, _, w = regression(n=200, p=4)
+    y = targets_of(model, X)
+    one = clone(model).fit(row_blocks(X, y, w, block_size=90))
+    far = clone(model).fit(row_blocks(X, y, w * 2.0**exponent, block_size=90))
+    assert far.certificate_.satisfied
+    assert_allclose(far.coef_, one.coef_, rtol=1e-6, atol=1e-9)
+
+
+def test_information_criteria_in_blocks_count_weights_in_any_unit():
+    X, _, w = regression(n=200, p=4)
+    model = SparsePoissonRegressorCV(alphas=6, criterion="bic", l1_ratio=0.9)
+    y = targets_of(model, X)
+    w = w * 2.0**-25
+    here = clone(model).fit(X, y, sample_weight=w)
+    there = clone(model).fit(row_blocks(X, y, w, block_size=90))
+    assert_allclose(there.criterion_path_, here.criterion_path_, rtol=1e-4)
+
+
 def test_strengths_that_select_nothing_and_none_at_all():
     X, _, _ = regression()
     y = targets_of(SparsePoissonRegressor(), X)

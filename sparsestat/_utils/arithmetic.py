@@ -29,6 +29,7 @@ __all__ = [
     "power_of_two",
     "rounding",
     "standardize",
+    "stored",
     "total",
 ]
 
@@ -105,6 +106,26 @@ def moderate(X, name="X"):
         )
     unit = power_of_two(largest)
     return X * (1.0 / unit), unit
+
+
+def stored(values, dtype):
+    """Return values in the precision of the data, or as they are where it cannot.
+
+    Single precision has no number beyond 3e38 and none in full below 1e-38, which
+    coefficients may well be where the target has such units.
+
+    Parameters
+    ----------
+    values : array-like of float64
+    dtype : dtype
+    """
+    values = np.asarray(values)
+    if dtype == np.float32:
+        size = np.abs(values)
+        limits = np.finfo(np.float32)
+        if ((size > limits.max) | ((size > 0.0) & (size < limits.tiny))).any():
+            return values
+    return values.astype(dtype, copy=False)
 
 
 def column_signs(V):

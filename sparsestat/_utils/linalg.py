@@ -10,6 +10,7 @@ __all__ = [
     "SINGULAR",
     "conjugate_gradients",
     "largest_eigenvalue",
+    "shrunk_trace",
     "solve_definite",
     "solve_positive",
     "solve_semidefinite",
@@ -62,6 +63,26 @@ def solve_definite(H, right):
     if info != 0 or (factor.diagonal() ** 2 < SINGULAR * diagonal).any():
         return None
     return linalg.lapack.dpotrs(factor, right, lower=1)[0]
+
+
+def shrunk_trace(gram, ridge):
+    """Return the trace of ``(gram + diag(ridge))^-1 gram``, the size of a ridge fit.
+
+    Directions that neither has but for rounding count nothing.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (n, n)
+    ridge : ndarray of shape (n,)
+    """
+    shifted = gram + np.diag(ridge)
+    size = np.sqrt(np.maximum(shifted.diagonal(), np.finfo(np.float64).tiny))
+    scale = np.outer(size, size)
+    shifted, right = np.asfortranarray(shifted / scale), gram / scale
+    x = solve_definite(shifted.copy(order="F"), right)
+    if x is None:
+        x = linalg.lstsq(shifted, right, cond=SINGULAR)[0]
+    return float(np.trace(x))
 
 
 def conjugate_gradients(product, right, inverse, rtol):

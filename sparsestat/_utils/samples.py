@@ -17,6 +17,7 @@ __all__ = [
     "check_samples",
     "distinct_rows",
     "effective_rows",
+    "fold_rows",
     "given_weights",
     "relative_weights",
 ]
@@ -143,3 +144,31 @@ def distinct_rows(A):
     """Return the distinct rows, sorted, and where each row of A went."""
     rows, inverse = np.unique(A, axis=0, return_inverse=True)
     return rows, inverse.ravel()
+
+
+def fold_rows(rows, n_samples, fold):
+    """Return the rows of one side of a fold of `cv` as indices from 0 on.
+
+    Parameters
+    ----------
+    rows : array-like
+        Indices, negative ones from the end, or a mask over all samples.
+    n_samples : int
+    fold : int
+        Which fold this is, for the message.
+    """
+    found = np.asarray(rows)
+    if found.size == 0:
+        return np.zeros(0, dtype=np.intp)
+    if found.ndim == 1 and found.dtype == bool and len(found) == n_samples:
+        return np.flatnonzero(found)
+    if found.ndim == 1 and found.dtype.kind in "iu":
+        found = found.astype(np.intp)
+        if -n_samples <= found.min() and found.max() < n_samples:
+            return np.where(found < 0, found + n_samples, found)
+    raise ValueError(
+        f"Fold {fold} of `cv` must hold row numbers below n_samples={n_samples}, or a "
+        f"mask of that length, but has an array of {found.dtype} of shape "
+        f"{found.shape}"
+        + (f" with values up to {found.max()}." if found.dtype.kind in "iuf" else ".")
+    )

@@ -28,6 +28,7 @@ from sparsestat._utils.results import (
     users_stacklevel,
     warn_if_unsatisfied,
 )
+from sparsestat._utils.samples import fold_rows
 from sparsestat.bayes._basis import KERNEL_CONSTRAINTS, KernelBasis
 from sparsestat.bayes._cofem import Products, maximize_evidence_cofem
 from sparsestat.bayes._data import (
@@ -378,7 +379,11 @@ class SBLRegressor(
             return type(self)(**{**params, "noise_variance": level, "verbose": 0})
 
         splitter = check_cv(5 if self.cv is None else self.cv)
-        folds = list(splitter.split(np.empty((data.Y.shape[0], 1))))
+        n = data.Y.shape[0]
+        folds = [
+            tuple(fold_rows(rows, n, k) for rows in fold)
+            for k, fold in enumerate(splitter.split(np.empty((n, 1))))
+        ]
         best, self.noise_variances_, self.cv_scores_ = choose_noise(
             make, data, folds, variance, self.n_jobs
         )

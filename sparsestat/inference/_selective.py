@@ -27,6 +27,8 @@ from sparsestat.linear_model import Lasso
 
 __all__ = ["LassoSelectiveInference", "cut_off"]
 
+_ALIKE = 1.0 - 1e-12  # correlation from which features are copies
+
 
 def cut_off(beta, signs, weights, G):
     """Return how far each estimate is from where the selection would change.
@@ -405,11 +407,31 @@ class _Selection:
             close[features[small]] = True
         if close.any():
             j = int(np.flatnonzero(close)[0])
+            copy = _copy_among(Z, means, norms, j, features)
+            if copy is not None:
+                raise ValueError(
+                    f"The features {name(min(j, copy))}, {name(max(j, copy))} have "
+                    "correlation one: their effects cannot be told apart. Remove one "
+                    "of them."
+                )
             raise ValueError(
                 f"Whether the Lasso selects feature {name(j)} at this alpha cannot be "
                 "decided: it enters just here (to the precision of the duality gap, "
                 f"{self.gap:.1e}). Change `alpha` a little."
             )
+
+
+def _copy_among(Z, means, norms, j, features):
+    """Return one of the features that has correlation one with feature j, or None."""
+    others = features[(features != j) & (norms[features] > 0.0)]
+    if not len(others) or norms[j] == 0.0:
+        return None
+    pair = Z[:, [j, *others]]
+    pair = pair.toarray() if hasattr(pair, "toarray") else pair
+    pair = pair - means[[j, *others]]
+    alike = np.abs(pair[:, 0] @ pair[:, 1:]) / (norms[j] * norms[others])
+    best = int(alike.argmax())
+    return int(others[best]) if alike[best] >= _ALIKE else None
 
 
 class _Active(ActiveSet):

@@ -21,7 +21,7 @@ from sparsestat._utils.compat import Interval, fit_context
 from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import users_stacklevel
-from sparsestat._utils.samples import relative_weights
+from sparsestat._utils.samples import fold_rows, relative_weights
 from sparsestat.exceptions import NumericalError
 from sparsestat.linear_model._penalized._problems import refuse_given_grid
 
@@ -70,16 +70,21 @@ def mean_and_error(losses, fold_weights=None):
         return mean, losses.std(axis=-1, ddof=1) / np.sqrt(n_folds)
 
 
-def checked_folds(splits, sample_weight):
+def checked_folds(splits, sample_weight, n_samples):
     """Return the folds as a list, each with rows to train on and rows to test on.
+
+    The rows are indices from 0 on, whatever form the splitter gave them.
 
     Raises
     ------
     ValueError
-        If there is no fold, or one has no training or no test samples of positive
-        weight.
+        If there is no fold, or one names samples that do not exist or has no training
+        or no test samples of positive weight.
     """
-    folds = list(splits)
+    folds = [
+        tuple(fold_rows(rows, n_samples, k) for rows in fold)
+        for k, fold in enumerate(splits)
+    ]
     if not folds:
         raise ValueError(
             "`cv` yields no fold. Pass a number of folds, a splitter, or a list of "
@@ -204,7 +209,7 @@ def block_folds(cv, n_samples, groups=None, y=None):
     nothing = np.empty((n_samples, 0))
     splitter = check_cv(cv, y, classifier=y is not None)
     for k, (train, test) in enumerate(splitter.split(nothing, y, groups)):
-        train, test = (held_out(rows, None)[0] for rows in (train, test))
+        train, test = (fold_rows(rows, n_samples, k) for rows in (train, test))
         is_held = np.zeros(n_samples, dtype=bool)
         is_held[test] = True
         others = n_samples - int(is_held.sum())
@@ -478,7 +483,7 @@ class PathCVMixin:
             is_weighted = any(m.weight != m.n_rows for m in X.values())
             return self._picks(losses, weights if is_weighted else None, phis)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        folds = checked_folds(splitter.split(X, y, groups), sample_weight)
+        folds = checked_folds(splitter.split(X, y, groups), sample_weight, X.shape[0])
         if is_classifier(self):
             _warn_of_missing_classes(y, folds, self.classes_)
         known = None

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg, sparse
 
-from sparsestat._utils.arithmetic import Standardization, moderate, standardize
+from sparsestat._utils.arithmetic import Standardization, moderate, standardize, stored
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.results import Certificate, users_stacklevel
 from sparsestat._utils.samples import check_counts, effective_rows
@@ -344,7 +344,7 @@ class ElementaryEstimator(LinearPredictor):
         coef = standardized / moments.x_scale
         moved = moments.center.intercept(coef * moments.x_unit)
         self.intercept_ = float(moments.y_mean + moved)
-        self.coef_ = coef.astype(dtype, copy=False)
+        self.coef_ = stored(coef, dtype)
         self.support_ = np.flatnonzero(self.coef_)
         length = float(np.linalg.norm(moments.cross))
         residual = float(np.linalg.norm(T @ raw - moments.cross))

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.class_weight import compute_class_weight
 
+from sparsestat._utils.arithmetic import power_of_two
 from sparsestat._utils.moments import check_width
 from sparsestat.linear_model._cv import block_folds
 from sparsestat.linear_model._fit import solver_options
@@ -23,6 +24,8 @@ from sparsestat.linear_model._penalized._class_datafits import Softmax
 from sparsestat.linear_model._penalized._datafits import Logistic
 
 __all__ = ["BlockLikelihoodMixin"]
+
+_PLAIN = 2.0**20  # mean weights so far from one are divided by their unit
 
 
 def _numeric(y, weights, *, datafit, options):
@@ -67,7 +70,8 @@ class BlockLikelihoodMixin:
             if is_classifier(self):
                 y = np.searchsorted(self.classes_, blocks.targets())
             folds = block_folds(self.cv, blocks.n_samples, groups, y)
-            problem.rows = Rows(blocks, offset, folds)
+            unit = problem.rows.weight_unit
+            problem.rows = Rows(blocks, offset, folds, weight_unit=unit)
         return self._choose(None, None, None, {}, None, problem=problem)
 
     def _likelihood(
@@ -98,6 +102,11 @@ class BlockLikelihoodMixin:
         found = Rows(blocks).reduce(
             outline, Outline.merged, labels, verbose=self.verbose, n_jobs=n_jobs
         )
+        weight_unit = power_of_two(found.weight / found.n_rows)
+        if not 1.0 / _PLAIN <= weight_unit <= _PLAIN:
+            found = found.divided(weight_unit)
+        else:
+            weight_unit = 1.0
         mean = found.y_sum / found.weight
         if labels:
             make, start = self._coding(found)
@@ -113,7 +122,7 @@ class BlockLikelihoodMixin:
         self._has_offset = offset is not None
         if self._has_offset:
             offset = self._checked_offset(np.asarray(offset), blocks.n_samples)
-        rows = Rows(blocks, offset)
+        rows = Rows(blocks, offset, weight_unit=weight_unit)
         problem = likelihood_problem(
             datafit, rows, found, make, start, model=model, **options
         )

@@ -13,6 +13,7 @@ from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat.transport import _newton
 from sparsestat.transport._cells import CellCost, worth_sorting
 from sparsestat.transport._costs import MatrixCost, PointCost
+from sparsestat.transport._exact import refuse_cut_off
 from sparsestat.transport._margins import marginal_error
 from sparsestat.transport._reduction import less_minima, taken_off
 from sparsestat.transport._result import (
@@ -152,6 +153,8 @@ def solve_entropic(cost, a, b, request):
         plan_threshold=float(state.tau) if want == "sparse" else 0.0,
         potentials_error=float(state.error),
     )
+    if not certificate.satisfied and bounds.forbidden:
+        refuse_cut_off(cost, a, b)  # what no scaling can reach
     if request.warn:
         warn_if_unsatisfied(
             certificate,

@@ -25,11 +25,12 @@ from sparsestat.transport._margins import error_of_sums, sums_of_arcs
 from sparsestat.transport._result import OTResult
 from sparsestat.transport._simplex import CutOff, integer_masses, solve_tree
 
-__all__ = ["solve_exact"]
+__all__ = ["refuse_cut_off", "solve_exact"]
 
 _TOL = 1e-9
 _DENSE_PLAN_ENTRIES = 16_000_000
 _MOST_COSTS = 500_000_000  # 4 GB: the simplex holds the costs in double precision
+_MOST_ARCS = 4_000_000  # among which a plan is looked for where scaling found none
 _ROUNDED = 1e-9  # share of the mass that forbidden arcs may keep apart by rounding
 
 
@@ -140,6 +141,22 @@ def _solve(C, left, right, rows, columns, swapped):
             if short < 0 or (other < 1).any() or (own < 0).any():
                 raise _refusal(cut, left, right, rows, columns, swapped) from None
     return solve_tree(C, own, other), exponent
+
+
+def refuse_cut_off(cost, a, b):
+    """Raise ValueError where forbidden arcs leave masses that reach too little."""
+    rows, columns = np.flatnonzero(a), np.flatnonzero(b)
+    left, right = a[rows], b[columns]
+    inner = cost.take(rows, columns)
+    n, m = inner.shape
+    if n * m > _MOST_ARCS:
+        return
+    swapped = n < m
+    if swapped:
+        inner, left, right = inner.T, right, left
+    closed = ~np.isfinite(_all_costs(inner))
+    if closed.any():
+        _solve(np.where(closed, np.inf, 0.0), left, right, rows, columns, swapped)
 
 
 def _refusal(cut, left, right, rows, columns, swapped):

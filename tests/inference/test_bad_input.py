@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 
 from sparsestat.inference import (
@@ -106,3 +107,15 @@ def test_a_constant_target_selects_nothing(name):
 def test_a_constant_target_has_no_intervals(name):
     with pytest.raises(ValueError, match="y is constant"):
         fitted(name, lambda X, y: (X, np.ones_like(y)))
+
+
+@pytest.mark.parametrize("to", [np.asarray, sparse.csc_array])
+@pytest.mark.parametrize("factor", [1.0, -3.0])
+def test_copies_are_named_where_the_lasso_cannot_choose(to, factor):
+    r = np.random.default_rng(0)
+    X = r.normal(size=(20, 3))
+    y = X[:, 1] + 0.1 * r.normal(size=20)
+    X = to(np.column_stack([X, factor * X[:, 1]]))
+    weights = [1.0, 1.0, 1.0, abs(factor)]
+    with pytest.raises(ValueError, match=r"x3.*cannot be told apart. Remove"):
+        LassoSelectiveInference(0.05, feature_weights=weights).fit(X, y)

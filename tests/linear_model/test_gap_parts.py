@@ -478,10 +478,11 @@ def test_rounding_of_squared_losses_is_the_sum_of_its_parts(design):
     common += max(reach[0] / 0.5, reach[2] / 2.0) * 1.5
     found = _rounding.squared_loss_rounding(design, penalty, *arguments, parts)
     assert_allclose(found, common, rtol=1e-12)
-    # A free feature that is held adds its product with the slack.
+    # A free feature that is held adds its product with the slack; correlations that
+    # do not reach their strengths let the dual point be.
     free = ElasticNetPenalty.of(np.array([0.0, 0.5, 2.0]), np.zeros(3))
     expected = slip * (size + slip / 2) + gamma(21, 5.0 + 1.5)
-    expected += max(reach[1] / 0.5, reach[2] / 2.0) * 1.5 + (3.0 + reach[0]) * 2.0
+    expected += (3.0 + reach[0]) * 2.0
     found = _rounding.squared_loss_rounding(design, free, *arguments, parts)
     assert_allclose(found, expected, rtol=1e-12)
     # Where residuals and correlations vanish, only their own errors are left.
@@ -509,7 +510,9 @@ def test_rounding_of_squared_losses_is_the_sum_of_its_parts(design):
     soft = ElasticNetPenalty.of(np.array([0.5, 0.0, 2.0]), np.array([0.0, 4.0, 0.0]))
     better = GapParts(5.0, 2.5, 0.5, 2.0, -3.0)
     found = _rounding.squared_loss_rounding(design, soft, *arguments, better)
-    assert_allclose(found, common + (0.5 + reach[1]) * reach[1] / 4.0, rtol=1e-12)
+    common_but_dual = slip * (size + slip / 2) + gamma(21, 5.0 + 1.5)
+    gap_of_soft = (0.5 + reach[1]) * reach[1] / 4.0
+    assert_allclose(found, common_but_dual + gap_of_soft, rtol=1e-12)
     penalty.joint = True
     # Several targets: the lengths of rows stand for absolute values.
     found = _rounding.squared_loss_rounding(
@@ -568,6 +571,25 @@ def test_rounding_of_likelihoods_is_the_sum_of_its_parts(design):
     reach = np.array([v * gamma(25, np.linalg.norm(gradient)) for v in lengths])
     soft = ridge.conjugate_error(design.correlations(-gradient), reach)
     assert_allclose(with_soft - without, soft, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("q", "positive", "share"),
+    [
+        ([-5.0, 0.5], True, 0.0),  # on the side that is ruled out
+        ([-5.0, 0.5], False, 0.1),
+        ([0.95, 0.0], False, 0.05),
+        ([0.5, -0.8], False, 0.0),
+        ([0.5, -0.8], True, 0.0),
+    ],
+)
+def test_a_dual_point_shrinks_only_where_products_may_leave(q, positive, share):
+    penalty = ElasticNetPenalty.of(np.ones(2), np.zeros(2), positive=positive)
+    reach = np.full(2, 0.1)
+    found = _rounding._shrinking(penalty, np.array(q), reach, 1.0, 2.0)
+    assert_allclose(found, 2.0 * share, atol=1e-15)
+    halved = _rounding._shrinking(penalty, 2.0 * np.array(q), 2.0 * reach, 0.5, 2.0)
+    assert halved >= found - 1e-15
 
 
 def test_storing_in_single_precision_moves_the_fit(design):

@@ -74,7 +74,7 @@ class BlockLikelihood(BlockPaths):
         Labels of classifiers, which every fold must train on.
     """
 
-    y_unit, y_offset, copies, weight_unit = 1.0, 0.0, None, 1.0
+    y_unit, y_offset, copies = 1.0, 0.0, None
     _sums = staticmethod(sums)
     n_shifts = 1
     ignores_shift = False  # columns are centered though there is no intercept
@@ -132,6 +132,11 @@ class BlockLikelihood(BlockPaths):
         self.gap_scale = null["value"] - null["saturated"]
         if self.gap_scale <= 1e-14 * abs(null["value"]):
             self.gap_scale = 0.0
+
+    @property
+    def weight_unit(self):
+        """What weights were divided by."""
+        return self.rows.weight_unit
 
     def _center_dot(self, columns, w):
         return self.center[columns] @ w

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from sparsestat._utils.linalg import shrunk_trace
 from sparsestat._utils.moments import merge_sums
 from sparsestat.linear_model._penalized._block_sums import (
     Outline,
@@ -115,7 +116,7 @@ class BlockPaths:
                 H, cross = sums["H"][:-1, :-1], sums["H"][:-1, -1]
                 if self.fit_intercept:
                     H = H - np.outer(cross, cross / sums["H"][-1, -1])
-                df[k] = np.trace(np.linalg.solve(H + np.diag(ridge), H))
+                df[k] = shrunk_trace(H, ridge)
         deviance = np.maximum(deviance, 0.0) * self.weight_unit
         n, p = self.n_observed, self.n_features
         if not self.has_dispersion:

@@ -43,9 +43,12 @@ class Rows:
     offset : ndarray of shape (n_samples,) or (n_samples, n_classes), default=None
     folds : ndarray of int of shape (n_samples,), default=None
         The fold in which a row is held out.
+    weight_unit : float, default=1.0
+        Power of two by which the weights are divided, so that only their ratios matter.
     """
 
-    def __init__(self, blocks, offset=None, folds=None):
+    def __init__(self, blocks, offset=None, folds=None, *, weight_unit=1.0):
+        self.weight_unit = weight_unit
         self.blocks, self.n_features = blocks, blocks.n_features
         self.beside, self.fold = None, None
         kinds = []
@@ -88,17 +91,28 @@ class Rows:
 
     def reduce(self, function, merge, *arguments, **options):
         """Sum ``function(block, offset, *arguments)`` over the blocks."""
-        call = partial(_on_rows, function=function, fold=self.fold, others=arguments)
+        shared = {
+            "function": function,
+            "unit": self.weight_unit,
+            "others": arguments,
+        }
+        call = partial(_on_rows, fold=self.fold, **shared)
         if self.beside is None:
-            call = partial(_on_block, function=function, others=arguments)
+            call = partial(_on_block, **shared)
         return self.blocks.reduce(call, merge, rows=self.beside, **options)
 
 
-def _on_block(block, *, function, others):
-    return function(block, None, *others)
+def _on_block(block, *, function, unit, others):
+    return function(_in_unit(block, unit), None, *others)
 
 
-def _on_rows(block, beside, *, function, fold, others):
+def _in_unit(block, unit):
+    if unit == 1.0 or block.weights is None:
+        return block
+    return block._replace(weights=block.weights / unit)
+
+
+def _on_rows(block, beside, *, function, fold, unit, others):
     if fold is not None:
         number, are_others = fold
         here = np.flatnonzero((beside["fold"] == number) != are_others)
@@ -108,7 +122,7 @@ def _on_rows(block, beside, *, function, fold, others):
         y, weights = (v if v is None else v[here] for v in (block.y, block.weights))
         block = block._replace(X=block.X[here], y=y, weights=weights)
     offset = beside["offset"] if "offset" in beside.dtype.names else None
-    return function(block, offset, *others)
+    return function(_in_unit(block, unit), offset, *others)
 
 
 def row_slices(X, width=1):
@@ -152,6 +166,16 @@ class Outline:
             if len(found) <= MOST_CLASSES:
                 mass = [float(w[y == label].sum()) for label in found]
                 self.classes = dict(zip(found.tolist(), mass, strict=True))
+
+    def divided(self, unit):
+        """Return what the outline is of weights divided by a power of two."""
+        out = object.__new__(Outline)
+        vars(out).update(vars(self))
+        out.weight, out.squares = self.weight / unit, self.squares / unit
+        out.y_sum = self.y_sum / unit
+        if self.classes is not None:
+            out.classes = {label: mass / unit for label, mass in self.classes.items()}
+        return out
 
     def merged(self, other):
         """Put the outlines of two sets of rows together."""

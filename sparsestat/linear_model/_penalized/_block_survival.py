@@ -186,13 +186,12 @@ class BlockCoxProblem(BlockLikelihood, CoxProblem):
         unit = 1.0
         if ties != "efron":
             _, unit = relative_weights(weights)
-        self.weight_unit = unit
         self.y = survival.y if inside is None else survival.y[inside]
         self.check_events(self.y)
         self._likelihood = survival.likelihood(ties, unit, inside)
         self._known = None
         super().__init__(
-            Rows(survival.blocks), found, None, 0.0,
+            Rows(survival.blocks, weight_unit=unit), found, None, 0.0,
             model={"ties": ties}, fit_intercept=False, **options,
         )  # fmt: skip
         self.squares = self.squares / unit

@@ -10,7 +10,11 @@ second-order model.
 import numpy as np
 from scipy.special import xlogy
 
-from sparsestat.linear_model._penalized._datafits import MAX_INTERCEPT_STEPS, Datafit
+from sparsestat.linear_model._penalized._datafits import (
+    MAX_INTERCEPT_STEPS,
+    Datafit,
+    in_one_unit,
+)
 
 __all__ = ["OneColumn", "Softmax"]
 
@@ -69,6 +73,7 @@ class Softmax:
         """Return the step of free coefficients and intercepts to their minimum."""
         n, m = block.shape
         A = np.column_stack([block, np.ones(n)]) if with_shift else block
+        A, units = in_one_unit(A)
         size, C = A.shape[1], self.n_classes
         coef, start = np.zeros((size, C)), eta
         value, before = self.value(eta), np.inf
@@ -99,6 +104,7 @@ class Softmax:
                 length *= 0.5
             coef = coef + length * step
             eta, value = start + A @ coef, new
+        coef /= units[:, None]
         return coef[:m], coef[m] if with_shift else np.zeros(C)
 
     def gradient(self, eta):

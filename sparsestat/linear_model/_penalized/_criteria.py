@@ -35,7 +35,7 @@ def information_criterion(criterion, rss, scale, df, n_effective, n_features):
     zero for a constant response.
     """
     rss = np.maximum(rss, max(_RSS_FLOOR * scale, np.finfo(np.float64).tiny))
-    value = n_effective * np.log(rss / n_effective)
+    value = n_effective * (np.log(rss) - np.log(n_effective))
     return value + _price(criterion, df, n_effective, n_features)
 
 

@@ -28,6 +28,8 @@ The dual point of a penalized problem is a multiple c of the gradient with
 import numpy as np
 from scipy.special import expit, xlogy
 
+from sparsestat._utils.arithmetic import power_of_two
+
 __all__ = [
     "MAX_INTERCEPT_STEPS",
     "Datafit",
@@ -38,6 +40,7 @@ __all__ = [
     "Offset",
     "Poisson",
     "Tweedie",
+    "in_one_unit",
     "line_search",
 ]
 
@@ -77,6 +80,15 @@ def line_search(objective, present, change):
             return 1.0 if new <= present + _ROUNDING * abs(present) else 0.0
         length *= 0.5
     return 0.0
+
+
+def in_one_unit(A):
+    """Return columns divided by powers of two, and these.
+
+    Slopes along them then compare, and no column is small beside another.
+    """
+    units = np.array([power_of_two(size) for size in np.abs(A).max(axis=0)])
+    return np.asfortranarray(A / units), units
 
 
 class Datafit:
@@ -175,7 +187,7 @@ class Datafit:
         """
         m = block.shape[1]
         A = np.column_stack([block, np.ones(len(block))]) if with_shift else block
-        A = np.asfortranarray(A)
+        A, units = in_one_unit(A)
         coef, best = np.zeros(A.shape[1]), np.inf
         present = self.value(eta)
         for _ in range(MAX_INTERCEPT_STEPS):
@@ -203,6 +215,7 @@ class Datafit:
             coef += length * step
             eta = eta + length * image
             present = self.value(eta)
+        coef /= units
         return coef[:m], float(coef[m]) if with_shift else 0.0
 
     _steep = False
@@ -536,11 +549,18 @@ class Huber(Datafit):
                 high = middle
             else:
                 low = middle
+        # On the line from the residuals within delta: a line through its ends would
+        # have the digits of delta, not theirs.
         left, right = knots[low], knots[high]
-        a, b = slope(left), slope(right)
-        if b <= a:
-            return float(0.5 * (left + right))
-        return float(left - a * (right - left) / (b - a))
+        middle = 0.5 * (left + right)
+        moved = residual + middle
+        inside = np.abs(moved) < self.delta
+        mass = float(s[inside].sum())
+        if mass == 0.0:
+            return float(middle)
+        beyond = self.delta * float(s[~inside] @ np.sign(moved[~inside]))
+        shift = -(float(s[inside] @ residual[inside]) + beyond) / mass
+        return float(np.clip(shift, left, right))
 
 
 class Offset:

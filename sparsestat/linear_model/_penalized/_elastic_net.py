@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
+from sparsestat._utils.linalg import shrunk_trace
 from sparsestat.linear_model._penalized._csc_path import csc_results, suits_csc
 from sparsestat.linear_model._penalized._gram_path import (
     SharedMoments,
@@ -15,7 +15,7 @@ from sparsestat.linear_model._penalized._gram_path import (
     suits_gram,
 )
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
-from sparsestat.linear_model._penalized._points import worst_result
+from sparsestat.linear_model._penalized._points import gaps_of
 from sparsestat.linear_model._penalized._problems import (
     LeastSquaresProblem,
     refuse_ridge_grid,
@@ -79,7 +79,7 @@ class ElasticNetProblem(LeastSquaresProblem):
             results = gram_results(self, alphas, setting, verbose)
         elif coef_init is None and suits_csc(self, alphas):
             results = csc_results(self, alphas, setting, verbose)
-        if results is not None and worst_result(results).gap <= self.tol:
+        if results is not None and gaps_of(results).max() <= self.tol:
             return results
         others = super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
         if results is None:
@@ -116,6 +116,4 @@ class ElasticNetProblem(LeastSquaresProblem):
         if len(columns) == 0 or not np.any(ridge) or self.target.ndim == 2:
             return super().degrees_of_freedom(result, alpha, setting)
         block = self.design.block(columns)
-        gram = block.T @ block
-        shifted = gram + np.diag(np.broadcast_to(ridge, len(columns)))
-        return float(np.trace(cho_solve(cho_factor(shifted), gram)))
+        return shrunk_trace(block.T @ block, np.broadcast_to(ridge, len(columns)))

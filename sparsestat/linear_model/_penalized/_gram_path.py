@@ -220,10 +220,11 @@ def _gap_rounding(moments, n, W, gaps, lam):
     norms = np.sqrt(np.maximum(moments.G.diagonal(), 0.0))
     reach = np.sqrt(moments.yy) + np.abs(W) @ norms
     unit = rounding(n + 8)
+    target_dot = np.abs(moments.yy - W @ moments.c)
+    # Free features make it infinite, or nothing at all: the data will be looked at.
     with np.errstate(divide="ignore", invalid="ignore"):
         steepest = np.nanmax(norms / lam, axis=1, initial=0.0)
-    target_dot = np.abs(moments.yy - W @ moments.c)
-    scaled = unit * steepest * reach * target_dot * gaps[:, 2]
+        scaled = unit * steepest * reach * target_dot * gaps[:, 2]
     return unit * reach**2 + 3.0 * scaled + 2.0 * unit * reach * gaps[:, 3]
 
 
@@ -360,7 +361,7 @@ def points_of(
     goal = problem.tol * yy
     gap, primal = gaps[:, 0].copy(), gaps[:, 1].copy()
     solved = np.arange(len(W)) < n_solved
-    doubtful = solved & (errors > _DOUBT * goal) & (not measured)
+    doubtful = solved & ~(errors <= _DOUBT * goal) & (not measured)
     for k in np.flatnonzero(doubtful):
         if A is None:
             A = problem.design.block(np.arange(problem.design.n_features))
@@ -378,7 +379,7 @@ def points_of(
         "n_newton": info[:, 1],
     }
     points = PathPoints(problem, W, varying, {"unit": yy})
-    missed = ~solved | (gap + errors > goal)
+    missed = ~solved | ~(gap + errors <= goal)
     return mended(problem, points, missed, W, n_solved, alphas, setting, verbose)
 
 

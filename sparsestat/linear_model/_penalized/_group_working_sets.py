@@ -97,7 +97,8 @@ class _GroupMoves:
         if free.size == 0:
             return 0.0
         square = self.penalty.groups.sums(products * products)[free]
-        return float((square / np.maximum(self.curvature[free], 1e-300)).sum())
+        gain = float((square / np.maximum(self.curvature[free], 1e-300)).sum())
+        return gain + self._hidden(products, self.penalty.free)
 
     def _value_on(self, support):
         full = self.w.copy()

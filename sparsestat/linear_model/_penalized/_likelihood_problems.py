@@ -13,7 +13,8 @@ import numpy as np
 from scipy.sparse import issparse
 from scipy.special import xlogy
 
-from sparsestat._utils.arithmetic import moderate
+from sparsestat._utils.arithmetic import moderate, power_of_two, stored
+from sparsestat._utils.linalg import shrunk_trace
 from sparsestat._utils.results import users_stacklevel
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import as_compressed
@@ -68,6 +69,7 @@ __all__ = [
 
 GAP_SCALE = "duality gap / (loss of the intercept alone - least possible loss)"
 KKT_SCALE = "largest violation of stationarity / largest gradient at zero"
+_SMALL_MEAN = 1e-3  # of targets: below it they are fitted in a unit near it
 _SEPARATED = 1e-3  # share of the null loss below which the classes are separated
 
 
@@ -142,6 +144,19 @@ class GLMProblem(PathProblem):
     def moderate_target(self, y):
         """Return y and its unit: 1 where the likelihood fixes the units of y."""
         return y, 1.0
+
+    def _near_one(self, y, power):
+        """Return targets divided by a unit near their mean, if that is small.
+
+        The intercept takes the unit up, and the loss is so many times smaller: its
+        curvature would be lost beside the least one of a model.
+        """
+        mean = float(y.mean()) if len(y) else 0.0
+        if not self.fit_intercept or not 0.0 < mean < _SMALL_MEAN:
+            return y, 1.0
+        unit = power_of_two(mean)
+        self.y_offset, self.loss_unit = float(np.log(unit)), unit ** (2.0 - power)
+        return y / unit, 1.0
 
     def _inner_offset(self, offset):
         """Return the offset as the datafit takes it."""
@@ -294,7 +309,7 @@ class GLMProblem(PathProblem):
             eta = self._fitted(result)
             deviance[k] = 2.0 * (self.datafit.value(eta) - self.datafit.saturated)
             df[k] = self.degrees_of_freedom(result, eta, alpha, setting)
-        deviance = np.maximum(deviance, 0.0) * self.weight_unit
+        deviance = np.maximum(deviance, 0.0) * self.weight_unit * self.loss_unit
         n, p = self.n_observed, self.n_features
         if not self.has_dispersion:
             return deviance_criterion(name, deviance, df, n, p)
@@ -317,8 +332,7 @@ class GLMProblem(PathProblem):
         if self.datafit.has_intercept and self.design.fit_intercept:
             means = A.T @ h / h.sum()
             H -= h.sum() * np.outer(means, means)
-        shifted = H + np.diag(ridge[columns])
-        return float(np.trace(np.linalg.solve(shifted, H)))
+        return shrunk_trace(H, ridge[columns])
 
     def intercept_of(self, result):
         """Return the intercept that belongs to uncentered features."""
@@ -334,8 +348,9 @@ class GLMProblem(PathProblem):
             used = used_columns(results)
             coefs = results.coefs.T[used]
             intercepts = results.shifts - self.design.center_dot(used, coefs)
-            return intercepts.astype(self.dtype)
-        return np.array([self.intercept_of(r) for r in results]).astype(self.dtype)
+            return stored(intercepts, self.dtype)
+        intercepts = np.array([self.intercept_of(r) for r in results])
+        return stored(intercepts, self.dtype)
 
     def attributes(self, result):
         """Return what an estimator shows of one solution, by name."""
@@ -344,11 +359,25 @@ class GLMProblem(PathProblem):
 
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
-        return coef, self.dtype.type(intercept)
+        return coef, stored(intercept, self.dtype)[()]
 
 
 class PoissonProblem(GLMProblem):
     """Poisson counts with the logarithmic link."""
+
+    def moderate_target(self, y):
+        """Return rates divided by their unit, which the intercept takes up."""
+        return self._near_one(y, 1.0)
+
+    def given(self, result):
+        """Return a result in the units of the given data."""
+        result = super().given(result)
+        if self.y_offset:
+            moved = self.loss_unit * self.y_offset
+            moved *= float(self.datafit.weights @ self.y)
+            result.objective -= moved
+            result.dual -= moved
+        return result
 
     def make_datafit(self, y, sample_weight):
         """Return the loss."""
@@ -373,6 +402,10 @@ class TweedieProblem(GLMProblem):
     def __init__(self, *arguments, power, **options):
         self.power = power
         super().__init__(*arguments, **options)
+
+    def moderate_target(self, y):
+        """Return y divided by its unit, which the intercept takes up."""
+        return self._near_one(y, self.power)
 
     def make_datafit(self, y, sample_weight):
         """Return the loss."""
@@ -563,4 +596,4 @@ class LogisticProblem(GLMProblem):
 
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
-        return coef[None, :], np.array([intercept], dtype=self.dtype)
+        return coef[None, :], stored([intercept], self.dtype)

@@ -6,6 +6,7 @@
 import numpy as np
 from scipy.special import softmax
 
+from sparsestat._utils.arithmetic import stored
 from sparsestat.linear_model._penalized._class_datafits import Softmax
 from sparsestat.linear_model._penalized._likelihood_problems import GLMProblem
 from sparsestat.linear_model._penalized._problems import weighted_mean
@@ -87,10 +88,10 @@ class MultinomialProblem(GLMProblem):
 
     def coefs_of(self, results):
         """Return coefficients, shape (n_classes, n_features, n_results)."""
-        out = np.zeros((self.n_classes, self.n_features, len(results)), self.dtype)
+        out = np.zeros((self.n_classes, self.n_features, len(results)))
         for k, result in enumerate(results):
             out[:, result.columns, k] = result.coef.T
-        return out
+        return stored(out, self.dtype)
 
     def intercepts_of(self, results):
         """Return intercepts, shape (n_classes, n_results)."""
@@ -98,7 +99,7 @@ class MultinomialProblem(GLMProblem):
 
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
-        return np.ascontiguousarray(coef.T), np.asarray(intercept, dtype=self.dtype)
+        return np.ascontiguousarray(coef.T), stored(intercept, self.dtype)
 
 
 def _log_losses(P, y):

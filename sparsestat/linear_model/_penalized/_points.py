@@ -37,7 +37,7 @@ class PathPoints(Sequence):
     ----------
     coefs : ndarray of shape (n_points, n_features)
         In the units of the given data.
-    gaps, objectives, duals, shifts : ndarray of shape (n_points,)
+    gaps, roundings, objectives, duals, shifts : ndarray of shape (n_points,)
     kind : {"duality_gap", "kkt"}
     """
 
@@ -48,8 +48,9 @@ class PathPoints(Sequence):
         self.kind = common.get("kind", "duality_gap")
         unit = problem.coef_unit
         self.coefs = coefs if unit == 1.0 else coefs * unit  # it may be large
-        square = problem.y_unit**2
+        square = problem.y_unit**2 * problem.loss_unit
         self.gaps = varying["gap"].copy()
+        self.roundings = varying["rounding"].copy()
         self.objectives = varying["objective"] * square
         self.duals = varying["dual"] * square
         shifts = varying.get("shift", np.zeros(len(coefs)))
@@ -80,15 +81,16 @@ class PathPoints(Sequence):
         """Put another result in the place of one."""
         self._made[range(len(self))[k]] = result
         self.coefs[k] = result.dense_coef(self.coefs.shape[1])
-        self.gaps[k], self.shifts[k] = result.gap, result.shift
+        self.gaps[k], self.roundings[k] = result.gap, result.rounding
+        self.shifts[k] = result.shift
         self.objectives[k], self.duals[k] = result.objective, result.dual
 
 
 def worst_result(results):
-    """Return the result with the largest gap."""
+    """Return the result that is proved least: by its gap and its rounding."""
     if isinstance(results, PathPoints):
-        return results[int(np.argmax(results.gaps))]
-    return max(results, key=lambda result: result.gap)
+        return results[int(np.argmax(results.gaps + results.roundings))]
+    return results[int(np.argmax([one.gap + one.rounding for one in results]))]
 
 
 def gaps_of(results):

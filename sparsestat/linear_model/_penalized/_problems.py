@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 
-from sparsestat._utils.arithmetic import moderate, power_of_two
+from sparsestat._utils.arithmetic import moderate, power_of_two, stored
 from sparsestat._utils.progress import progress_bar
 from sparsestat._utils.results import Certificate, warn_if_unsatisfied
 from sparsestat._utils.samples import effective_rows, relative_weights
@@ -80,6 +80,7 @@ class PathProblem:
     remedy = GAP_REMEDY
     copies = None  # the feature behind each column of the design, if groups overlap
     y_unit, y_offset = 1.0, 0.0
+    loss_unit = 1.0  # what losses inside are multiplied by, beside the square of y_unit
 
     @property
     def coef_unit(self):
@@ -89,7 +90,7 @@ class PathProblem:
     @property
     def alpha_unit(self):
         """What strengths of absolute penalties inside are multiplied by."""
-        return self.y_unit * self.design.unit
+        return self.y_unit * self.design.unit * self.loss_unit
 
     def given(self, result):
         """Return a result in the units of the given data."""
@@ -99,7 +100,7 @@ class PathProblem:
             self._add_storage_error(result)
         result.coef = result.coef * self.coef_unit
         result.shift = result.shift * self.y_unit + self.y_offset
-        square = self.y_unit**2
+        square = self.y_unit**2 * self.loss_unit
         result.objective, result.dual = result.objective * square, result.dual * square
         return result
 
@@ -255,8 +256,9 @@ class PathProblem:
 
     def attributes(self, result):
         """Return what an estimator shows of one solution, by name."""
-        coef = np.zeros(self.coef_shape, dtype=self.dtype)
+        coef = np.zeros(self.coef_shape)
         coef[result.columns] = result.coef
+        coef = stored(coef, self.dtype)
         coef, intercept = self.shaped(coef, self.intercept_of(result))
         found = {
             "coef_": coef,
@@ -468,17 +470,17 @@ class LeastSquaresProblem(PathProblem):
         """Return coefficients, shape ([n_targets,] n_features, n_results)."""
         if self.target.ndim == 1:
             return stack_coefs(results, self.n_features, self.dtype)
-        out = [result.dense_coef(self.n_features, self.dtype).T for result in results]
-        return np.stack(out, axis=-1)
+        out = [result.dense_coef(self.n_features).T for result in results]
+        return stored(np.stack(out, axis=-1), self.dtype)
 
     def intercepts_of(self, results):
         """Return intercepts, shape ([n_targets,] n_results)."""
         if self.target.ndim == 1:
             used = used_columns(results)
             coefs = stack_coefs(results, self.n_features)[used]
-            return self.design.intercept(self.y_mean, used, coefs).astype(self.dtype)
+            return stored(self.design.intercept(self.y_mean, used, coefs), self.dtype)
         intercepts = [np.asarray(self.intercept_of(r)) for r in results]
-        return np.stack(intercepts, axis=-1).astype(self.dtype)
+        return stored(np.stack(intercepts, axis=-1), self.dtype)
 
     def intercept_of(self, result):
         """Return the intercept that belongs to uncentered features."""
@@ -487,7 +489,7 @@ class LeastSquaresProblem(PathProblem):
     def shaped(self, coef, intercept):
         """Return coefficients and intercept as the estimator shows them."""
         # C order also for several targets, as scikit-learn's linear models have it.
-        intercept = np.asarray(intercept, dtype=self.dtype)[()]
+        intercept = stored(intercept, self.dtype)[()]
         return np.ascontiguousarray(coef.T), intercept
 
 
@@ -537,8 +539,8 @@ def feature_weight_array(feature_weights, n_features):
 def stack_coefs(results, n_features, dtype=np.float64):
     """Return the coefficients of a path as (n_features, n_alphas)."""
     if isinstance(results, PathPoints):
-        return results.coefs.T.astype(dtype, order="F", copy=False)
-    coefs = np.zeros((n_features, len(results)), dtype=dtype, order="F")
+        return np.asfortranarray(stored(results.coefs.T, dtype))
+    coefs = np.zeros((n_features, len(results)), order="F")
     for k, result in enumerate(results):
         coefs[result.columns, k] = result.coef
-    return coefs
+    return stored(coefs, dtype)

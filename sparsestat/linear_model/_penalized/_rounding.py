@@ -48,6 +48,22 @@ def _free_slack(free, columns, w, correlations, reach):
     return float((slack * np.abs(held[free]).T).sum())
 
 
+def _shrinking(penalty, q, reach, multiple, fall):
+    """Bound what a dual value loses where correlations are off by their errors.
+
+    The dual point is a multiple of a vector whose products with the columns are q. It
+    has to shrink by the share by which they may leave the strengths behind, and not at
+    all where they cannot reach these.
+    """
+    share = max(multiple, 1.0) * penalty.ratio(reach)
+    if share > 0.0:
+        wide = reach if q.ndim == 1 else reach[:, None]
+        one_sided = penalty.positive and q.ndim == 1
+        largest = (q if one_sided else np.abs(q)) + wide
+        share = min(share, max(multiple * penalty.ratio(largest) - 1.0, 0.0))
+    return share * fall
+
+
 def squared_loss_rounding(design, penalty, columns, w, residual, correlations, parts):
     """Bound the error of a gap, or a violation, of a squared loss.
 
@@ -75,11 +91,17 @@ def squared_loss_rounding(design, penalty, columns, w, residual, correlations, p
     summed = rounding(design.chain)
     error = slip * (size + 0.5 * slip)
     error += summed * (parts.primal + parts.scale * abs(parts.target_dot))
-    error += penalty.ratio(reach) * parts.scale * abs(parts.target_dot)
-    if penalty.free.size:
-        error += _free_slack(penalty.free, columns, w, correlations, reach)
     if parts.dual > parts.scaled_dual:
         error += penalty.conjugate_error(correlations, reach)
+    else:
+        shrunk, fall = correlations, parts.scale * abs(parts.target_dot)
+        if penalty.has_l2:
+            l2 = penalty.l2[columns]
+            shrunk = correlations.copy()
+            shrunk[columns] -= (l2 if w.ndim == 1 else l2[:, None]) * w
+        error += _shrinking(penalty, shrunk, reach, parts.scale, fall)
+    if penalty.free.size:
+        error += _free_slack(penalty.free, columns, w, correlations, reach)
     return error
 
 
@@ -117,13 +139,12 @@ def likelihood_rounding(
     error += 2.0 * rounding(design.n_samples // 8 + 16, datafit.magnitude(eta))
     error += float(np.sum(np.abs(shift * gradient.sum(axis=0))))
     fall = abs(float(np.vdot(gradient, eta - shift)))
-    error += penalty.ratio(reach) * multiple * fall
-    is_soft = multiple == 1.0 and penalty.has_l2
-    if is_soft or penalty.free.size:
-        q = design.correlations(-gradient)
-        error += penalty.conjugate_error(q, reach) if is_soft else 0.0
-        if penalty.free.size:
-            error += _free_slack(penalty.free, columns, w, q, reach)
+    q = design.correlations(-gradient)
+    error += _shrinking(penalty, q, reach, multiple, multiple * fall)
+    if multiple == 1.0 and penalty.has_l2:
+        error += penalty.conjugate_error(q, reach)
+    if penalty.free.size:
+        error += _free_slack(penalty.free, columns, w, q, reach)
     return error
 
 

@@ -115,7 +115,11 @@ class _WorkingSet:
         self.inside[self.units] = True
 
     def _free_slack(self, products):
-        """What free columns could still gain; they are no part of the dual bound."""
+        """Bound what free columns could still gain, and what they hide in the dual.
+
+        Only a residual orthogonal to them is a dual point: another one has products
+        with their fit, of either sign, which would let a gap look small or negative.
+        """
         free = self.penalty.free
         if free.size == 0 or not self.penalty.is_convex:
             return 0.0
@@ -123,7 +127,10 @@ class _WorkingSet:
         gain = products[free] ** 2
         if gain.ndim == 2:
             gain = gain.sum(axis=1)
-        return float(gain @ (1.0 / squares))
+        return float(gain @ (1.0 / squares)) + self._hidden(products, free)
+
+    def _hidden(self, products, free):
+        return float(np.abs(products[free] * self.w[free]).sum())
 
     def newton(self, rtol=1e-3):
         """Take a Newton step on the support, projected on the present signs.

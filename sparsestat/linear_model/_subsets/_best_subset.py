@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.utils.extmath import safe_sparse_dot
 
+from sparsestat._utils.arithmetic import stored
 from sparsestat._utils.compat import CallbackSupportMixin, StrOptions
 from sparsestat.linear_model._predictors import (
     LinearClassifier,
@@ -272,8 +273,8 @@ class BestSubsetRegressor(
         return errors if y.ndim == 1 else errors.mean(axis=1)
 
     def _store(self, coef, intercept):
-        self.coef_ = np.ascontiguousarray(coef.T, dtype=self._dtype)
-        self.intercept_ = np.asarray(intercept, dtype=self._dtype)[()]
+        self.coef_ = np.ascontiguousarray(stored(coef.T, self._dtype))
+        self.intercept_ = stored(intercept, self._dtype)[()]
         del self._dtype
 
     def __sklearn_tags__(self):
@@ -495,6 +496,6 @@ class BestSubsetClassifier(
         return -log_softmax(eta, axis=1)[np.arange(len(codes)), codes]
 
     def _store(self, coef, intercept):
-        self.coef_ = np.ascontiguousarray(coef.T, dtype=self._dtype)
-        self.intercept_ = np.asarray(intercept).astype(self._dtype)
+        self.coef_ = np.ascontiguousarray(stored(coef.T, self._dtype))
+        self.intercept_ = stored(intercept, self._dtype)
         del self._dtype

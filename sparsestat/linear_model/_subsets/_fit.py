@@ -290,7 +290,7 @@ class SubsetFitMixin:
     def _cross_validate(self, X, y, sample_weight, groups, units, forced, sizes):
         """Return the size with the least held-out loss."""
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        folds = checked_folds(splitter.split(X, y, groups), sample_weight)
+        folds = checked_folds(splitter.split(X, y, groups), sample_weight, X.shape[0])
         if self.method != "exact":
             least = min(len(train) for train, _ in folds)
             sizes = [s for s in sizes if s <= max(least - 2, sizes[0])]

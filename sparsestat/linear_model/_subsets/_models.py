@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import xlogy
 from sklearn.utils.extmath import safe_sparse_dot
 
+from sparsestat._utils.arithmetic import stored
 from sparsestat._utils.compat import CallbackSupportMixin, StrOptions
 from sparsestat.linear_model._cox_predictor import CoxPredictor
 from sparsestat.linear_model._poisson import PoissonPredictor
@@ -204,7 +205,7 @@ class BestSubsetPoissonRegressor(
 
     def _store(self, coef, intercept):
         dtype = self.__dict__.pop("_dtype")
-        self.coef_, self.intercept_ = coef.astype(dtype), dtype.type(intercept)
+        self.coef_, self.intercept_ = (stored(v, dtype)[()] for v in (coef, intercept))
 
 
 class BestSubsetCoxRegressor(SubsetFitMixin, CallbackSupportMixin, CoxPredictor):
@@ -409,4 +410,4 @@ class BestSubsetCoxRegressor(SubsetFitMixin, CallbackSupportMixin, CoxPredictor)
 
     def _store(self, coef, intercept):
         dtype = self.__dict__.pop("_dtype")
-        self.coef_, self.intercept_ = coef.astype(dtype), dtype.type(intercept)
+        self.coef_, self.intercept_ = (stored(v, dtype)[()] for v in (coef, intercept))

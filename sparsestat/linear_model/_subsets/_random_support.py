@@ -10,6 +10,7 @@ from scipy.sparse import issparse
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 
+from sparsestat._utils.arithmetic import stored
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.parallel import run_parallel, single_blas_thread
 from sparsestat._utils.results import Certificate
@@ -301,7 +302,9 @@ class RandomSupportRegressor(LinearPredictor):
 
     def _cross_validate(self, X, y, sample_weight, sizes, rng):
         """Return the m whose whole procedure has the least held-out error."""
-        folds = checked_folds(check_cv(self.cv, y).split(X, y), sample_weight)
+        folds = checked_folds(
+            check_cv(self.cv, y).split(X, y), sample_weight, X.shape[0]
+        )
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(folds))
         errors = cross_validate(
             self._fold_errors,
@@ -346,9 +349,9 @@ class RandomSupportRegressor(LinearPredictor):
 
     def _keep(self, problem, best, dtype):
         columns, coef, intercept, error = self._fitted(problem, best)
-        self.coef_ = np.zeros(problem.n_features, dtype=dtype)
-        self.coef_[columns] = coef
-        self.intercept_ = dtype.type(intercept)
+        found = np.zeros(problem.n_features)
+        found[columns] = coef
+        self.coef_, self.intercept_ = (stored(v, dtype)[()] for v in (found, intercept))
         self.support_ = np.flatnonzero(self.coef_)
         self.basis_, self.m_ = best.basis, best.m
         self.path_ = best.records
