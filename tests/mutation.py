@@ -108,7 +108,7 @@ MODULES = {
         ["linear_model/test_gram_path.py"],
     ),
     "linear_model/_penalized/_csc_path.py": (
-        "_rounding _center_share csc_results",
+        "_rounding center_share csc_results",
         [
             "linear_model/test_gram_path.py::" + name
             for name in (
@@ -177,7 +177,7 @@ MODULES = {
         [_PLAIN, "linear_model/test_csc_kernels.py"],
     ),
     "linear_model/_penalized/_block_sums.py": (
-        "_slices Outline sums merge class_sums losses class_losses",
+        "row_slices Outline sums merge class_sums losses class_losses",
         [*_SUMS, *_BLOCKS],
     ),
     "linear_model/_penalized/_kernels_blocks.py": ("", [_PLAIN, *_SUMS]),

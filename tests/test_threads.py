@@ -16,8 +16,9 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
+import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 
@@ -49,13 +50,18 @@ def fitted_outputs(model, data):
         return outputs_of(model, data["X"])
 
 
-def assert_equal_outputs(found, expected):
+def assert_equal_outputs(found, expected, share=0.0):
+    """Compare outputs: to the last bit, or to a share of the largest number."""
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         got = found[name]
         if sparse.issparse(value):
             value, got = value.toarray(), got.toarray()
-        assert_array_equal(got, value, err_msg=name)
+        if share and np.asarray(value).dtype.kind == "f":
+            size = np.abs(value[np.isfinite(value)]).max(initial=0.0)
+            assert_allclose(got, value, rtol=0, atol=share * size, err_msg=name)
+        else:
+            assert_array_equal(got, value, err_msg=name)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -122,7 +128,9 @@ def test_two_python_threads_fit_at_once():
     for found in both:
         for cls, got, value in zip(classes, found, expected, strict=True):
             try:
-                assert_equal_outputs(got, value)
+                # Two fits find memory aligned in other ways, which moves the last bits
+                # of some kernels of BLAS.
+                assert_equal_outputs(got, value, share=1e-9)
             except AssertionError as error:
                 raise AssertionError(f"{cls.__name__}: {error}") from error
 

@@ -329,10 +329,10 @@ def test_centers_count_beside_the_spread_of_their_columns():
     for x in X.T[:2]:
         mean = weights @ x / 6.0
         shares.append(abs(mean) * np.sqrt(6.0 / (weights @ (x - mean) ** 2)))
-    found = _csc_path._center_share(design, np.sqrt(design.squares))
+    found = _csc_path.center_share(design, np.sqrt(design.squares))
     assert_allclose(found, max(shares))
     plain = _design.make_design(sparse.csc_array(X), fit_intercept=False)
-    assert _csc_path._center_share(plain, np.sqrt(plain.squares)) == 0.0
+    assert _csc_path.center_share(plain, np.sqrt(plain.squares)) == 0.0
 
 
 def sparse_problem(**options):

@@ -69,6 +69,7 @@ __all__ = [
 
 GAP_SCALE = "duality gap / (loss of the intercept alone - least possible loss)"
 KKT_SCALE = "largest violation of stationarity / largest gradient at zero"
+_LEAST_MEAN = 1e-280  # whose inverse, and multiples of it, are finite
 _SMALL_MEAN = 1e-3  # of targets: below it they are fitted in a unit near it
 _SEPARATED = 1e-3  # share of the null loss below which the classes are separated
 
@@ -152,7 +153,7 @@ class GLMProblem(PathProblem):
         curvature would be lost beside the least one of a model.
         """
         mean = float(y.mean()) if len(y) else 0.0
-        if not self.fit_intercept or not 0.0 < mean < _SMALL_MEAN:
+        if not self.fit_intercept or not _LEAST_MEAN < mean < _SMALL_MEAN:
             return y, 1.0
         unit = power_of_two(mean)
         self.y_offset, self.loss_unit = float(np.log(unit)), unit ** (2.0 - power)
