@@ -37,8 +37,10 @@ demo: $(VENV)/.installed-demo
 warmup: $(VENV)/.installed-test
 	$(PY) -m sparsestat warmup
 
-# The suite, and every example in a docstring.
-PYTEST = SCIPY_ARRAY_API=1 $(PY) -m pytest -n $(JOBS) --dist worksteal \
+# The suite, and every example in a docstring. The test workers are as many as cores:
+# threads of their own would only wait for each other.
+ONE_THREAD = $(addsuffix _NUM_THREADS=1,OMP OPENBLAS MKL NUMBA)
+PYTEST = SCIPY_ARRAY_API=1 $(ONE_THREAD) $(PY) -m pytest -n $(JOBS) --dist worksteal \
 	--doctest-modules sparsestat tests
 
 test: warmup
