@@ -177,7 +177,7 @@ MODULES = {
         [_PLAIN, "linear_model/test_csc_kernels.py"],
     ),
     "linear_model/_penalized/_block_sums.py": (
-        "row_slices Outline sums merge class_sums losses class_losses",
+        "kernel_slices Outline sums merge class_sums losses class_losses",
         [*_SUMS, *_BLOCKS],
     ),
     "linear_model/_penalized/_kernels_blocks.py": ("", [_PLAIN, *_SUMS]),

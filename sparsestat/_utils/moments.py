@@ -27,6 +27,7 @@ __all__ = [
     "MOST_FEATURES",
     "Moments",
     "check_width",
+    "dense_slices",
     "fold_moments",
     "merge_folds",
     "merge_moments",
@@ -136,14 +137,28 @@ def row_slices(n_rows, n_columns, *, entries=_ENTRIES, fewest=1):
     return [slice(k, min(k + step, n_rows)) for k in range(0, n_rows, step)]
 
 
+def dense_slices(X, width=1, **limits):
+    """Yield slices of rows, and these as dense arrays.
+
+    Parameters
+    ----------
+    X : {ndarray, sparse matrix} of shape (n_rows, n_columns)
+    width : int, default=1
+        Entries that a row needs beside those of X, if these are more.
+    **limits : int
+        Of :func:`row_slices`.
+    """
+    for rows in row_slices(X.shape[0], max(X.shape[1], width), **limits):
+        part = X[rows]
+        yield rows, part.toarray() if sparse.issparse(part) else part
+
+
 def _moments(X, y, weights):
     # Slices that stay in the cache of a core, though with rows enough for the products
     # to outweigh the merging.
-    (n, p), total = X.shape, None
+    p, total = X.shape[1], None
     fewest = min(2 * p, _ENTRIES // max(p, 1))
-    for rows in row_slices(n, p, entries=_CACHED, fewest=max(fewest, 1)):
-        part = X[rows]
-        part = part.toarray() if sparse.issparse(part) else part
+    for rows, part in dense_slices(X, entries=_CACHED, fewest=max(fewest, 1)):
         w = None if weights is None else weights[rows]
         one = _dense_moments(part, None if y is None else y[rows], w)
         total = one if total is None else merge_moments(total, one)
@@ -215,9 +230,7 @@ def residual_sums(block, center, target_center, coefs, targets):
     used = np.flatnonzero(coefs.any(axis=(1, 2)))
     flat = -coefs[used].reshape(len(used), K * T)
     y, total = targets(block.y), None
-    for rows in row_slices(block.X.shape[0], max(p, K * T)):
-        A = block.X[rows]
-        A = A.toarray() if sparse.issparse(A) else A
+    for rows, A in dense_slices(block.X, K * T):
         A = np.subtract(A, center, dtype=np.float64)
         z = y[rows] - target_center
         R = A[:, used] @ flat

@@ -10,7 +10,7 @@ pass by.
 import numpy as np
 from scipy import sparse
 
-from sparsestat._utils.moments import merge_sums, row_slices
+from sparsestat._utils.moments import dense_slices, merge_sums
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude
 
 __all__ = ["ClusterBlocks"]
@@ -126,9 +126,7 @@ class ClusterBlocks:
 
 def _points(block, center, unit, width=1):
     """Yield slices of rows, and these about the center."""
-    for rows in row_slices(block.X.shape[0], max(block.X.shape[1], width)):
-        part = block.X[rows]
-        part = part.toarray() if sparse.issparse(part) else part
+    for rows, part in dense_slices(block.X, width):
         part = np.subtract(part, center, dtype=np.float64)
         yield rows, part / unit if unit != 1.0 else part
 

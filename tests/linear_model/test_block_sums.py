@@ -189,7 +189,7 @@ def test_slices_cover_all_rows_and_keep_to_their_size(monkeypatch):
     monkeypatch.setattr(_block_sums, "_ENTRIES", 16)
     X = np.asfortranarray(np.arange(40.0).reshape(10, 4))
     for X_, width, step in ((X, 1, 4), (X, 8, 2), (X, 99, 1), (X[:, :1], 1, 16)):
-        parts = list(_block_sums.row_slices(X_, width))
+        parts = list(_block_sums.kernel_slices(X_, width))
         starts = [rows.start for rows, _ in parts]
         assert starts == list(range(0, 10, step)) and parts[-1][0].stop == 10
         assert_array_equal(np.vstack([part for _, part in parts]), X_)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from sparsestat._utils.arithmetic import Standardization, power_of_two
-from sparsestat._utils.moments import row_slices
+from sparsestat._utils.moments import dense_slices
 from sparsestat._utils.samples import check_counts
 from sparsestat.decomposition._coding._expectation_truncation import (
     Samples,
@@ -120,9 +120,7 @@ def _outline(block, index):
 
 
 def _slices(X):
-    for rows in row_slices(*X.shape):
-        part = X[rows]
-        part = part.toarray() if sparse.issparse(part) else part
+    for rows, part in dense_slices(X):
         yield rows, part.astype(np.float64, copy=False)
 
 

@@ -4,10 +4,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import linalg
 
 from sparsestat._utils.arithmetic import power_of_two
-from sparsestat._utils.moments import check_width, merge_sums, row_slices
+from sparsestat._utils.moments import check_width, dense_slices, merge_sums
 from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, read_only
 from sparsestat.decomposition._low_rank import _kernels_nnls as kernels
 
@@ -145,9 +145,7 @@ class FactorBlocks:
 def _points(block, unit, weight_unit):
     """Yield slices of rows, and these times the roots of their weights."""
     w = None if block.weights is None else np.sqrt(block.weights / weight_unit)
-    for rows in row_slices(*block.X.shape):
-        part = block.X[rows]
-        part = part.toarray() if sparse.issparse(part) else part
+    for rows, part in dense_slices(block.X):
         part = part.astype(np.float64) / unit
         yield rows, part if w is None else part * w[rows, None]
 

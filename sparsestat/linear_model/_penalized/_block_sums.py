@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from scipy import sparse
 
+from sparsestat._utils.moments import dense_slices
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _kernels_blocks as kernels
 from sparsestat.linear_model._penalized._kernels_losses import conjugate, evaluate
@@ -22,11 +23,11 @@ __all__ = [
     "Rows",
     "class_losses",
     "class_sums",
+    "kernel_slices",
     "losses",
     "merge",
     "merge_named",
     "outline",
-    "row_slices",
     "sums",
 ]
 
@@ -125,16 +126,11 @@ def _on_rows(block, beside, *, function, fold, unit, others):
     return function(_in_unit(block, unit), offset, *others)
 
 
-def row_slices(X, width=1):
-    """Yield slices of rows, and these as C-ordered arrays."""
-    n, p = X.shape
-    step = max(1, _ENTRIES // max(p, width))
+def kernel_slices(X, width=1):
+    """Yield slices of rows, and these as C-ordered arrays, as kernels take them."""
     if not sparse.issparse(X):
         X = np.ascontiguousarray(X)
-    for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
-        part = X[rows]
-        part = part.toarray() if sparse.issparse(part) else part
+    for rows, part in dense_slices(X, width, entries=_ENTRIES):
         yield rows, read_only(np.ascontiguousarray(part))
 
 
@@ -151,11 +147,11 @@ class Outline:
         first = X[:1].toarray()[0] if sparse.issparse(X) else X[0]
         first = read_only(first.astype(np.float64))  # constants stay what they are
         steps, self.squares = np.zeros(p), np.zeros(p)
-        for rows, A in row_slices(X):
+        for rows, A in kernel_slices(X):
             kernels.products(A, first, read_only(w[rows]), steps)
         self.mean = first + steps / self.weight
         center = read_only(self.mean)
-        for rows, A in row_slices(X):
+        for rows, A in kernel_slices(X):
             kernels.squares(A, center, read_only(w[rows]), self.squares)
         self.y_sum, self.lowest = 0.0, np.inf
         if y.dtype.kind in "fiub":  # not of labels
@@ -263,7 +259,7 @@ def sums(block, offset, make, at, working, multiples, with_columns):
         out["columns"] = np.zeros(p)
     if with_hessian:
         out["H"] = np.zeros((len(working) + 1, len(working) + 1))
-    for rows, A in row_slices(block.X):
+    for rows, A in kernel_slices(block.X):
         fit, slope, h = fits[rows], g[rows], np.empty(len(A))
         kernels.predictors(A, center, columns, w, fit)
         eta = fit + shift
@@ -333,7 +329,7 @@ def class_sums(block, offset, make, at, working, multiples, with_columns):
     n, p = block.X.shape
     C = datafit.n_classes
     fit = np.zeros((n, C))
-    for rows, A in row_slices(block.X):
+    for rows, A in kernel_slices(block.X):
         fit[rows] = (A[:, columns] - center[columns]) @ w
     eta = fit + shift if offset is None else fit + shift + offset
     P, S = datafit.model(eta)
@@ -356,7 +352,7 @@ def class_sums(block, offset, make, at, working, multiples, with_columns):
         out["q"] = np.zeros((p, C))
         if with_columns:
             out["columns"] = np.zeros(p)
-        for rows, A in row_slices(block.X):
+        for rows, A in kernel_slices(block.X):
             A = A - center
             out["q"] -= A.T @ g[rows]
             if with_columns:
@@ -364,7 +360,7 @@ def class_sums(block, offset, make, at, working, multiples, with_columns):
     if isinstance(working, np.ndarray):
         m = len(working) + 1
         H = np.zeros((m, C, m, C))
-        for rows, A in row_slices(block.X):
+        for rows, A in kernel_slices(block.X):
             Z = np.ones((len(A), m))
             Z[:, :-1] = A[:, working] - center[working]
             for c in range(C):
@@ -403,7 +399,7 @@ def losses(block, offset, make, at, row_losses, model):
     datafit = make(block.y.reshape(len(block.y)), block.weights)
     used = np.flatnonzero(coefs.any(axis=1))
     total = np.zeros(len(shifts))
-    for rows, A in row_slices(block.X, len(shifts)):
+    for rows, A in kernel_slices(block.X, len(shifts)):
         eta = (A[:, used] - center[used]) @ coefs[used] + shifts
         if offset is not None:
             eta += offset[rows, None]
@@ -418,7 +414,7 @@ def class_losses(block, offset, make, at, row_losses, model):
     datafit = make(block.y.reshape(len(block.y)), block.weights)
     used = np.flatnonzero(coefs.any(axis=(1, 2)))
     total = np.zeros(shifts.shape[1])
-    for rows, A in row_slices(block.X, shifts.size):
+    for rows, A in kernel_slices(block.X, shifts.size):
         A = A[:, used] - center[used]
         for k in range(len(total)):
             eta = A @ coefs[used, :, k] + shifts[:, k]

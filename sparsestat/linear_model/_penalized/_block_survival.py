@@ -27,8 +27,8 @@ from sparsestat.linear_model._penalized._block_likelihood import BlockLikelihood
 from sparsestat.linear_model._penalized._block_sums import (
     Outline,
     Rows,
+    kernel_slices,
     merge_named,
-    row_slices,
 )
 from sparsestat.linear_model._penalized._datafits import Offset
 from sparsestat.linear_model._penalized._likelihood_problems import CoxProblem
@@ -111,7 +111,7 @@ def survival_outline(block, inside):
 def _predictors(block, center, used, coefs):
     out = np.empty((block.X.shape[0], coefs.shape[1]))
     center, columns = read_only(center), read_only(used)
-    for rows, A in row_slices(block.X):
+    for rows, A in kernel_slices(block.X):
         for k in range(coefs.shape[1]):
             fit = np.empty(len(A))
             w = read_only(np.ascontiguousarray(coefs[:, k]))
@@ -129,7 +129,7 @@ def _products(block, beside, center, working, n_cells):
         out["H"] = np.zeros((m, m))
         if n_cells:
             out["risk"], out["part"] = np.zeros((2, n_cells, m))
-    for rows, A in row_slices(block.X):
+    for rows, A in kernel_slices(block.X):
         here = beside[rows]
         slope = np.ascontiguousarray(here["gradient"])
         kernels.products(A, center, read_only(-slope), out["q"])
