@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from sparsestat._utils.compat import Interval, align_sparse_interface, validate_params
-from sparsestat._utils.validation import check_magnitude, read_only
+from sparsestat._utils.validation import check_magnitude, read_only, refuse_complex
 from sparsestat.decomposition._codes import check_matrix
 from sparsestat.decomposition._orthogonal import _kernels_budgets as kernels
 
@@ -359,6 +359,7 @@ def norm_matched_code(U, norms=None, X=None):
     if X is not None:
         X = check_magnitude(check_matrix(X, "X", dtype=(np.float64,)), name="X")
         norms = np.linalg.norm(X, axis=1)
+    refuse_complex(norms, name="norms")
     norms = np.asarray(norms, dtype=np.float64)
     if norms.shape != (len(U),) or not np.isfinite(norms).all() or (norms < 0).any():
         raise ValueError(
