@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from numba.core import config
 
 from sparsestat._utils import jit
 
@@ -48,6 +49,10 @@ def expected():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not hasattr(config, "CACHE_LOCATOR_CLASSES"),
+    reason="older versions of numba cannot be kept from the folder of the source",
+)
 def test_nowhere_to_write(expected):
     coef, where, warned = outputs(
         full=False,
