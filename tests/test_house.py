@@ -110,6 +110,10 @@ SUBROOMS = {
     "linear_model": {
         "_penalized": set(),
         "_forests": set(),
+        "_blocks": {"", "_penalized"},
+        "_tasks": {"", "_penalized"},
+        "_log_link": {"", "_blocks", "_penalized"},
+        "_custom": {"", "_penalized"},
         "_subsets": {"", "_penalized"},
         "_descent": {"", "_forests", "_penalized"},
         "_graphs": {"", "_forests", "_penalized"},

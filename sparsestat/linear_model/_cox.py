@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat._utils.compat import StrOptions, fit_context
-from sparsestat.linear_model._cox_blocks import BlockCoxMixin
+from sparsestat.linear_model._blocks._survival import BlockCoxMixin
 from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
