@@ -208,7 +208,7 @@ def _figures(p, rows):
 
     from sparsestat._utils.blocks import checked_block
     from sparsestat._utils.moments import fold_moments, numeric_targets, residual_sums
-    from sparsestat.linear_model._glm_blocks import _coded
+    from sparsestat.linear_model._blocks._likelihood import _coded
     from sparsestat.linear_model._penalized._block_sums import sums
 
     rng = np.random.default_rng(0)

@@ -3,44 +3,38 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from sparsestat.linear_model._adaptive import AdaptiveLassoCV
 from sparsestat.linear_model._bandits._bandit import sparse_misspecified_bandit
 from sparsestat.linear_model._coordinate_descent import ElasticNet, Lasso
 from sparsestat.linear_model._coordinate_descent_cv import ElasticNetCV, LassoCV
 from sparsestat.linear_model._cox import SparseCoxRegressor, SparseCoxRegressorCV
+from sparsestat.linear_model._custom._adaptive import AdaptiveLassoCV
+from sparsestat.linear_model._custom._penalized_regressor import (
+    PenalizedRegressor,
+    PenalizedRegressorCV,
+)
 from sparsestat.linear_model._descent._bcd import greedy_bcd, greedy_bcd_quadratic
 from sparsestat.linear_model._elementary import ElementaryEstimator
-from sparsestat.linear_model._gamma import (
-    SparseGammaRegressor,
-    SparseGammaRegressorCV,
-)
 from sparsestat.linear_model._graphs._labels import (
     GraphLabelPropagation,
     GraphLabelRegressor,
 )
 from sparsestat.linear_model._group_lasso import GroupLasso, GroupLassoCV
 from sparsestat.linear_model._huber import SparseHuberRegressor, SparseHuberRegressorCV
+from sparsestat.linear_model._log_link._gamma import (
+    SparseGammaRegressor,
+    SparseGammaRegressorCV,
+)
+from sparsestat.linear_model._log_link._tweedie import (
+    SparseTweedieRegressor,
+    SparseTweedieRegressorCV,
+)
 from sparsestat.linear_model._logistic import (
     SparseLogisticRegression,
     SparseLogisticRegressionCV,
 )
-from sparsestat.linear_model._multi_task import (
-    MultiTaskElasticNet,
-    MultiTaskLasso,
-    multi_task_enet_path,
-    multi_task_lasso_path,
-)
-from sparsestat.linear_model._multi_task_cv import (
-    MultiTaskElasticNetCV,
-    MultiTaskLassoCV,
-)
 from sparsestat.linear_model._nonconvex import MCPRegressor, SCADRegressor
 from sparsestat.linear_model._nonconvex_cv import MCPRegressorCV, SCADRegressorCV
 from sparsestat.linear_model._paths import enet_path, lasso_path
-from sparsestat.linear_model._penalized_regressor import (
-    PenalizedRegressor,
-    PenalizedRegressorCV,
-)
 from sparsestat.linear_model._poisson import (
     SparsePoissonRegressor,
     SparsePoissonRegressorCV,
@@ -56,9 +50,15 @@ from sparsestat.linear_model._subsets._models import (
     BestSubsetPoissonRegressor,
 )
 from sparsestat.linear_model._subsets._random_support import RandomSupportRegressor
-from sparsestat.linear_model._tweedie import (
-    SparseTweedieRegressor,
-    SparseTweedieRegressorCV,
+from sparsestat.linear_model._tasks._multi_task import (
+    MultiTaskElasticNet,
+    MultiTaskLasso,
+    multi_task_enet_path,
+    multi_task_lasso_path,
+)
+from sparsestat.linear_model._tasks._multi_task_cv import (
+    MultiTaskElasticNetCV,
+    MultiTaskLassoCV,
 )
 
 __all__ = [

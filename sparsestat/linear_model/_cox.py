@@ -3,23 +3,165 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import numpy as np
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
+
 from sparsestat._utils.compat import StrOptions, fit_context
-from sparsestat.linear_model._cox_blocks import BlockCoxMixin
+from sparsestat.linear_model._blocks._survival import BlockCoxMixin
 from sparsestat.linear_model._cv import STOP_EXPLAINED
+from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
     FIT_CONSTRAINTS,
     GLMCVMixin,
     GLMFitMixin,
+    OffsetMixin,
 )
+from sparsestat.linear_model._penalized._likelihood_problems import CoxProblem
+from sparsestat.linear_model._penalized._survival_targets import (
+    concordance_index,
+    stratum_numbers,
+    survival_target,
+    with_events,
+)
+from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
 __all__ = [
+    "CoxPredictor",
     "SparseCoxRegressor",
     "SparseCoxRegressorCV",
 ]
 
 
-class SparseCoxRegressor(GLMFitMixin, BlockCoxMixin):
+class CoxPredictor(OffsetMixin, LinearPredictor):
+    """Log hazard ratios, survival functions and the concordance index."""
+
+    _needs_rows = (
+        "its risk sets follow the times of all rows, and it gathers working sets of "
+        "columns from X in memory"
+    )
+
+    def _validated(self, X, y, sample_weight):
+        target = survival_target(y)
+        many = target is not None and target.ndim == 2 and target.shape[1] > 1
+        X, target, sample_weight = validate_fit_data(
+            self, X, target, sample_weight, multi_output=many
+        )
+        return X, with_events(target), sample_weight
+
+    def _checked_rows(self, rows, y):
+        rows = super()._checked_rows(rows, y)
+        self.strata_ = None
+        if "strata" in rows:
+            strata = column_or_1d(rows["strata"])
+            check_consistent_length(strata, y)
+            self.strata_, rows["strata"] = np.unique(strata, return_inverse=True)
+        return rows
+
+    def _problem(self, X, y, sample_weight, **rows):
+        return CoxProblem(
+            X,
+            y,
+            sample_weight,
+            ties=self.ties,
+            penalty=self._spec(X.shape[1]),
+            **rows,
+            **solver_options(self),
+        )
+
+    def predict(self, X, offset=None):
+        """Predict the logarithm of the hazard ratio: high means an early event.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`.
+
+        Returns
+        -------
+        risk : ndarray of shape (n_samples,)
+            ``X @ coef_ + offset``.
+        """
+        return self._shifted(self._scores(X), offset)
+
+    def predict_survival(self, X, times=None, offset=None, strata=None):
+        """Predict the probabilities of no event up to given times.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        times : array-like of shape (n_times,), default=None
+            Times; None means `event_times_`.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`.
+        strata : array-like of shape (n_samples,), default=None
+            Strata of the samples, needed if there were some in `fit`.
+
+        Returns
+        -------
+        survival : ndarray of shape (n_samples, n_times)
+            ``exp(-baseline_hazard_ * exp(risk))``.
+        """
+        risk = self.predict(X, offset)
+        times = self.event_times_ if times is None else np.asarray(times, dtype=float)
+        # From the center of the features: `baseline_hazard_` itself, of a sample of
+        # zeros, overflows where the features are far from zero.
+        hazard = np.atleast_2d(self._center_hazard)
+        hazard = np.column_stack([np.zeros(len(hazard)), hazard])
+        at = np.searchsorted(self.event_times_, times, side="right")
+        stratum = np.zeros(len(risk), dtype=np.intp)
+        if getattr(self, "strata_", None) is not None:
+            stratum = stratum_numbers(strata, self.strata_, len(risk))
+        with np.errstate(divide="ignore"):
+            relative = risk[:, None] - self._center_predictor
+            exponent = np.log(hazard[:, at])[stratum] + relative
+        return np.exp(-np.exp(np.minimum(exponent, 700.0)))
+
+    def score(self, X, y, sample_weight=None, offset=None):
+        """Return the concordance index of the predicted risks.
+
+        Entry times and strata are left out of account.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, 2), or structured array
+            Times, or times and events, as in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples; a pair counts the product of its weights.
+        offset : array-like of shape (n_samples,), default=None
+            Needed if there was one in `fit`.
+
+        Returns
+        -------
+        score : float
+            1 is perfect, 0.5 as good as chance.
+        """
+        check_is_fitted(self)
+        risk = self.predict(X, offset)
+        target = with_events(survival_target(y))
+        if len(target) != len(risk):
+            raise ValueError(
+                f"X has {len(risk)} samples, but y has {len(target)}: one time for "
+                "each sample is required."
+            )
+        return concordance_index(target[:, -2], target[:, -1] > 0, risk, sample_weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True
+        return tags
+
+
+class SparseCoxRegressor(BlockCoxMixin, GLMFitMixin, CoxPredictor):
     r"""Sparse Cox regression for right-censored survival times.
 
     Minimizes, with Breslow's method for ties,
@@ -219,7 +361,7 @@ class SparseCoxRegressor(GLMFitMixin, BlockCoxMixin):
         return self._fit_problem(problem)
 
 
-class SparseCoxRegressorCV(GLMCVMixin, BlockCoxMixin):
+class SparseCoxRegressorCV(BlockCoxMixin, GLMCVMixin, CoxPredictor):
     r"""Sparse Cox regression with alpha chosen by cross-validation.
 
     Fits the path of :class:`SparseCoxRegressor` and chooses the point with the least

@@ -10,6 +10,7 @@ from sklearn.metrics import r2_score
 
 from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat._utils.samples import effective_rows
+from sparsestat.linear_model._blocks._likelihood import BlockLikelihoodMixin
 from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
@@ -19,7 +20,6 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
-from sparsestat.linear_model._glm_blocks import BlockLikelihoodMixin
 from sparsestat.linear_model._penalized._datafits import Huber
 from sparsestat.linear_model._penalized._likelihood_problems import HuberProblem
 from sparsestat.linear_model._predictors import LinearPredictor

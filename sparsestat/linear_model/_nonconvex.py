@@ -13,14 +13,10 @@ from numbers import Real
 
 from sparsestat._utils.compat import Interval
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
-from sparsestat.linear_model._nonconvex_paths import (
-    SHAPE_NAMES,
-    ConcaveProblem,
-    check_shape,
-    mcp_path,
-    scad_path,
-)
+from sparsestat.linear_model._paths import mcp_path, scad_path
+from sparsestat.linear_model._penalized._concave import ConcaveProblem, check_shape
 from sparsestat.linear_model._penalized._path_result import PathMethod
+from sparsestat.linear_model._penalized._penalties import SHAPES
 from sparsestat.linear_model._penalized._problems import feature_weight_array
 from sparsestat.linear_model._predictors import LinearPredictor
 
@@ -41,8 +37,7 @@ class ConcaveProblemMixin:
         )
 
     def _setting(self):
-        name, _ = SHAPE_NAMES[self._kind]
-        return check_shape(self._kind, getattr(self, name))
+        return check_shape(self._kind, getattr(self, SHAPES[self._kind][0]))
 
 
 _CONSTRAINTS = {**FIT_CONSTRAINTS, "feature_weights": ["array-like", None]}

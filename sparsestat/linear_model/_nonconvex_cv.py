@@ -8,7 +8,8 @@ from numbers import Real
 from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._nonconvex import ConcaveProblemMixin
-from sparsestat.linear_model._nonconvex_paths import check_shape, mcp_path, scad_path
+from sparsestat.linear_model._paths import mcp_path, scad_path
+from sparsestat.linear_model._penalized._concave import check_shape
 from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor
 

@@ -1,8 +1,10 @@
-r"""Regularization paths of the Lasso and the elastic net.
+r"""Regularization paths of the Lasso, the elastic net, MCP and SCAD.
 
 .. math:: \min_{w, b}\; \frac{1}{2 S}\sum_i s_i (y_i - b - x_i'w)^2
    + \alpha \sum_j \omega_j \Big(\rho |w_j| + \frac{1-\rho}{2} w_j^2\Big),
-   \qquad S = \sum_i s_i.
+   \qquad S = \sum_i s_i,
+
+or with MCP or SCAD, see ``_nonconvex``, in place of the penalty.
 """
 
 # Authors: The sparsestat developers
@@ -13,13 +15,12 @@ from sklearn.utils import check_array, check_X_y
 
 from sparsestat._utils.samples import FLOATS, given_weights
 from sparsestat._utils.validation import is_plain, refuse_complex
+from sparsestat.linear_model._penalized._concave import ConcaveProblem, check_shape
 from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
 from sparsestat.linear_model._penalized._path_result import PathResult
-from sparsestat.linear_model._penalized._problems import (
-    feature_weight_array,
-)
+from sparsestat.linear_model._penalized._problems import feature_weight_array
 
-__all__ = ["PathResult", "enet_path", "lasso_path"]
+__all__ = ["PathResult", "enet_path", "lasso_path", "mcp_path", "scad_path"]
 
 
 def lasso_path(
@@ -261,6 +262,225 @@ def enet_path(
         verbose=verbose,
         stop_explained=stop_explained,
     )
+
+
+def mcp_path(
+    X,
+    y,
+    *,
+    gamma=3.0,
+    eps=1e-3,
+    alphas=100,
+    fit_intercept=False,
+    feature_weights=None,
+    sample_weight=None,
+    coef_init=None,
+    tol=1e-4,
+    max_iter=100,
+    max_epochs=10_000,
+    verbose=0,
+):
+    """MCP path by working-set coordinate descent with warm starts.
+
+    The problem of :class:`MCPRegressor` for a decreasing sequence of strengths, each
+    started from the solution of the one before: this way into a non-convex problem
+    finds better stationary points than a cold start at a weak penalty. Read more in
+    the :ref:`User Guide <nonconvex_and_groups>`.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Design. F-ordered dense or CSC float64 avoids a copy; never modified.
+    y : array-like of shape (n_samples,)
+        Target.
+    gamma : float, default=3.0
+        Where the penalty becomes constant, in units of alpha; above 1. Small values
+        leave more coefficients unshrunk but make more local minima; infinity is
+        the Lasso.
+    eps : float, default=1e-3
+        Smallest alpha divided by the largest, when `alphas` is an int.
+    alphas : int or array-like, default=100
+        Number of strengths on a logarithmic grid from the smallest alpha with an
+        all-zero solution downwards, or the strengths themselves.
+    fit_intercept : bool, default=False
+        Center X and y (weighted) first.
+    feature_weights : array-like of shape (n_features,), default=None
+        Penalty multipliers: 0 leaves a feature unpenalized, infinity drops it.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights; an integer weight equals repetition.
+    coef_init : array-like of shape (n_features,), default=None
+        Where the first problem starts.
+    tol : float, default=1e-4
+        Each problem stops when the largest violation of stationarity is at most tol
+        times the largest gradient at zero.
+    max_iter : int, default=100
+        Largest number of passes over all features, for each alpha.
+    max_epochs : int, default=10000
+        Largest number of coordinate descent sweeps, for each alpha.
+    verbose : int, default=0
+        At 1 and above, show a progress bar.
+
+    Returns
+    -------
+    path : PathResult
+        Named tuple ``(alphas, coefs, gaps)``.
+
+    Raises
+    ------
+    ValueError
+        If the data are not finite, real and of matching shapes, a strength is
+        negative or `gamma` is not above 1.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Once, when a problem of the path missed its tolerance.
+
+    See Also
+    --------
+    MCPRegressor : One strength.
+    lasso_path : The convex path.
+
+    Examples
+    --------
+    >>> from sparsestat.datasets import load_diabetes_interactions
+    >>> from sparsestat.linear_model import MCPRegressor
+    >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
+    >>> path = MCPRegressor.path(X, y - y.mean(), alphas=5)
+    >>> [int((w != 0).sum()) for w in path.coefs.T][:3]
+    [0, 5, 23]
+    """
+    return _concave_path(
+        "mcp",
+        X,
+        y,
+        gamma,
+        eps,
+        alphas,
+        coef_init,
+        verbose,
+        fit_intercept=fit_intercept,
+        feature_weights=feature_weights,
+        sample_weight=sample_weight,
+        tol=tol,
+        max_iter=max_iter,
+        max_epochs=max_epochs,
+    )
+
+
+def scad_path(
+    X,
+    y,
+    *,
+    a=3.7,
+    eps=1e-3,
+    alphas=100,
+    fit_intercept=False,
+    feature_weights=None,
+    sample_weight=None,
+    coef_init=None,
+    tol=1e-4,
+    max_iter=100,
+    max_epochs=10_000,
+    verbose=0,
+):
+    """SCAD path by working-set coordinate descent with warm starts.
+
+    The problem of :class:`SCADRegressor` for a decreasing sequence of strengths, each
+    started from the solution of the one before: this way into a non-convex problem
+    finds better stationary points than a cold start at a weak penalty. Read more in
+    the :ref:`User Guide <nonconvex_and_groups>`.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Design. F-ordered dense or CSC float64 avoids a copy; never modified.
+    y : array-like of shape (n_samples,)
+        Target.
+    a : float, default=3.7
+        Where the penalty becomes constant, in units of alpha; above 2. Small values
+        leave more coefficients unshrunk but make more local minima; infinity is
+        the Lasso.
+    eps : float, default=1e-3
+        Smallest alpha divided by the largest, when `alphas` is an int.
+    alphas : int or array-like, default=100
+        Number of strengths on a logarithmic grid from the smallest alpha with an
+        all-zero solution downwards, or the strengths themselves.
+    fit_intercept : bool, default=False
+        Center X and y (weighted) first.
+    feature_weights : array-like of shape (n_features,), default=None
+        Penalty multipliers: 0 leaves a feature unpenalized, infinity drops it.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights; an integer weight equals repetition.
+    coef_init : array-like of shape (n_features,), default=None
+        Where the first problem starts.
+    tol : float, default=1e-4
+        Each problem stops when the largest violation of stationarity is at most tol
+        times the largest gradient at zero.
+    max_iter : int, default=100
+        Largest number of passes over all features, for each alpha.
+    max_epochs : int, default=10000
+        Largest number of coordinate descent sweeps, for each alpha.
+    verbose : int, default=0
+        At 1 and above, show a progress bar.
+
+    Returns
+    -------
+    path : PathResult
+        Named tuple ``(alphas, coefs, gaps)``.
+
+    Raises
+    ------
+    ValueError
+        If the data are not finite, real and of matching shapes, a strength is
+        negative or `a` is not above 2.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Once, when a problem of the path missed its tolerance.
+
+    See Also
+    --------
+    SCADRegressor : One strength.
+    lasso_path : The convex path.
+
+    Examples
+    --------
+    >>> from sparsestat.datasets import load_diabetes_interactions
+    >>> from sparsestat.linear_model import SCADRegressor
+    >>> X, y = load_diabetes_interactions(degree=2, return_X_y=True)
+    >>> path = SCADRegressor.path(X, y - y.mean(), alphas=5)
+    >>> [int((w != 0).sum()) for w in path.coefs.T][:3]
+    [0, 5, 23]
+    """
+    return _concave_path(
+        "scad",
+        X,
+        y,
+        a,
+        eps,
+        alphas,
+        coef_init,
+        verbose,
+        fit_intercept=fit_intercept,
+        feature_weights=feature_weights,
+        sample_weight=sample_weight,
+        tol=tol,
+        max_iter=max_iter,
+        max_epochs=max_epochs,
+    )
+
+
+def _concave_path(kind, X, y, shape, eps, alphas, coef_init, verbose, **options):
+    weights = options.pop("sample_weight")
+    X, y, weights, coef_init = check_path_input(X, y, weights, coef_init)
+    options["feature_weights"] = feature_weight_array(
+        options["feature_weights"], X.shape[1]
+    )
+    problem = ConcaveProblem(kind, X, y, weights, **options)
+    shape = check_shape(kind, shape)
+    return problem.path(alphas, eps, shape, coef_init=coef_init, verbose=verbose)
 
 
 def check_l1_ratio(l1_ratio, *, zero=True):

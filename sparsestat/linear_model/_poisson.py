@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.metrics import d2_tweedie_score
 from sklearn.utils.validation import check_is_fitted
 
+from sparsestat.linear_model._blocks._likelihood import BlockLikelihoodMixin
 from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._glm import (
@@ -16,7 +17,6 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
-from sparsestat.linear_model._glm_blocks import BlockLikelihoodMixin
 from sparsestat.linear_model._penalized._datafits import Poisson
 from sparsestat.linear_model._penalized._likelihood_problems import PoissonProblem
 from sparsestat.linear_model._predictors import LinearPredictor

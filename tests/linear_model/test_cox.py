@@ -9,9 +9,9 @@ from sparsestat.linear_model import (
     SparseCoxRegressor,
     SparseCoxRegressorCV,
 )
-from sparsestat.linear_model._cox_predictor import concordance_index
 from sparsestat.linear_model._penalized import _design
 from sparsestat.linear_model._penalized._survival import _efron_terms
+from sparsestat.linear_model._penalized._survival_targets import concordance_index
 from tests.linear_model.glm_oracles import cox_loss, violation
 
 

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsestat.linear_model._penalized import _class_datafits as classes
 from sparsestat.linear_model._penalized import _datafits as datafits
+from sparsestat.linear_model._penalized import _steps as steps
 from sparsestat.linear_model._penalized import _survival as survival
 from tests.linear_model.glm_oracles import cox_loss
 
@@ -500,11 +501,11 @@ def test_blocks_settle_at_their_minimum(name, start, with_shift):
 
 def test_steps_must_gain_a_share_of_what_the_model_promises():
     fell = {1.0: 1.0 - 0.5e-4, 0.5: 0.9}
-    assert datafits.line_search(fell.get, 1.0, -1.0) == 0.5
-    assert datafits.line_search({1.0: 1.0 - 2e-4}.get, 1.0, -1.0) == 1.0
+    assert steps.line_search(fell.get, 1.0, -1.0) == 0.5
+    assert steps.line_search({1.0: 1.0 - 2e-4}.get, 1.0, -1.0) == 1.0
     # A promise that is rounding is tried all the same, a rise by more is not.
-    assert datafits.line_search(lambda t: 1.0, 1.0, 9.5e-14) == 1.0
-    assert datafits.line_search(lambda t: 1.0, 1.0, 1.1e-13) == 0.0
+    assert steps.line_search(lambda t: 1.0, 1.0, 9.5e-14) == 1.0
+    assert steps.line_search(lambda t: 1.0, 1.0, 1.1e-13) == 0.0
 
 
 class Roots(datafits.Datafit):

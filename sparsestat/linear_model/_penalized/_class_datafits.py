@@ -10,11 +10,8 @@ second-order model.
 import numpy as np
 from scipy.special import xlogy
 
-from sparsestat.linear_model._penalized._datafits import (
-    MAX_INTERCEPT_STEPS,
-    Datafit,
-    in_one_unit,
-)
+from sparsestat.linear_model._penalized._datafits import MAX_INTERCEPT_STEPS, Datafit
+from sparsestat.linear_model._penalized._steps import in_one_unit
 
 __all__ = ["OneColumn", "Softmax"]
 

@@ -28,7 +28,7 @@ The dual point of a penalized problem is a multiple c of the gradient with
 import numpy as np
 from scipy.special import expit, xlogy
 
-from sparsestat._utils.arithmetic import power_of_two
+from sparsestat.linear_model._penalized._steps import in_one_unit, line_search
 
 __all__ = [
     "MAX_INTERCEPT_STEPS",
@@ -40,55 +40,11 @@ __all__ = [
     "Offset",
     "Poisson",
     "Tweedie",
-    "in_one_unit",
-    "line_search",
 ]
 
 _EPS = np.finfo(np.float64).eps
 MAX_INTERCEPT_STEPS = 100
-_ARMIJO = 1e-4
-_ROUNDING = 1e-14
 _TOUCHING = 0.3  # share of the curvature of a quadratic that touches Huber's loss
-
-
-def line_search(objective, present, change):
-    """Halve the step until the objective falls enough.
-
-    Parameters
-    ----------
-    objective : callable
-        Takes a step length.
-    present : float
-        Objective at length 0.
-    change : float
-        What the model promises of a full step; negative.
-
-    Returns
-    -------
-    length : float
-        0.0 if no step descends.
-    """
-    if not change < 10 * _ROUNDING * abs(present):
-        return 0.0
-    length = 1.0
-    while length > 1e-10:
-        new = objective(length)
-        if new <= present + _ARMIJO * length * change:
-            return length
-        # At the optimum both sides agree to rounding: a full step is as good.
-        if length == 1.0 and -change <= 10 * _ROUNDING * abs(present):
-            return 1.0 if new <= present + _ROUNDING * abs(present) else 0.0
-        length *= 0.5
-    return 0.0
-
-
-def in_one_unit(A):
-    """Return columns divided by powers of two, and these.
-
-    Slopes along them then compare, and no column is small beside another.
-    """
-    units = np.array([power_of_two(size) for size in np.abs(A).max(axis=0)])
-    return np.asfortranarray(A / units), units
 
 
 class Datafit:

@@ -23,12 +23,12 @@ References
 
 import numpy as np
 
-from sparsestat.linear_model._penalized._datafits import line_search
 from sparsestat.linear_model._penalized._design import is_small, make_design
 from sparsestat.linear_model._penalized._likelihood_loop import LikelihoodLoop
 from sparsestat.linear_model._penalized._models import ColumnModel, GramModel
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 from sparsestat.linear_model._penalized._solver import WorkingSetSolver
+from sparsestat.linear_model._penalized._steps import line_search
 
 __all__ = ["GLMSolver"]
 

@@ -12,7 +12,6 @@ are zero, then conjugate gradients solve for the others. No Hessian is ever form
 
 import numpy as np
 
-from sparsestat.linear_model._penalized._datafits import line_search
 from sparsestat.linear_model._penalized._likelihood_loop import LikelihoodLoop
 from sparsestat.linear_model._penalized._softmax_parts import (
     Block,
@@ -21,6 +20,7 @@ from sparsestat.linear_model._penalized._softmax_parts import (
     PairPart,
     better,
 )
+from sparsestat.linear_model._penalized._steps import line_search
 
 __all__ = ["SoftmaxSolver"]
 

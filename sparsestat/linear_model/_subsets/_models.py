@@ -9,7 +9,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 
 from sparsestat._utils.arithmetic import stored
 from sparsestat._utils.compat import CallbackSupportMixin, StrOptions
-from sparsestat.linear_model._cox_predictor import CoxPredictor
+from sparsestat.linear_model._cox import CoxPredictor
 from sparsestat.linear_model._poisson import PoissonPredictor
 from sparsestat.linear_model._subsets._fit import (
     SUBSET_CONSTRAINTS,

@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sparsestat.linear_model._blocks._likelihood import BlockLikelihoodMixin
 from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
@@ -10,7 +11,6 @@ from sparsestat.linear_model._glm import (
     GLMCVMixin,
     GLMFitMixin,
 )
-from sparsestat.linear_model._glm_blocks import BlockLikelihoodMixin
 from sparsestat.linear_model._penalized._datafits import Gamma
 from sparsestat.linear_model._penalized._likelihood_problems import (
     GammaProblem,

@@ -6,13 +6,16 @@
 import numpy as np
 
 from sparsestat._utils.moments import check_width
-from sparsestat.linear_model._cox_predictor import CoxPredictor, survival_target
 from sparsestat.linear_model._cv import block_folds
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._penalized._block_survival import (
     BlockCoxProblem,
     SurvivalRows,
     survival_outline,
+)
+from sparsestat.linear_model._penalized._survival_targets import (
+    survival_target,
+    with_events,
 )
 
 __all__ = ["BlockCoxMixin"]
@@ -25,9 +28,7 @@ def _gathered(block, numbers):
             "Cox models require y to be passed, but the target y is None. Pass it to "
             "fit or row_blocks, as an array, names of columns, or in the blocks."
         )
-    y = np.asarray(survival_target(block.y), dtype=np.float64)
-    if y.ndim == 1 or y.shape[1] == 1:
-        y = np.column_stack([y.reshape(len(y)), np.ones(len(y))])
+    y = with_events(survival_target(block.y))
     if not np.isfinite(y).all():
         raise ValueError("Input y contains NaN or infinity.")
     outline = survival_outline(block, np.ones(len(y), dtype=bool))
@@ -42,7 +43,7 @@ def _joined(a, b):
     return outline, *lists
 
 
-class BlockCoxMixin(CoxPredictor):
+class BlockCoxMixin:
     """Fits a partial likelihood on rows in blocks."""
 
     def _block_survival(self, blocks, *, offset, strata, groups=None, n_jobs=None):

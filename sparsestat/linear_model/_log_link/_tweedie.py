@@ -6,6 +6,7 @@
 from numbers import Real
 
 from sparsestat._utils.compat import Interval
+from sparsestat.linear_model._blocks._likelihood import BlockLikelihoodMixin
 from sparsestat.linear_model._cv import STOP_EXPLAINED
 from sparsestat.linear_model._glm import (
     CV_CONSTRAINTS,
@@ -13,7 +14,6 @@ from sparsestat.linear_model._glm import (
     GLMCVMixin,
     GLMFitMixin,
 )
-from sparsestat.linear_model._glm_blocks import BlockLikelihoodMixin
 from sparsestat.linear_model._penalized._datafits import Tweedie
 from sparsestat.linear_model._penalized._likelihood_problems import (
     TweedieProblem,

@@ -7,14 +7,14 @@ from numbers import Real
 
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
-from sparsestat.linear_model._multi_task import (
+from sparsestat.linear_model._paths import check_l1_ratio
+from sparsestat.linear_model._penalized._path_result import PathMethod
+from sparsestat.linear_model._predictors import LinearPredictor
+from sparsestat.linear_model._tasks._multi_task import (
     JointTargets,
     multi_task_enet_path,
     multi_task_lasso_path,
 )
-from sparsestat.linear_model._paths import check_l1_ratio
-from sparsestat.linear_model._penalized._path_result import PathMethod
-from sparsestat.linear_model._predictors import LinearPredictor
 
 __all__ = ["MultiTaskElasticNetCV", "MultiTaskLassoCV"]
 
