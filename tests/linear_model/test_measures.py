@@ -8,10 +8,30 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import xlogy
 
+from sparsestat.exceptions import ConvergenceWarning
+from sparsestat.linear_model import (
+    PenalizedRegressor,
+    SparseGammaRegressor,
+    SparseHuberRegressor,
+    SparseLogisticRegression,
+    SparsePoissonRegressor,
+    SparseTweedieRegressor,
+)
+from sparsestat.linear_model._penalized import _likelihood_path
 from sparsestat.linear_model._penalized._class_datafits import OneColumn, Softmax
-from sparsestat.linear_model._penalized._datafits import Logistic, Poisson
+from sparsestat.linear_model._penalized._datafits import (
+    Gamma,
+    Huber,
+    Logistic,
+    Poisson,
+    Tweedie,
+)
 from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
+from sparsestat.linear_model._penalized._likelihood_problems import (
+    HuberProblem,
+    LogisticProblem,
+)
 from sparsestat.linear_model._penalized._newton import GLMSolver
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 from sparsestat.linear_model._penalized._problems import (
@@ -19,6 +39,7 @@ from sparsestat.linear_model._penalized._problems import (
     KKT_SCALE,
     LeastSquaresProblem,
 )
+from sparsestat.linear_model._penalized._proximal import UserDatafit
 from sparsestat.linear_model._penalized._result import SolverResult
 from sparsestat.linear_model._penalized._rounding import (
     likelihood_rounding,
@@ -371,3 +392,158 @@ def test_a_ridge_alone_has_the_soft_dual_point():
         found = measure(solver, penalty)
         assert_allclose(found[1], soft, rtol=1e-10)
         assert solver._multiple == 1.0
+
+
+@pytest.mark.parametrize("matrix", [False, True])
+@pytest.mark.parametrize("loss", [Logistic, Huber])
+def test_the_slope_of_an_intercept_is_a_violation_and_leaves_no_dual(matrix, loss):
+    X, y, _ = binary(10)
+    design, penalty = make_design(X), ElasticNetPenalty(10.0, 1.0, 4, 30.0)
+    datafit = OneColumn(loss(y)) if matrix else loss(y)
+    solver = (SoftmaxSolver if matrix else GLMSolver)(design, datafit)
+    assert abs(solver.gradient.sum()) < 1e-12
+    assert measure(solver, penalty, "kkt")[2] == 0.0
+    solver.eta = solver.eta + 0.25
+    solver.gradient = datafit.gradient(solver.eta)
+    longest = np.sqrt(design.squares.max() / 30.0)
+    expected = longest * abs(solver.gradient.sum()) / solver.kkt_scale
+    assert expected > 0.1
+    assert_allclose(measure(solver, penalty, "kkt")[2], expected, rtol=1e-10)
+    if loss is Logistic:
+        _, dual, gap = measure(solver, penalty)
+        assert dual == -np.inf and gap == np.inf
+    # Without an intercept there is no such condition.
+    solver.fits_shift = False
+    assert measure(solver, penalty, "kkt")[2] == 0.0
+
+
+def test_the_slope_of_several_intercepts_is_the_largest():
+    X, _, rng = binary(11)
+    design, codes = make_design(X), rng.integers(0, 3, 30)
+    solver = SoftmaxSolver(design, Softmax(codes, 3))
+    solver.eta = solver.eta + np.array([0.5, -0.25, -0.25])
+    solver.gradient = solver.datafit.gradient(solver.eta)
+    lean = np.abs(solver.gradient.sum(axis=0)).max()
+    penalty = ElasticNetPenalty(1e3, 1.0, 4, 30.0)
+    expected = np.sqrt(design.squares.max() / 30.0) * lean / solver.kkt_scale
+    assert_allclose(measure(solver, penalty, "kkt")[2], expected, rtol=1e-10)
+    assert measure(solver, penalty)[2] == np.inf
+
+
+@pytest.mark.parametrize(
+    "make, loss",
+    [
+        (lambda: SparseHuberRegressor(0.05), Huber),
+        (lambda: SparseLogisticRegression(0.05, penalty="mcp"), Logistic),
+        (lambda: SparseLogisticRegression(0.05), Logistic),
+        (lambda: SparsePoissonRegressor(0.05, penalty="scad"), Poisson),
+        (lambda: SparseGammaRegressor(0.05), Gamma),
+        (lambda: SparseTweedieRegressor(0.05), Tweedie),
+        (lambda: SparseTweedieRegressor(0.05, penalty="mcp"), Tweedie),
+    ],
+)
+def test_a_model_with_a_wrong_intercept_is_not_certified(make, loss, monkeypatch):
+    X, y, rng = binary(12)
+    if loss is not Logistic:
+        y = 1.0 + rng.poisson(2.0, 30)
+    assert make().fit(X, y).certificate_.satisfied
+    settle = loss.settle_intercept
+    monkeypatch.setattr(
+        loss, "settle_intercept", lambda self, eta: settle(self, eta) + 0.25
+    )
+    with pytest.warns(ConvergenceWarning):
+        certificate = make().fit(X, y).certificate_
+    assert not certificate.satisfied
+    assert certificate.value > 0.01
+
+
+def test_a_multinomial_with_wrong_intercepts_is_not_certified(monkeypatch):
+    X, _, rng = binary(13)
+    y, settle = rng.integers(0, 3, 30), Softmax.settle_intercept
+    by = np.array([0.25, 0.0, -0.25])
+    for options in ({}, {"row_sparse": True}, {"penalty": "mcp"}):
+        with monkeypatch.context() as patch:
+            model = SparseLogisticRegression(0.02, **options)
+            assert model.fit(X, y).certificate_.satisfied
+            patch.setattr(
+                Softmax, "settle_intercept", lambda self, eta: settle(self, eta) + by
+            )
+            with pytest.warns(ConvergenceWarning):
+                assert not model.fit(X, y).certificate_.satisfied
+
+
+class Rounded:
+    """A loss of users."""
+
+    curvature = 1.0
+
+    def losses(self, y, eta):
+        return np.sqrt(1.0 + (eta - y) ** 2)
+
+    def slopes(self, y, eta):
+        return (eta - y) / np.sqrt(1.0 + (eta - y) ** 2)
+
+
+class Absolute:
+    """A penalty of users."""
+
+    def value(self, w):
+        return np.abs(w).sum()
+
+    def prox(self, z, strength):
+        return np.sign(z) * np.maximum(np.abs(z) - strength, 0.0)
+
+
+@pytest.mark.parametrize("penalty", ["elasticnet", Absolute()])
+def test_a_loss_of_users_with_a_wrong_intercept_is_not_certified(penalty, monkeypatch):
+    X, y, _ = squared(14)
+    model = PenalizedRegressor(Rounded(), penalty, alpha=0.05)
+    assert model.fit(X, y).certificate_.satisfied
+    settle = UserDatafit.settle_intercept
+    monkeypatch.setattr(
+        UserDatafit, "settle_intercept", lambda self, eta: settle(self, eta) + 0.25
+    )
+    with pytest.warns(ConvergenceWarning):
+        assert not model.fit(X, y).certificate_.satisfied
+
+
+@pytest.mark.parametrize("loss", ["logistic", "huber"])
+def test_compiled_paths_miss_where_intercepts_are_wrong(loss, monkeypatch):
+    X, y, _ = binary(15)
+    options = {**OPTIONS, "max_iter": 100, "max_epochs": 1000}
+    if loss == "huber":
+        problem = HuberProblem(X, y + X[:, 1], delta=0.5, **options)
+    else:
+        problem = LogisticProblem(X, y, **options)
+    kernel_of, seen = _likelihood_path._kernel_of, []
+
+    def wrong(problem, norms):
+        solve, data = kernel_of(problem, norms)
+
+        def solved(*arguments):
+            found, stats = solve(*arguments), arguments[-2]
+            stats[2, 5] = 0.1 * np.sqrt(30.0) * stats[2, 4]
+            seen.append(stats.copy())
+            return found
+
+        return solved, data
+
+    monkeypatch.setattr(_likelihood_path, "_kernel_of", wrong)
+    kept = []
+    monkeypatch.setattr(
+        _likelihood_path,
+        "mended",
+        lambda problem, points, missed, *rest: kept.append((points, missed)) or points,
+    )
+    alphas = problem.alpha_max(1.0) * np.array([0.8, 0.5, 0.3, 0.2])
+    points = problem.solve(alphas, 1.0)
+    assert_array_equal(kept[0][1], [False, False, True, False])
+    if loss == "logistic":
+        assert points.gaps[2] == np.inf
+    else:
+        g = Huber(problem.y, delta=0.5 / problem.y_unit).gradient
+        start = problem.datafit.null_intercept()
+        top = np.abs((X - X.mean(axis=0)).T @ g(np.full(30, start))).max()
+        longest = np.sqrt(problem.design.squares.max() / 30.0)
+        expected = longest * seen[0][2, 5] / (top / problem.design.unit)
+        assert_allclose(points.gaps[2], expected, rtol=1e-6)
