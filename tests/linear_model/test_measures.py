@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import xlogy
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import (
     PenalizedRegressor,
@@ -39,7 +40,11 @@ from sparsestat.linear_model._penalized._problems import (
     KKT_SCALE,
     LeastSquaresProblem,
 )
-from sparsestat.linear_model._penalized._proximal import UserDatafit
+from sparsestat.linear_model._penalized._proximal import (
+    GivenPenalty,
+    ProximalSolver,
+    UserDatafit,
+)
 from sparsestat.linear_model._penalized._result import SolverResult
 from sparsestat.linear_model._penalized._rounding import (
     likelihood_rounding,
@@ -307,6 +312,22 @@ def test_least_squares_and_its_violation(layout, positive):
     assert unpenalized_least_squares(design, np.zeros(20), penalty).gap == 0.0
 
 
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csc_array])
+def test_least_squares_of_several_targets(layout):
+    X, y, _ = squared(16)
+    targets = np.column_stack([y, X[:, 0] - y, 0.0 * y])
+    targets -= targets.mean(axis=0)
+    design = make_design(layout(X))
+    penalty = ElasticNetPenalty(0.0, 1.0, 3, 20.0)
+    result = unpenalized_least_squares(design, targets, penalty)
+    best = np.linalg.lstsq(X - X.mean(axis=0), targets, rcond=None)[0]
+    assert_array_equal(result.columns, [0, 1, 2])
+    assert_allclose(result.coef, best, atol=1e-9)
+    rest = targets - (X - X.mean(axis=0)) @ best
+    assert_allclose(result.objective, 0.5 * (rest**2).sum(), rtol=1e-10)
+    assert result.gap < 1e-9
+
+
 def test_a_violation_of_least_squares_is_seen(monkeypatch):
     X, y, _ = squared(6)
     design = make_design(X)
@@ -547,3 +568,66 @@ def test_compiled_paths_miss_where_intercepts_are_wrong(loss, monkeypatch):
         longest = np.sqrt(problem.design.squares.max() / 30.0)
         expected = longest * seen[0][2, 5] / (top / problem.design.unit)
         assert_allclose(points.gaps[2], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_steps_of_a_penalty_of_users_measure_it(fit_intercept):
+    X, y, _ = squared(17)
+    y = y + 2.0
+    design = make_design(X, fit_intercept=fit_intercept)
+    datafit = UserDatafit(Rounded(), y, np.linspace(0.5, 2.0, 20))
+    weights = datafit.weights
+    A = X - X.mean(axis=0) if fit_intercept else X
+
+    def at(w):
+        eta = A @ w
+        if fit_intercept:
+            eta = eta + datafit.settle_intercept(eta)
+        return eta, weights * (eta - y) / np.sqrt(1.0 + (eta - y) ** 2)
+
+    start = np.abs(A.T @ at(np.zeros(3))[1]).max()
+    w = np.array([0.75, 0.0, -0.5])
+    solver = ProximalSolver(design, datafit, w)
+    assert_allclose(solver.null_scale, start, rtol=1e-10)
+    assert_allclose(solver.lipschitz, 2.0 * design.squares.max(), rtol=1e-12)
+    assert_allclose(
+        solver.null_value,
+        weights @ np.sqrt(1.0 + (at(np.zeros(3))[0] - y) ** 2),
+        rtol=1e-10,
+    )
+    bend = solver.lipschitz = 80.0
+    for strength in (0.5, 8.0):
+        penalty = GivenPenalty(Absolute(), strength, 1.0)
+        value, dual, found = solver._measure(penalty)
+        eta, g = at(w)
+        loss = weights @ np.sqrt(1.0 + (eta - y) ** 2)
+        assert_allclose(value, loss + 1.25 * strength, rtol=1e-12)
+        z = w - A.T @ g / bend
+        moved = w - np.sign(z) * np.maximum(np.abs(z) - strength / bend, 0.0)
+        expected = np.abs(moved).max() * bend
+        assert_allclose(found, expected / start, rtol=1e-9)
+        assert math.isnan(dual)
+    for unit in (0.25, 4.0):
+        solver._unit = unit
+        assert_allclose(solver._measure(penalty)[2], expected / unit, rtol=1e-9)
+    solver._unit = 0.0
+    assert solver._measure(penalty)[2] == 0.0
+    # What rounding may hide: of the products, and of the fit.
+    norms = np.sqrt((A**2).sum(axis=0))
+    error = norms.max() * rounding(design.chain + 4, np.linalg.norm(g))
+    spread = norms @ np.abs(w) + np.linalg.norm(eta)
+    error += norms.max() * 2.0 * rounding(3 + 4, spread)
+    assert_allclose(solver._rounding(penalty), error, rtol=1e-9)
+
+
+def test_a_step_of_users_counts_the_slope_of_the_intercept(monkeypatch):
+    X, y, _ = squared(18)
+    design, datafit = make_design(X), UserDatafit(Rounded(), y)
+    solver = ProximalSolver(design, datafit)
+    penalty = GivenPenalty(Absolute(), 1e3, 1.0)
+    assert solver._measure(penalty)[2] == 0.0
+    settle = datafit.settle_intercept
+    monkeypatch.setattr(datafit, "settle_intercept", lambda eta: settle(eta) + 0.5)
+    lean = abs(datafit.gradient(np.full(20, datafit.settle_intercept(0 * y))).sum())
+    expected = np.sqrt(design.squares.max() / 20.0) * lean / solver.null_scale
+    assert_allclose(solver._measure(penalty)[2], expected, rtol=1e-9)
