@@ -62,6 +62,7 @@ _KMEANS = [
 _LEVELS = (
     "test_the_excess_is_the_bound_of_its_parts",
     "test_the_cost_is_that_of_brute_force_for_every_k",
+    "test_many_values_are_halved_to_the_same_optimum",
     "test_the_excess_bounds_what_rounding_did",
     "test_far_clusters_of_tiny_spread_are_solved_in_pairs",
     "test_weights_of_very_different_sizes",

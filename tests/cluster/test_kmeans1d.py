@@ -77,6 +77,28 @@ def test_the_cost_is_that_of_brute_force_for_every_k(rng, weighted, pairs):
             assert_allclose(cost, float(best), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+def test_many_values_are_halved_to_the_same_optimum(pairs):
+    rng = np.random.default_rng(3)
+    n = 90 if pairs else 150
+    x, w = np.sort(rng.standard_normal(n)), rng.integers(1, 5, n).astype(float)
+    sums = [np.r_[0.0, np.cumsum(w * x**power)] for power in range(3)]
+
+    def cost(i, j):
+        W, S, Q = (s[j] - s[i] for s in sums)
+        return Q - S * S / W
+
+    best = np.array([np.inf, *(cost(0, j) for j in range(1, n + 1))])
+    for k in range(1, 5):
+        assert_allclose(optimal_levels(x, w, k, pairs=pairs).costs[-1], best[n])
+        new = np.full(n + 1, np.inf)
+        for j in range(k + 1, n + 1):
+            i = np.arange(k, j)
+            new[j] = (best[i] + cost(i, j)).min()
+        best = new
+    assert not optimal_levels(x, w, 4).pairs
+
+
 def test_pairs_and_doubles_agree_on_more_values(rng):
     x, w = rng.standard_normal(3000), rng.gamma(0.3, size=3000) + 1e-6
     one, two = (optimal_levels(x, w, 40, pairs=p) for p in (False, True))

@@ -285,6 +285,7 @@ def test_certificates_of_results_are_per_sample():
 @pytest.mark.parametrize("positive", [False, True])
 def test_least_squares_and_its_violation(layout, positive):
     X, y, _ = squared(5)
+    X, y = X / 64.0, y / 128.0  # columns shorter than one, coefficients below it
     X[:, 2] = 4.0  # constant: left out
     design = make_design(layout(X))
     target, _ = design.target(y)
@@ -333,6 +334,8 @@ def test_a_violation_of_least_squares_is_seen(monkeypatch):
     design = make_design(X)
     target, _ = design.target(y)
     A = X - X.mean(axis=0)
+    y /= 16.0
+    target /= 16.0
     wrong = np.array([0.5, 0.25, -1.0])
     monkeypatch.setattr(np.linalg, "lstsq", lambda *args, **more: (wrong,))
     result = unpenalized_least_squares(
@@ -348,6 +351,7 @@ def test_a_violation_of_least_squares_is_seen(monkeypatch):
     result = unpenalized_least_squares(design, target, positive)
     q = A.T @ (target - 0.5 * A[:, 0])
     expected = max(abs(q[0]), q[1], q[2]) / start
+    assert q[0] < 0.0 and abs(q[0]) > q[1:].max()
     assert_allclose(result.gap, expected, rtol=1e-10)
     assert LeastSquaresProblem(X, y, **OPTIONS).total == 20.0
 
@@ -573,7 +577,7 @@ def test_compiled_paths_miss_where_intercepts_are_wrong(loss, monkeypatch):
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_steps_of_a_penalty_of_users_measure_it(fit_intercept):
     X, y, _ = squared(17)
-    y = y + 2.0
+    X, y = X / 64.0, y + 2.0
     design = make_design(X, fit_intercept=fit_intercept)
     datafit = UserDatafit(Rounded(), y, np.linspace(0.5, 2.0, 20))
     weights = datafit.weights
@@ -595,7 +599,7 @@ def test_steps_of_a_penalty_of_users_measure_it(fit_intercept):
         weights @ np.sqrt(1.0 + (at(np.zeros(3))[0] - y) ** 2),
         rtol=1e-10,
     )
-    bend = solver.lipschitz = 80.0
+    bend = solver.lipschitz = 0.25
     for strength in (0.5, 8.0):
         penalty = GivenPenalty(Absolute(), strength, 1.0)
         value, dual, found = solver._measure(penalty)

@@ -62,6 +62,7 @@ def points(unit=1.0, with_shift=True, **common):
 def test_arrays_are_in_the_units_of_the_given_data(unit):
     found, seen = points(unit)
     assert_array_equal(found.coefs, COEFS * unit)
+    assert (found.coefs is found._inner) == (unit == 1.0)  # no copy of what is large
     assert_array_equal(found.objectives, np.array([9.0, 8.0, 7.0]) * 32.0)
     assert_array_equal(found.duals, np.array([8.5, 7.5, 6.5]) * 32.0)
     assert_array_equal(found.shifts, [1.25, 2.25, 3.25])
