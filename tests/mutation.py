@@ -59,6 +59,15 @@ _KMEANS = [
     "cluster/test_contract.py::test_weights_that_vanish_beside_others_are_zeros",
     _PROOFS,
 ]
+_LEVELS = (
+    "test_the_excess_is_the_bound_of_its_parts",
+    "test_the_cost_is_that_of_brute_force_for_every_k",
+    "test_many_values_are_halved_to_the_same_optimum",
+    "test_the_excess_bounds_what_rounding_did",
+    "test_far_clusters_of_tiny_spread_are_solved_in_pairs",
+    "test_weights_of_very_different_sizes",
+    "test_neighboring_doubles_are_told_apart",
+)
 _TRANSPORT = ["transport/test_proofs.py"]
 _ANSWERS = [
     "transport/test_honest_margins.py",
@@ -128,6 +137,29 @@ MODULES = {
     "linear_model/_penalized/_factor.py": (
         "",
         ["linear_model/test_support_factor.py"],
+    ),
+    "linear_model/_penalized/_points.py": ("", ["linear_model/test_points.py"]),
+    "linear_model/_penalized/_result.py": ("", ["linear_model/test_points.py"]),
+    "linear_model/_penalized/_unpenalized.py": (
+        "unpenalized_least_squares",
+        [
+            "linear_model/test_measures.py::" + name
+            for name in (
+                "test_least_squares_and_its_violation",
+                "test_least_squares_of_several_targets",
+                "test_a_violation_of_least_squares_is_seen",
+            )
+        ],
+    ),
+    "linear_model/_penalized/_proximal.py": (
+        "_at _measure _rounding",
+        [
+            "linear_model/test_measures.py::" + name
+            for name in (
+                "test_steps_of_a_penalty_of_users_measure_it",
+                "test_a_step_of_users_counts_the_slope_of_the_intercept",
+            )
+        ],
     ),
     "linear_model/_penalized/_likelihood_path.py": (
         "_rounding likelihood_results",
@@ -269,6 +301,18 @@ MODULES = {
         ],
     ),
     "cluster/_data.py": ("", _KMEANS),
+    "cluster/_kmeans1d.py": ("", ["cluster/test_kmeans1d.py"]),
+    "cluster/_optimal_levels.py": (
+        "",
+        [
+            _PLAIN,  # what is too short is noticed
+            *("cluster/test_kmeans1d.py::" + name for name in _LEVELS),
+        ],
+    ),
+    "sparse/_kernels_codebook.py": (
+        "",
+        [_PLAIN, *("cluster/test_kmeans1d.py::" + name for name in _LEVELS)],
+    ),
     "cluster/_kernels_rows.py": (
         "",
         [

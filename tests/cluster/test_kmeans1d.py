@@ -77,6 +77,28 @@ def test_the_cost_is_that_of_brute_force_for_every_k(rng, weighted, pairs):
             assert_allclose(cost, float(best), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+def test_many_values_are_halved_to_the_same_optimum(pairs):
+    rng = np.random.default_rng(3)
+    n = 90 if pairs else 150
+    x, w = np.sort(rng.standard_normal(n)), rng.integers(1, 5, n).astype(float)
+    sums = [np.r_[0.0, np.cumsum(w * x**power)] for power in range(3)]
+
+    def cost(i, j):
+        W, S, Q = (s[j] - s[i] for s in sums)
+        return Q - S * S / W
+
+    best = np.array([np.inf, *(cost(0, j) for j in range(1, n + 1))])
+    for k in range(1, 5):
+        assert_allclose(optimal_levels(x, w, k, pairs=pairs).costs[-1], best[n])
+        new = np.full(n + 1, np.inf)
+        for j in range(k + 1, n + 1):
+            i = np.arange(k, j)
+            new[j] = (best[i] + cost(i, j)).min()
+        best = new
+    assert not optimal_levels(x, w, 4).pairs
+
+
 def test_pairs_and_doubles_agree_on_more_values(rng):
     x, w = rng.standard_normal(3000), rng.gamma(0.3, size=3000) + 1e-6
     one, two = (optimal_levels(x, w, 40, pairs=p) for p in (False, True))
@@ -196,6 +218,33 @@ def test_the_excess_bounds_what_rounding_did(rng, pairs):
             assert above <= found.excess[k - 1]
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_excess_is_the_bound_of_its_parts(pairs, weighted):
+    x = np.array([0.0, 1.0, 1.5, 4.0, 9.0, 9.25])
+    w = np.array([1.0, 2.0, 0.5, 1.0, 4.0, 1.0]) if weighted else np.ones(6)
+    found = optimal_levels(x, w if weighted else None, 4, pairs=pairs)
+    # Of values less their weighted median.
+    away = x - (9.0 if weighted else 1.5)
+    reach = np.abs(away).max()
+    one = 8 * reach * np.abs(np.cumsum(w * away)).max() + 4 * w @ away**2
+    if weighted:
+        one += 16 * reach**2 * w.sum()
+    unit = 2.0**-104 * 22 if pairs else 2.0**-53
+    expected = 4 * np.arange(1, 5) * (np.log2(6) + 2) * unit * one
+    moved = unit * reach
+    shifts = 2 * moved * np.sqrt(w.sum() * found.costs) + moved**2 * w.sum()
+    expected = expected + shifts
+    expected[0] = 0.0
+    assert_allclose(found.excess, expected, rtol=1e-12)
+    assert found.pairs == pairs
+    # The unit of single doubles squared is seen beside nothing else.
+    alone = optimal_levels(np.array([1.0, 2.0]), None, 2, pairs=pairs)
+    unit = 2.0**-104 * 18 if pairs else 2.0**-53
+    one = 8 * 1.0 * 1.0 + 4 * 1.0
+    assert_allclose(alone.excess[1], 8 * 3 * unit * one + unit**2 * 2, rtol=1e-15)
+
+
 def test_fewer_distinct_values_than_clusters_warn_and_cost_nothing():
     with pytest.warns(ConvergenceWarning, match=r"distinct points \(2\)"):
         model = KMeans1D(3).fit([1.0, 1.0, 2.0, 2.0])
@@ -229,6 +278,9 @@ def test_bic_counts_separated_clusters_and_is_the_formula(rng):
 
 
 def test_bic_of_constant_and_of_few_samples():
+    model = KMeans1D("bic").fit(np.full(9, 3.0))
+    assert_allclose(model.bic_path_, [9 * np.log(2 * np.pi * np.e) + 2 * np.log(9)])
+    assert len(KMeans1D("bic").fit(np.arange(40.0)).bic_path_) == 10
     assert KMeans1D("bic").fit(np.full(9, 3.0)).n_clusters_ == 1
     assert KMeans1D("bic").fit([7.0]).n_clusters_ == 1
     assert len(KMeans1D("bic").fit([7.0, 8.0, 9.0, 1.0]).bic_path_) == 2
@@ -245,6 +297,7 @@ def test_bic_of_constant_and_of_few_samples():
         ([1.0, 2.0], {"n_clusters": 0}, "n_clusters"),
         (np.array([1j, 2]), {"n_clusters": 1}, "Complex data not supported"),
         (["a", "b"], {"n_clusters": 1}, "convert"),
+        (1.0, {"n_clusters": 1}, "Expected 2D array, got scalar"),
     ],
 )
 def test_bad_input_is_refused_by_name(X, arguments, message):

@@ -336,6 +336,9 @@ def measured(monkeypatch, ratio=0.5, kind="duality_gap", free=(), w=None, **give
         "gap_scale": 8.0,
         "_chain": 40,
         "_shift": 0.5,
+        "fit_intercept": True,
+        "total": 16.0,
+        "_null_norm": 1e6,
         "_settled": settled,
         "_pass": a_pass,
     }
@@ -369,6 +372,19 @@ def test_violations_carry_what_rounding_may_hide(monkeypatch):
         assert out.gap == pytest.approx(2.5 / (scale or 1.0))
         expected = REACH.max() + 3.0 * 2.0 * SLIP
         assert out.rounding == pytest.approx(expected / (scale or 1.0))
+
+
+@pytest.mark.parametrize("slope", [8.0, -8.0, np.array([1.0, -8.0])])
+def test_slopes_of_intercepts_count_as_those_of_the_longest_column(monkeypatch, slope):
+    out, _ = measured(monkeypatch, kind="kkt", slope=slope)
+    assert out.gap == pytest.approx(8.0 * 3.0 / 4.0 / 4.0)
+    out, _ = measured(monkeypatch, kind="kkt", slope=slope, fit_intercept=False)
+    assert out.gap == pytest.approx(2.5 / 4.0)
+    flat = SETTLED * 5.0 * 1e6
+    for size, met in ((0.999, True), (1.001, False)):
+        out, _ = measured(monkeypatch, slope=size * flat / 8.0 * slope)
+        assert out.dual == (1.0 if met else -np.inf)
+    assert measured(monkeypatch, slope=slope, fit_intercept=False)[0].dual == 1.0
 
 
 @pytest.mark.parametrize("scale", [8.0, 0.0])
@@ -453,7 +469,7 @@ def test_sums_are_chains_of_four_rows_at_a_time():
 # Intercepts
 
 
-def settle(slope, bend, start, fit_intercept=True, scale=1.0):
+def settle(slope, bend, start, fit_intercept=True, scale=1.0, tol=1e-4):
     """Return where the gradient sums to zero, and where that was tried."""
     tried = []
 
@@ -462,7 +478,7 @@ def settle(slope, bend, start, fit_intercept=True, scale=1.0):
         tried.append(shift)
         return {"slope": slope(shift), "bend": bend(shift), "absolute": scale}
 
-    of = SimpleNamespace(_pass=a_pass, fit_intercept=fit_intercept)
+    of = SimpleNamespace(_pass=a_pass, fit_intercept=fit_intercept, tol=tol)
     shift, found = BlockLikelihood._settled(of, None, start, (0.5,))
     assert np.array_equal(found["slope"], slope(shift))
     return shift, tried
@@ -479,6 +495,13 @@ def test_intercepts_are_settled_by_newton_in_a_bracket():
     assert settle(lambda t: 1e-9, lambda t: 2.0, 0.5) == (0.5, [0.5])
     assert settle(lambda t: -1e-9, lambda t: 2.0, 0.5) == (0.5, [0.5])
     assert len(settle(lambda t: 1.1e-9 * (2 - t), lambda t: 1.0, 0.5)[1]) > 1
+    # As far as the tolerance asks, which counts what is left as a violation.
+    for tol, flat in ((1e-8, 1e-9), (1e-10, 1e-11), (1e-14, 1e-13)):
+        assert len(settle(lambda t, f=flat: f, lambda t: 2.0, 0.5, tol=tol)[1]) == 1
+        tried = settle(
+            lambda t, f=flat: 1.1 * f * (2 - t), lambda t: 1.0, 0.5, tol=tol
+        )[1]
+        assert len(tried) > 1
     # Steps that leave the bracket halve it: 1 + |t| makes those of arctan too long.
     for start in (-4.0, 5.0):
         shift, tried = settle(

@@ -8,16 +8,42 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import xlogy
 
+from sparsestat._utils.arithmetic import rounding
+from sparsestat.exceptions import ConvergenceWarning
+from sparsestat.linear_model import (
+    PenalizedRegressor,
+    SparseGammaRegressor,
+    SparseHuberRegressor,
+    SparseLogisticRegression,
+    SparsePoissonRegressor,
+    SparseTweedieRegressor,
+)
+from sparsestat.linear_model._penalized import _likelihood_path
 from sparsestat.linear_model._penalized._class_datafits import OneColumn, Softmax
-from sparsestat.linear_model._penalized._datafits import Logistic, Poisson
+from sparsestat.linear_model._penalized._datafits import (
+    Gamma,
+    Huber,
+    Logistic,
+    Poisson,
+    Tweedie,
+)
 from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
+from sparsestat.linear_model._penalized._likelihood_problems import (
+    HuberProblem,
+    LogisticProblem,
+)
 from sparsestat.linear_model._penalized._newton import GLMSolver
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 from sparsestat.linear_model._penalized._problems import (
     GAP_SCALE,
     KKT_SCALE,
     LeastSquaresProblem,
+)
+from sparsestat.linear_model._penalized._proximal import (
+    GivenPenalty,
+    ProximalSolver,
+    UserDatafit,
 )
 from sparsestat.linear_model._penalized._result import SolverResult
 from sparsestat.linear_model._penalized._rounding import (
@@ -259,6 +285,7 @@ def test_certificates_of_results_are_per_sample():
 @pytest.mark.parametrize("positive", [False, True])
 def test_least_squares_and_its_violation(layout, positive):
     X, y, _ = squared(5)
+    X, y = X / 64.0, y / 128.0  # columns shorter than one, coefficients below it
     X[:, 2] = 4.0  # constant: left out
     design = make_design(layout(X))
     target, _ = design.target(y)
@@ -286,11 +313,29 @@ def test_least_squares_and_its_violation(layout, positive):
     assert unpenalized_least_squares(design, np.zeros(20), penalty).gap == 0.0
 
 
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csc_array])
+def test_least_squares_of_several_targets(layout):
+    X, y, _ = squared(16)
+    targets = np.column_stack([y, X[:, 0] - y, 0.0 * y])
+    targets -= targets.mean(axis=0)
+    design = make_design(layout(X))
+    penalty = ElasticNetPenalty(0.0, 1.0, 3, 20.0)
+    result = unpenalized_least_squares(design, targets, penalty)
+    best = np.linalg.lstsq(X - X.mean(axis=0), targets, rcond=None)[0]
+    assert_array_equal(result.columns, [0, 1, 2])
+    assert_allclose(result.coef, best, atol=1e-9)
+    rest = targets - (X - X.mean(axis=0)) @ best
+    assert_allclose(result.objective, 0.5 * (rest**2).sum(), rtol=1e-10)
+    assert result.gap < 1e-9
+
+
 def test_a_violation_of_least_squares_is_seen(monkeypatch):
     X, y, _ = squared(6)
     design = make_design(X)
     target, _ = design.target(y)
     A = X - X.mean(axis=0)
+    y /= 16.0
+    target /= 16.0
     wrong = np.array([0.5, 0.25, -1.0])
     monkeypatch.setattr(np.linalg, "lstsq", lambda *args, **more: (wrong,))
     result = unpenalized_least_squares(
@@ -306,6 +351,7 @@ def test_a_violation_of_least_squares_is_seen(monkeypatch):
     result = unpenalized_least_squares(design, target, positive)
     q = A.T @ (target - 0.5 * A[:, 0])
     expected = max(abs(q[0]), q[1], q[2]) / start
+    assert q[0] < 0.0 and abs(q[0]) > q[1:].max()
     assert_allclose(result.gap, expected, rtol=1e-10)
     assert LeastSquaresProblem(X, y, **OPTIONS).total == 20.0
 
@@ -371,3 +417,221 @@ def test_a_ridge_alone_has_the_soft_dual_point():
         found = measure(solver, penalty)
         assert_allclose(found[1], soft, rtol=1e-10)
         assert solver._multiple == 1.0
+
+
+@pytest.mark.parametrize("matrix", [False, True])
+@pytest.mark.parametrize("loss", [Logistic, Huber])
+def test_the_slope_of_an_intercept_is_a_violation_and_leaves_no_dual(matrix, loss):
+    X, y, _ = binary(10)
+    design, penalty = make_design(X), ElasticNetPenalty(10.0, 1.0, 4, 30.0)
+    datafit = OneColumn(loss(y)) if matrix else loss(y)
+    solver = (SoftmaxSolver if matrix else GLMSolver)(design, datafit)
+    assert abs(solver.gradient.sum()) < 1e-12
+    assert measure(solver, penalty, "kkt")[2] == 0.0
+    solver.eta = solver.eta + 0.25
+    solver.gradient = datafit.gradient(solver.eta)
+    longest = np.sqrt(design.squares.max() / 30.0)
+    expected = longest * abs(solver.gradient.sum()) / solver.kkt_scale
+    assert expected > 0.1
+    assert_allclose(measure(solver, penalty, "kkt")[2], expected, rtol=1e-10)
+    if loss is Logistic:
+        _, dual, gap = measure(solver, penalty)
+        assert dual == -np.inf and gap == np.inf
+    # Without an intercept there is no such condition.
+    solver.fits_shift = False
+    assert measure(solver, penalty, "kkt")[2] == 0.0
+
+
+def test_the_slope_of_several_intercepts_is_the_largest():
+    X, _, rng = binary(11)
+    design, codes = make_design(X), rng.integers(0, 3, 30)
+    solver = SoftmaxSolver(design, Softmax(codes, 3))
+    solver.eta = solver.eta + np.array([0.5, -0.25, -0.25])
+    solver.gradient = solver.datafit.gradient(solver.eta)
+    lean = np.abs(solver.gradient.sum(axis=0)).max()
+    penalty = ElasticNetPenalty(1e3, 1.0, 4, 30.0)
+    expected = np.sqrt(design.squares.max() / 30.0) * lean / solver.kkt_scale
+    assert_allclose(measure(solver, penalty, "kkt")[2], expected, rtol=1e-10)
+    assert measure(solver, penalty)[2] == np.inf
+
+
+@pytest.mark.parametrize(
+    "make, loss",
+    [
+        (lambda: SparseHuberRegressor(0.05), Huber),
+        (lambda: SparseLogisticRegression(0.05, penalty="mcp"), Logistic),
+        (lambda: SparseLogisticRegression(0.05), Logistic),
+        (lambda: SparsePoissonRegressor(0.05, penalty="scad"), Poisson),
+        (lambda: SparseGammaRegressor(0.05), Gamma),
+        (lambda: SparseTweedieRegressor(0.05), Tweedie),
+        (lambda: SparseTweedieRegressor(0.05, penalty="mcp"), Tweedie),
+    ],
+)
+def test_a_model_with_a_wrong_intercept_is_not_certified(make, loss, monkeypatch):
+    X, y, rng = binary(12)
+    if loss is not Logistic:
+        y = 1.0 + rng.poisson(2.0, 30)
+    assert make().fit(X, y).certificate_.satisfied
+    settle = loss.settle_intercept
+    monkeypatch.setattr(
+        loss, "settle_intercept", lambda self, eta: settle(self, eta) + 0.25
+    )
+    with pytest.warns(ConvergenceWarning):
+        certificate = make().fit(X, y).certificate_
+    assert not certificate.satisfied
+    assert certificate.value > 0.01
+
+
+def test_a_multinomial_with_wrong_intercepts_is_not_certified(monkeypatch):
+    X, _, rng = binary(13)
+    y, settle = rng.integers(0, 3, 30), Softmax.settle_intercept
+    by = np.array([0.25, 0.0, -0.25])
+    for options in ({}, {"row_sparse": True}, {"penalty": "mcp"}):
+        with monkeypatch.context() as patch:
+            model = SparseLogisticRegression(0.02, **options)
+            assert model.fit(X, y).certificate_.satisfied
+            patch.setattr(
+                Softmax, "settle_intercept", lambda self, eta: settle(self, eta) + by
+            )
+            with pytest.warns(ConvergenceWarning):
+                assert not model.fit(X, y).certificate_.satisfied
+
+
+class Rounded:
+    """A loss of users."""
+
+    curvature = 1.0
+
+    def losses(self, y, eta):
+        return np.sqrt(1.0 + (eta - y) ** 2)
+
+    def slopes(self, y, eta):
+        return (eta - y) / np.sqrt(1.0 + (eta - y) ** 2)
+
+
+class Absolute:
+    """A penalty of users."""
+
+    def value(self, w):
+        return np.abs(w).sum()
+
+    def prox(self, z, strength):
+        return np.sign(z) * np.maximum(np.abs(z) - strength, 0.0)
+
+
+@pytest.mark.parametrize("penalty", ["elasticnet", Absolute()])
+def test_a_loss_of_users_with_a_wrong_intercept_is_not_certified(penalty, monkeypatch):
+    X, y, _ = squared(14)
+    model = PenalizedRegressor(Rounded(), penalty, alpha=0.05)
+    assert model.fit(X, y).certificate_.satisfied
+    settle = UserDatafit.settle_intercept
+    monkeypatch.setattr(
+        UserDatafit, "settle_intercept", lambda self, eta: settle(self, eta) + 0.25
+    )
+    with pytest.warns(ConvergenceWarning):
+        assert not model.fit(X, y).certificate_.satisfied
+
+
+@pytest.mark.parametrize("loss", ["logistic", "huber"])
+def test_compiled_paths_miss_where_intercepts_are_wrong(loss, monkeypatch):
+    X, y, _ = binary(15)
+    options = {**OPTIONS, "max_iter": 100, "max_epochs": 1000}
+    if loss == "huber":
+        problem = HuberProblem(X, y + X[:, 1], delta=0.5, **options)
+    else:
+        problem = LogisticProblem(X, y, **options)
+    kernel_of, seen = _likelihood_path._kernel_of, []
+
+    def wrong(problem, norms):
+        solve, data = kernel_of(problem, norms)
+
+        def solved(*arguments):
+            found, stats = solve(*arguments), arguments[-2]
+            stats[2, 5] = 0.1 * np.sqrt(30.0) * stats[2, 4]
+            seen.append(stats.copy())
+            return found
+
+        return solved, data
+
+    monkeypatch.setattr(_likelihood_path, "_kernel_of", wrong)
+    kept = []
+    monkeypatch.setattr(
+        _likelihood_path,
+        "mended",
+        lambda problem, points, missed, *rest: kept.append((points, missed)) or points,
+    )
+    alphas = problem.alpha_max(1.0) * np.array([0.8, 0.5, 0.3, 0.2])
+    points = problem.solve(alphas, 1.0)
+    assert_array_equal(kept[0][1], [False, False, True, False])
+    if loss == "logistic":
+        assert points.gaps[2] == np.inf
+    else:
+        g = Huber(problem.y, delta=0.5 / problem.y_unit).gradient
+        start = problem.datafit.null_intercept()
+        top = np.abs((X - X.mean(axis=0)).T @ g(np.full(30, start))).max()
+        longest = np.sqrt(problem.design.squares.max() / 30.0)
+        expected = longest * seen[0][2, 5] / (top / problem.design.unit)
+        assert_allclose(points.gaps[2], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_steps_of_a_penalty_of_users_measure_it(fit_intercept):
+    X, y, _ = squared(17)
+    X, y = X / 64.0, y + 2.0
+    design = make_design(X, fit_intercept=fit_intercept)
+    datafit = UserDatafit(Rounded(), y, np.linspace(0.5, 2.0, 20))
+    weights = datafit.weights
+    A = X - X.mean(axis=0) if fit_intercept else X
+
+    def at(w):
+        eta = A @ w
+        if fit_intercept:
+            eta = eta + datafit.settle_intercept(eta)
+        return eta, weights * (eta - y) / np.sqrt(1.0 + (eta - y) ** 2)
+
+    start = np.abs(A.T @ at(np.zeros(3))[1]).max()
+    w = np.array([0.75, 0.0, -0.5])
+    solver = ProximalSolver(design, datafit, w)
+    assert_allclose(solver.null_scale, start, rtol=1e-10)
+    assert_allclose(solver.lipschitz, 2.0 * design.squares.max(), rtol=1e-12)
+    assert_allclose(
+        solver.null_value,
+        weights @ np.sqrt(1.0 + (at(np.zeros(3))[0] - y) ** 2),
+        rtol=1e-10,
+    )
+    bend = solver.lipschitz = 0.25
+    for strength in (0.5, 8.0):
+        penalty = GivenPenalty(Absolute(), strength, 1.0)
+        value, dual, found = solver._measure(penalty)
+        eta, g = at(w)
+        loss = weights @ np.sqrt(1.0 + (eta - y) ** 2)
+        assert_allclose(value, loss + 1.25 * strength, rtol=1e-12)
+        z = w - A.T @ g / bend
+        moved = w - np.sign(z) * np.maximum(np.abs(z) - strength / bend, 0.0)
+        expected = np.abs(moved).max() * bend
+        assert_allclose(found, expected / start, rtol=1e-9)
+        assert math.isnan(dual)
+    for unit in (0.25, 4.0):
+        solver._unit = unit
+        assert_allclose(solver._measure(penalty)[2], expected / unit, rtol=1e-9)
+    solver._unit = 0.0
+    assert solver._measure(penalty)[2] == 0.0
+    # What rounding may hide: of the products, and of the fit.
+    norms = np.sqrt((A**2).sum(axis=0))
+    error = norms.max() * rounding(design.chain + 4, np.linalg.norm(g))
+    spread = norms @ np.abs(w) + np.linalg.norm(eta)
+    error += norms.max() * 2.0 * rounding(3 + 4, spread)
+    assert_allclose(solver._rounding(penalty), error, rtol=1e-9)
+
+
+def test_a_step_of_users_counts_the_slope_of_the_intercept(monkeypatch):
+    X, y, _ = squared(18)
+    design, datafit = make_design(X), UserDatafit(Rounded(), y)
+    solver = ProximalSolver(design, datafit)
+    penalty = GivenPenalty(Absolute(), 1e3, 1.0)
+    assert solver._measure(penalty)[2] == 0.0
+    settle = datafit.settle_intercept
+    monkeypatch.setattr(datafit, "settle_intercept", lambda eta: settle(eta) + 0.5)
+    lean = abs(datafit.gradient(np.full(20, datafit.settle_intercept(0 * y))).sum())
+    expected = np.sqrt(design.squares.max() / 20.0) * lean / solver.null_scale
+    assert_allclose(solver._measure(penalty)[2], expected, rtol=1e-9)

@@ -42,6 +42,7 @@ from sparsestat.linear_model._penalized._likelihood_problems import (
 from sparsestat.linear_model._penalized._multinomial_problem import MultinomialProblem
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 from sparsestat.linear_model._penalized._result import SolverResult
+from sparsestat.linear_model._penalized._rounding import intercept_slope
 from sparsestat.linear_model._penalized._solver import WorkingSetSolver
 
 __all__ = ["likelihood_problem"]
@@ -127,7 +128,7 @@ class BlockLikelihood(BlockPaths):
         shift = start if fit_intercept else 0.0 * start
         self._shift, null = self._settled(nothing, shift)
         self.total, self._null_q = null["weight"], null["q"]
-        self.null_value = null["value"]
+        self.null_value, self._null_norm = null["value"], np.sqrt(null["square"])
         self.datafit = SimpleNamespace(saturated=null["saturated"])
         self.gap_scale = null["value"] - null["saturated"]
         if self.gap_scale <= 1e-14 * abs(null["value"]):
@@ -173,11 +174,13 @@ class BlockLikelihood(BlockPaths):
         """
         low, high, least = -np.inf, np.inf, np.inf
         best = None
+        # What is left counts as a violation.
+        flat = max(min(_FLAT, 0.1 * self.tol), 1e-13)
         for _ in range(_MOST_SHIFTS):
             found = self._pass(w, shift, "gradient", multiples)
             slope, scale = found["slope"], found["absolute"]
             size = float(np.max(np.abs(slope)))
-            if not self.fit_intercept or np.all(np.abs(slope) <= _FLAT * scale):
+            if not self.fit_intercept or np.all(np.abs(slope) <= flat * scale):
                 return shift, found
             if np.ndim(slope):
                 if best is not None and not size < least:  # the step was too long
@@ -431,11 +434,16 @@ class BlockLikelihood(BlockPaths):
         flat = float(np.linalg.norm(shift)) * np.sqrt(self.n_rows)
         slip = rounding(np.count_nonzero(lengths) + 4, fit + flat)
         slip += rounding(4, self.rows.offset_norm)
+        lean = 0.0
+        if self.fit_intercept:
+            lean = float(np.max(intercept_slope(found["slope"], norm, self.n_rows)))
         if kind == "kkt":
             scale = self.kkt_scale or 1.0
             violations = penalty.violations(w, q)[self.squares > 0.0]
-            out.gap = float(violations.max(initial=0.0)) / scale
             steepest = float(np.sqrt(self.squares.max(initial=0.0)))
+            # Along a constant as long as the longest column.
+            lean *= steepest / np.sqrt(self.total)
+            out.gap = max(float(violations.max(initial=0.0)), lean) / scale
             error = float(reach.max(initial=0.0)) + steepest * bend * slip
             out.rounding = error / scale
             return out
@@ -457,6 +465,8 @@ class BlockLikelihood(BlockPaths):
             out.dual = max(out.dual, soft)
         unsettled = float(np.abs(q[free]).max(initial=0.0))
         if len(free) and unsettled > SETTLED * (self.kkt_scale or 1.0):
+            out.dual = -np.inf
+        if lean > SETTLED * np.sqrt(self.n_rows) * self._null_norm:
             out.dual = -np.inf
         error = slip * (norm + 0.5 * bend * slip)
         error += 2.0 * rounding(self._chain, found["magnitude"])

@@ -10,11 +10,16 @@ import numpy as np
 
 from sparsestat.linear_model._penalized._gaps import likelihood_dual
 from sparsestat.linear_model._penalized._outer import OuterLoop
-from sparsestat.linear_model._penalized._rounding import likelihood_rounding
+from sparsestat.linear_model._penalized._rounding import (
+    intercept_slope,
+    likelihood_rounding,
+)
 
 __all__ = ["SETTLED", "LikelihoodLoop"]
 
-SETTLED = 1e-7  # gradient of free features, relative to the largest at zero
+# Gradient of free features, relative to the largest at zero; of an intercept, to the
+# largest that a gradient of the size of that at zero has along a constant.
+SETTLED = 1e-7
 
 
 class LikelihoodLoop(OuterLoop):
@@ -48,6 +53,11 @@ class LikelihoodLoop(OuterLoop):
         if self.gap_scale <= 1e-14 * abs(self.null_value):
             self.gap_scale = 0.0
         self.gradient = datafit.gradient(self.eta)
+        # What a slope of the intercept is beside those of features: the slope along a
+        # constant that is as long as the longest column.
+        n_samples, longest = design.n_samples, design.squares.max(initial=0.0)
+        self._constant = float(np.sqrt(longest / max(n_samples, 1)))
+        self._flat = SETTLED * float(np.sqrt(n_samples) * _norm(self.gradient))
         self.q = design.correlations(-self.gradient)
         self._null_q = self.q.copy()
         self.kkt_scale = float(np.abs(self.q).max(initial=0.0))
@@ -162,6 +172,7 @@ class LikelihoodLoop(OuterLoop):
         value = self.datafit.value(self.eta) + penalty.value(w)
         if self._kind == "kkt":
             worst = float(penalty.violations(w, q).max(initial=0.0))
+            worst = max(worst, self._constant * self._lean())
             return value, np.nan, worst / self._unit if self._unit > 0 else 0.0
         dual, self._multiple = likelihood_dual(self.datafit, penalty, self.gradient, q)
         if self._free.size:
@@ -169,10 +180,19 @@ class LikelihoodLoop(OuterLoop):
             slope = np.abs(self._block.T @ self.gradient).max()
             if slope > SETTLED * self.kkt_scale:
                 dual = -np.inf
+        if self._lean() > self._flat:  # so does an intercept
+            dual = -np.inf
         gap = max(value - dual, 0.0)
         if self._unit == 0.0:
             return value, dual, gap if w.any() else 0.0
         return value, dual, gap / self._unit
+
+    def _lean(self):
+        """Return the largest slope of the loss in an intercept, beyond rounding."""
+        if not self.fits_shift:
+            return 0.0
+        g = self.gradient
+        return float(np.max(intercept_slope(g.sum(axis=0), _norm(g), len(g))))
 
     def _solution(self):
         held = self._support
@@ -182,3 +202,7 @@ class LikelihoodLoop(OuterLoop):
     def bend(self):
         """A bound of the curvature of the loss along a change of the fit."""
         return self.datafit.steepest(self.eta)
+
+
+def _norm(gradient):
+    return float(np.sqrt(np.vdot(gradient, gradient)))

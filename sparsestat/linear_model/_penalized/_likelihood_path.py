@@ -15,7 +15,9 @@ from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _datafits, _survival
 from sparsestat.linear_model._penalized._csc_path import center_share, unsigned_columns
 from sparsestat.linear_model._penalized._gram_path import mended
+from sparsestat.linear_model._penalized._likelihood_loop import SETTLED
 from sparsestat.linear_model._penalized._points import PathPoints
+from sparsestat.linear_model._penalized._rounding import intercept_slope
 
 __all__ = ["likelihood_results", "loss_code", "suits_compiled"]
 
@@ -133,8 +135,9 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     if explained <= 1e-14 * abs(null_value):
         return None
     unit = explained
+    null_gradient = datafit.gradient(np.full(n, shift))
     if not has_gap:
-        q = design.correlations(-datafit.gradient(np.full(n, shift)))
+        q = design.correlations(-null_gradient)
         kept = slice(None) if omega is None else np.isfinite(omega)
         unit = float(np.abs(q[kept]).max(initial=0.0))
         if unit == 0.0:
@@ -190,6 +193,14 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
             has_gap,
         )
     measures = stats[:, 2] / unit
+    if with_shift:
+        lean = intercept_slope(stats[:, 5], stats[:, 4], n)
+        if has_gap:  # the gradient is a dual point where it sums to zero
+            flat = SETTLED * np.sqrt(n) * float(np.linalg.norm(null_gradient))
+            measures[lean > flat] = np.inf
+        else:
+            constant = norms.max(initial=0.0) / np.sqrt(n)
+            measures = np.maximum(measures, constant * lean / unit)
     varying = {
         "gap": measures,
         "objective": stats[:, 0],

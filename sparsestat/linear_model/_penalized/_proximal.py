@@ -20,6 +20,7 @@ import numpy as np
 from sparsestat._utils.arithmetic import rounding
 from sparsestat.linear_model._penalized._datafits import Datafit
 from sparsestat.linear_model._penalized._outer import OuterLoop
+from sparsestat.linear_model._penalized._rounding import intercept_slope
 
 __all__ = ["GivenPenalty", "ProximalSolver", "UserDatafit"]
 
@@ -142,6 +143,11 @@ class ProximalSolver(OuterLoop):
         value, w, bend = loss + penalty.value(self.w), self.w, self.lipschitz
         moved = np.abs(w - penalty.prox(w + q / bend, 1.0 / bend))
         worst = float(moved.max(initial=0.0)) * bend
+        if self.fits_shift:
+            g, n = self.gradient, self.design.n_samples
+            longest = float(self.design.squares.max(initial=0.0))
+            lean = float(intercept_slope(g.sum(), np.linalg.norm(g), n))
+            worst = max(worst, np.sqrt(longest / n) * lean)
         return value, np.nan, worst / self._unit if self._unit > 0 else 0.0
 
     def _choose(self, penalty):
