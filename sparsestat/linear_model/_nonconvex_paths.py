@@ -4,11 +4,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sparsestat.linear_model._paths import check_path_input
+from sparsestat.linear_model._penalized._concave_path import ConcaveMoments
 from sparsestat.linear_model._penalized._penalties import ConcavePenalty
-from sparsestat.linear_model._penalized._problems import (
-    LeastSquaresProblem,
-    feature_weight_array,
-)
+from sparsestat.linear_model._penalized._problems import feature_weight_array
 
 __all__ = [
     "SHAPE_NAMES",
@@ -36,7 +34,7 @@ def check_shape(kind, shape):
     return shape
 
 
-class ConcaveProblem(LeastSquaresProblem):
+class ConcaveProblem(ConcaveMoments):
     """Least squares with MCP or SCAD; the setting is the shape."""
 
     remedy = (
