@@ -13,12 +13,14 @@ end at another stationary point.
 import numpy as np
 
 from sparsestat._utils.jit import njit
-from sparsestat.linear_model._penalized._kernels_cd import MCP, prox
+from sparsestat.linear_model._penalized._kernels_cd import MCP, piece, prox
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
 _RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
 _LOOK = 4  # sweeps between two looks at the violations
 _FIRST_NEWTON, _NEWTON_SHARE = 4, 0.05  # sweeps before a Newton step pays
+_SETTLE = 0.02  # share of the coefficients that may still go to another piece
+_PATIENCE = 100  # sweeps after which nothing settles by itself
 _SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
 MOST_LOOKS = 50  # at all features, for one strength
 _HALVINGS = 6  # of a Newton step
@@ -72,8 +74,12 @@ def _violation(lam, kappa, strength, code, a, w, q, m, positive):
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
 def _sweep(GA, wA, qA, dA, lam_in, kA, strength, code, params, m, positive):
-    """One cycle over the list; return the largest move of a gradient by a step."""
-    moved = 0.0
+    """One cycle over the list.
+
+    Returns the largest move of a gradient by a step, and how many coefficients went to
+    another piece of the penalty.
+    """
+    moved, changes = 0.0, 0
     for i in range(m):
         old, lam = wA[i], strength * lam_in[i]
         if old == 0.0 and (qA[i] if positive else abs(qA[i])) <= lam:
@@ -88,7 +94,10 @@ def _sweep(GA, wA, qA, dA, lam_in, kA, strength, code, params, m, positive):
             for b in range(m):
                 qA[b] -= step * row[b]
             moved = max(moved, d * abs(step))
-    return moved
+            changes += piece(code, params, new, lam, kA[i]) != piece(
+                code, params, old, lam, kA[i]
+            )
+    return moved, changes
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
@@ -307,7 +316,7 @@ def concave_path(
             inner = 0.5 * goal if first else 0.1 * goal
             since = 0
             while sweeps < budget:
-                moved = _sweep(
+                moved, changes = _sweep(
                     GA, wA, qA, dA, lam_in, kA, strength, code, params, m, positive
                 )
                 sweeps += 1
@@ -321,7 +330,9 @@ def concave_path(
                 for i in range(m):
                     if wA[i] != 0.0:
                         nz += 1
-                if since >= _FIRST_NEWTON + _NEWTON_SHARE * nz:
+                # Before the pieces have settled a step would lead elsewhere.
+                settled = changes <= max(1.0, _SETTLE * nz) or since >= _PATIENCE
+                if settled and since >= _FIRST_NEWTON + _NEWTON_SHARE * nz:
                     newtons += 1
                     since = 0
                     if _newton(
