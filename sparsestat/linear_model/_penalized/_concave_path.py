@@ -29,6 +29,7 @@ class ConcaveMoments(LeastSquaresProblem):
     no ridge.
     """
 
+    is_convex = False
     positive = False
     feature_weights = None
     moments = None  # of all rows, once somebody needed them
