@@ -13,6 +13,7 @@ from sparsestat.linear_model import (
     GraphLabelPropagation,
     GroupLasso,
     Lasso,
+    MCPRegressor,
     MultiTaskLasso,
     Slope,
     SparseCoxRegressor,
@@ -51,6 +52,7 @@ def warmup():
         Lasso.path(data, y, alphas=5)
         SparseLogisticRegression.path(data, y > 0, alphas=5)
     GroupLasso.path(X, y, alphas=5, groups=3)
+    MCPRegressor.path(X, y, alphas=5)
     cox = SparseCoxRegressor(0.05).fit(X, np.exp(y))
     cox.score(X, np.exp(y))
     labels = np.arange(20) % 3 - 1

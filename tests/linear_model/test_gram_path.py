@@ -75,7 +75,7 @@ def agreed(problem, alphas, ratio):
         # The gap holds measured from outside, too.
         penalty = problem.penalty(alpha / problem.alpha_unit, ratio)
         w = a.dense_coef(problem.n_features) / problem.coef_unit
-        gap, _, error = _gram_path._measured(
+        gap, _, error = _gram_path.measured_point(
             problem, A, problem.target, w, alpha, ratio
         )
         centering = 1e-16 * a.unit  # which rounds the columns of A
@@ -115,7 +115,7 @@ def test_single_fits_on_small_data_are_those_of_working_sets():
         # Gaps measured on the data: of what is returned, and of zeros.
         A = problem.design.block(np.arange(problem.n_features))
         for v, found in ((0.0 * w, fast.gap_history[0]), (w, fast.gap)):
-            gap, _, error = _gram_path._measured(
+            gap, _, error = _gram_path.measured_point(
                 problem, A, problem.target, v, alpha, ratio
             )
             allowed = error + (1e-15 + fast.rounding) * fast.unit
@@ -291,9 +291,7 @@ def test_the_bound_of_rounding_is_the_sum_of_its_parts():
     c, yy = rng.normal(size=p), 3.0
     W, lam = rng.normal(size=(k, p)), rng.uniform(0.5, 2.0, (k, p))
     gaps = rng.uniform(0.1, 1.0, (k, 4))
-    found = _gram_path._gap_rounding(
-        _gram_path._Moments(G, c, yy, 1.0), n, W, gaps, lam
-    )
+    found = _gram_path._gap_rounding(_gram_path.Moments(G, c, yy, 1.0), n, W, gaps, lam)
     norms = [*np.sqrt(np.diag(G)[:-1]), 0.0]
     unit = rounding(n + 8)
     for i in range(k):

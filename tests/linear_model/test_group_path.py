@@ -80,7 +80,7 @@ def test_moments_and_data_give_the_same_paths():
                 np.unique(problem.groups.labels[a.columns])
             )
             w = a.dense_coef(problem.n_features) / problem.coef_unit
-            gap, _, error = _gram_path._measured(
+            gap, _, error = _gram_path.measured_point(
                 problem, A, problem.target, w, alpha, 0.0
             )
             assert gap <= (max(problem.tol, a.gap) + a.rounding) * a.unit + error

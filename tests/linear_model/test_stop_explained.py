@@ -139,6 +139,27 @@ def test_the_grid_ends_by_the_share_of_the_deviance(name):
         short.set_params(alphas=[1.0, 0.1]).fit(X, y)
 
 
+@pytest.mark.parametrize("penalty", ["mcp", "scad"])
+@pytest.mark.parametrize("name", ["PenalizedRegressorCV", "SparsePoissonRegressorCV"])
+def test_a_plateau_of_a_concave_path_is_not_its_end(name, penalty):
+    # The first feature is unshrunk long before the second one enters.
+    rng = np.random.default_rng(19)
+    X = rng.standard_normal((90, 4))
+    X = np.linalg.qr(X - X.mean(axis=0))[0] * np.sqrt(90)
+    y = 3.0 + X[:, 0] + 0.1 * X[:, 1] + 0.05 * rng.standard_normal(90)
+    if name == "SparsePoissonRegressorCV":
+        y = np.exp(0.5 * y)
+    options = {"penalty": penalty, "alphas": 60, "eps": 1e-4, "cv": 3, "tol": 1e-7}
+    whole = getattr(ssl, name)(**options).fit(X, y)
+    short = getattr(ssl, name)(stop_explained=True, **options).fit(X, y)
+    both = np.flatnonzero(np.count_nonzero(whole.coef_path_, axis=0) > 1)[0]
+    k = len(short.alphas_)
+    moved = np.abs(np.diff(whole.coef_path_[:, :both], axis=1)).max(axis=0) > 1e-6
+    assert both > 8 and not moved[-2:].any()  # it does rest before
+    assert both < k < 60
+    assert_allclose(short.alphas_, whole.alphas_[:k])
+
+
 @pytest.mark.parametrize(
     "name", ["SparseLogisticRegressionCV", "SparsePoissonRegressorCV"]
 )

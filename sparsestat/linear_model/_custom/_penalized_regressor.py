@@ -347,7 +347,8 @@ class PenalizedRegressorCV(GLMCVMixin, _PenalizedPredictor):
         explained, or a step gains less than 1e-5 of that, though not before five
         strengths: decided on all data, before the folds. The least value of a loss
         object is taken as zero. With concave penalties and with penalty objects
-        coefficients may rest for a step and gain later: such paths may end early.
+        coefficients may rest for steps and gain later: there a step without gain ends
+        the grid only where no later one gains more.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4

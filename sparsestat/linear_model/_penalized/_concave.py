@@ -3,8 +3,8 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sparsestat.linear_model._penalized._concave_path import ConcaveMoments
 from sparsestat.linear_model._penalized._penalties import SHAPES, ConcavePenalty
-from sparsestat.linear_model._penalized._problems import LeastSquaresProblem
 
 __all__ = ["ConcaveProblem", "check_shape"]
 
@@ -21,7 +21,7 @@ def check_shape(kind, shape):
     return shape
 
 
-class ConcaveProblem(LeastSquaresProblem):
+class ConcaveProblem(ConcaveMoments):
     """Least squares with MCP or SCAD; the setting is the shape."""
 
     def __init__(

@@ -37,6 +37,11 @@ class GivenProblem(GLMProblem):
         self.has_gap = isinstance(datafit, str) and given is None
         super().__init__(*arguments, **options)
 
+    @property
+    def is_convex(self):
+        """Whether the penalty is known to be convex."""
+        return self.given_penalty is None and super().is_convex
+
     def moderate_target(self, y):
         """Return y divided by its unit, where loss and penalty have none of their own.
 

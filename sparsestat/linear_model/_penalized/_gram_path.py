@@ -29,13 +29,16 @@ from sparsestat.linear_model._penalized._rounding import squared_loss_rounding
 
 __all__ = [
     "BUDGET",
+    "DOUBT",
     "LEAST_TOL",
     "MOST_BYTES",
     "MOST_FEATURES",
+    "Moments",
     "SharedMoments",
     "fold_errors",
     "gram_fit",
     "gram_results",
+    "measured_point",
     "mended",
     "points_of",
     "suits_gram",
@@ -45,7 +48,7 @@ MOST_FEATURES = 1000
 MOST_BYTES = 2e9  # of the centered columns
 LEAST_TOL = 1e-10  # below it differences of moments have no digits left
 BUDGET = 2000  # sweeps for one strength, before the working-set solver takes over
-_DOUBT = 0.1  # share of the tolerance that rounding may have without a look at the data
+DOUBT = 0.1  # share of the tolerance that rounding may have without a look at the data
 _EXPLAINED = 1e-10  # share of a squared norm below which nothing of a column is left
 _LOST = (
     1e-6  # share of a sum of moments that is left, below which they are computed anew
@@ -76,7 +79,7 @@ def _frees_some(problem):
     return not problem.positive and bool(problem.feature_weights.max() > 0.0)
 
 
-class _Moments:
+class Moments:
     """Products of the centered columns with each other and with the target."""
 
     def __init__(self, G, c, yy, total):
@@ -105,7 +108,7 @@ class SharedMoments:
             self._products = A.T @ A, A.T @ self.targets
         G, C = self._products
         y = self.targets[:, t]
-        return _Moments(G, C[:, t].copy(), float(y @ y), self.design.total)
+        return Moments(G, C[:, t].copy(), float(y @ y), self.design.total)
 
     def of_folds(self, folds):
         """Return the rows held out in each fold, their moments and those of all rows.
@@ -184,7 +187,7 @@ def _beside(moments, held, rest):
     gone = spread.diagonal() <= _EXPLAINED * whole.diagonal()
     spread[gone], spread[:, gone], correlations[gone] = 0.0, 0.0, 0.0
     yy = max(moments.yy - float(right[:, -1] @ own), 0.0)
-    left = _Moments(spread, correlations, yy, moments.total)
+    left = Moments(spread, correlations, yy, moments.total)
     left.scale = moments.yy
     return mix, own, left
 
@@ -247,7 +250,7 @@ def gram_fit(problem, alpha, l1_ratio):
     ):
         return None
     A = design.block(design.all_columns)
-    moments = _Moments(A.T @ A, A.T @ y, float(y @ y), problem.total)
+    moments = Moments(A.T @ A, A.T @ y, float(y @ y), problem.total)
     strength = problem.total * alpha / problem.alpha_unit
     ridge = strength * (1.0 - l1_ratio) * problem.coef_unit
     omega = np.ones(len(moments.c)) if omega is None else omega
@@ -272,7 +275,7 @@ def gram_fit(problem, alpha, l1_ratio):
     )
     error, gap, goal = float(error[0]), max(found[0], 0.0), problem.tol * moments.yy
     # Not `>`: there is nothing to explain, or it overflows.
-    if sweeps > most or not (gap + error <= goal and error < _DOUBT * goal):
+    if sweeps > most or not (gap + error <= goal and error < DOUBT * goal):
         return None
     columns = np.flatnonzero(w)
     return SolverResult(
@@ -311,7 +314,7 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
         moments = problem.shared.of(problem.column)
     if moments is None:
         A = design.block(np.arange(design.n_features))
-        moments = _Moments(A.T @ A, A.T @ y, yy, problem.total)
+        moments = Moments(A.T @ A, A.T @ y, yy, problem.total)
     W, gaps, info, n_solved = _solve(problem, moments, alphas, l1_ratio)
     if n_solved == 0:
         return None
@@ -332,7 +335,7 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
 
 def points_of(
     problem, W, gaps, info, n_solved, errors, alphas, setting, verbose, *, A=None,
-    measured=False,
+    measured=False, unit=None, common=None,
 ):  # fmt: skip
     """Return what a kernel found as results, mended where it does not suffice.
 
@@ -355,30 +358,34 @@ def points_of(
         The centered columns; where they are needed, None has them gathered.
     measured : bool, default=False
         Whether the gaps are those of the data already.
+    unit : float, default=None
+        What gaps are relative to; None is the squared target.
+    common : dict, default=None
+        What results say of themselves where they have violations, not gaps.
     """
     y = problem.target
-    yy = float(y @ y)
-    goal = problem.tol * yy
+    unit = float(y @ y) if unit is None else unit
+    goal = problem.tol * unit
     gap, primal = gaps[:, 0].copy(), gaps[:, 1].copy()
     solved = np.arange(len(W)) < n_solved
-    doubtful = solved & ~(errors <= _DOUBT * goal) & (not measured)
+    doubtful = solved & ~(errors <= DOUBT * goal) & (not measured)
     for k in np.flatnonzero(doubtful):
         if A is None:
             A = problem.design.block(np.arange(problem.design.n_features))
-        gap[k], primal[k], errors[k] = _measured(
+        gap[k], primal[k], errors[k] = measured_point(
             problem, A, y, W[k], alphas[k], setting
         )
     gap_inside = np.maximum(gap, 0.0)
     varying = {
-        "gap": gap_inside / yy,
+        "gap": gap_inside / unit,
         "objective": primal,
-        "dual": primal - gap_inside,
-        "rounding": errors / yy,
+        "dual": primal - gap_inside if common is None else np.full(len(W), np.nan),
+        "rounding": errors / unit,
         "n_iter": info[:, 2],
         "n_sweeps": info[:, 0],
         "n_newton": info[:, 1],
     }
-    points = PathPoints(problem, W, varying, {"unit": yy})
+    points = PathPoints(problem, W, varying, {"unit": unit, **(common or {})})
     missed = ~solved | ~(gap + errors <= goal)
     return mended(problem, points, missed, W, n_solved, alphas, setting, verbose)
 
@@ -397,7 +404,7 @@ def mended(problem, points, missed, W, n_solved, alphas, setting, verbose):
     return points
 
 
-def _measured(problem, A, y, w, alpha, l1_ratio):
+def measured_point(problem, A, y, w, alpha, l1_ratio):
     """Return gap, primal value and rounding of one point, from the data."""
     columns = np.flatnonzero(w)
     penalty = problem.penalty(alpha / problem.alpha_unit, l1_ratio)
@@ -410,21 +417,31 @@ def _measured(problem, A, y, w, alpha, l1_ratio):
     return parts.gap, parts.primal, error
 
 
-def fold_errors(problem, folds, l1_ratios, grids):
-    """Return held-out squared errors of paths on folds, ratio after ratio.
+def _on_fold(problem, moments, alphas, l1_ratio):
+    """Return the coefficients of a path on moments, and how many were solved."""
+    if l1_ratio == 0.0:
+        return np.empty((0, problem.n_features)), 0
+    W, _, _, n_solved = _solve(problem, moments, alphas, l1_ratio)
+    return W, n_solved
 
-    An array for each ratio and fold, or None where moments have lost too many digits,
+
+def fold_errors(problem, folds, settings, grids, solve=_on_fold):
+    """Return held-out squared errors of paths on folds, setting after setting.
+
+    An array for each setting and fold, or None where moments have lost too many digits,
     or a path did not end.
 
     Parameters
     ----------
-    problem : ElasticNetProblem
+    problem : LeastSquaresProblem
         Of all rows.
     folds : list of (ndarray, ndarray)
         Rows to train on and rows to test on, of which each pair holds all.
-    l1_ratios : list of float
+    settings : list of float
     grids : list of ndarray of shape (n_alphas,)
-        Strengths for each ratio.
+        Strengths for each setting.
+    solve : callable
+        Takes the problem, moments of a fold, strengths and a setting.
     """
     y, p = problem.target, problem.n_features
     shared = problem.shared or SharedMoments(problem.design, y[:, None])
@@ -435,11 +452,11 @@ def fold_errors(problem, folds, l1_ratios, grids):
         pair = np.ix_(at, at)
         outside, whole = [part[pair] for part in outside], whole[pair]
     # The path of all rows that follows need not look at the columns again.
-    problem.moments = _Moments(
+    problem.moments = Moments(
         whole[:p, :p], whole[:p, p].copy(), float(y @ y), problem.total
     )
     tables = [
-        _fold(problem, rows, part, whole, at, l1_ratios, grids)
+        _fold(problem, rows, part, whole, at, settings, grids, solve)
         for rows, part in zip(held, outside, strict=True)
     ]
     return [table[k] for k in range(len(grids)) for table in tables]
@@ -456,8 +473,8 @@ def _rows(B, test):
     return B[test]
 
 
-def _fold(problem, held, outside, whole, at, l1_ratios, grids):
-    """Return the errors on the rows `held` of paths on the others, for each ratio.
+def _fold(problem, held, outside, whole, at, settings, grids, solve):
+    """Return the errors on the rows `held` of paths on the others, for each setting.
 
     `outside` and `whole` are the moments of these rows and of all, for the columns
     `at` of `held`.
@@ -478,14 +495,12 @@ def _fold(problem, held, outside, whole, at, l1_ratios, grids):
             return nothing
     else:
         spread = inside[: p + 1, : p + 1]
-    moments = _Moments(spread[:p, :p], spread[:p, p].copy(), float(spread[p, p]), total)
+    moments = Moments(spread[:p, :p], spread[:p, p].copy(), float(spread[p, p]), total)
     if not moments.yy > 0.0:
         return nothing
     out = []
-    for l1_ratio, alphas in zip(l1_ratios, grids, strict=True):
-        W, n_solved = np.empty((0, p)), 0
-        if l1_ratio > 0.0:
-            W, _, _, n_solved = _solve(problem, moments, alphas, l1_ratio)
+    for setting, alphas in zip(settings, grids, strict=True):
+        W, n_solved = solve(problem, moments, alphas, setting)
         errors = None
         if n_solved == len(alphas):
             errors = _errors(W, outside, held, at, mean) * problem.y_unit**2

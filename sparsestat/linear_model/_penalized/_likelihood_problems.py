@@ -134,6 +134,11 @@ class GLMProblem(PathProblem):
         self._squares = None
 
     @property
+    def is_convex(self):
+        """Whether the penalty is convex."""
+        return self.spec.is_convex
+
+    @property
     def coef_shape(self):
         """Shape of the coefficients inside the solver."""
         return (self.n_features,)

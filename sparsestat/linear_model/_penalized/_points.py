@@ -67,13 +67,8 @@ class PathPoints(Sequence):
             w = self._inner[k]
             columns = np.flatnonzero(w)
             own = {name: values[k].item() for name, values in self._varying.items()}
-            result = SolverResult(
-                columns=columns,
-                coef=w[columns],
-                gap_history=[own["gap"]],
-                **own,
-                **self._common,
-            )
+            own = {"gap_history": [own["gap"]], **own, **self._common}
+            result = SolverResult(columns=columns, coef=w[columns], **own)
             self._made[k] = self._problem.given(result)
         return self._made[k]
 

@@ -79,6 +79,7 @@ class PathProblem:
 
     remedy = GAP_REMEDY
     copies = None  # the feature behind each column of the design, if groups overlap
+    is_convex = True  # whether a step of a path without gain is the last one with some
     y_unit, y_offset = 1.0, 0.0
     loss_unit = 1.0  # what losses inside are multiplied by, beside the square of y_unit
 
@@ -204,8 +205,12 @@ class PathProblem:
     def n_explaining(self, results):
         """Return after how many points of a path nothing more is explained."""
         shares = self.explained(results)
+        rests = np.diff(shares) < _GAIN * shares[1:]
+        if not self.is_convex:
+            # Coefficients that nothing shrinks rest until the next feature enters.
+            rests = np.logical_and.accumulate(rests[::-1])[::-1]
         enough = shares > _EXPLAINED
-        enough[1:] |= np.diff(shares) < _GAIN * shares[1:]
+        enough[1:] |= rests
         enough[: _FEWEST - 1] = False
         return int(np.argmax(enough)) + 1 if enough.any() else len(shares)
 
