@@ -162,7 +162,7 @@ MODULES = {
         ],
     ),
     "linear_model/_penalized/_likelihood_path.py": (
-        "_rounding likelihood_results",
+        "_rounding _suits_fit likelihood_result likelihood_results",
         ["linear_model/test_likelihood_path.py"],
     ),
     "linear_model/_penalized/_kernels_path.py": (
@@ -176,6 +176,10 @@ MODULES = {
     "linear_model/_penalized/_kernels_likelihood.py": (
         "_dot _add _total _correlate _gram _bound _penalty _settle _measure",
         _KERNELS,
+    ),
+    "linear_model/_penalized/_kernels_likelihood_fit.py": (
+        "_gram _choose _minimize",
+        [_PLAIN, "linear_model/test_likelihood_path.py"],
     ),
     "linear_model/_penalized/_kernels_csc_likelihood.py": (
         "_sweep _weigh _slopes _add_columns",

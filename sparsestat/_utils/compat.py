@@ -49,6 +49,11 @@ except ImportError:
         return X
 
 
+def has_callbacks(estimator):
+    """Whether somebody set callbacks that look on while an estimator is fitted."""
+    return HAS_CALLBACKS and bool(getattr(estimator, "_skl_callbacks", None))
+
+
 def check_sample_weight(sample_weight, X, **options):
     """Return valid weights, some of them not zero, which scikit-learn 1.8 lets pass."""
     weights = _check_sample_weight(sample_weight, X, **options)
@@ -145,5 +150,6 @@ __all__ = [
     "check_sample_weight",
     "feature_names",
     "fit_context",
+    "has_callbacks",
     "validate_params",
 ]

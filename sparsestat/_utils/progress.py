@@ -6,7 +6,7 @@
 import logging
 from contextlib import contextmanager
 
-from sparsestat._utils.compat import HAS_CALLBACKS
+from sparsestat._utils.compat import has_callbacks
 
 __all__ = ["FitProgress", "logger", "progress_bar"]
 
@@ -89,8 +89,7 @@ class FitProgress:
         if self.verbose:
             self._visible = _visible_logger()
             self._visible.__enter__()
-        callbacks = getattr(self.estimator, "_skl_callbacks", None)
-        if HAS_CALLBACKS and callbacks:
+        if has_callbacks(self.estimator):
             self._context = self.estimator._init_callback_context(
                 max_subtasks=self.max_iter
             )

@@ -4,16 +4,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from contextlib import nullcontext
 from numbers import Integral, Real
 
 import numpy as np
 
-from sparsestat._utils.compat import CallbackSupportMixin, Interval, fit_context
+from sparsestat._utils.compat import (
+    CallbackSupportMixin,
+    Interval,
+    fit_context,
+    has_callbacks,
+)
 from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
+from sparsestat.linear_model._penalized._path_result import PathMethod
+from sparsestat.linear_model._penalized._spec import default_ratio, penalty_spec
 
-__all__ = ["FIT_CONSTRAINTS", "FitMixin", "solver_options"]
+__all__ = [
+    "FIT_CONSTRAINTS",
+    "FitMixin",
+    "GLMFitMixin",
+    "PenaltyMixin",
+    "solver_options",
+]
 
 FIT_CONSTRAINTS = {
     "alpha": [Interval(Real, 0, None, closed="left")],
@@ -84,14 +98,15 @@ class FitMixin(CallbackSupportMixin):
             warnings.warn(
                 problem.no_penalty, UserWarning, stacklevel=users_stacklevel()
             )
-        with FitProgress(
-            self, self.max_iter, X=X, y=y, verbose=self.verbose
-        ) as progress:
+        watched = nullcontext()
+        if self.verbose or has_callbacks(self):
+            watched = FitProgress(self, self.max_iter, X=X, y=y, verbose=self.verbose)
+        with watched as progress:
             result = problem.solve_one(
                 self.alpha,
                 self._setting(),
                 coef_init=self._start(problem),
-                step=progress.watcher,
+                step=progress and progress.watcher,
             )
         vars(self).update(problem.attributes(result))
         self._warn(problem)
@@ -155,3 +170,58 @@ class FitMixin(CallbackSupportMixin):
         if start.ndim == 2 and len(problem.coef_shape) == 1 and start.shape[1] == 1:
             start = start[:, 0]
         return start if start.shape == problem.coef_shape else None
+
+
+class PenaltyMixin:
+    """The penalty of an estimator, from its parameters."""
+
+    path = PathMethod()
+
+    def _spec(self, n_features, **options):
+        return penalty_spec(
+            n_features,
+            penalty=self.penalty,
+            gamma=self.gamma,
+            groups=self.groups,
+            group_weights=self.group_weights,
+            feature_weights=self.feature_weights,
+            positive=self.positive,
+            feature_names=getattr(self, "feature_names_in_", None),
+            **options,
+        )
+
+    def _default_setting(self):
+        return default_ratio(self.penalty)
+
+
+class GLMFitMixin(PenaltyMixin, FitMixin):
+    """Fit at one strength, or along a path of them."""
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, offset=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; F-ordered dense or CSC avoids a copy. Never modified.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; an integer weight equals repetition.
+        offset : array-like of shape (n_samples,), default=None
+            What is known of the linear predictor, added to it with the coefficient 1,
+            such as the logarithm of an exposure. Several classes take one for each,
+            shape (n_samples, n_classes).
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        X, y, sample_weight = self._validated(X, y, sample_weight)
+        rows = self._checked_rows({"offset": offset}, y)
+        return self._fit_validated(X, y, sample_weight, **rows)
+
+    def _setting(self):
+        return self._default_setting() if self.l1_ratio is None else self.l1_ratio

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.multiclass import check_classification_targets
@@ -17,7 +18,7 @@ from sparsestat._utils.compat import align_sparse_interface
 from sparsestat._utils.samples import FLOATS, given_weights
 from sparsestat._utils.validation import is_plain
 
-__all__ = ["LinearClassifier", "LinearPredictor", "validate_fit_data"]
+__all__ = ["LinearClassifier", "LinearPredictor", "OffsetMixin", "validate_fit_data"]
 
 
 class _LinearScores(SparsestatEstimator):
@@ -184,6 +185,47 @@ class LinearClassifier(ClassifierMixin, _LinearScores):
             In the order of `classes_`.
         """
         return np.exp(self.predict_log_proba(X))
+
+
+class OffsetMixin:
+    """What is known of the linear predictor beforehand, in fits and predictions."""
+
+    def _checked_rows(self, rows, y):
+        """Validate what `fit` was given for each sample; remember that it was."""
+        rows = {name: values for name, values in rows.items() if values is not None}
+        if "offset" in rows:
+            rows["offset"] = self._checked_offset(rows["offset"], len(y))
+        self._has_offset = "offset" in rows
+        return rows
+
+    def _offset_shape(self, n_samples):
+        return (n_samples,)
+
+    def _checked_offset(self, offset, n_samples):
+        offset = check_array(
+            offset, ensure_2d=False, dtype=np.float64, input_name="offset"
+        )
+        shape = self._offset_shape(n_samples)
+        if offset.shape != shape:
+            raise ValueError(
+                f"`offset` has shape {offset.shape}, expected {shape}: what is known "
+                "of the linear predictor of each sample, such as log(exposure)."
+            )
+        return offset
+
+    def _shifted(self, scores, offset):
+        """Add the offset of new samples to their scores."""
+        had = getattr(self, "_has_offset", False)
+        if offset is None:
+            if had:
+                raise ValueError(
+                    f"This {type(self).__name__} was fitted with an `offset` and needs "
+                    "one to predict. Pass `offset`; inside a Pipeline or a search, "
+                    "route it: sklearn.set_config(enable_metadata_routing=True) and "
+                    "set_predict_request(offset=True), set_score_request(offset=True)."
+                )
+            return scores
+        return scores + self._checked_offset(offset, len(scores))
 
 
 def _checked_data(estimator, X, y, **options):

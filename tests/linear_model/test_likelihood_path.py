@@ -2,7 +2,6 @@
 
 import os
 from itertools import product
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -296,18 +295,132 @@ def test_what_the_kernel_does_not_suit_takes_the_other_way():
     assert not _likelihood_path.suits_compiled(problem, alphas, 1.0)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_single_fits_in_one_call_are_those_of_working_sets(loss):
+    rng = np.random.default_rng(10 + LOSSES.index(loss))
+    used = finished = 0
+    for _ in range(max(TRIALS // 3, 1)):
+        problem = random_problem(rng, loss)
+        ratio = float(rng.choice([1.0, 0.5]))
+        kind = "duality_gap" if problem._gap_is_measured(1.0) else "kkt"
+        top = problem.alpha_max(ratio)
+        solver = problem.make_solver()
+        longest = np.sqrt(problem.design.squares).max()
+        lost = 1e-11 * longest * np.abs(solver.gradient).max()
+        if not top * problem.total > lost > 0 or not problem.design.prefers_gram:
+            continue
+        alpha = top * 10.0 ** rng.uniform(-2, 0.3)
+        used += 1
+        fast = _likelihood_path.likelihood_result(problem, alpha, ratio, kind)
+        if fast is None:
+            continue
+        finished += 1
+        assert fast.gap + fast.rounding <= problem.tol
+        assert fast.n_iter == len(fast.gap_history) <= 40
+        assert fast.gap_history[-1] == fast.gap and fast.n_newton == fast.n_iter - 1
+        assert np.all(fast.coef != 0.0)
+        assert not problem.spec.positive or np.all(fast.coef > 0.0)
+        if problem.spec.feature_weights is not None:
+            assert np.isfinite(problem.spec.feature_weights[fast.columns]).all()
+        # What is there to explain, and the gap of zeros and of what is returned.
+        unit = solver.gap_scale if kind == "duality_gap" else problem_unit(problem)
+        assert_allclose(fast.unit, unit, rtol=1e-9)
+        assert_allclose(fast.null_value, solver.null_value, rtol=1e-12)
+        fast = problem.given(fast)
+        value, gap = outside(problem, fast, alpha, ratio)
+        objective = (fast.objective + moved(problem)) / problem.y_unit**2
+        assert_allclose(objective / problem.loss_unit, value, rtol=1e-11, atol=1e-300)
+        assert abs(gap - fast.gap) <= 2.0 * fast.rounding + 1e-4 * problem.tol
+        slow = problem.solve_one(alpha, ratio, solver=problem.make_solver())
+        if kind == "duality_gap":
+            slack = fast.gap + slow.gap + fast.rounding + slow.rounding
+            slack *= fast.unit * problem.loss_unit
+            size = abs(fast.objective) + abs(moved(problem))
+            assert abs(fast.objective - slow.objective) <= slack + 1e-14 * size
+    assert used > 0.5 * TRIALS // 3 and finished > 0.7 * used
+
+
+def problem_unit(problem):
+    """Return the largest gradient at zero of a feature that is not dropped."""
+    solver = problem.make_solver()
+    solver._adopt(problem.penalty(1.0, 1.0))
+    return solver.kkt_scale
+
+
+def moved(problem):
+    """Return what a unit of the target took from the objective of the given data."""
+    if isinstance(problem, problems.GammaProblem):
+        return -problem.total * problem.y_offset
+    if isinstance(problem, problems.PoissonProblem) and problem.y_offset:
+        sums = float(problem.datafit.weights @ problem.y)
+        return problem.loss_unit * problem.y_offset * sums
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"alpha": 0.0},
+        {"ratio": 0.0},
+        {"tol": 1e-14},
+        {"max_iter": 2},
+        {"max_epochs": 2},
+        {"offset": np.linspace(-1, 1, 30)},
+        {"penalty": PenaltySpec(feature_weights=np.array([0.0, 1, 1, 1]))},
+        {"penalty": PenaltySpec("mcp", shape=3.0)},
+        {"columns": 2001},
+        {"density": 0.01, "columns": 40},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_single_fits_of_other_kinds_go_to_working_sets(options):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, options.pop("columns", 4)))
+    density = options.pop("density", None)
+    if density is not None:
+        X = sparse.csc_array(X * (rng.random(X.shape) < density))
+        X[[0, 1, 2, 3], [0, 1, 2, 3]] = 1.0
+    y = (X[:, [0]].sum(axis=1) + rng.standard_normal(30) > 0) * 1.0
+    alpha, ratio = options.pop("alpha", 0.02), options.pop("ratio", 1.0)
+    problem = problems.LogisticProblem(X, y, **{"tol": 1e-6, **options})
+    kind = "duality_gap" if problem._gap_is_measured(alpha) else "kkt"
+    assert _likelihood_path.likelihood_result(problem, alpha, ratio, kind) is None
+    found = problem.solve_one(alpha, ratio)
+    expected = problem._solved(alpha, ratio, kind, None, None, None)
+    assert found.kind == kind
+    assert_allclose(found.coef, expected.coef, rtol=1e-12)
+
+
+def test_targets_that_a_constant_explains_have_nothing_to_be_fitted():
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    model = ssl.SparsePoissonRegressor(0.1).fit(X, np.full(20, 3.0))
+    assert model.certificate_.satisfied and not model.coef_.any()
+    assert_allclose(model.intercept_, np.log(3.0), rtol=1e-12)
+
+
+def test_features_that_want_coefficients_by_the_hundred_come_one_after_another():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((40, 800))
+    y = rng.poisson(np.exp(0.5 * X[:, 0]))
+    fast = ssl.SparsePoissonRegressor(1e-2, tol=1e-7).fit(X, y)
+    assert fast.certificate_.satisfied and fast.n_iter_ > 8
+    slow = ssl.SparsePoissonRegressor(1e-2, tol=1e-7, warm_start=True)
+    slow.coef_ = np.zeros(800)
+    slow.fit(X, y)
+    assert_allclose(fast.objective_, slow.objective_, rtol=1e-6)
+
+
 @pytest.mark.parametrize("has_gap", [False, True])
 def test_the_bound_of_rounding_is_the_sum_of_its_parts(has_gap):
     rng = np.random.default_rng(0)
     n, k, product = 50, 3, 1e-15
-    datafit = SimpleNamespace(saturated=-2.5)
     shifts, counts = rng.normal(size=k), np.array([1, 4, 4])
     # So that no part hides the others.
     stats, bends = rng.uniform(0.5, 2.0, (k, 10)), rng.uniform(0.5, 2.0, k)
     stats[:, 5] *= 1e-15
     reach, strengths = rng.uniform(1.0, 5.0, k), rng.uniform(0.1, 1.0, k)
     found = _likelihood_path._rounding(
-        datafit, n, counts, reach, product, shifts, stats, bends, 1.7, 3.0, strengths,
+        -2.5, n, counts, reach, product, shifts, stats, bends, 1.7, 3.0, strengths,
         has_gap,
     )  # fmt: skip
     for i in range(k):
@@ -318,7 +431,7 @@ def test_the_bound_of_rounding_is_the_sum_of_its_parts(has_gap):
         if has_gap:
             expected = (
                 slip * (size + 0.5 * bends[i] * slip)
-                + 2.0 * rounding(n // 8 + 16) * (absolute + 2.5)
+                + 2.0 * rounding(n + 16) * (absolute + 2.5)
                 + abs(shifts[i] * total)
                 + 3.0 / strengths[i] * product * size * multiple * abs(fall)
                 + 2.0 * product * size * far

@@ -48,8 +48,8 @@ def trace(call):
     [
         (Lasso(0.1), "real", 12, 60),
         (ElasticNet(0.1), "real", 12, 60),
-        (SparseLogisticRegression(0.02), "classes", 22, 137),
-        (SparsePoissonRegressor(0.05), "counts", 22, 137),
+        (SparseLogisticRegression(0.02), "classes", 12, 60),
+        (SparsePoissonRegressor(0.05), "counts", 12, 60),
     ],
     ids=lambda value: type(value).__name__,
 )

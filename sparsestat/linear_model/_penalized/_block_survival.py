@@ -187,7 +187,7 @@ class BlockCoxProblem(BlockLikelihood, CoxProblem):
         if ties != "efron":
             _, unit = relative_weights(weights)
         self.y = survival.y if inside is None else survival.y[inside]
-        self.check_events(self.y)
+        self.check_target(self.y)
         self._likelihood = survival.likelihood(ties, unit, inside)
         self._known = None
         super().__init__(

@@ -9,6 +9,7 @@ A datafit holds a target and sample weights and measures a linear predictor eta
   quadratic that is close to it, or above it);
 - ``curvature_bound``: an upper bound of that diagonal for every eta, or None;
 - ``smoothness``: per sample, an upper bound of the Hessian as a matrix, or None;
+- ``steepness``: where both are a multiple of the weights, that multiple, or None;
 - ``conjugate(v)``: the convex conjugate at v (of the shape of eta), or None;
 - ``null_curvature``: that bound, or what is expected of a constant predictor, beside
   the weight of a sample;
@@ -55,6 +56,7 @@ class Datafit:
     is_separable = True  # a sum over samples: the Hessian is a diagonal matrix
     curvature_bound = None
     smoothness = None
+    steepness = None
     saturated = 0.0
     null_curvature = 1.0
     floor = 1e-6  # least curvature of a model, relative to the weight of a sample
@@ -67,6 +69,8 @@ class Datafit:
         else:
             self.weights = np.asarray(sample_weight, dtype=np.float64)
         self.total = float(self.weights.sum())
+        if self.steepness is not None:
+            self.curvature_bound = self.smoothness = self.steepness * self.weights
 
     def conjugate(self, v):
         """Return None: no conjugate is known."""
@@ -183,9 +187,7 @@ class Datafit:
 class LeastSquares(Datafit):
     """Half the squared error, ``(eta - y)^2 / 2``."""
 
-    def __init__(self, y, sample_weight=None):
-        super().__init__(y, sample_weight)
-        self.curvature_bound = self.smoothness = self.weights
+    steepness = 1.0
 
     def value(self, eta):
         """Return the weighted sum of the losses."""
@@ -215,11 +217,10 @@ class Logistic(Datafit):
     """Binary log loss ``log(1 + exp(eta)) - y eta`` with y in {0, 1}."""
 
     _steep = True
-    null_curvature = 0.25
+    null_curvature = steepness = 0.25
 
     def __init__(self, y, sample_weight=None):
         super().__init__(y, sample_weight)
-        self.curvature_bound = self.smoothness = 0.25 * self.weights
         self._signs = np.where(self.y > 0.5, -1.0, 1.0)  # of the other class
         self._signed_weights = self.weights * self._signs
 
@@ -444,12 +445,11 @@ class Huber(Datafit):
     ``r^2 / 2`` where ``|r| <= delta`` and ``delta (|r| - delta / 2)`` elsewhere.
     """
 
-    floor = 0.02
+    floor, steepness = 0.02, 1.0
 
     def __init__(self, y, sample_weight=None, *, delta=1.35):
         super().__init__(y, sample_weight)
         self.delta = float(delta)
-        self.curvature_bound = self.smoothness = self.weights
 
     def value(self, eta):
         """Return the weighted sum of the losses."""

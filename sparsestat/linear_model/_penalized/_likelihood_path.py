@@ -2,7 +2,8 @@ r"""Paths of likelihoods with the elastic net, in one call of a compiled kernel.
 
 One kernel keeps Gram matrices of dense columns, one sweeps over sparse columns. Both
 measure every gap on all features, from the coefficients they return. What they do not
-bring to the tolerance, rounding included, the working-set solver finishes.
+bring to the tolerance, rounding included, the working-set solver finishes. A single
+strength on small dense data is one call of a third kernel, which compiles sooner.
 """
 
 # Authors: The sparsestat developers
@@ -13,17 +14,22 @@ import numpy as np
 from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _datafits, _survival
+from sparsestat.linear_model._penalized import _kernels_likelihood_fit as kernels
 from sparsestat.linear_model._penalized._csc_path import center_share, unsigned_columns
 from sparsestat.linear_model._penalized._gram_path import mended
 from sparsestat.linear_model._penalized._likelihood_loop import SETTLED
 from sparsestat.linear_model._penalized._points import PathPoints
+from sparsestat.linear_model._penalized._result import SolverResult
 from sparsestat.linear_model._penalized._rounding import intercept_slope
 
-__all__ = ["likelihood_results", "loss_code", "suits_compiled"]
+__all__ = ["likelihood_result", "likelihood_results", "loss_code", "suits_compiled"]
 
 _MOST_BYTES = 1e9  # of the centered columns
 _LEAST_TOL = 1e-10
 _BUDGET = 2000  # sweeps for one strength, before the working-set solver takes over
+# Of a single fit, whose models are small: sweeps, and looks at all features.
+_SWEEPS, _LOOKS = 600, 40
+_FEW, _SMALL = 2000, 2e5  # features and entries of data for a single fit in one call
 _CODES = {
     _datafits.Logistic: 0,
     _datafits.Poisson: 1,
@@ -36,8 +42,7 @@ _CODES = {
 
 def suits_compiled(problem, alphas, l1_ratio):
     """Whether a path of a likelihood is solved in compiled code."""
-    design, spec = problem.design, problem.spec
-    omega = spec.feature_weights
+    design = problem.design
     return (
         type(problem.datafit) in _CODES
         and (
@@ -47,13 +52,21 @@ def suits_compiled(problem, alphas, l1_ratio):
                 and design.n_features <= _SHARE * np.sum(problem.datafit.event)
             )
         )
-        and spec.is_convex
-        and not spec.is_grouped
         and (_is_swept(problem) or _is_held(design))
+        and len(alphas) > 3
+        and _is_selecting(problem, alphas[-1], l1_ratio)
+    )
+
+
+def _is_selecting(problem, alpha, l1_ratio):
+    """Whether the penalty is an elastic net that leaves nothing without a strength."""
+    spec, omega = problem.spec, problem.spec.feature_weights
+    return (
+        spec.is_convex
+        and not spec.is_grouped
         and problem.tol >= _LEAST_TOL
         and (omega is None or omega.min() > 0.0)
-        and len(alphas) > 3
-        and alphas[-1] > 0.0
+        and alpha > 0.0
         and l1_ratio > 0.0
     )
 
@@ -70,7 +83,7 @@ def _is_swept(problem):
     return is_sparse and problem.datafit.has_intercept
 
 
-_COX = 5
+_COX, _NO_TIES = 5, np.empty(0, dtype=np.int64)
 _SHARE = 0.5  # features for each event, up to which survival times are quick
 
 
@@ -92,7 +105,7 @@ def _sorted_arrays(datafit, A):
     weights = np.ascontiguousarray(datafit.weights)
     code, _, y = loss_code(datafit)
     if code != _COX:
-        return A.T, y, weights, np.empty(0, dtype=np.int64)
+        return A.T, y, weights, _NO_TIES
     order = datafit.order
     first = np.searchsorted(y[order], y[order]).astype(np.int64)
     event = datafit.event[order].astype(np.float64)
@@ -179,7 +192,7 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     with np.errstate(over="ignore", invalid="ignore"):
         reach, product = _reach(problem, W, norms, stats)
         errors = _rounding(
-            datafit,
+            datafit.saturated,
             design.n_samples,
             np.count_nonzero(W, axis=1),
             reach,
@@ -225,6 +238,119 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     return mended(problem, points, missed, W, n_solved, alphas, l1_ratio, verbose)
 
 
+def _suits_fit(problem, loss, alpha, l1_ratio):
+    """Whether one strength is solved in one call."""
+    design = problem.design
+    return (
+        loss in _CODES
+        and problem.offset is None
+        and (loss is not _survival.Cox or _is_plain(problem.datafit))
+        and design.prefers_gram
+        and design.n_features <= _FEW
+        and design.n_samples * design.n_features <= _SMALL
+        and _is_selecting(problem, alpha, l1_ratio)
+    )
+
+
+def likelihood_result(problem, alpha, l1_ratio, kind):
+    """Return the result of one strength on small data, or None where it is not proved.
+
+    Parameters
+    ----------
+    problem : GLMProblem
+    alpha, l1_ratio : float
+    kind : {"duality_gap", "kkt"}
+        What is measured.
+    """
+    loss = problem.datafit_class or type(problem.datafit)
+    if not _suits_fit(problem, loss, alpha, l1_ratio):
+        return None
+    design, has_gap = problem.design, kind == "duality_gap"
+    n, p = design.n_samples, design.n_features
+    A = design.block(design.all_columns)
+    if loss is _survival.Cox:
+        data = _sorted_arrays(problem.datafit, A)
+    else:
+        weights = problem.sample_weight
+        weights = np.ones(n) if weights is None else weights
+        y = np.log(problem.y) if loss is _datafits.Gamma else problem.y
+        data = A.T, y, weights, _NO_TIES
+    norms, omega = np.sqrt(design.squares), problem.spec.feature_weights
+    omega = np.ones(p) if omega is None else omega
+    strength = problem.total * alpha / problem.alpha_unit
+    ridge = strength * (1.0 - l1_ratio) * problem.coef_unit
+    strength *= l1_ratio
+    w, stats = np.zeros(p), np.zeros((1, 13))
+    history = np.empty(min(_LOOKS, problem.limits["max_iter"]))
+    n_looks, n_sweeps = kernels.likelihood_fit(
+        *(read_only(part) for part in (*data, norms)),
+        _CODES[loss],
+        float(next(iter(problem.datafit_options.values()), 0.0)),
+        loss.floor,
+        bool(design.fit_intercept and loss.has_intercept),
+        has_gap,
+        read_only(omega),
+        read_only(np.where(np.isfinite(omega), omega, 0.0)),
+        strength,
+        ridge,
+        bool(problem.spec.positive),
+        problem.tol,
+        min(_SWEEPS, problem.limits["max_epochs"]),
+        w,
+        history,
+        stats,
+    )
+    if n_looks == 0:  # there is nothing to explain
+        return None
+    objective, dual, measure = stats[0, :3].tolist()
+    null_value, unit, shift = stats[0, 10:].tolist()
+    bend = stats[0, 8] if loss.steepness is None else loss.steepness * data[2].max()
+    if design.fit_intercept and loss.has_intercept:
+        size, total = stats[0, 4:6].tolist()
+        lean = float(intercept_slope(total, size, n))
+        if not has_gap:
+            measure = max(measure, norms.max(initial=0.0) / np.sqrt(n) * lean)
+        elif lean > SETTLED * np.sqrt(n) * size:
+            return None
+    columns = np.flatnonzero(w)
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = _rounding(
+            null_value - unit,
+            n,
+            [len(columns)],
+            np.abs(w) @ norms,
+            rounding(design.chain + 4),
+            shift,
+            stats,
+            bend,
+            norms.max(initial=0.0),
+            (norms / omega).max(),
+            strength,
+            has_gap,
+        )
+    error = float(error[0]) / unit
+    # Not `>`: what overflowed is missed.
+    if not measure / unit + error <= problem.tol:
+        return None
+    return SolverResult(
+        columns=columns,
+        coef=w[columns],
+        gap=measure / unit,
+        objective=objective,
+        dual=dual,
+        n_iter=n_looks,
+        n_sweeps=n_sweeps,
+        n_newton=n_looks - 1,
+        gap_history=history[:n_looks].tolist(),
+        kind=kind,
+        shift=shift,
+        rounding=error,
+        unit=unit,
+        bend=float(bend),
+        null_value=null_value,
+    )
+
+
 def _kernel_of(problem, norms):
     """Return the kernel that suits a problem, and what it takes of the data."""
     design, datafit = problem.design, problem.datafit
@@ -257,7 +383,7 @@ def _reach(problem, W, norms, stats):
 
 
 def _rounding(
-    datafit, n, counts, reach, product, shifts, stats, bends, longest, steepest,
+    saturated, n, counts, reach, product, shifts, stats, bends, longest, steepest,
     strengths, has_gap,
 ):  # fmt: skip
     """Bound the rounding errors of gaps or violations, as ``likelihood_rounding``."""
@@ -266,8 +392,9 @@ def _rounding(
     slip *= reach + np.sqrt(n) * np.abs(shifts)
     if not has_gap:
         return longest * (product * size + bends * slip)
-    absolute = absolute + abs(datafit.saturated)
+    absolute = absolute + abs(saturated)
     error = slip * (size + 0.5 * bends * slip)
-    error += 2.0 * rounding(n // 8 + 16) * absolute + np.abs(shifts * total)
+    # The kernels add up one loss after another.
+    error += 2.0 * rounding(n + 16) * absolute + np.abs(shifts * total)
     error += steepest / strengths * product * size * stats[:, 3] * np.abs(fall)
     return error + 2.0 * product * size * stats[:, 9]

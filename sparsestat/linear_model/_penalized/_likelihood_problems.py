@@ -8,6 +8,7 @@ l1_ratio.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import issparse
@@ -34,6 +35,7 @@ from sparsestat.linear_model._penalized._datafits import (
 from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._penalized._groups import GroupPenalty
 from sparsestat.linear_model._penalized._likelihood_path import (
+    likelihood_result,
     likelihood_results,
     suits_compiled,
 )
@@ -90,6 +92,8 @@ class GLMProblem(PathProblem):
 
     has_gap = True
     counts_rows = False  # whether more than the ratios of weights matters
+    datafit_class, datafit_options = None, {}
+    counted = None  # what y holds, where it must not be zero in sum
     no_penalty = (
         "alpha=0 leaves the coefficients unpenalized: the maximum of the likelihood is "
         "looked for, which need not exist. Use alpha > 0."
@@ -125,10 +129,9 @@ class GLMProblem(PathProblem):
             X, self.copies = self.spec.groups.spread(X), self.spec.groups.copies
         self.y, self.sample_weight = y, sample_weight
         self.design = make_design(X, None, fit_intercept=fit_intercept)
-        self.datafit = self.make_datafit(y, sample_weight)
-        if offset is not None:
-            self.datafit = Offset(self.datafit, self._inner_offset(offset))
-        self.total = self.datafit.total
+        self.check_target(y)
+        self.offset = offset
+        self.total = float(len(y) if sample_weight is None else sample_weight.sum())
         self.tol = tol
         self.limits = {"tol": tol, "max_iter": max_iter, "max_epochs": max_epochs}
         self._squares = None
@@ -143,9 +146,24 @@ class GLMProblem(PathProblem):
         """Shape of the coefficients inside the solver."""
         return (self.n_features,)
 
+    @cached_property
+    def datafit(self):
+        """The loss, beside an offset; compiled fits at one strength do without."""
+        made, offset = self.make_datafit(self.y, self.sample_weight), self.offset
+        return made if offset is None else Offset(made, self._inner_offset(offset))
+
     def make_datafit(self, y, sample_weight):
         """Return the loss."""
-        raise NotImplementedError
+        return self.datafit_class(y, sample_weight, **self.datafit_options)
+
+    def check_target(self, y):
+        """Refuse a target on which the likelihood has no maximum."""
+        if self.counted is not None and not y.any():
+            raise ValueError(
+                f"All {self.counted}s in y (of positive weight) are zero: the "
+                "likelihood has no maximum. At least one positive "
+                f"{self.counted} is required."
+            )
 
     def moderate_target(self, y):
         """Return y and its unit: 1 where the likelihood fixes the units of y."""
@@ -212,10 +230,9 @@ class GLMProblem(PathProblem):
         if self.spec.is_grouped:
             start = None if coef_init is None else coef_init.reshape(-1, 1)
             return SoftmaxSolver(self.design, OneColumn(self.datafit), start)
-        if self.datafit.smoothness is not None and self._gap_is_measured(1.0):
-            # The smoothness is a constant times the weights.
-            share = self.datafit.smoothness[0] / self.datafit.weights[0]
-            norms = np.sqrt(share * self.weighted_squares)
+        steepness = self.datafit.steepness
+        if steepness is not None and self._gap_is_measured(1.0):
+            norms = np.sqrt(steepness * self.weighted_squares)
         return GLMSolver(self.design, self.datafit, coef_init, norms=norms)
 
     def _gap_is_measured(self, alpha):
@@ -237,8 +254,18 @@ class GLMProblem(PathProblem):
         return super().solve(alphas, setting, coef_init=coef_init, verbose=verbose)
 
     def solve_one(self, alpha, setting=None, *, solver=None, coef_init=None, step=None):
-        """Solve for one strength."""
+        """Solve for one strength; in one call on small data, if nobody looks on."""
         kind = "duality_gap" if self._gap_is_measured(alpha) else "kkt"
+        result = None
+        if solver is None and coef_init is None and step is None:
+            result = likelihood_result(self, alpha, setting, kind)
+        if result is None:
+            result = self._solved(alpha, setting, kind, solver, coef_init, step)
+        result.scale = GAP_SCALE if kind == "duality_gap" else KKT_SCALE
+        return self.given(result)
+
+    def _solved(self, alpha, setting, kind, solver, coef_init, step):
+        """Solve for one strength by working sets."""
         limits, swept = dict(self.limits), 0
         if solver is None:
             solver = self.make_solver(coef_init)
@@ -249,11 +276,10 @@ class GLMProblem(PathProblem):
         penalty = self.penalty(alpha / self.alpha_unit, setting)
         result = solver.solve(penalty, kind=kind, step=step, **limits)
         result.n_sweeps += swept
-        result.scale = GAP_SCALE if kind == "duality_gap" else KKT_SCALE
         result.null_value = solver.null_value
         if result.coef.ndim > len(self.coef_shape):  # groups: a matrix of one column
             result.coef, result.shift = result.coef[:, 0], float(result.shift[0])
-        return self.given(result)
+        return result
 
     def _warn_of_separation(self, result):
         if self.spec.is_convex or self.datafit.saturated != 0.0:
@@ -371,6 +397,8 @@ class GLMProblem(PathProblem):
 class PoissonProblem(GLMProblem):
     """Poisson counts with the logarithmic link."""
 
+    datafit_class, counted = Poisson, "count"
+
     def moderate_target(self, y):
         """Return rates divided by their unit, which the intercept takes up."""
         return self._near_one(y, 1.0)
@@ -385,15 +413,6 @@ class PoissonProblem(GLMProblem):
             result.dual -= moved
         return result
 
-    def make_datafit(self, y, sample_weight):
-        """Return the loss."""
-        if not y.any():
-            raise ValueError(
-                "All counts in y (of positive weight) are zero: the likelihood has no "
-                "maximum. At least one positive count is required."
-            )
-        return Poisson(y, sample_weight)
-
     def row_losses(self, y, eta):
         """Return the unit deviances."""
         mean = np.exp(np.minimum(eta, 700.0))
@@ -403,24 +422,16 @@ class PoissonProblem(GLMProblem):
 class TweedieProblem(GLMProblem):
     """Targets that are zero or positive, the variance a power of the mean."""
 
+    datafit_class, counted = Tweedie, "target"
     has_dispersion = True
 
     def __init__(self, *arguments, power, **options):
-        self.power = power
+        self.power, self.datafit_options = power, {"power": power}
         super().__init__(*arguments, **options)
 
     def moderate_target(self, y):
         """Return y divided by its unit, which the intercept takes up."""
         return self._near_one(y, self.power)
-
-    def make_datafit(self, y, sample_weight):
-        """Return the loss."""
-        if not y.any():
-            raise ValueError(
-                "All targets in y (of positive weight) are zero: the likelihood has no "
-                "maximum. At least one positive target is required."
-            )
-        return Tweedie(y, sample_weight, power=self.power)
 
     def row_losses(self, y, eta):
         """Return the unit deviances."""
@@ -433,6 +444,7 @@ class TweedieProblem(GLMProblem):
 class GammaProblem(GLMProblem):
     """Positive targets with a spread in proportion to their mean."""
 
+    datafit_class = Gamma
     has_dispersion = True
 
     def moderate_target(self, y):
@@ -450,10 +462,6 @@ class GammaProblem(GLMProblem):
         result.objective, result.dual = result.objective + moved, result.dual + moved
         return result
 
-    def make_datafit(self, y, sample_weight):
-        """Return the loss."""
-        return Gamma(y, sample_weight)
-
     def row_losses(self, y, eta):
         """Return the unit deviances."""
         ratio = np.log(y) - eta
@@ -463,6 +471,7 @@ class GammaProblem(GLMProblem):
 class HuberProblem(GLMProblem):
     """Huber's loss of the residuals."""
 
+    datafit_class = Huber
     has_gap = False
     has_dispersion = True
 
@@ -478,9 +487,10 @@ class HuberProblem(GLMProblem):
             y, self.y_offset = y - center, center * unit
         return y, unit
 
-    def make_datafit(self, y, sample_weight):
-        """Return the loss."""
-        return Huber(y, sample_weight, delta=self.delta / self.y_unit)
+    @property
+    def datafit_options(self):
+        """The delta, in the units of the solver."""
+        return {"delta": self.delta / self.y_unit}
 
     def row_losses(self, y, eta):
         """Return Huber's losses."""
@@ -503,8 +513,7 @@ class CoxProblem(GLMProblem):
         # with.
         super().__init__(X, y, sample_weight, fit_intercept=True, **options)
 
-    @staticmethod
-    def check_events(y):
+    def check_target(self, y):
         """Refuse a target without events."""
         if not (y[:, -1] > 0).any():
             raise ValueError(
@@ -514,7 +523,6 @@ class CoxProblem(GLMProblem):
 
     def make_datafit(self, y, sample_weight):
         """Return the loss."""
-        self.check_events(y)
         return partial_likelihood(y, sample_weight, ties=self.ties, strata=self.strata)
 
     def losses(self, results, X, y, sample_weight=None, offset=None, strata=None):
@@ -587,14 +595,15 @@ class CoxProblem(GLMProblem):
 class LogisticProblem(GLMProblem):
     """Two classes; y holds the codes 0 and 1."""
 
-    def make_datafit(self, y, sample_weight):
-        """Return the loss."""
+    datafit_class = Logistic
+
+    def check_target(self, y):
+        """Refuse a target of one class."""
         if len(np.unique(y)) < 2:
             raise ValueError(
                 "The samples (of positive weight) are of one class, but a classifier "
                 "needs two. In cross-validation use fewer or stratified folds."
             )
-        return Logistic(y, sample_weight)
 
     def row_losses(self, y, eta):
         """Return the log losses."""

@@ -45,6 +45,14 @@ class PenaltySpec:
     has_ridge : bool
         Of groups, whether the l1_ratio leaves a ridge; otherwise it is the share of an
         absolute penalty inside them.
+    is_grouped : bool
+        Whether the units are groups of features.
+    is_convex : bool
+        Whether every local minimum is a global one, given a convex loss.
+    has_gap : bool
+        Whether the penalty has a duality gap that the solvers can measure. A feature
+        that is free but must not be negative has no multiplier that could be settled,
+        so that stationarity is measured.
     """
 
     def __init__(
@@ -62,27 +70,11 @@ class PenaltySpec:
         self.groups, self.group_weights = groups, group_weights
         self.feature_weights, self.positive = feature_weights, positive
         self.has_ridge = has_ridge
-
-    @property
-    def is_grouped(self):
-        """Whether the units are groups of features."""
-        return self.groups is not None
-
-    @property
-    def is_convex(self):
-        """Whether every local minimum is a global one, given a convex loss."""
-        return self.kind not in SHAPES
-
-    @property
-    def has_gap(self):
-        """Whether the penalty has a duality gap that the solvers can measure.
-
-        A feature that is free but must not be negative has no multiplier that could be
-        settled, so that stationarity is measured.
-        """
-        weights = self.feature_weights
-        is_half_free = self.positive and weights is not None and (weights == 0).any()
-        return self.is_convex and not is_half_free
+        self.is_grouped, self.is_convex = groups is not None, kind not in SHAPES
+        is_half_free = (
+            positive and feature_weights is not None and (feature_weights == 0).any()
+        )
+        self.has_gap = self.is_convex and not is_half_free
 
 
 def penalty_spec(
