@@ -395,7 +395,7 @@ def run(quick=False):
             "scikit-learn's LogisticRegressionCV with 10 values of C.",
             "MCP and SCAD: columns of unit variance, strengths down to alpha_max / "
             "1000 (100 with more columns than rows), violations of stationarity up to "
-            "1e-5 of the largest gradient at zero; skglm's search is a loop over folds.",
+            "1e-5 of the largest gradient at zero; skglm's search loops over folds.",
             f"The whole benchmark took {time.perf_counter() - begin:.0f} s.",
         ],
     }
