@@ -1,4 +1,7 @@
-"""Paths of counts, survival times and groups for ``tables``, and first fits."""
+"""Paths of counts, survival times, groups and concave penalties for ``tables``.
+
+And first fits.
+"""
 
 import subprocess
 import sys
@@ -133,6 +136,80 @@ def group_gap(X, y, w, size, alpha):
     primal = 0.5 * r @ r + lam * np.linalg.norm(w.reshape(-1, size), axis=1).sum()
     theta = r / max(lam, top)
     return (primal - lam * theta @ y + 0.5 * lam**2 * theta @ theta) / (y @ y)
+
+
+def concave_paths(kind, X, y, alphas):
+    """Return {library: path(tolerance) -> coefficients}; X and y are standardized."""
+    import sparsestat.linear_model as ssl
+
+    cls = {"mcp": ssl.MCPRegressor, "scad": ssl.SCADRegressor}[kind]
+    skglm = _skglm_paths(kind)
+    return {
+        "sparsestat": lambda tol: cls.path(X, y, alphas=alphas, tol=tol).coefs,
+        "skglm": lambda tol: skglm(X, y, alphas, tol * alphas[0]),
+    }
+
+
+def _skglm_paths(kind):
+    compiled = {}
+
+    def path(X, y, alphas, tol):
+        from skglm.datafits import Quadratic
+        from skglm.penalties import SCAD, MCPenalty
+        from skglm.solvers import AndersonCD
+        from skglm.utils.jit_compilation import compiled_clone
+
+        if not compiled:
+            penalty = MCPenalty(1.0, 3.0) if kind == "mcp" else SCAD(1.0, 3.7)
+            compiled["penalty"] = compiled_clone(penalty)
+            compiled["loss"] = compiled_clone(Quadratic())
+        solver = AndersonCD(fit_intercept=False, tol=tol, max_iter=100)
+        return solver.path(X, y, compiled["loss"], compiled["penalty"], alphas)[1]
+
+    return path
+
+
+def concave_searches(X, y):
+    """Return {library: search(tolerance) -> (coefficients, alpha)} by five folds."""
+    from sklearn.model_selection import KFold
+
+    from sparsestat.linear_model import MCPRegressorCV
+
+    alphas = np.geomspace(1.0, 1e-3, 100) * np.abs(X.T @ y).max() / len(y)
+    skglm = _skglm_paths("mcp")
+
+    def ours(tol):
+        model = MCPRegressorCV(alphas=alphas, cv=5, tol=tol).fit(X, y)
+        return model.coef_, model.alpha_
+
+    def loop(tol):
+        # It has no search of its own.
+        tol, errors = tol * alphas[0], np.zeros(100)
+        for train, test in KFold(5).split(X):
+            center, middle = X[train].mean(axis=0), y[train].mean()
+            Z = np.asfortranarray(X[train] - center)
+            W = skglm(Z, y[train] - middle, alphas, tol)
+            rest = y[test, None] - middle - (X[test] - center) @ W
+            errors += (rest**2).mean(axis=0)
+        best = int(np.argmin(errors))
+        return skglm(X, y, alphas, tol)[:, best], alphas[best]
+
+    return {"sparsestat": ours, "skglm": loop}
+
+
+def concave_violation(kind, X, y, w, alpha):
+    """Largest violation of stationarity, over the largest gradient at zero.
+
+    Of standardized columns, for which the textbook formulas hold.
+    """
+    q, t = X.T @ (y - X @ w) / len(y), np.abs(w)
+    if kind == "mcp":
+        slope = np.maximum(alpha - t / 3.0, 0.0)
+    else:
+        slope = np.where(t <= alpha, alpha, np.maximum(3.7 * alpha - t, 0.0) / 2.7)
+    active = np.abs(q - np.sign(w) * slope)
+    worst = np.where(w != 0, active, np.maximum(np.abs(q) - alpha, 0)).max()
+    return worst / (np.abs(X.T @ y).max() / len(y))
 
 
 def first_fits():

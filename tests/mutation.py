@@ -114,7 +114,7 @@ MODULES = {
     ),
     "linear_model/_penalized/_outer.py": ("_error solve", [*_MEASURES, *_LASSO, *_GLM]),
     "linear_model/_penalized/_gram_path.py": (
-        "_gap_rounding _measured gram_fit points_of",
+        "_gap_rounding measured_point gram_fit points_of",
         ["linear_model/test_gram_path.py"],
     ),
     "linear_model/_penalized/_csc_path.py": (

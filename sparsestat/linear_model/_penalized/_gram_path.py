@@ -318,10 +318,12 @@ def gram_results(problem, alphas, l1_ratio, verbose=0):
     W, gaps, info, n_solved = _solve(problem, moments, alphas, l1_ratio)
     if n_solved == 0:
         return None
-    largest = problem.penalty(alphas[0] / problem.alpha_unit, l1_ratio).lam
-    lam = np.multiply.outer(alphas / alphas[0], largest)
+    lam = (problem.total * l1_ratio / problem.alpha_unit) * alphas[:, None]
+    free, omega = (), problem.feature_weights
+    if omega is not None:
+        lam = lam * omega
+        free = np.flatnonzero(omega == 0.0)
     errors = _gap_rounding(moments, design.n_samples, W, gaps, lam)
-    free = problem.penalty(1.0, l1_ratio).free
     if len(free):
         # Their products with the residual must vanish, to the rounding of the data.
         A = design.block(np.arange(design.n_features)) if A is None else A
