@@ -646,3 +646,25 @@ def test_a_strength_that_selects_nothing_says_so_once():
         ssl.Lasso().fit(X, np.column_stack([y, 2 * y]))
     with pytest.warns(UserWarning, match="SparseCoxRegressor selects no feature"):
         ssl.SparseCoxRegressor().fit(X, rng.exponential(size=80))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("l1_ratio", [0.1, 0.5, 0.9])
+def test_multiples_of_one_column_and_a_weak_ridge_are_solved(seed, l1_ratio):
+    # Newton steps met kinks and lowered the gap by a few hundredths each.
+    rng = np.random.default_rng(seed)
+    X = np.outer(rng.standard_normal(3), rng.standard_normal(15))
+    y = rng.standard_normal(3)
+    for alpha in (1e-3, 1e-4):
+        model = ElasticNet(alpha, l1_ratio=l1_ratio, tol=1e-6).fit(X, y)
+        assert model.certificate_.satisfied
+        # The correlations of multiples are multiples: one column bears all, or the
+        # ridge shares it by the excess of each.
+        A, r = X - X.mean(axis=0), y - y.mean()
+        q = A.T @ (r - A @ model.coef_) / 3
+        excess = np.sign(q) * np.maximum(np.abs(q) - alpha * l1_ratio, 0)
+        best = excess / (alpha * (1 - l1_ratio))
+        fine = ElasticNet(alpha, l1_ratio=l1_ratio, tol=1e-9).fit(X, y)
+        assert fine.certificate_.satisfied
+        assert model.objective_ - fine.objective_ <= 1e-6 * y.var()
+        assert np.abs(best).argmax() == np.abs(fine.coef_).argmax()

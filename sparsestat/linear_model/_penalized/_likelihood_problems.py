@@ -71,6 +71,7 @@ GAP_SCALE = "duality gap / (loss of the intercept alone - least possible loss)"
 KKT_SCALE = "largest violation of stationarity / largest gradient at zero"
 _LEAST_MEAN = 1e-280  # whose inverse, and multiples of it, are finite
 _SMALL_MEAN = 1e-3  # of targets: below it they are fitted in a unit near it
+_NARROW = 1e-6  # share of the targets below which delta is in other units than they
 _SEPARATED = 1e-3  # share of the null loss below which the classes are separated
 
 
@@ -475,6 +476,13 @@ class HuberProblem(GLMProblem):
 
     def make_datafit(self, y, sample_weight):
         """Return the loss."""
+        largest = float(np.abs(y).max(initial=0.0)) * self.y_unit
+        if self.delta < _NARROW * largest:
+            self.remedy = self.precision_remedy = (
+                f"`delta`={self.delta:g} is far below the targets, which reach "
+                f"{largest:.1e}, so that nearly every residual is an outlier. Raise "
+                "`delta` ('auto' takes it from the data), or divide y by its spread."
+            )
         return Huber(y, sample_weight, delta=self.delta / self.y_unit)
 
     def row_losses(self, y, eta):

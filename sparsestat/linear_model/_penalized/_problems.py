@@ -78,6 +78,7 @@ class PathProblem:
     """
 
     remedy = GAP_REMEDY
+    precision_remedy = None
     copies = None  # the feature behind each column of the design, if groups overlap
     y_unit, y_offset = 1.0, 0.0
     loss_unit = 1.0  # what losses inside are multiplied by, beside the square of y_unit
@@ -167,7 +168,10 @@ class PathProblem:
         certificate = self.certificate(worst_result(results))
         what = "gap" if certificate.kind == "duality_gap" else "violation"
         warn_if_unsatisfied(
-            certificate, f"{name}: the largest {what} on the path", self.remedy
+            certificate,
+            f"{name}: the largest {what} on the path",
+            self.remedy,
+            precision_remedy=self.precision_remedy,
         )
 
     def path_result(self, alphas, results):
