@@ -668,3 +668,24 @@ def test_multiples_of_one_column_and_a_weak_ridge_are_solved(seed, l1_ratio):
         assert fine.certificate_.satisfied
         assert model.objective_ - fine.objective_ <= 1e-6 * y.var()
         assert np.abs(best).argmax() == np.abs(fine.coef_).argmax()
+
+
+def test_columns_that_are_all_near_one_direction_are_solved():
+    # Without an intercept: sweeps crawled with a gap too wide for other moves.
+    rng = np.random.default_rng(0)
+    X = 256.0 + rng.integers(0, 2, (3, 20))
+    y = np.array([0.0, -1.0, 2.0])
+    top = np.abs(X.T @ y).max() / 3
+    for tol in (1e-4, 1e-8):
+        model = ElasticNet(1e-3 * top, l1_ratio=0.1, fit_intercept=False, tol=tol)
+        model.fit(X, y)
+        assert model.certificate_.satisfied and model.n_epochs_ < 1000
+        loss = ((y - X @ model.coef_) ** 2).sum() / 6
+        alpha, w = 1e-3 * top, model.coef_
+        primal = loss + alpha * (0.1 * np.abs(w).sum() + 0.45 * w @ w)
+        # The residual itself is a dual point where the ridge is positive.
+        r = (y - X @ w) / 3
+        over = np.maximum(np.abs(X.T @ r) - 0.1 * alpha, 0.0)
+        dual = y @ r - 1.5 * r @ r - over @ over / (2 * 0.9 * alpha)
+        assert_allclose(model.objective_, primal, rtol=1e-10)
+        assert primal - dual <= 1.01 * tol * (y @ y) / 3 + 1e-12

@@ -49,7 +49,8 @@ _PATH_GROWTH = 0.25  # ... or this one when the start was already close
 _SETTLE = 0.02  # signs have settled when at most this share changed in a sweep
 _CRAWLS = 0.9  # Newton steps that meet kinks have to lower the gap to this share
 _SWEEPS = 15  # coordinate descent before a heavier move is considered
-_HANDOVER = 1e-2  # relative gap below which the augmented Lagrangian pays
+_HANDOVER = 1e-2  # relative gap below which the augmented Lagrangian pays ...
+_CRAWLING = 5  # ... or looks at a gap that hardly falls, as among near-copies
 _MAX_CLIPS = 4  # a Newton step that clips more signs than this has failed ...
 _MAX_FAILURES = 3  # ... and after so many failures Newton rests for this set
 _PAYS = 0.5  # sweeps that lower the gap so much go on before a costly Newton step
@@ -350,7 +351,7 @@ class WorkingSetSolver(SquaredLossLoop):
             elif (
                 working.has_dual_step
                 and sweeps >= working.patience
-                and gap <= _HANDOVER * self.square
+                and (gap <= _HANDOVER * self.square or stalled >= _CRAWLING)
             ):
                 if augmented_lagrangian(working, goal, counter):
                     if working.gap() <= goal:
