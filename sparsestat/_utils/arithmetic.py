@@ -31,6 +31,7 @@ __all__ = [
     "standardize",
     "stored",
     "total",
+    "unbalanced",
 ]
 
 EPS = float(np.finfo(np.float64).eps)
@@ -52,6 +53,21 @@ def rounding(n_terms, magnitude=1.0):
     """
     share = 0.5 * EPS * n_terms
     return math.inf if share >= 1.0 else share / (1.0 - share) * magnitude
+
+
+def unbalanced(total, size, n_terms):
+    """Return by how much numbers fail to sum to zero, beyond rounding.
+
+    As the slope of a loss in an intercept does, which is the sum of its gradient.
+
+    Parameters
+    ----------
+    total, size : float or ndarray
+        The sum of the numbers, and their norm; of each of several sets of numbers.
+    n_terms : int
+    """
+    slack = rounding(n_terms + 4) * np.sqrt(n_terms) * size
+    return np.maximum(np.abs(total) - slack, 0.0)
 
 
 def power_of_two(value):

@@ -151,7 +151,9 @@ class Certificate:
         return f"<table><caption>Certificate</caption><tbody>{body}</tbody></table>"
 
 
-def warn_if_unsatisfied(certificate, what, remedy, *, stacklevel=None):
+def warn_if_unsatisfied(
+    certificate, what, remedy, *, precision_remedy=None, stacklevel=None
+):
     """Raise one ConvergenceWarning when a certificate is not satisfied.
 
     Parameters
@@ -162,6 +164,9 @@ def warn_if_unsatisfied(certificate, what, remedy, *, stacklevel=None):
         The quantity and the solver, e.g. ``"Lasso: the duality gap"``.
     remedy : str
         The parameter to change, as an imperative sentence.
+    precision_remedy : str, default=None
+        What to do where only rounding is in the way. None asks for centered and
+        rescaled data, double precision or a larger `tol`.
     stacklevel : int, default=None
         Passed to :func:`warnings.warn`. None points at the first caller outside
         sparsestat and scikit-learn, i.e. at the user's own line.
@@ -174,7 +179,7 @@ def warn_if_unsatisfied(certificate, what, remedy, *, stacklevel=None):
                 f"{certificate.value:.3e}, but precision does not suffice to prove "
                 f"the tolerance {certificate.tol:.3e}: rounding may hide {rounding:.1e}"
             )
-            remedy = (
+            remedy = precision_remedy or (
                 "Center and rescale the data, pass them in double precision, or "
                 "raise `tol`."
             )

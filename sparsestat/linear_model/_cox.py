@@ -21,7 +21,7 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
-from sparsestat.linear_model._penalized._likelihood_problems import CoxProblem
+from sparsestat.linear_model._penalized._survival_problem import CoxProblem
 from sparsestat.linear_model._penalized._survival_targets import (
     concordance_index,
     stratum_numbers,

@@ -148,6 +148,7 @@ class FitMixin(CallbackSupportMixin):
             self.certificate_,
             f"{type(self).__name__} did not converge: its {self.certificate_.kind}",
             problem.remedy,
+            precision_remedy=problem.precision_remedy,
         )
         if self.alpha > 0.0 and not np.any(self.coef_):
             # Costs a pass over X, hence only where nothing was selected.

@@ -519,3 +519,15 @@ def test_old_names_of_sizes_warn_and_count(cls):
     assert_array_equal(old.path_.sizes, [0, 1, 2, 3])
     with pytest.warns(FutureWarning, match="`n_nonzero_coefs_` since 0.2"):
         assert old.k_ == old.n_nonzero_coefs_
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csc_array])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_target_of_zeros_is_explained_by_nothing(storage, fit_intercept):
+    X = np.random.default_rng(0).standard_normal((6, 4))
+    for k in (1, 2):
+        model = BestSubsetRegressor(k, method="exact", fit_intercept=fit_intercept)
+        model.fit(storage(X), np.zeros(6))
+        assert not model.coef_.any() and model.intercept_ == 0.0
+        assert model.objective_ == 0.0
+        assert model.certificate_.satisfied and model.certificate_.value == 0.0

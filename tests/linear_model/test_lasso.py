@@ -646,3 +646,46 @@ def test_a_strength_that_selects_nothing_says_so_once():
         ssl.Lasso().fit(X, np.column_stack([y, 2 * y]))
     with pytest.warns(UserWarning, match="SparseCoxRegressor selects no feature"):
         ssl.SparseCoxRegressor().fit(X, rng.exponential(size=80))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("l1_ratio", [0.1, 0.5, 0.9])
+def test_multiples_of_one_column_and_a_weak_ridge_are_solved(seed, l1_ratio):
+    # Newton steps met kinks and lowered the gap by a few hundredths each.
+    rng = np.random.default_rng(seed)
+    X = np.outer(rng.standard_normal(3), rng.standard_normal(15))
+    y = rng.standard_normal(3)
+    for alpha in (1e-3, 1e-4):
+        model = ElasticNet(alpha, l1_ratio=l1_ratio, tol=1e-6).fit(X, y)
+        assert model.certificate_.satisfied
+        # The correlations of multiples are multiples: one column bears all, or the
+        # ridge shares it by the excess of each.
+        A, r = X - X.mean(axis=0), y - y.mean()
+        q = A.T @ (r - A @ model.coef_) / 3
+        excess = np.sign(q) * np.maximum(np.abs(q) - alpha * l1_ratio, 0)
+        best = excess / (alpha * (1 - l1_ratio))
+        fine = ElasticNet(alpha, l1_ratio=l1_ratio, tol=1e-9).fit(X, y)
+        assert fine.certificate_.satisfied
+        assert model.objective_ - fine.objective_ <= 1e-6 * y.var()
+        assert np.abs(best).argmax() == np.abs(fine.coef_).argmax()
+
+
+def test_columns_that_are_all_near_one_direction_are_solved():
+    # Without an intercept: sweeps crawled with a gap too wide for other moves.
+    rng = np.random.default_rng(0)
+    X = 256.0 + rng.integers(0, 2, (3, 20))
+    y = np.array([0.0, -1.0, 2.0])
+    top = np.abs(X.T @ y).max() / 3
+    for tol in (1e-4, 1e-8):
+        model = ElasticNet(1e-3 * top, l1_ratio=0.1, fit_intercept=False, tol=tol)
+        model.fit(X, y)
+        assert model.certificate_.satisfied and model.n_epochs_ < 1000
+        loss = ((y - X @ model.coef_) ** 2).sum() / 6
+        alpha, w = 1e-3 * top, model.coef_
+        primal = loss + alpha * (0.1 * np.abs(w).sum() + 0.45 * w @ w)
+        # The residual itself is a dual point where the ridge is positive.
+        r = (y - X @ w) / 3
+        over = np.maximum(np.abs(X.T @ r) - 0.1 * alpha, 0.0)
+        dual = y @ r - 1.5 * r @ r - over @ over / (2 * 0.9 * alpha)
+        assert_allclose(model.objective_, primal, rtol=1e-10)
+        assert primal - dual <= 1.01 * tol * (y @ y) / 3 + 1e-12

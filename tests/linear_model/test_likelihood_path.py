@@ -21,6 +21,7 @@ from sparsestat.linear_model._penalized._points import PathPoints
 from sparsestat.linear_model._penalized._problems import PathProblem
 from sparsestat.linear_model._penalized._spec import PenaltySpec
 from sparsestat.linear_model._penalized._survival import Cox
+from sparsestat.linear_model._penalized._survival_problem import CoxProblem
 
 TRIALS = int(os.environ.get("SPARSESTAT_PATH_PROBLEMS", "100"))
 LOSSES = ("logistic", "poisson", "gamma", "tweedie", "huber", "cox")
@@ -30,7 +31,7 @@ CLASSES = {
     "gamma": problems.GammaProblem,
     "tweedie": problems.TweedieProblem,
     "huber": problems.HuberProblem,
-    "cox": problems.CoxProblem,
+    "cox": CoxProblem,
 }
 
 
@@ -291,7 +292,7 @@ def test_what_the_kernel_does_not_suit_takes_the_other_way():
     assert not suits(offset=np.ones(30))
     X = sparse.random_array((30, 100), density=0.01, format="csc", rng=0)
     assert suits(X=X)
-    problem = problems.CoxProblem(X, np.column_stack([y + 1.0, y]), ties="breslow")
+    problem = CoxProblem(X, np.column_stack([y + 1.0, y]), ties="breslow")
     assert not _likelihood_path.suits_compiled(problem, alphas, 1.0)
 
 

@@ -472,6 +472,8 @@ def test_a_model_with_a_wrong_intercept_is_not_certified(make, loss, monkeypatch
     if loss is not Logistic:
         y = 1.0 + rng.poisson(2.0, 30)
     assert make().fit(X, y).certificate_.satisfied
+    # Small fits in one call settle the intercept themselves.
+    monkeypatch.setattr(_likelihood_path, "_suits_fit", lambda *arguments: False)
     settle = loss.settle_intercept
     monkeypatch.setattr(
         loss, "settle_intercept", lambda self, eta: settle(self, eta) + 0.25
@@ -572,6 +574,31 @@ def test_compiled_paths_miss_where_intercepts_are_wrong(loss, monkeypatch):
         longest = np.sqrt(problem.design.squares.max() / 30.0)
         expected = longest * seen[0][2, 5] / (top / problem.design.unit)
         assert_allclose(points.gaps[2], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "huber"])
+@pytest.mark.parametrize("share, proved", [(0.1, False), (1e-17, True)])
+def test_single_fits_in_one_call_miss_where_the_intercept_is_wrong(
+    loss, share, proved, monkeypatch
+):
+    X, y, _ = binary(15)
+    options = {**OPTIONS, "max_iter": 100, "max_epochs": 1000}
+    if loss == "huber":
+        problem = HuberProblem(X, y + X[:, 1], delta=0.5, **options)
+    else:
+        problem = LogisticProblem(X, y, **options)
+    kind = "kkt" if loss == "huber" else "duality_gap"
+    alpha = 0.3 * problem.alpha_max(1.0)
+    fit = _likelihood_path.kernels.likelihood_fit
+
+    def wrong(*arguments):
+        found, stats = fit(*arguments), arguments[-1]
+        stats[0, 5] = share * np.sqrt(30.0) * stats[0, 4]
+        return found
+
+    monkeypatch.setattr(_likelihood_path.kernels, "likelihood_fit", wrong)
+    found = _likelihood_path.likelihood_result(problem, alpha, 1.0, kind)
+    assert (found is not None) == proved
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.stats import median_abs_deviation
 
+from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import Slope, SparseHuberRegressor, SparseHuberRegressorCV
 from sparsestat.linear_model._huber import robust_scale
 
@@ -151,3 +152,16 @@ def test_automatic_delta_of_weights_exact_fits_and_constants():
     assert (path.gaps <= 1e-4).all()
     with pytest.raises(ValueError, match="delta"):
         SparseHuberRegressor(delta="mad").fit(X, y)
+
+
+@pytest.mark.parametrize("delta", [1.35])
+def test_a_delta_in_other_units_than_y_is_what_the_warning_is_about(delta):
+    X, y = data(n=60, p=5)
+    with pytest.warns(ConvergenceWarning, match="Raise `delta` .* or divide y"):
+        model = SparseHuberRegressor(0.1, delta=delta).fit(X, 1e90 * y)
+    assert not model.certificate_.satisfied
+    # One in the units of y is as good as with y near one.
+    near = SparseHuberRegressor(0.1, delta=1.0).fit(X, y)
+    far = SparseHuberRegressor(0.1 * 1e90, delta=1e90).fit(X, 1e90 * y)
+    assert near.certificate_.satisfied and far.certificate_.satisfied
+    assert_allclose(far.coef_, 1e90 * near.coef_, rtol=1e-4)

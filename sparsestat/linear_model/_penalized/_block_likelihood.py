@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.arithmetic import rounding, unbalanced
 from sparsestat._utils.linalg import solve_definite
 from sparsestat._utils.moments import MOST_FEATURES, square_root
 from sparsestat._utils.progress import progress_bar
@@ -42,7 +42,6 @@ from sparsestat.linear_model._penalized._likelihood_problems import (
 from sparsestat.linear_model._penalized._multinomial_problem import MultinomialProblem
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
 from sparsestat.linear_model._penalized._result import SolverResult
-from sparsestat.linear_model._penalized._rounding import intercept_slope
 from sparsestat.linear_model._penalized._solver import WorkingSetSolver
 
 __all__ = ["likelihood_problem"]
@@ -436,7 +435,7 @@ class BlockLikelihood(BlockPaths):
         slip += rounding(4, self.rows.offset_norm)
         lean = 0.0
         if self.fit_intercept:
-            lean = float(np.max(intercept_slope(found["slope"], norm, self.n_rows)))
+            lean = float(np.max(unbalanced(found["slope"], norm, self.n_rows)))
         if kind == "kkt":
             scale = self.kkt_scale or 1.0
             violations = penalty.violations(w, q)[self.squares > 0.0]

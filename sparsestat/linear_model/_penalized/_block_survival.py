@@ -31,8 +31,8 @@ from sparsestat.linear_model._penalized._block_sums import (
     merge_named,
 )
 from sparsestat.linear_model._penalized._datafits import Offset
-from sparsestat.linear_model._penalized._likelihood_problems import CoxProblem
 from sparsestat.linear_model._penalized._survival import partial_likelihood
+from sparsestat.linear_model._penalized._survival_problem import CoxProblem
 
 __all__ = ["BlockCoxProblem", "SurvivalRows", "survival_outline"]
 

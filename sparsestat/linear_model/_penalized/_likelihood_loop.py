@@ -8,12 +8,10 @@ Whether there is one linear predictor or one for each class is a matter of shape
 
 import numpy as np
 
+from sparsestat._utils.arithmetic import unbalanced
 from sparsestat.linear_model._penalized._gaps import likelihood_dual
 from sparsestat.linear_model._penalized._outer import OuterLoop
-from sparsestat.linear_model._penalized._rounding import (
-    intercept_slope,
-    likelihood_rounding,
-)
+from sparsestat.linear_model._penalized._rounding import likelihood_rounding
 
 __all__ = ["SETTLED", "LikelihoodLoop"]
 
@@ -192,7 +190,7 @@ class LikelihoodLoop(OuterLoop):
         if not self.fits_shift:
             return 0.0
         g = self.gradient
-        return float(np.max(intercept_slope(g.sum(axis=0), _norm(g), len(g))))
+        return float(np.max(unbalanced(g.sum(axis=0), _norm(g), len(g))))
 
     def _solution(self):
         held = self._support

@@ -11,7 +11,7 @@ strength on small dense data is one call of a third kernel, which compiles soone
 
 import numpy as np
 
-from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.arithmetic import rounding, unbalanced
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _datafits, _survival
 from sparsestat.linear_model._penalized import _kernels_likelihood_fit as kernels
@@ -20,7 +20,6 @@ from sparsestat.linear_model._penalized._gram_path import mended
 from sparsestat.linear_model._penalized._likelihood_loop import SETTLED
 from sparsestat.linear_model._penalized._points import PathPoints
 from sparsestat.linear_model._penalized._result import SolverResult
-from sparsestat.linear_model._penalized._rounding import intercept_slope
 
 __all__ = ["likelihood_result", "likelihood_results", "loss_code", "suits_compiled"]
 
@@ -207,7 +206,7 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
         )
     measures = stats[:, 2] / unit
     if with_shift:
-        lean = intercept_slope(stats[:, 5], stats[:, 4], n)
+        lean = unbalanced(stats[:, 5], stats[:, 4], n)
         if has_gap:  # the gradient is a dual point where it sums to zero
             flat = SETTLED * np.sqrt(n) * float(np.linalg.norm(null_gradient))
             measures[lean > flat] = np.inf
@@ -307,9 +306,10 @@ def likelihood_result(problem, alpha, l1_ratio, kind):
     bend = stats[0, 8] if loss.steepness is None else loss.steepness * data[2].max()
     if design.fit_intercept and loss.has_intercept:
         size, total = stats[0, 4:6].tolist()
-        lean = float(intercept_slope(total, size, n))
+        lean = float(unbalanced(total, size, n))
         if not has_gap:
             measure = max(measure, norms.max(initial=0.0) / np.sqrt(n) * lean)
+            history[n_looks - 1] = measure / unit
         elif lean > SETTLED * np.sqrt(n) * size:
             return None
     columns = np.flatnonzero(w)

@@ -57,10 +57,8 @@ from sparsestat.linear_model._penalized._problems import (
 )
 from sparsestat.linear_model._penalized._softmax import SoftmaxSolver
 from sparsestat.linear_model._penalized._spec import PenaltySpec
-from sparsestat.linear_model._penalized._survival import partial_likelihood
 
 __all__ = [
-    "CoxProblem",
     "GLMProblem",
     "GammaProblem",
     "HuberProblem",
@@ -73,6 +71,7 @@ GAP_SCALE = "duality gap / (loss of the intercept alone - least possible loss)"
 KKT_SCALE = "largest violation of stationarity / largest gradient at zero"
 _LEAST_MEAN = 1e-280  # whose inverse, and multiples of it, are finite
 _SMALL_MEAN = 1e-3  # of targets: below it they are fitted in a unit near it
+_NARROW = 1e-6  # share of the targets below which delta is in other units than they
 _SEPARATED = 1e-3  # share of the null loss below which the classes are separated
 
 
@@ -485,6 +484,13 @@ class HuberProblem(GLMProblem):
         if self.fit_intercept and len(y):
             center = float(np.median(y))
             y, self.y_offset = y - center, center * unit
+        largest = float(np.abs(y).max(initial=0.0)) * unit
+        if self.delta < _NARROW * largest:
+            self.remedy = self.precision_remedy = (
+                f"`delta`={self.delta:g} is far below the targets, which reach "
+                f"{largest:.1e}, so that nearly every residual is an outlier. Raise "
+                "`delta` ('auto' takes it from the data), or divide y by its spread."
+            )
         return y, unit
 
     @property
@@ -497,99 +503,6 @@ class HuberProblem(GLMProblem):
         size = np.abs(eta - y)
         inner = np.minimum(size, self.delta)
         return inner * (size - 0.5 * inner)
-
-
-class CoxProblem(GLMProblem):
-    """Partial likelihood of survival times; y has the columns time and event."""
-
-    has_gap = False
-
-    def __init__(self, X, y, sample_weight=None, *, ties, strata=None, **options):
-        self.ties, self.strata = ties, strata
-        if strata is not None and sample_weight is not None:
-            self.strata = strata[sample_weight > 0]
-        self.counts_rows = ties == "efron"
-        # The likelihood does not see a constant; centered columns are better to work
-        # with.
-        super().__init__(X, y, sample_weight, fit_intercept=True, **options)
-
-    def check_target(self, y):
-        """Refuse a target without events."""
-        if not (y[:, -1] > 0).any():
-            raise ValueError(
-                "All samples (of positive weight) are censored: the partial likelihood "
-                "is constant. At least one observed event is required."
-            )
-
-    def make_datafit(self, y, sample_weight):
-        """Return the loss."""
-        return partial_likelihood(y, sample_weight, ties=self.ties, strata=self.strata)
-
-    def losses(self, results, X, y, sample_weight=None, offset=None, strata=None):
-        """Partial likelihood of all rows less that of the rows fitted, per event.
-
-        Held-out rows alone would often have tiny risk sets.
-        """
-        held = np.ones(len(y)) if sample_weight is None else sample_weight
-        fitted = self.datafit.weights
-        held = held / self.weight_unit
-        whole = partial_likelihood(
-            np.vstack([self.y, y]),
-            np.concatenate([fitted, held]),
-            ties=self.ties,
-            strata=None if strata is None else np.concatenate([self.strata, strata]),
-        )
-        here = np.column_stack(
-            [self.design.product(r.columns, r.coef / self.coef_unit) for r in results]
-        )
-        there = self.predictors(results, X)
-        if offset is not None:
-            there = there + offset[:, None]
-        known = getattr(self.datafit, "offset", 0.0)
-        losses = np.array(
-            [
-                whole.value(np.concatenate([a + known, b])) - self.datafit.value(a)
-                for a, b in zip(here.T, there.T, strict=True)
-            ]
-        )
-        events = float(held @ (y[:, -1] > 0))
-        return losses / events if events > 0 else np.zeros(len(results))
-
-    @property
-    def n_observed(self):
-        """Number of events: censored samples tell less."""
-        return float(self.datafit.weights @ (self.y[:, -1] > 0)) * self.weight_unit
-
-    def criteria(self, name, results, alphas, setting=None):
-        """Information criterion of each result."""
-        values = super().criteria(name, results, alphas, setting)
-        # Sums over risk sets are of relative weights.
-        return values + 2.0 * self.n_observed * np.log(self.weight_unit)
-
-    def intercept_of(self, result):
-        """Return 0: the likelihood has no intercept."""
-        return 0.0
-
-    def intercepts_of(self, results):
-        """Return zeros: the likelihood has no intercept."""
-        return np.zeros(len(results), dtype=self.dtype)
-
-    def attributes(self, result):
-        """Return what an estimator shows of one solution, and its baseline hazard."""
-        eta = self.design.product(result.columns, result.coef / self.coef_unit)
-        offset = float(self.design.center_dot(result.columns, result.coef))
-        hazard = self.datafit.baseline(eta)
-        with np.errstate(over="ignore", under="ignore"):
-            of_zeros = hazard * np.exp(-offset)
-        # A sample at the center of the features has the offset as its predictor; far
-        # from zero the hazard of a sample of zeros would overflow.
-        return {
-            **super().attributes(result),
-            "event_times_": self.datafit.event_times,
-            "baseline_hazard_": of_zeros,
-            "_center_predictor": offset,
-            "_center_hazard": hazard,
-        }
 
 
 class LogisticProblem(GLMProblem):

@@ -78,6 +78,7 @@ class PathProblem:
     """
 
     remedy = GAP_REMEDY
+    precision_remedy = None
     copies = None  # the feature behind each column of the design, if groups overlap
     is_convex = True  # whether a step of a path without gain is the last one with some
     y_unit, y_offset = 1.0, 0.0
@@ -170,7 +171,10 @@ class PathProblem:
         certificate = self.certificate(worst_result(results))
         what = "gap" if certificate.kind == "duality_gap" else "violation"
         warn_if_unsatisfied(
-            certificate, f"{name}: the largest {what} on the path", self.remedy
+            certificate,
+            f"{name}: the largest {what} on the path",
+            self.remedy,
+            precision_remedy=self.precision_remedy,
         )
 
     def _are_proved(self, results):

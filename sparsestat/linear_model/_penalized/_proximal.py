@@ -17,10 +17,9 @@ References
 
 import numpy as np
 
-from sparsestat._utils.arithmetic import rounding
+from sparsestat._utils.arithmetic import rounding, unbalanced
 from sparsestat.linear_model._penalized._datafits import Datafit
 from sparsestat.linear_model._penalized._outer import OuterLoop
-from sparsestat.linear_model._penalized._rounding import intercept_slope
 
 __all__ = ["GivenPenalty", "ProximalSolver", "UserDatafit"]
 
@@ -146,7 +145,7 @@ class ProximalSolver(OuterLoop):
         if self.fits_shift:
             g, n = self.gradient, self.design.n_samples
             longest = float(self.design.squares.max(initial=0.0))
-            lean = float(intercept_slope(g.sum(), np.linalg.norm(g), n))
+            lean = float(unbalanced(g.sum(), np.linalg.norm(g), n))
             worst = max(worst, np.sqrt(longest / n) * lean)
         return value, np.nan, worst / self._unit if self._unit > 0 else 0.0
 

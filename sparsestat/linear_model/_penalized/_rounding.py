@@ -19,12 +19,7 @@ import numpy as np
 
 from sparsestat._utils.arithmetic import rounding
 
-__all__ = [
-    "intercept_slope",
-    "likelihood_rounding",
-    "squared_loss_rounding",
-    "storage_error",
-]
+__all__ = ["likelihood_rounding", "squared_loss_rounding", "storage_error"]
 
 _SINGLE = 2.0**-24  # half the spacing of single precision
 
@@ -151,21 +146,6 @@ def likelihood_rounding(
     if penalty.free.size:
         error += _free_slack(penalty.free, columns, w, q, reach)
     return error
-
-
-def intercept_slope(total, size, n_samples):
-    """Return by how much a gradient fails to sum to zero, beyond its rounding.
-
-    Parameters
-    ----------
-    total : float or ndarray
-        Sum of the gradient over the samples; of each class, or point of a path.
-    size : float or ndarray
-        Its norm.
-    n_samples : int
-    """
-    slack = rounding(n_samples + 4) * np.sqrt(n_samples) * size
-    return np.maximum(np.abs(total) - slack, 0.0)
 
 
 def storage_error(design, result, dtype, total, intercept):

@@ -47,8 +47,10 @@ _FIRST_SET = 100  # columns in the first working set
 _GROWTH = 1.0  # enlarge the set at most by this share of the support, ...
 _PATH_GROWTH = 0.25  # ... or this one when the start was already close
 _SETTLE = 0.02  # signs have settled when at most this share changed in a sweep
+_CRAWLS = 0.9  # Newton steps that meet kinks have to lower the gap to this share
 _SWEEPS = 15  # coordinate descent before a heavier move is considered
-_HANDOVER = 1e-2  # relative gap below which the augmented Lagrangian pays
+_HANDOVER = 1e-2  # relative gap below which the augmented Lagrangian pays ...
+_CRAWLING = 5  # ... or looks at a gap that hardly falls, as among near-copies
 _MAX_CLIPS = 4  # a Newton step that clips more signs than this has failed ...
 _MAX_FAILURES = 3  # ... and after so many failures Newton rests for this set
 _PAYS = 0.5  # sweeps that lower the gap so much go on before a costly Newton step
@@ -308,7 +310,7 @@ class WorkingSetSolver(SquaredLossLoop):
         working = self.set
         target = 1e-2 * worst
         newton_rests, failures, sweeps = False, 0, 0
-        best, stalled = np.inf, 0
+        best, stalled, newton_gap = np.inf, 0, np.inf
         iterates = []
         while counter["sweeps"] < max_epochs:
             early = not (newton_rests or working.newton_waits)
@@ -342,13 +344,14 @@ class WorkingSetSolver(SquaredLossLoop):
                 counter["newton"] += 1
                 if clipped < 0:
                     newton_rests = True
-                elif clipped > _MAX_CLIPS:
+                elif clipped > _MAX_CLIPS or (clipped and gap > _CRAWLS * newton_gap):
                     failures += 1
                     newton_rests = failures >= _MAX_FAILURES
+                newton_gap = gap
             elif (
                 working.has_dual_step
                 and sweeps >= working.patience
-                and gap <= _HANDOVER * self.square
+                and (gap <= _HANDOVER * self.square or stalled >= _CRAWLING)
             ):
                 if augmented_lagrangian(working, goal, counter):
                     if working.gap() <= goal:

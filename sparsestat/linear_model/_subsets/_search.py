@@ -394,7 +394,8 @@ class _Search:
                 # double precision suffices.
                 least = min(doubt[size] + rest, 2.0 * fit.loss)
                 told = min(best[size] + rest, 2.0 * fit.loss)
-                unit = max(2.0 * fit.loss, 1e-14 * problem.norm**2)
+                # A target of zeros has no loss, and nothing to save.
+                unit = max(2.0 * fit.loss, 1e-14 * problem.norm**2) or 1.0
                 fit.state["doubt"] = max(
                     (2.0 * fit.loss - min(least, told)) / unit, 0.0
                 )
