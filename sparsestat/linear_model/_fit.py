@@ -19,7 +19,7 @@ from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.progress import FitProgress
 from sparsestat._utils.results import users_stacklevel, warn_if_unsatisfied
 from sparsestat.linear_model._penalized._path_result import PathMethod
-from sparsestat.linear_model._penalized._spec import default_ratio, penalty_spec
+from sparsestat.linear_model._penalized._spec import penalty_spec
 
 __all__ = [
     "FIT_CONSTRAINTS",
@@ -192,7 +192,7 @@ class PenaltyMixin:
         )
 
     def _default_setting(self):
-        return default_ratio(self.penalty)
+        return 0.0 if self.penalty == "group" else 1.0
 
 
 class GLMFitMixin(PenaltyMixin, FitMixin):

@@ -12,7 +12,7 @@ from sparsestat.linear_model._penalized._group_names import make_groups
 from sparsestat.linear_model._penalized._groups import group_weight_array
 from sparsestat.linear_model._penalized._penalties import SHAPES, multiplier_array
 
-__all__ = ["PENALTY_CONSTRAINTS", "PenaltySpec", "default_ratio", "penalty_spec"]
+__all__ = ["PENALTY_CONSTRAINTS", "PenaltySpec", "penalty_spec"]
 
 PENALTY_CONSTRAINTS = {
     "penalty": [StrOptions({"elasticnet", "l1", "mcp", "scad", "group"})],
@@ -23,11 +23,6 @@ PENALTY_CONSTRAINTS = {
     "feature_weights": ["array-like", None],
     "positive": ["boolean"],
 }
-
-
-def default_ratio(kind):
-    """Return the l1_ratio that None stands for."""
-    return 0.0 if kind == "group" else 1.0
 
 
 class PenaltySpec:
