@@ -110,11 +110,15 @@ def _class_path(owner):
         options |= {name: settings.pop(name) for name in names}
         return owner(**settings).path(X, y, alphas=alphas, eps=eps, **options)
 
-    path.__doc__ = _instance_path.__doc__.replace(
-        "settings of this instance.", "settings of the class."
-    ).replace(
-        "    **rows : array-like of shape (n_samples,)\n        What else",
-        "    **settings : object\n        Parameters of the class, and what else",
+    # Python 3.13 takes the indentation off; before it, cleandoc does.
+    path.__doc__ = (
+        inspect.cleandoc(_instance_path.__doc__)
+        .replace("settings of this instance.", "settings of the class.")
+        .replace(
+            "**rows : array-like of shape (n_samples,)\n    What else",
+            "**settings : object\n    Parameters of the class, and what else",
+        )
+        + "\n"
     )
     return path
 
