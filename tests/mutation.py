@@ -165,6 +165,7 @@ MODULES = {
         "_rounding _suits_fit likelihood_result likelihood_results",
         ["linear_model/test_likelihood_path.py"],
     ),
+    "linear_model/_penalized/_kernels_entry.py": ("", _KERNELS),
     "linear_model/_penalized/_kernels_path.py": (
         "_soft _gap _sweep _newton _products",
         _KERNELS,

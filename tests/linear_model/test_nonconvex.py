@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.model_selection import KFold
 
 import sparsestat.linear_model as ssl
 from sparsestat.datasets import make_sparse_regression
@@ -276,6 +277,32 @@ def test_non_convergence_is_said_once_with_its_figure():
     with pytest.warns(ConvergenceWarning, match="kkt is .* max_iter") as caught:
         ssl.MCPRegressor(0.05, max_iter=1).fit(X, y)
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_cross_validation_that_stops_early_everywhere_warns_once(n_jobs):
+    X, y = problem(seed=12)
+    folds = list(KFold(4).split(X))
+    options = {"alphas": 30, "max_epochs": 1}
+
+    def missed(rows, gamma):
+        with pytest.warns(ConvergenceWarning):
+            path = ssl.MCPRegressor.path(
+                X[rows], y[rows], gamma=gamma, fit_intercept=True, **options
+            )
+        return path.gaps[path.gaps > 1e-4]
+
+    gammas = [1.5, 3.0]
+    assert min(len(missed(train, g)) for train, _ in folds for g in gammas) > 10
+    cv = ssl.MCPRegressorCV(gamma=gammas, cv=folds, n_jobs=n_jobs, **options)
+    with pytest.warns(ConvergenceWarning) as caught:
+        cv.fit(X, y)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    words = str(caught[0].message)
+    assert words.startswith("MCPRegressorCV: the largest violation on the path is ")
+    assert "largest gradient at zero" in words and "Increase max_iter or max" in words
+    largest = missed(slice(None), cv.gamma_).max()
+    assert f"is {largest:.3e}, above the tolerance 1.000e-04" in words
 
 
 @pytest.mark.parametrize(

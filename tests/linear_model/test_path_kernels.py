@@ -13,6 +13,7 @@ from sparsestat.linear_model._penalized import (
     _kernels_likelihood,
     _kernels_path,
 )
+from sparsestat.linear_model._penalized import _kernels_entry as entry
 from sparsestat.linear_model._penalized._likelihood_path import loss_code
 
 # Dropped features have infinite strengths, and kernels say nothing of 0 * inf.
@@ -484,3 +485,26 @@ def test_sums_of_vectors():
     assert_array_equal(q, [-19.0, -67.0])
     _kernels_likelihood._add(a, 2.0, b)
     assert_array_equal(a, [9.0, 12.0, 17.0])
+
+
+def test_features_enter_where_they_move_or_where_a_line_says_that_they_will():
+    strengths = np.array([8.0, 6.0, 3.0, 3.0, 2.0])
+    # The step relative to the last one, and what expected slopes must exceed.
+    looks = [entry.outlook(strengths, k, 0.25) for k in range(5)]
+    assert looks[0] == (0.0, np.inf)
+    assert looks[1] == (0.0, 4.0)  # the strong rule: 2 * 6 - 8
+    assert looks[2] == (1.5, 3.0 - 0.25 * 3.0)
+    assert looks[3] == (0.0, 3.0)
+    assert looks[4] == (0.0, 2.0 - 0.25)  # after a step of nothing
+    q, before, lam = 2.0, 1.0, 0.5
+    # Above strength * lam it enters, on it and by rounding alone it does not.
+    assert entry.enters(q, before, lam, 3.9, np.inf, 1.0, False)
+    assert not entry.enters(q, before, lam, 4.0, np.inf, 1.0, False)
+    assert not entry.enters(q * (1 + 2e-16), before, lam, 4.0, np.inf, 1.0, False)
+    # The line comes to q + stride * (q - before) = 3.5.
+    assert entry.enters(q, before, lam, 9.0, 6.9, 1.5, False)
+    assert not entry.enters(q, before, lam, 9.0, 7.0, 1.5, False)
+    # Coefficients of one sign: negative slopes never enter.
+    for positive in (True, False):
+        assert entry.enters(-q, -before, lam, 3.9, np.inf, 1.0, positive) != positive
+        assert entry.enters(-q, -before, lam, 9.0, 6.9, 1.5, positive) != positive

@@ -20,6 +20,7 @@ from sparsestat.linear_model._penalized._kernels_csc_path import (
     _newton,
     _products,
 )
+from sparsestat.linear_model._penalized._kernels_entry import enters, outlook
 from sparsestat.linear_model._penalized._kernels_likelihood import (
     _bound,
     _copy,
@@ -32,7 +33,6 @@ from sparsestat.linear_model._penalized._kernels_likelihood import (
 )
 from sparsestat.linear_model._penalized._kernels_losses import evaluate, magnitude
 
-_RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
 _ARMIJO, _ROUNDING = 1e-4, 1e-14
 _MOST_STEPS = 60  # models between two looks at all features
 _MOST_LOOKS = 40
@@ -232,27 +232,14 @@ def csc_likelihood_path(
         sweeps = models = looks = newtons = 0
         solved = False
         first = True
-        stride = 0.0
-        if k > 1 and strengths[k - 2] > strengths[k - 1]:
-            stride = (strengths[k - 1] - strength) / (
-                strengths[k - 2] - strengths[k - 1]
-            )
+        stride, level = outlook(strengths, k, 0.0)
         inner = 0.7 * goal
         while True:
             added = 0
             for j in range(p):
                 if inside[j] or norms[j] <= 0.0 or np.isinf(lam[j]):
                     continue
-                here = q[j] if positive else abs(q[j])
-                wanted = here > _RISEN * strength * lam[j]
-                if first and not wanted:
-                    if k > 1:
-                        ahead = q[j] + stride * (q[j] - before[j])
-                        ahead = ahead if positive else abs(ahead)
-                        wanted = ahead > strength * lam[j]
-                    elif k == 1:
-                        wanted = here > (2.0 * strength - strengths[0]) * lam[j]
-                if wanted:
+                if enters(q[j], before[j], lam[j], strength, level, stride, positive):
                     order[m] = j
                     inside[j] = True
                     lam_in[m], l2A[m], wA[m] = lam[j], l2[j], 0.0
@@ -303,7 +290,7 @@ def csc_likelihood_path(
                 shift_before = shift_last
                 _copy(before, q)
                 _copy(w_before, w)
-                first = False
+                first, level = False, np.inf
             last, stalled = np.inf, 0
             for _ in range(_MOST_STEPS):
                 # The slopes at the best intercept, as far as the model knows.

@@ -15,9 +15,9 @@ every entry.
 import numpy as np
 
 from sparsestat._utils.jit import njit
+from sparsestat.linear_model._penalized._kernels_entry import enters, outlook
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
-_RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
 _LOOK = 5  # sweeps between two looks at the gap of the list
 _NEWTON = 10  # sweeps before a Newton step
 _MOST_CG, _CG_RTOL = 40, 0.03  # steps of conjugate gradients, and what they aim at
@@ -303,27 +303,14 @@ def csc_path(
         sweeps = newtons = looks = 0
         solved = False
         first = True
-        stride = 0.0
-        if k > 1 and strengths[k - 2] > strengths[k - 1]:
-            stride = (strengths[k - 1] - strength) / (
-                strengths[k - 2] - strengths[k - 1]
-            )
+        stride, level = outlook(strengths, k, 0.0)
         beta = 0.0
         while True:
             added = 0
             for j in range(p):
                 if inside[j] or squares[j] <= 0.0 or np.isinf(lam[j]):
                     continue
-                here = q[j] if positive else abs(q[j])
-                wanted = here > _RISEN * strength * lam[j]
-                if first and not wanted:
-                    if k > 1:
-                        ahead = q[j] + stride * (q[j] - before[j])
-                        ahead = ahead if positive else abs(ahead)
-                        wanted = ahead > strength * lam[j]
-                    elif k == 1:
-                        wanted = here > (2.0 * strength - strengths[0]) * lam[j]
-                if wanted:
+                if enters(q[j], before[j], lam[j], strength, level, stride, positive):
                     start = np.int64(ptr[m])
                     stop = start + np.int64(indptr[j + 1] - indptr[j])
                     if stop > values.shape[0]:
@@ -413,7 +400,7 @@ def csc_path(
                 lam, l2, strength, ridge, w, q, norms, p, residual, target_dot,
                 unit * size, positive,
             )  # fmt: skip
-            first = False
+            first, level = False, np.inf
             if gap <= goal:
                 solved = True
                 break

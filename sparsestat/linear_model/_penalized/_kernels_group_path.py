@@ -11,9 +11,9 @@ groups enter a list as features do in ``_kernels_path``.
 import numpy as np
 
 from sparsestat._utils.jit import njit
+from sparsestat.linear_model._penalized._kernels_entry import exceeds, outlook
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
-_RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
 _LOOK = 4  # sweeps between two looks at the gap
 _FIRST_NEWTON, _NEWTON_SHARE = 4, 0.05  # sweeps before a Newton step pays
 _SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
@@ -239,11 +239,7 @@ def group_gram_path(G, c, yy, ptr, lam, strengths, goal, budget, W, gaps, info):
         sweeps = newtons = looks = 0
         solved = False
         first = True
-        stride = 0.0
-        if k > 1 and strengths[k - 2] > strengths[k - 1]:
-            stride = (strengths[k - 1] - strength) / (
-                strengths[k - 2] - strengths[k - 1]
-            )
+        stride, level = outlook(strengths, k, 0.0)
         gap = primal = scale = 0.0
         while True:
             added = 0
@@ -251,16 +247,10 @@ def group_gram_path(G, c, yy, ptr, lam, strengths, goal, budget, W, gaps, info):
                 if inside[u]:
                     continue
                 begin, end = ptr[u], ptr[u + 1]
-                wanted = _norm(q, begin, end) > _RISEN * strength * lam[u]
-                if first and not wanted:
-                    if k > 1:
-                        for i in range(begin, end):
-                            z[i] = q[i] + stride * (q[i] - before[i])
-                        wanted = _norm(z, begin, end) > strength * lam[u]
-                    elif k == 1:
-                        reach = 2.0 * strength - strengths[0]
-                        wanted = _norm(q, begin, end) > reach * lam[u]
-                if wanted:
+                for i in range(begin, end):
+                    z[i] = q[i] + stride * (q[i] - before[i])
+                here, ahead = _norm(q, begin, end), _norm(z, begin, end)
+                if exceeds(here, ahead, lam[u], strength, level):
                     inside[u] = True
                     for j in range(begin, end):
                         for a in range(m):
@@ -306,7 +296,7 @@ def group_gram_path(G, c, yy, ptr, lam, strengths, goal, budget, W, gaps, info):
             if first:
                 for j in range(p):
                     before[j] = q[j]
-                first = False
+                first, level = False, np.inf
             _products(G, c, order, wA, m, q)
             looks += 1
             for a in range(m):

@@ -11,6 +11,7 @@ The intercept is minimized over inside the model, and exactly before a gap is me
 import numpy as np
 
 from sparsestat._utils.jit import njit
+from sparsestat.linear_model._penalized._kernels_entry import enters, outlook
 from sparsestat.linear_model._penalized._kernels_losses import (
     COX,
     conjugate,
@@ -20,7 +21,6 @@ from sparsestat.linear_model._penalized._kernels_losses import (
 from sparsestat.linear_model._penalized._kernels_path import _newton, _sweep
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
-_RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
 _ROWS = 1024  # samples in a block of a Gram matrix
 _ARMIJO, _ROUNDING = 1e-4, 1e-14
 _MOST_STEPS = 60  # models between two looks at all features
@@ -345,28 +345,14 @@ def likelihood_path(
         sweeps = models = looks = grams = newtons = 0
         solved = False
         first = True
-        stride = 0.0
-        if k > 1 and strengths[k - 2] > strengths[k - 1]:
-            stride = (strengths[k - 1] - strength) / (
-                strengths[k - 2] - strengths[k - 1]
-            )
+        stride, level = outlook(strengths, k, _MARGIN)
         inner = 0.7 * goal
         while True:
             added = 0
             for j in range(p):
                 if inside[j] or norms[j] <= 0.0 or np.isinf(lam[j]):
                     continue
-                here = q[j] if positive else abs(q[j])
-                wanted = here > _RISEN * strength * lam[j]
-                if first and not wanted:
-                    if k > 1:
-                        ahead = q[j] + stride * (q[j] - before[j])
-                        ahead = ahead if positive else abs(ahead)
-                        reach = strength - _MARGIN * (strengths[k - 1] - strength)
-                        wanted = ahead > reach * lam[j]
-                    elif k == 1:
-                        wanted = here > (2.0 * strength - strengths[0]) * lam[j]
-                if wanted:
+                if enters(q[j], before[j], lam[j], strength, level, stride, positive):
                     order[m] = j
                     inside[j] = True
                     lam_in[m], l2A[m], wA[m], mu[m] = lam[j], l2[j], 0.0, 0.0
@@ -412,7 +398,7 @@ def likelihood_path(
             if first:
                 _copy(before, q)
                 _copy(w_before, w)
-                first = False
+                first, level = False, np.inf
             for models_here in range(_MOST_STEPS):
                 # The slopes at the best intercept, as far as the model knows.
                 lean = _total(g) if centers else 0.0

@@ -13,9 +13,9 @@ list.
 import numpy as np
 
 from sparsestat._utils.jit import njit
+from sparsestat.linear_model._penalized._kernels_entry import enters, outlook
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
-_RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
 _LOOK = 8  # sweeps between two looks at the gap
 _FIRST_NEWTON, _NEWTON_SHARE = 4, 0.05  # sweeps before a Newton step pays
 _SINGULAR = 1e-12  # squared pivot relative to its diagonal entry
@@ -220,29 +220,13 @@ def gram_path(
         sweeps = newtons = looks = 0
         solved = False
         first = True
-        # How far this step goes, relative to the last one.
-        stride = 0.0
-        if k > 1 and strengths[k - 2] > strengths[k - 1]:
-            stride = (strengths[k - 1] - strength) / (
-                strengths[k - 2] - strengths[k - 1]
-            )
+        stride, level = outlook(strengths, k, 0.0)
         while True:
-            # The strong rule, and a line through the last two strengths, say what will
-            # enter; what they miss is seen by the gap over all features.
             added = 0
             for j in range(p):
                 if inside[j] or G[j, j] <= 0.0 or np.isinf(lam[j]):
                     continue
-                here = q[j] if positive else abs(q[j])
-                wanted = here > _RISEN * strength * lam[j]
-                if first and not wanted:
-                    if k > 1:
-                        ahead = q[j] + stride * (q[j] - before[j])
-                        ahead = ahead if positive else abs(ahead)
-                        wanted = ahead > strength * lam[j]
-                    elif k == 1:
-                        wanted = here > (2.0 * strength - strengths[0]) * lam[j]
-                if wanted:
+                if enters(q[j], before[j], lam[j], strength, level, stride, positive):
                     if m == capacity:
                         capacity = min(2 * capacity, p)
                         larger = np.empty((capacity, capacity))
@@ -327,7 +311,7 @@ def gram_path(
             gap, primal, scale, slope = _gap(
                 lam, l2, strength, ridge, w, q, c, d, yy, p, positive
             )
-            first = False
+            first, level = False, np.inf
             if gap <= goal:
                 solved = True
                 break
