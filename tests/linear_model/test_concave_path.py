@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold, RepeatedKFold
 import sparsestat.linear_model as ssl
 from sparsestat._utils.arithmetic import rounding
 from sparsestat.datasets import make_sparse_regression
-from sparsestat.linear_model._penalized import _concave_path, _gram_path
+from sparsestat.linear_model._penalized import _gram_path
 from sparsestat.linear_model._penalized import _kernels_concave_path as kernels
 from sparsestat.linear_model._penalized._concave import ConcaveProblem
 from sparsestat.linear_model._penalized._problems import (
@@ -29,7 +29,6 @@ kinds = pytest.mark.parametrize("kind", list(SHAPES))
 def random_concave(rng, shape=None):
     """Return a problem and its shape, or None where there is nothing to fit."""
     X, y, weights, options = random_problem(rng)
-    options.pop("positive")
     omega = options["feature_weights"]
     if omega is not None and np.isfinite(omega).sum() > 1 and rng.random() < 0.5:
         omega[rng.integers(0, len(omega))] = 0.0
@@ -79,6 +78,7 @@ def test_random_paths_are_stationary_and_as_low_as_those_of_working_sets():
             allowed = (max(problem.tol, a.gap) + a.rounding + 1e-15) * a.unit
             assert gap <= allowed + error
             assert not np.any(w[np.isinf(problem.penalty(1.0, shape).lam)])
+            assert not problem.positive or (w >= 0).all()
             lower.append((b.objective - a.objective) / null)
             finished += len(a.gap_history) == 1
             points += 1
@@ -160,32 +160,50 @@ def test_paths_seen_from_outside(kind, dtype):
 
 
 @kinds
-def test_positive_coefficients(kind):
+@pytest.mark.parametrize("container", [np.asarray, sparse.csc_array])
+@pytest.mark.parametrize("tol", [1e-8, 1e-12], ids=["moments", "working sets"])
+def test_positive_coefficients(kind, container, tol):
     rng = np.random.default_rng(4)
-    shape = SHAPES[kind][1]
-    X = rng.standard_normal((60, 20))
-    y = X @ rng.choice([-1.0, 0.0, 1.0], 20) + 0.3 * rng.standard_normal(60)
-    problem = ConcaveProblem(
-        kind, X, y, fit_intercept=True, tol=1e-8, max_iter=100, max_epochs=1000
-    )
-    problem.positive = True
-    alphas = problem.grid(10, 1e-2, shape)
-    A, n = X - X.mean(axis=0), 60
+    shape, n = SHAPES[kind][1], 60
+    X = rng.standard_normal((n, 20)) * (rng.random((n, 20)) < 0.1)
+    y = X @ rng.choice([-1.0, 0.0, 1.0], 20) + 0.1 * rng.standard_normal(n)
+    model = ssl.PenalizedRegressor(penalty=kind, positive=True, tol=tol)
+    path = model.path(container(X), y, alphas=10, eps=1e-2)
+    assert (path.coefs >= 0).all() and path.coefs[:, -1].any() and path.kind == "kkt"
+    A, t = X - X.mean(axis=0), y - y.mean()
     squares = (A**2).mean(axis=0)
-    W, *_, unit, _, _ = _concave_path._run(
-        problem, _gram_path.Moments(A.T @ A, A.T @ y, float((y - y.mean()) @ y), n),
-        alphas, shape,
-    )  # fmt: skip
-    assert (W >= 0).all() and W.any()
-    for alpha, w in zip(alphas, W, strict=True):
-        q, t = A.T @ (y - y.mean() - A @ w) / n, w * squares
+    for alpha, w in zip(path.alphas, path.coefs.T, strict=True):
+        q, size = A.T @ (t - A @ w) / n, w * squares
         if kind == "mcp":
-            slope = np.maximum(alpha - t / shape, 0.0)
+            slope = np.maximum(alpha - size / shape, 0.0)
         else:
-            slope = np.maximum(shape * alpha - t, 0.0) / (shape - 1.0)
-            slope = np.where(t <= alpha, alpha, slope)
+            slope = np.maximum(shape * alpha - size, 0.0) / (shape - 1.0)
+            slope = np.where(size <= alpha, alpha, slope)
         off = np.where(w > 0, np.abs(q - slope), np.maximum(q - alpha, 0.0))
-        assert off.max() <= 1e-8 * unit / n + 1e-13
+        assert off.max() <= tol * np.abs(A.T @ t / n).max() + 1e-14
+    search = ssl.PenalizedRegressorCV(penalty=kind, positive=True, alphas=10, cv=3)
+    assert (search.fit(container(X), y).coef_path_ >= 0).all()
+
+
+@kinds
+def test_named_penalties_of_any_loss_are_the_same_problem(kind):
+    name, shape = SHAPES[kind]
+    data = make_sparse_regression(80, 15, n_nonzero=4, snr=4, random_state=7)
+    own = {"mcp": ssl.MCPRegressorCV, "scad": ssl.SCADRegressorCV}[kind]
+    options = {"alphas": 12, "eps": 1e-2, "cv": 4}
+    ours = own(**{name: shape}, **options).fit(data.X, data.y)
+    model = ssl.PenalizedRegressorCV(penalty=kind, gamma=shape, **options)
+    model.fit(data.X, data.y)
+    assert_array_equal(model.coef_path_, ours.coef_path_)
+    assert_array_equal(model.loss_path_, ours.mse_path_)
+    # A ridge beside it is another problem, of which this one is the limit.
+    near = ssl.PenalizedRegressor(
+        penalty=kind, gamma=30.0, l1_ratio=1.0 - 1e-9, alpha=0.1, tol=1e-9
+    ).fit(data.X, data.y)
+    one = ssl.PenalizedRegressor(penalty=kind, gamma=30.0, alpha=0.1, tol=1e-9)
+    one.fit(data.X, data.y)
+    assert_allclose(one.coef_, near.coef_, atol=1e-6)
+    assert_allclose(one.objective_, near.objective_, rtol=1e-7)
 
 
 def test_moments_that_lack_digits_are_not_trusted():

@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import numpy as np
 from sklearn.metrics import r2_score
 
 from sparsestat._utils.compat import HasMethods, StrOptions
@@ -15,6 +16,7 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
+from sparsestat.linear_model._penalized._concave import ConcaveProblem
 from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
 from sparsestat.linear_model._penalized._given_problem import GivenProblem
 from sparsestat.linear_model._predictors import LinearPredictor
@@ -39,6 +41,17 @@ class _PenalizedPredictor(OffsetMixin, LinearPredictor):
             )
         spec = self._spec(X.shape[1])
         is_squared = isinstance(self.datafit, str)
+        if is_squared and spec.shape is not None and not rows and self._is_pure():
+            return ConcaveProblem(
+                spec.kind,
+                X,
+                y,
+                sample_weight,
+                shape=spec.shape,
+                positive=spec.positive,
+                feature_weights=spec.feature_weights,
+                **options,
+            )
         if is_squared and spec.kind == "elasticnet" and not rows:
             return ElasticNetProblem(
                 X,
@@ -51,6 +64,10 @@ class _PenalizedPredictor(OffsetMixin, LinearPredictor):
         return GivenProblem(
             X, y, sample_weight, datafit=self.datafit, penalty=spec, **options
         )
+
+    def _is_pure(self):
+        """Whether no share of the penalty is a ridge."""
+        return self.l1_ratio is None or np.array_equal(self.l1_ratio, 1.0)
 
     def _refuse_parameters(self):
         """Refuse parameters that only named penalties have."""

@@ -22,13 +22,22 @@ def check_shape(kind, shape):
 
 
 class ConcaveProblem(ConcaveMoments):
-    """Least squares with MCP or SCAD; the setting is the shape."""
+    """Least squares with MCP or SCAD; the setting is the shape, if none is given."""
 
     def __init__(
-        self, kind, X, y, sample_weight=None, *, feature_weights=None, **options
+        self,
+        kind,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        shape=None,
+        positive=False,
+        feature_weights=None,
+        **options,
     ):
         super().__init__(X, y, sample_weight, **options)
-        self.kind = kind
+        self.kind, self.shape, self.positive = kind, shape, positive
         self.feature_weights = feature_weights
 
     def penalty(self, alpha, setting):
@@ -36,8 +45,9 @@ class ConcaveProblem(ConcaveMoments):
         return ConcavePenalty(
             self.kind,
             alpha,
-            setting,
+            self.shape_of(setting),
             self.design.squares,
             self.total,
+            positive=self.positive,
             feature_weights=self.feature_weights,
         )

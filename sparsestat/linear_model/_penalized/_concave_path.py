@@ -30,10 +30,14 @@ class ConcaveMoments(LeastSquaresProblem):
     """
 
     is_convex = False
-    positive = False
+    positive, shape = False, None
     feature_weights = None
     moments = None  # of all rows, once somebody needed them
     shared, column = None, 0
+
+    def shape_of(self, setting):
+        """Return gamma or a: the setting, unless it was given for all."""
+        return setting if self.shape is None else self.shape
 
     def _suits(self, alphas, fewest):
         design, omega = self.design, self.feature_weights
@@ -83,7 +87,7 @@ class ConcaveMoments(LeastSquaresProblem):
         return gram.fold_errors(self, folds, settings, grids, solve=_on_fold)
 
 
-def _run(problem, moments, alphas, shape, start=None):
+def _run(problem, moments, alphas, setting, start=None):
     """Run the kernel.
 
     Returns coefficients, violations and objectives, counts, how many were solved, the
@@ -98,7 +102,13 @@ def _run(problem, moments, alphas, shape, start=None):
     # Concavities follow the columns: on a fold those of its rows.
     squares = np.maximum(G.diagonal(), 0.0)
     penalty = ConcavePenalty(
-        problem.kind, 1.0, shape, squares, moments.total, feature_weights=omega
+        problem.kind,
+        1.0,
+        problem.shape_of(setting),
+        squares,
+        moments.total,
+        positive=problem.positive,
+        feature_weights=omega,
     )
     omega = np.ones(p) if omega is None else omega
     unit = float(np.abs(c[np.isfinite(omega)]).max(initial=0.0))
@@ -123,7 +133,6 @@ def _run(problem, moments, alphas, shape, start=None):
         moments.total * np.asarray(alphas, dtype=np.float64) / problem.alpha_unit,
         penalty.code,
         penalty.params,
-        problem.positive,
         problem.tol * unit,
         min(gram.BUDGET, problem.limits["max_epochs"]),
         W,
@@ -135,9 +144,9 @@ def _run(problem, moments, alphas, shape, start=None):
     return W, points, info, n_solved, unit, errors, history
 
 
-def _on_fold(problem, moments, alphas, shape):
+def _on_fold(problem, moments, alphas, setting):
     """Return the coefficients of a path on moments, and how many are proved."""
-    found = _run(problem, moments, alphas, shape)
+    found = _run(problem, moments, alphas, setting)
     if found is None:
         return np.empty((0, problem.n_features)), 0
     W, _, _, n_solved, unit, errors, _ = found
@@ -162,7 +171,7 @@ def _start_of(problem, coef_init):
     return start
 
 
-def _results(problem, alphas, shape, coef_init, verbose=0):
+def _results(problem, alphas, setting, coef_init, verbose=0):
     """Return the results of a path, or None where no strength could be solved."""
     design, y = problem.design, problem.target
     A, moments = None, problem.moments
@@ -172,7 +181,7 @@ def _results(problem, alphas, shape, coef_init, verbose=0):
             np.ascontiguousarray(A.T @ A), A.T @ y, float(y @ y), problem.total
         )
     start = _start_of(problem, coef_init)
-    found = _run(problem, moments, alphas, shape, start)
+    found = _run(problem, moments, alphas, setting, start)
     if found is None:
         return None
     W, points, info, n_solved, unit, errors, history = found
@@ -184,6 +193,6 @@ def _results(problem, alphas, shape, coef_init, verbose=0):
         common["gap_history"] = [float(x) for x in history[: info[0, 2] + 1] / unit]
         info[0, 2] += 1  # the look at the start
     return gram.points_of(
-        problem, W, points, info, n_solved, errors, alphas, shape, verbose, A=A,
+        problem, W, points, info, n_solved, errors, alphas, setting, verbose, A=A,
         unit=unit, common=common,
     )  # fmt: skip

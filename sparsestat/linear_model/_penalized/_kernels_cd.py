@@ -19,6 +19,7 @@ L1_PLUS = 1  # the same on w >= 0
 MCP = 2  # lam t - l2 t^2 / 2 up to t = lam / l2, constant from there on
 SCAD = 3  # lam t up to lam / v, concave up to a lam / v, constant from there on;
 #           here a = params[0] and l2 = v / (a - 1), the concavity in between
+# A second entry of params keeps MCP and SCAD to w >= 0.
 
 
 @njit(cache=True, nogil=True)
@@ -33,6 +34,8 @@ def prox(code, params, z, lam, curvature, l2):
             return (z - lam) / (curvature + l2)
         if z < -lam and code != L1_PLUS:
             return (z + lam) / (curvature + l2)
+        return 0.0
+    if params.shape[0] > 1 and z <= 0.0:
         return 0.0
     if code == MCP:
         return _prox_mcp(z, lam, curvature, l2)
@@ -101,7 +104,7 @@ def piece(code, params, w, lam, l2):
 @njit(cache=True, nogil=True)
 def stays_zero(code, params, q, lam):
     """Whether 0 is stationary when the smooth descent direction there is q."""
-    if code == L1_PLUS:
+    if code == L1_PLUS or (code != L1 and params.shape[0] > 1):
         return q <= lam
     return abs(q) <= lam
 

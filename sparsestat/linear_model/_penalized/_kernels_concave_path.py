@@ -13,7 +13,7 @@ end at another stationary point.
 import numpy as np
 
 from sparsestat._utils.jit import njit
-from sparsestat.linear_model._penalized._kernels_cd import MCP, piece, prox
+from sparsestat.linear_model._penalized._kernels_cd import MCP, piece, prox, stays_zero
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
 _RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
@@ -73,7 +73,7 @@ def _violation(lam, kappa, strength, code, a, w, q, m, positive):
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
-def _sweep(GA, wA, qA, dA, lam_in, kA, strength, code, params, m, positive):
+def _sweep(GA, wA, qA, dA, lam_in, kA, strength, code, params, m):
     """One cycle over the list.
 
     Returns the largest move of a gradient by a step, and how many coefficients went to
@@ -82,11 +82,11 @@ def _sweep(GA, wA, qA, dA, lam_in, kA, strength, code, params, m, positive):
     moved, changes = 0.0, 0
     for i in range(m):
         old, lam = wA[i], strength * lam_in[i]
-        if old == 0.0 and (qA[i] if positive else abs(qA[i])) <= lam:
+        if old == 0.0 and stays_zero(code, params, qA[i], lam):
             continue
         d = dA[i]
         z = qA[i] + d * old
-        new = 0.0 if positive and z <= 0.0 else prox(code, params, z, lam, d, kA[i])
+        new = prox(code, params, z, lam, d, kA[i])
         if new != old:
             step = new - old
             wA[i] = new
@@ -129,9 +129,7 @@ def _factor(GA, wA, lam_in, kA, strength, code, a, bent, k, L, index):
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
-def _newton(
-    GA, wA, qA, lam_in, kA, strength, code, a, m, L, index, step, image, positive
-):
+def _newton(GA, wA, qA, lam_in, kA, strength, code, a, m, L, index, step, image):
     """Newton step on the support, signs kept, that descends; whether there was one."""
     k = 0
     for i in range(m):
@@ -216,8 +214,8 @@ def _products(G, c, order, wA, m, q):
 
 @njit(cache=True, nogil=True)
 def concave_path(
-    G, c, yy, lam, kappa, strengths, code, params, positive, goal, budget, W, points,
-    info, history,
+    G, c, yy, lam, kappa, strengths, code, params, goal, budget, W, points, info,
+    history,
 ):  # fmt: skip
     """Solve for each strength in turn, until no violation is above `goal`.
 
@@ -234,9 +232,8 @@ def concave_path(
     strengths : ndarray of shape (n_strengths,)
     code : int
         Of the penalty, see ``_kernels_cd``.
-    params : ndarray of shape (1,)
-        The shape.
-    positive : bool
+    params : ndarray of shape (1,) or (2,)
+        The shape; with a second entry no coefficient is negative.
     goal : float
     budget : int
         Sweeps for each strength; when they do not suffice the path ends there.
@@ -253,7 +250,7 @@ def concave_path(
     -------
     n_solved : int
     """
-    p, a = G.shape[0], params[0]
+    p, a, positive = G.shape[0], params[0], params.shape[0] > 1
     w, q = np.empty(p), np.empty(p)
     before = np.empty(p)  # q of the strength before the last
     order, index = np.empty(p, dtype=np.int64), np.empty(p, dtype=np.int64)
@@ -317,7 +314,7 @@ def concave_path(
             since = 0
             while sweeps < budget:
                 moved, changes = _sweep(
-                    GA, wA, qA, dA, lam_in, kA, strength, code, params, m, positive
+                    GA, wA, qA, dA, lam_in, kA, strength, code, params, m
                 )
                 sweeps += 1
                 since += 1
@@ -337,7 +334,7 @@ def concave_path(
                     since = 0
                     if _newton(
                         GA, wA, qA, lam_in, kA, strength, code, a, m, L, index, step,
-                        image, positive,
+                        image,
                     ):  # fmt: skip
                         worst = _violation(
                             lam_in, kA, strength, code, a, wA, qA, m, positive

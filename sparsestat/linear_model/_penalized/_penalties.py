@@ -334,7 +334,8 @@ class ConcavePenalty(_Separable):
         bends = (self.lam > 0) & np.isfinite(self.lam) & np.isfinite(divisor)
         self.kappa = np.where(bends, np.asarray(curvatures) / divisor, 0.0)
         # An infinite shape would make 0 * infinity; without concavity it is not used.
-        self.params = np.array([self.shape if np.isfinite(divisor) else 3.0])
+        shape = self.shape if np.isfinite(divisor) else 3.0
+        self.params = np.array([shape, 1.0] if positive else [shape])
         self.free = np.flatnonzero((self.lam == 0.0) & (self.l2 == 0.0))
 
     @property
