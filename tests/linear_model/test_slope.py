@@ -217,3 +217,25 @@ def test_bad_parameters_are_refused(arguments, message):
     X, y = problem()
     with pytest.raises(ValueError, match=message):
         ssl.Slope(**arguments).fit(X, y)
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csc_array])
+def test_columns_that_sum_to_zero_are_solved(storage):
+    # The power method for the curvature starts at ones: it found none at all.
+    X = np.array([[1.0, -2.0, 1.0, 0.0], [-1.0, 2.0, -1.0, 0.0]])
+    y = np.array([3.0, -3.0])
+    for lambdas in ([1.0, 0.5, 0.25, 0.25], "lasso"):
+        model = ssl.Slope(0.5, lambdas=lambdas, tol=1e-9).fit(storage(X), y)
+        assert model.certificate_.satisfied
+        # One direction: the longest column leads, and others may follow.
+        w = model.coef_
+        strength = 0.5 * np.sort([1.0] * 4 if lambdas == "lasso" else lambdas)[::-1]
+        best = min(
+            ((y - X @ v) ** 2).sum() / 4 + strength @ np.sort(np.abs(v))[::-1]
+            for a in np.linspace(0.0, 2.0, 201)
+            for t in (0.0, 0.25, 0.5, 1.0)
+            for v in [np.array([t * a, -a, t * a, 0.0])]
+        )
+        value = ((y - X @ w) ** 2).sum() / 4 + strength @ np.sort(np.abs(w))[::-1]
+        assert value <= best + 1e-9
+        assert_allclose(model.objective_, value, rtol=1e-12)

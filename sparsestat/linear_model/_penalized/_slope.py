@@ -116,7 +116,8 @@ class SlopeSolver(SquaredLossLoop):
             v = self._gram_times(v)
             before, estimate = estimate, float(np.linalg.norm(v))
             v /= max(estimate, 1e-300)
-        return 1.02 * estimate
+        # The start may be orthogonal to all that the columns span.
+        return max(1.02 * estimate, float(self.design.squares[working.columns].max()))
 
     def _gram_times(self, v):
         working = self.set
