@@ -171,7 +171,7 @@ MODULES = {
         _KERNELS,
     ),
     "linear_model/_penalized/_kernels_group_path.py": (
-        "_norm _size _gap _sweep _newton _products",
+        "_norm _size _gap _sweep _newton",
         _KERNELS,
     ),
     "linear_model/_penalized/_kernels_likelihood.py": (

@@ -7,10 +7,11 @@ from numbers import Real
 
 import numpy as np
 
-from sparsestat._utils.compat import Interval, StrOptions
+from sparsestat._utils.compat import Interval
 from sparsestat.linear_model import _paths as paths
 from sparsestat.linear_model._coordinate_descent import ElasticNet
 from sparsestat.linear_model._cv import (
+    CRITERION,
     CV_CONSTRAINTS,
     STOP_EXPLAINED,
     PathCVMixin,
@@ -24,7 +25,7 @@ _CONSTRAINTS = {
     **CV_CONSTRAINTS,
     "positive": ["boolean"],
     "feature_weights": ["array-like", None],
-    "criterion": [StrOptions({"cv", "aic", "bic", "ebic"})],
+    **CRITERION,
     "relaxed": ["boolean", "array-like"],
     **STOP_EXPLAINED,
 }

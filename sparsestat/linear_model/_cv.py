@@ -17,7 +17,7 @@ from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 
-from sparsestat._utils.compat import Interval, fit_context
+from sparsestat._utils.compat import Interval, StrOptions, fit_context
 from sparsestat._utils.deprecation import OldAttribute
 from sparsestat._utils.parallel import run_parallel
 from sparsestat._utils.results import users_stacklevel
@@ -51,6 +51,7 @@ CV_CONSTRAINTS = {
     "verbose": ["verbose"],
 }
 STOP_EXPLAINED = {"stop_explained": ["boolean"]}
+CRITERION = {"criterion": [StrOptions({"cv", "aic", "bic", "ebic"})]}
 
 
 def mean_and_error(losses, fold_weights=None):

@@ -14,7 +14,12 @@ import numpy as np
 
 from sparsestat._utils.compat import Interval, StrOptions, feature_names
 from sparsestat._utils.deprecation import renamed
-from sparsestat.linear_model._cv import CV_CONSTRAINTS, STOP_EXPLAINED, PathCVMixin
+from sparsestat.linear_model._cv import (
+    CRITERION,
+    CV_CONSTRAINTS,
+    STOP_EXPLAINED,
+    PathCVMixin,
+)
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
 from sparsestat.linear_model._paths import (
     check_l1_ratio,
@@ -418,7 +423,7 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
     r"""Group Lasso with alpha, and l1_ratio if wanted, chosen from the data.
 
     Fits the path of :class:`GroupLasso` and chooses the point with the least
-    cross-validated squared error. Read more in the
+    cross-validated squared error, or the least information criterion. Read more in the
     :ref:`User Guide <nonconvex_and_groups>`.
 
     Parameters
@@ -436,9 +441,12 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         Number of strengths on an automatic grid, or the strengths.
     fit_intercept : bool, default=True
         Fit an intercept. X is centered implicitly, so sparse X stays sparse.
+    criterion : {"cv", "aic", "bic", "ebic"}, default="cv"
+        How to choose. Information criteria count every coefficient that is not
+        zero.
     one_se : bool, default=False
-        Take the largest alpha whose error is within one standard error of the
-        least: a sparser, more stable model.
+        With ``criterion="cv"``, take the largest alpha whose error is within one
+        standard error of the least: a sparser, more stable model.
     stop_explained : bool, default=False
         End the automatic grid where more than .999 of the sum of squares of y is
         explained, or a step gains less than 1e-5 of that, though not before five
@@ -472,7 +480,9 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
     alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
         The strengths tried, in decreasing order.
     mse_path_ : ndarray of shape ([n_l1_ratio,] n_alphas, n_folds)
-        Squared error of each held-out fold.
+        Squared error of each held-out fold (``criterion="cv"`` only).
+    criterion_path_ : ndarray of shape (n_alphas,) or (n_l1_ratio, n_alphas)
+        Values of the information criterion (the other choices only).
     coef_path_ : ndarray of shape (n_features, n_alphas)
         Coefficients on all the data along the path of the chosen share.
     intercept_path_ : ndarray of shape (n_alphas,)
@@ -536,6 +546,7 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
 
     _parameter_constraints = {
         **CV_CONSTRAINTS,
+        **CRITERION,
         **STOP_EXPLAINED,
         **_GROUP_CONSTRAINTS,
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
@@ -554,6 +565,7 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         eps=1e-3,
         alphas=100,
         fit_intercept=True,
+        criterion="cv",
         one_se=False,
         stop_explained=False,
         cv=None,
@@ -570,6 +582,7 @@ class GroupLassoCV(_GroupProblemMixin, PathCVMixin, LinearPredictor):
         self.eps = eps
         self.alphas = alphas
         self.fit_intercept = fit_intercept
+        self.criterion = criterion
         self.one_se = one_se
         self.stop_explained = stop_explained
         self.cv = cv

@@ -5,8 +5,8 @@
 
 from numbers import Real
 
-from sparsestat._utils.compat import Interval, StrOptions
-from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat._utils.compat import Interval
+from sparsestat.linear_model._cv import CRITERION, CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._nonconvex import ConcaveProblemMixin
 from sparsestat.linear_model._paths import mcp_path, scad_path
 from sparsestat.linear_model._penalized._concave import check_shape
@@ -18,7 +18,7 @@ __all__ = ["MCPRegressorCV", "SCADRegressorCV"]
 _CONSTRAINTS = {
     **CV_CONSTRAINTS,
     "feature_weights": ["array-like", None],
-    "criterion": [StrOptions({"cv", "aic", "bic", "ebic"})],
+    **CRITERION,
 }
 
 

@@ -17,7 +17,7 @@ from scipy.special import ndtri
 
 from sparsestat._utils.compat import Interval, StrOptions
 from sparsestat._utils.samples import check_counts
-from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat.linear_model._cv import CRITERION, CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
 from sparsestat.linear_model._paths import check_path_input
 from sparsestat.linear_model._penalized._path_result import PathMethod
@@ -130,14 +130,17 @@ class SlopeProblem(LeastSquaresProblem):
         square = float(residual @ residual) * self.weight_unit / left
         return np.sqrt(square) * self.y_unit
 
+    def degrees_of_freedom(self, result, alpha=None, setting=None):
+        """Return the number of different non-zero absolute values."""
+        # Coefficients of one pool are equal to the last bit before they are rounded.
+        return float(np.count_nonzero(np.unique(np.abs(result.coef))))
+
     def attributes(self, result):
         """Return what an estimator shows of one solution, and the strengths."""
-        # Coefficients of one pool are equal to the last bit before they are rounded.
-        sizes = np.unique(np.abs(result.coef))
         return {
             **super().attributes(result),
             "lambdas_": self.lambdas,
-            "n_clusters_": int(np.count_nonzero(sizes)),
+            "n_clusters_": int(self.degrees_of_freedom(result)),
         }
 
 
@@ -431,7 +434,7 @@ class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
     r"""SLOPE with alpha chosen from the data.
 
     Fits the path of :class:`Slope` and chooses the point with the least
-    cross-validated squared error. Read more in the
+    cross-validated squared error, or the least information criterion. Read more in the
     :ref:`User Guide <nonconvex_and_groups>`.
 
     Parameters
@@ -446,9 +449,12 @@ class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
         Number of strengths on an automatic grid, or the strengths.
     fit_intercept : bool, default=True
         Fit an intercept. X is centered implicitly, so sparse X stays sparse.
+    criterion : {"cv", "aic", "bic", "ebic"}, default="cv"
+        How to choose. Information criteria count the different non-zero absolute
+        values (`n_clusters_`), each one parameter.
     one_se : bool, default=False
-        Take the largest alpha whose error is within one standard error of the
-        least: a sparser, more stable model.
+        With ``criterion="cv"``, take the largest alpha whose error is within one
+        standard error of the least: a sparser, more stable model.
     cv : int, cross-validation generator or iterable, default=None
         Splitting; None means 5 folds.
     tol : float, default=1e-4
@@ -470,7 +476,9 @@ class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
     alphas_ : ndarray of shape (n_alphas,)
         The strengths tried, in decreasing order.
     mse_path_ : ndarray of shape (n_alphas, n_folds)
-        Squared error of each held-out fold.
+        Squared error of each held-out fold (``criterion="cv"`` only).
+    criterion_path_ : ndarray of shape (n_alphas,)
+        Values of the information criterion (the other choices only).
     coef_path_ : ndarray of shape (n_features, n_alphas)
         Coefficients on all the data along the path.
     intercept_path_ : ndarray of shape (n_alphas,)
@@ -525,10 +533,7 @@ class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
     True
     """
 
-    _parameter_constraints = {
-        **CV_CONSTRAINTS,
-        **_SLOPE_CONSTRAINTS,
-    }
+    _parameter_constraints = {**CV_CONSTRAINTS, **CRITERION, **_SLOPE_CONSTRAINTS}
 
     path = PathMethod(slope_path)
 
@@ -540,6 +545,7 @@ class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
         eps=1e-3,
         alphas=100,
         fit_intercept=True,
+        criterion="cv",
         one_se=False,
         cv=None,
         tol=1e-4,
@@ -553,6 +559,7 @@ class SlopeCV(_SlopeProblemMixin, PathCVMixin, LinearPredictor):
         self.eps = eps
         self.alphas = alphas
         self.fit_intercept = fit_intercept
+        self.criterion = criterion
         self.one_se = one_se
         self.cv = cv
         self.tol = tol

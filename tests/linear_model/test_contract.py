@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from scipy.special import gammaln
 from sklearn.base import is_classifier
 from sklearn.exceptions import NotFittedError
 
@@ -335,6 +336,65 @@ def test_one_standard_error_leaves_a_model_at_least_as_sparse(name):
     assert least.alpha_ == least.alphas_[best]
     bar = mean[best] + losses[best].std(ddof=1) / np.sqrt(4)
     assert sparser.alpha_ == least.alphas_[mean <= bar].max()
+
+
+ALL_CVS = CVS | {name: entry for name, entry in OTHERS.items() if name.endswith("CV")}
+
+
+def one_setting(name):
+    """Return the class, its options with a single setting, and its target."""
+    cls, more, target = ALL_CVS[name]
+    more = more | {"a": 3.7} if name == "SCADRegressorCV" else more
+    return cls, more | {"alphas": 8, "eps": 0.05}, target
+
+
+@pytest.mark.parametrize("name", ALL_CVS)
+def test_errors_of_folds_and_both_choices_are_stored(name):
+    cls, options, target = one_setting(name)
+    X, targets = problem()
+    model = cls(**options | {"cv": 4}).fit(X, targets[target])
+    losses = getattr(model, "mse_path_", None)
+    losses = model.loss_path_ if losses is None else losses
+    assert losses.shape == (8, 4) and np.isfinite(losses).all()
+    mean, error = losses.mean(axis=1), losses.std(axis=1, ddof=1) / 2.0
+    assert_allclose(model.cv_mean_, mean)
+    assert_allclose(model.cv_standard_error_, error)
+    best = mean.argmin()
+    assert model.alpha_ == model.alpha_min_ == model.alphas_[best]
+    assert model.alpha_1se_ == model.alphas_[mean <= mean[best] + error[best]].max()
+    assert model.coef_path_.shape[-1] == 8
+    assert model.intercept_path_.shape[-1] == 8
+
+
+@pytest.mark.parametrize("name", ALL_CVS)
+def test_every_criterion_chooses_its_least_value(name):
+    cls, options, target = one_setting(name)
+    X, targets = problem()
+    found = {}
+    for criterion in ("aic", "bic", "ebic"):
+        model = cls(**options, criterion=criterion).fit(X, targets[target])
+        found[criterion] = model.criterion_path_
+        assert model.criterion_path_.shape == (8,)
+        assert model.alpha_ == model.alphas_[model.criterion_path_.argmin()]
+        assert not hasattr(model, "cv_mean_")
+    # A degree of freedom costs 2 and log n; none is in use where nothing is selected.
+    n = {"time": targets["time"][:, -1].sum(), "several": 2 * len(X)}.get(
+        target, len(X)
+    )
+    degrees = (found["bic"] - found["aic"]) / (np.log(n) - 2.0)
+    assert_allclose(degrees[0], 0.0, atol=1e-9)
+    assert degrees[-1] > 1.0 and (degrees >= -1e-9).all()
+    # The extended BIC adds the choice among all coefficients, or among the features
+    # that targets share.
+    size, chosen = model.coef_path_[..., 0].size, degrees
+    if target == "several":
+        size, chosen = X.shape[1], degrees / 2
+    ways = [gammaln(count + 1) for count in (size, chosen, size - chosen)]
+    extra = 2.0 * (ways[0] - ways[1] - ways[2])
+    assert_allclose(found["ebic"] - found["bic"], extra, rtol=1e-6, atol=1e-6)
+    if name == "SlopeCV":
+        shown = [np.unique(np.abs(w[w != 0])).size for w in model.coef_path_.T]
+        assert_allclose(degrees, shown, atol=1e-6)
 
 
 @pytest.mark.parametrize("criterion", ["aic", "bic"])

@@ -296,6 +296,34 @@ def test_nothing_is_selected_above_alpha_max_beside_free_features(loss):
     assert np.atleast_2d(below.coef_)[:, held].any()
 
 
+@losses
+@pytest.mark.parametrize("kind", ["elasticnet", "mcp", "scad", "group"])
+def test_paths_and_cross_validation_of_every_pair(loss, kind):
+    X, y, s = make(loss, 5)
+    options = {"penalty": kind, "alphas": 4, "eps": 0.2, "tol": 1e-8}
+    options["groups"] = GROUPS if kind == "group" else None
+    cls = ESTIMATORS[loss]
+    model = getattr(ssl, cls.__name__ + "CV")(cv=2, **options)
+    model.fit(X, y, sample_weight=s)
+    assert model.loss_path_.shape == (4, 2) and np.isfinite(model.loss_path_).all()
+    best = int(model.cv_mean_.argmin())
+    assert model.alpha_ == model.alphas_[best] and model.certificate_.satisfied
+    path = cls.path(X, y, sample_weight=s, **options)
+    assert_allclose(path.alphas, model.alphas_, rtol=1e-12)
+    assert path.kind == model.certificate_.kind
+    # The path stores what a fit that starts from the strength before finds.
+    for name in ("alphas", "eps"):
+        del options[name]
+    single = cls(warm_start=True, **options)
+    for k in range(1, 4):
+        single.set_params(alpha=path.alphas[k]).fit(X, y, sample_weight=s)
+        found = [path.coefs[..., k], model.coef_path_[..., k], single.coef_]
+        if loss == "multinomial":  # known up to a constant over the classes
+            found = [coef - coef.mean(axis=0) for coef in found]
+        for coef in found[:2]:
+            assert_allclose(coef, np.squeeze(found[2]), atol=1e-4)
+
+
 def test_what_does_not_go_together_is_named():
     X, y, _ = make("poisson")
     for options, message in [

@@ -14,7 +14,7 @@ from sparsestat._utils.arithmetic import moderate
 from sparsestat._utils.compat import HasMethods, Interval, StrOptions
 from sparsestat._utils.validation import as_compressed
 from sparsestat.linear_model._coordinate_descent_cv import LassoCV
-from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat.linear_model._cv import CRITERION, CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._fit import solver_options
 from sparsestat.linear_model._penalized._design import make_design
 from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
@@ -171,7 +171,7 @@ class AdaptiveLassoCV(PathCVMixin, LinearPredictor):
         "initial": [StrOptions({"ridge", "lasso"}), HasMethods(["fit"])],
         "gamma": [Interval(Real, 0, None, closed="neither")],
         "positive": ["boolean"],
-        "criterion": [StrOptions({"cv", "aic", "bic", "ebic"})],
+        **CRITERION,
         "relaxed": ["boolean", "array-like"],
     }
 

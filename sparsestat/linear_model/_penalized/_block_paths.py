@@ -118,7 +118,7 @@ class BlockPaths:
                     H = H - np.outer(cross, cross / sums["H"][-1, -1])
                 df[k] = shrunk_trace(H, ridge)
         deviance = np.maximum(deviance, 0.0) * self.weight_unit
-        n, p = self.n_observed, self.n_features
+        n, p = self.n_observed, w.size
         if not self.has_dispersion:
             return deviance_criterion(name, deviance, df, n, p)
         return information_criterion(name, deviance, float(deviance.max()), df, n, p)

@@ -14,17 +14,9 @@ F-ordered: a class is contiguous.
 import numpy as np
 
 from sparsestat._utils.jit import njit
+from sparsestat.linear_model._penalized._kernels_path import _soft
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
-
-
-@njit(cache=True, nogil=True)
-def _soft(z, lam, positive):
-    if z > lam:
-        return z - lam
-    if z < -lam and not positive:
-        return z + lam
-    return 0.0
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)

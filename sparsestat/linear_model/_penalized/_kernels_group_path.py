@@ -12,6 +12,7 @@ import numpy as np
 
 from sparsestat._utils.jit import njit
 from sparsestat.linear_model._penalized._kernels_entry import exceeds, outlook
+from sparsestat.linear_model._penalized._kernels_path import _products
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
 _LOOK = 4  # sweeps between two looks at the gap
@@ -181,18 +182,6 @@ def _newton(GA, wA, qA, lam_in, strength, ptr, n_groups, L, index, owner, step, 
             return True
         length *= 0.5
     return False
-
-
-@njit(cache=True, nogil=True, fastmath=_DOT)
-def _products(G, c, order, wA, m, q):
-    """Write ``c - G w`` into q, afresh: steps have gathered rounding."""
-    for j in range(q.shape[0]):
-        q[j] = c[j]
-    for a in range(m):
-        if wA[a] != 0.0:
-            row = G[order[a]]
-            for j in range(q.shape[0]):
-                q[j] -= wA[a] * row[j]
 
 
 @njit(cache=True, nogil=True)

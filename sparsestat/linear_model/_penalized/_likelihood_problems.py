@@ -341,7 +341,7 @@ class GLMProblem(PathProblem):
             deviance[k] = 2.0 * (self.datafit.value(eta) - self.datafit.saturated)
             df[k] = self.degrees_of_freedom(result, eta, alpha, setting)
         deviance = np.maximum(deviance, 0.0) * self.weight_unit * self.loss_unit
-        n, p = self.n_observed, self.n_features
+        n, p = self.n_observed, self.n_features * np.prod(results[0].coef.shape[1:])
         if not self.has_dispersion:
             return deviance_criterion(name, deviance, df, n, p)
         return information_criterion(name, deviance, float(deviance.max()), df, n, p)

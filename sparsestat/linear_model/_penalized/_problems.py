@@ -442,11 +442,12 @@ class LeastSquaresProblem(PathProblem):
             df[k] = self.degrees_of_freedom(result, alpha, setting)
         scale = float(np.vdot(self.target, self.target))
         # Here weights count rows: their sum is the number of observations.
-        n = self.total * self.weight_unit
+        n, chosen = self.total * self.weight_unit, None
         if self.target.ndim == 2:
             n *= self.target.shape[1]
+            chosen = np.array([np.count_nonzero(r.coef.any(axis=1)) for r in results])
         rss, scale = rss * self.weight_unit, scale * self.weight_unit
-        values = information_criterion(name, rss, scale, df, n, self.n_features)
+        values = information_criterion(name, rss, scale, df, n, self.n_features, chosen)
         return values + 2.0 * n * np.log(self.y_unit)
 
     def degrees_of_freedom(self, result, alpha, setting):

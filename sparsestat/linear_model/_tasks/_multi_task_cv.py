@@ -5,8 +5,8 @@
 
 from numbers import Real
 
-from sparsestat._utils.compat import Interval, StrOptions, fit_context
-from sparsestat.linear_model._cv import CV_CONSTRAINTS, PathCVMixin
+from sparsestat._utils.compat import Interval, fit_context
+from sparsestat.linear_model._cv import CRITERION, CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._paths import check_l1_ratio
 from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor
@@ -21,7 +21,7 @@ __all__ = ["MultiTaskElasticNetCV", "MultiTaskLassoCV"]
 _CV_CONSTRAINTS = {
     **CV_CONSTRAINTS,
     "feature_weights": ["array-like", None],
-    "criterion": [StrOptions({"cv", "aic", "bic", "ebic"})],
+    **CRITERION,
 }
 
 
