@@ -117,6 +117,10 @@ MODULES = {
         "_gap_rounding measured_point gram_fit points_of",
         ["linear_model/test_gram_path.py"],
     ),
+    "linear_model/_penalized/_concave_path.py": (
+        "_run _on_fold _start_of _results",
+        ["linear_model/test_concave_path.py", "linear_model/test_nonconvex.py"],
+    ),
     "linear_model/_penalized/_csc_path.py": (
         "_rounding center_share csc_results",
         [
