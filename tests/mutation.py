@@ -300,6 +300,22 @@ MODULES = {
         ],
     ),
     "cluster/_data.py": ("", _KMEANS),
+    "cluster/_assignment.py": (
+        "BoundedAssignment bounded_assignment dual_bound scaled_sizes check_sizes",
+        [
+            "cluster/test_balanced.py::" + name
+            for name in (
+                "test_any_prices_bound_every_assignment",
+                "test_assignment_is_the_optimum_of_the_linear_program",
+                "test_assignment_by_way_of_a_part_of_the_rows_is_exact",
+                "test_bad_input",
+            )
+        ],
+    ),
+    "cluster/_la_solvers.py": (
+        "Affinities _dense_bound",
+        ["cluster/test_la_bounds.py"],
+    ),
     "cluster/_kmeans1d.py": ("", ["cluster/test_kmeans1d.py"]),
     "cluster/_optimal_levels.py": (
         "",
