@@ -12,7 +12,9 @@ from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.linear_model import LinearRegression, PoissonRegressor
 
+from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import (
+    BestSubsetClassifier,
     BestSubsetCoxRegressor,
     BestSubsetPoissonRegressor,
     BestSubsetRegressor,
@@ -306,3 +308,32 @@ def test_bad_input_is_refused():
     X, y = times(0)
     with pytest.raises(ValueError, match="censored"):
         BestSubsetCoxRegressor().fit(X, np.column_stack([y[:, 0], np.zeros(60)]))
+
+
+def test_classes_that_are_separated_have_no_best_subset_without_a_ridge():
+    X = np.random.default_rng(0).standard_normal((12, 4))
+    y = (X[:, 0] + X[:, 1] > 0).astype(int)
+    model = BestSubsetClassifier(3, l2=0.0, method="exact")
+    with pytest.warns(ConvergenceWarning, match="classes are separated: set `l2`"):
+        model.fit(X, y)
+    # The loss falls to zero as coefficients grow: all that is left may be saved.
+    assert model.certificate_.kind == "exact" and not model.certificate_.satisfied
+    assert model.certificate_.value == 1.0
+    ridge = BestSubsetClassifier(3, l2=1e-3, method="exact").fit(X, y)
+    assert ridge.certificate_.satisfied and ridge.certificate_.value == 0.0
+    # Classes that overlap have a maximum.
+    y[:2] = 1 - y[:2]
+    overlap = BestSubsetClassifier(1, l2=0.0, method="exact").fit(X, y)
+    assert overlap.certificate_.satisfied and overlap.certificate_.value == 0.0
+
+
+def test_counts_of_zero_on_one_side_have_no_best_subset_without_a_ridge():
+    x = np.array([-2.0, -1.0, -0.5, 1.0, 2.0, 3.0])
+    X = np.column_stack([x, np.sign(x)])
+    y = np.array([0.0, 0.0, 0.0, 2.0, 1.0, 4.0])
+    model = BestSubsetPoissonRegressor(2, l2=0.0, method="exact")
+    with pytest.warns(ConvergenceWarning, match="no maximum on some sets"):
+        model.fit(X, y)
+    assert not model.certificate_.satisfied
+    ridge = BestSubsetPoissonRegressor(2, l2=1e-2, method="exact").fit(X, y)
+    assert ridge.certificate_.satisfied
