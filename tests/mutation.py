@@ -280,8 +280,21 @@ MODULES = {
     ),
     "inference/_error_bounds.py": ("", ["inference/test_error_bounds.py"]),
     "linear_model/_subsets/_search.py": (
-        "_exact _exact_triangular _exact_one",
+        "_exact _exact_triangular _exact_one _bound",
         ["linear_model/test_best_subset.py"],
+    ),
+    "linear_model/_subsets/_likelihoods.py": (
+        "fit _newton _newton_step _hessian coefficients loss_of least_value",
+        [
+            "linear_model/test_best_subset_models.py::" + name
+            for name in (
+                "test_poisson_agrees_with_enumeration",
+                "test_classes_that_are_separated_have_no_best_subset_without_a_ridge",
+                "test_counts_of_zero_on_one_side_have_no_best_subset_without_a_ridge",
+                "test_newton_says_what_is_left_to_save",
+                "test_cox_agrees_with_enumeration",
+            )
+        ],
     ),
     "linear_model/_subsets/_kernels_subset.py": (
         "_rotate _rotate_columns _invert _pivot _unexplained _coefficient best_subsets",
@@ -310,6 +323,22 @@ MODULES = {
         ],
     ),
     "cluster/_data.py": ("", _KMEANS),
+    "cluster/_assignment.py": (
+        "BoundedAssignment bounded_assignment dual_bound scaled_sizes check_sizes",
+        [
+            "cluster/test_balanced.py::" + name
+            for name in (
+                "test_any_prices_bound_every_assignment",
+                "test_assignment_is_the_optimum_of_the_linear_program",
+                "test_assignment_by_way_of_a_part_of_the_rows_is_exact",
+                "test_bad_input",
+            )
+        ],
+    ),
+    "cluster/_la_solvers.py": (
+        "Affinities _dense_bound",
+        ["cluster/test_la_bounds.py"],
+    ),
     "cluster/_kmeans1d.py": ("", ["cluster/test_kmeans1d.py"]),
     "cluster/_optimal_levels.py": (
         "",

@@ -16,7 +16,12 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from sparsestat.cluster import BalancedKMeans
-from sparsestat.cluster._assignment import bounded_assignment, check_sizes
+from sparsestat.cluster._assignment import (
+    bounded_assignment,
+    check_sizes,
+    dual_bound,
+    scaled_sizes,
+)
 from sparsestat.cluster._packing import packed_assignment
 from sparsestat.exceptions import ConvergenceWarning
 
@@ -372,3 +377,28 @@ def test_loads_that_cannot_be_packed_are_refused():
         )
     with pytest.raises(ValueError, match="above every capacity"):
         BalancedKMeans(2, capacity=3.0).fit(X, sample_weight=[4.0, 1.0, 0.5])
+
+
+def test_any_prices_bound_every_assignment():
+    D = np.array([[0.0, 2.0, 5.0], [1.0, 1.5, 3.0], [4.0, 0.5, 2.0], [2.0, 2.0, 0.25]])
+    low, high = np.array([1, 0, 1]), np.array([2, 3, 2])
+    rng = np.random.default_rng(0)
+    best = min(
+        sum(D[i, k] for i, k in enumerate(labels))
+        for labels in product(range(3), repeat=4)
+        if (np.bincount(labels, minlength=3) >= low).all()
+        and (np.bincount(labels, minlength=3) <= high).all()
+    )
+    for prices in (np.zeros(3), *(2.0 * rng.standard_normal((20, 3)))):
+        sizes = np.where(prices > 0, low, high)
+        expected = (D - prices).min(axis=1).sum() + sizes @ prices
+        assert_allclose(dual_bound(D, low, high, prices), expected, rtol=1e-14)
+        assert dual_bound(D, low, high, prices) <= best + 1e-12
+    # Rows come in blocks.
+    tall = np.tile(D, (20_000, 1))
+    found = dual_bound(tall, 20_000 * low, 20_000 * high, prices)
+    assert_allclose(found, 20_000 * expected, rtol=1e-10)
+    assert_array_equal(scaled_sizes(low, high, 4, 2), [[0, 0, 0], [1, 2, 1]])
+    assert_array_equal(scaled_sizes(np.array([3]), np.array([5]), 8, 3), [[1], [2]])
+    assert_array_equal(check_sizes(None, None, 3, 6), [[2, 2, 2], [2, 2, 2]])
+    assert_array_equal(check_sizes(None, None, 3, 7), [[2, 2, 2], [3, 3, 3]])

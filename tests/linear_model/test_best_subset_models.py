@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,12 +13,15 @@ from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.linear_model import LinearRegression, PoissonRegressor
 
+from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import (
+    BestSubsetClassifier,
     BestSubsetCoxRegressor,
     BestSubsetPoissonRegressor,
     BestSubsetRegressor,
     SparseCoxRegressor,
 )
+from sparsestat.linear_model._subsets import _likelihoods
 from tests.linear_model.glm_oracles import cox_loss
 
 METHODS = ("splicing", "omp", "htp", "cosamp", "exact")
@@ -306,3 +310,84 @@ def test_bad_input_is_refused():
     X, y = times(0)
     with pytest.raises(ValueError, match="censored"):
         BestSubsetCoxRegressor().fit(X, np.column_stack([y[:, 0], np.zeros(60)]))
+
+
+def test_classes_that_are_separated_have_no_best_subset_without_a_ridge():
+    X = np.random.default_rng(0).standard_normal((12, 4))
+    y = (X[:, 0] + X[:, 1] > 0).astype(int)
+    model = BestSubsetClassifier(3, l2=0.0, method="exact")
+    with pytest.warns(ConvergenceWarning, match="classes are separated: set `l2`"):
+        model.fit(X, y)
+    # The loss falls to zero as coefficients grow: all that is left may be saved.
+    assert model.certificate_.kind == "exact" and not model.certificate_.satisfied
+    assert model.certificate_.value == 1.0
+    ridge = BestSubsetClassifier(3, l2=1e-3, method="exact").fit(X, y)
+    assert ridge.certificate_.satisfied and ridge.certificate_.value == 0.0
+    # Classes that overlap have a maximum.
+    y[:2] = 1 - y[:2]
+    overlap = BestSubsetClassifier(1, l2=0.0, method="exact").fit(X, y)
+    assert overlap.certificate_.satisfied and overlap.certificate_.value == 0.0
+
+
+def test_counts_of_zero_on_one_side_have_no_best_subset_without_a_ridge():
+    x = np.array([-2.0, -1.0, -0.5, 1.0, 2.0, 3.0])
+    X = np.column_stack([x, np.sign(x)])
+    y = np.array([0.0, 0.0, 0.0, 2.0, 1.0, 4.0])
+    model = BestSubsetPoissonRegressor(2, l2=0.0, method="exact")
+    with pytest.warns(ConvergenceWarning, match="no maximum on some sets"):
+        model.fit(X, y)
+    assert not model.certificate_.satisfied
+    ridge = BestSubsetPoissonRegressor(2, l2=1e-2, method="exact").fit(X, y)
+    assert ridge.certificate_.satisfied
+
+
+class Curve:
+    """A loss of one predictor with given value and slope, as a datafit."""
+
+    n_classes = 1
+
+    def __init__(self, value, slope, bend):
+        self.value = lambda eta: value(float(eta[0, 0]))
+        self.gradient = lambda eta: np.array([[slope(float(eta[0, 0]))]])
+        self.model = lambda eta: (
+            np.zeros((1, 1)),
+            np.array([[bend(float(eta[0, 0]))]]),
+        )
+
+
+def newton(value, slope, bend, null, start=0.0, ridge=0.0):
+    """Minimize a loss in one coefficient; return where, its value and what is left."""
+    fake = SimpleNamespace(
+        datafit=Curve(value, slope, bend), null_loss=null, n_outputs=1, has_shift=False
+    )
+    kind = _likelihoods.LikelihoodSubsets
+    fake._value = fake.datafit.value
+    fake._hessian = lambda A, eta: kind._hessian(fake, A, eta)
+    fake._newton_step = lambda *arguments: kind._newton_step(fake, *arguments)
+    theta, _, loss, left = kind._newton(
+        fake, np.ones((1, 1)), np.array([[start]]), np.array([ridge])
+    )
+    return float(theta[0, 0]), loss, left
+
+
+def test_newton_says_what_is_left_to_save():
+    at, loss, left = newton(
+        lambda t: 2.0 + (t - 3.0) ** 2, lambda t: 2.0 * (t - 3.0), lambda t: 2.0, 11.0
+    )
+    assert_allclose([at, loss, left], [3.0, 2.0, 0.0], atol=1e-9)
+    at, loss, left = newton(
+        lambda t: 0.5 * (t - 3.0) ** 2, lambda t: t - 3.0, lambda t: 1.0, 9.0, ridge=2.0
+    )
+    assert_allclose([at, loss, left], [1.0, 3.0, 0.0], atol=1e-9)
+    # A start that is worse than nothing is given up.
+    at, loss, left = newton(np.square, lambda t: 2.0 * t, lambda t: 2.0, 1.0, 5.0)
+    assert_allclose([at, loss, left], [0.0, 0.0, 0.0], atol=1e-12)
+    # A loss that falls for ever, too slowly to come near its least value.
+    at, loss, left = newton(
+        lambda t: 1.0 / (1.0 + t), lambda t: -((1.0 + t) ** -2), lambda t: 1e3, 1.0
+    )
+    assert 0.0 < at < 1.0 and loss == left == 1.0 / (1.0 + at)
+    # A slope that promises what the value does not hold: rounding, if it is little.
+    for size, lost in ((1e-6, 0.0), (1e-3, 1.0)):
+        found = newton(lambda t: 1.0 + abs(t), lambda t, s=size: -s, lambda t: 1.0, 1.0)
+        assert_allclose(found, [0.0, 1.0, lost])

@@ -343,8 +343,8 @@ class SubsetFitMixin:
         )
         warn_if_unsatisfied(
             self.certificate_,
-            f"{type(self).__name__}: what a set of nearly dependent columns might save",
-            "Leave out columns that are almost combinations of others, or set `l2`.",
+            f"{type(self).__name__}: what another set, or a better fit, might save",
+            problem.remedy,
         )
         return fit
 

@@ -73,6 +73,7 @@ class LeastSquaresSubsets:
 
     exact_exchange = True
     n_outputs = parameters = 1
+    remedy = "Leave out columns that are almost combinations of others, or set `l2`."
 
     def __init__(self, X, y, sample_weight, *, fit_intercept, units, l2=0.0):
         X, y, sample_weight = effective_rows(X, y, sample_weight)

@@ -28,6 +28,7 @@ __all__ = ["ClassSubsets", "CoxSubsets", "LikelihoodSubsets", "PoissonSubsets"]
 
 _MAX_NEWTON = 60
 _DECREMENT = 1e-13  # of the null loss: what a further Newton step may still gain
+_SMALL = 1e-9  # of the null loss: gains that a line search may miss by rounding
 _JITTER = 1e-12  # of the mean curvature, for columns that depend on each other
 _ARMIJO = 1e-4
 _NEAR = 3  # exchanges that are refitted, or tried among so many weakest and strongest
@@ -53,6 +54,10 @@ class LikelihoodSubsets:
 
     exact_exchange = False
     counts_rows = False  # whether more than the ratios of weights matters
+    remedy = (
+        "The likelihood has no maximum on some sets, as where classes are separated: "
+        "set `l2`."
+    )
 
     def __init__(self, X, y, sample_weight, *, fit_intercept, units, l2=0.0):
         self.dtype = X.dtype
@@ -127,11 +132,12 @@ class LikelihoodSubsets:
                 theta[m] = start.state["shift"]
         ridge = np.zeros(m + has_shift)
         ridge[:m] = self.l2 * self.total * (self.norms[columns] > 0.0)
-        theta, eta, loss = self._newton(A, theta, ridge)
+        theta, eta, loss, left = self._newton(A, theta, ridge)
         coef = theta[:m] / scale[:, None]
         state = {
             "shift": theta[m] if has_shift else np.zeros(self.n_outputs),
             "eta": eta,
+            "left": left,
         }
         return SubsetFit(units, columns, coef, loss, self._value(eta), state)
 
@@ -140,6 +146,7 @@ class LikelihoodSubsets:
         return self.fit(units)
 
     def _newton(self, A, theta, ridge):
+        """Minimize; return where, the loss, and a bound of what is left to save."""
         datafit = self.datafit
 
         def measure(theta):
@@ -153,12 +160,14 @@ class LikelihoodSubsets:
                 theta[-1] = self._null_shift
             eta, value = measure(theta)
         if A.shape[1] == 0:
-            return theta, eta, value
+            return theta, eta, value, 0.0
+        left = value  # no loss is below zero
         for _ in range(_MAX_NEWTON):
             slope = A.T @ datafit.gradient(eta) + ridge[:, None] * theta
             step = self._newton_step(A, eta, slope, ridge)
             decrement = -float((slope * step).sum())
             if decrement <= _DECREMENT * self.null_loss:
+                left = 0.0
                 break
             length = 1.0
             while length > 1e-8:
@@ -169,11 +178,12 @@ class LikelihoodSubsets:
                 ):
                     break
                 length *= 0.5
-            else:
+            else:  # rounding, if there is little to gain
+                left = 0.0 if decrement <= _SMALL * self.null_loss else value
                 break
             theta, eta = theta + length * step, new_eta
-            value = new_value
-        return theta, eta, value
+            left = value = new_value
+        return theta, eta, value, left
 
     def _newton_step(self, A, eta, slope, ridge):
         C, p = self.n_outputs, A.shape[1]

@@ -405,17 +405,18 @@ class _Search:
     def _exact_one(self, usable, known):
         """Branch and bound by fits: a set of units bounds all its subsets."""
         problem, size = self.problem, len(known.units)
-        best = known
+        best, least = known, _bound(known)
         full = problem.fit(np.union1d(usable, known.units), known)
         stack = [(full, 0)]
         while stack:
             fit, fixed = stack.pop()
             self.n_rounds += 1
             if len(fit.units) == size:
+                least = min(least, _bound(fit))
                 if fit.loss < best.loss:
                     best = fit
                 continue
-            if fit.loss >= best.loss or fixed > size:
+            if _bound(fit) >= best.loss or fixed > size:
                 continue
             # Units that were decided to stay come first, in order of decision.
             kept = fit.state.get("kept", tuple(np.flatnonzero(self.forced)))
@@ -432,8 +433,16 @@ class _Search:
                 if len(stays) > size:
                     break
                 child = problem.fit(np.setdiff1d(fit.units, [unit]), fit)
-                if child.loss < best.loss:
+                if _bound(child) < best.loss:
                     child.state["kept"] = stays
                     children.append((child, len(stays)))
             stack.extend(children)
+        # Fits that did not converge might save the rest of their loss.
+        unit = max(best.loss, 1e-14 * problem.null_loss) or 1.0
+        best.state["doubt"] = max(best.loss - least, 0.0) / unit
         return best
+
+
+def _bound(fit):
+    """Return what the loss of a set of units is not below."""
+    return fit.loss - fit.state.get("left", 0.0)
