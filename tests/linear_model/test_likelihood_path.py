@@ -463,3 +463,26 @@ def test_errors_of_implicit_centers_are_reckoned_with(is_sparse):
     assert 0.05 < far < 1.0
     assert_allclose(reach, (1.0 + 2.0 * far) * sums)
     assert_allclose(product, chain + far * rounding(304))
+
+
+@pytest.mark.parametrize("power", [-100, 0, 100])
+def test_intercepts_of_huber_are_found_in_any_unit(power):
+    # Violations of features do not see an intercept that is far from its place.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 6))
+    y = np.ldexp(X[:, 0] + rng.standard_t(2, 40), power)
+    delta = 2.0**power
+    problem = problems.HuberProblem(X, y, delta=delta, tol=1e-8)
+    result = _likelihood_path.likelihood_result(problem, 0.1 * delta, 1.0, "kkt")
+    eta = problem.design.product(result.columns, result.coef) + result.shift
+    gradient = problem.datafit.gradient(eta)
+    assert abs(gradient.sum()) <= 1e-10 * np.abs(gradient).sum()
+    alphas = problem.grid(8, 0.05, 1.0)
+    for point in problem.solve(alphas, 1.0):
+        eta = problem.design.product(point.columns, point.coef / problem.coef_unit)
+        eta = eta + (point.shift - problem.y_offset) / problem.y_unit
+        gradient = problem.datafit.gradient(eta)
+        assert abs(gradient.sum()) <= 1e-8 * np.abs(gradient).sum()
+    stats = np.zeros((2, 10))
+    stats[:, 4], stats[:, 5] = 1.0, [1e-12, 1e-3]
+    assert _likelihood_path._is_settled(40, stats).tolist() == [True, False]

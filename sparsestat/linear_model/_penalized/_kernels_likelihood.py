@@ -14,6 +14,7 @@ from sparsestat._utils.jit import njit
 from sparsestat.linear_model._penalized._kernels_entry import enters, outlook
 from sparsestat.linear_model._penalized._kernels_losses import (
     COX,
+    HUBER,
     conjugate,
     evaluate,
     magnitude,
@@ -200,7 +201,8 @@ def _settle(code, shape, floor, y, s, first_tied, eta, g, h, shift):
 
     Newton's method, kept inside a bracket. g and h are those of eta on both ends.
     """
-    low, high, reach = -np.inf, np.inf, 8.0
+    # Huber's model is never that flat, and its targets have any unit.
+    low, high, reach = -np.inf, np.inf, np.inf if code == HUBER else 8.0
     change, n = 0.0, eta.shape[0]
     for _ in range(100):
         slope, absolute = 0.0, 0.0

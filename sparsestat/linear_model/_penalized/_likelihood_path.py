@@ -28,6 +28,7 @@ _LEAST_TOL = 1e-10
 _BUDGET = 2000  # sweeps for one strength, before the working-set solver takes over
 # Of a single fit, whose models are small: sweeps, and looks at all features.
 _SWEEPS, _LOOKS = 600, 40
+_FLAT = 1e-8  # sum of a gradient beside its absolute values, where that is zero
 _FEW, _SMALL = 2000, 2e5  # features and entries of data for a single fit in one call
 _CODES = {
     _datafits.Logistic: 0,
@@ -104,7 +105,7 @@ def _sorted_arrays(datafit, A):
     weights = np.ascontiguousarray(datafit.weights)
     code, _, y = loss_code(datafit)
     if code != _COX:
-        return A.T, y, weights, _NO_TIES
+        return A.T, np.ascontiguousarray(y), weights, _NO_TIES
     order = datafit.order
     first = np.searchsorted(y[order], y[order]).astype(np.int64)
     event = datafit.event[order].astype(np.float64)
@@ -233,6 +234,8 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     points = PathPoints(problem, W, varying, common)
     # Not `>`: what overflowed is missed.
     missed = ~(measures + errors / unit <= problem.tol)
+    if not has_gap and with_shift:
+        missed |= ~_is_settled(n, stats)
     missed[n_solved:] = True
     return mended(problem, points, missed, W, n_solved, alphas, l1_ratio, verbose)
 
@@ -273,7 +276,8 @@ def likelihood_result(problem, alpha, l1_ratio, kind):
         weights = problem.sample_weight
         weights = np.ones(n) if weights is None else weights
         y = np.log(problem.y) if loss is _datafits.Gamma else problem.y
-        data = A.T, y, weights, _NO_TIES
+        # Other layouts would be compiled for anew.
+        data = A.T, np.ascontiguousarray(y), np.ascontiguousarray(weights), _NO_TIES
     norms, omega = np.sqrt(design.squares), problem.spec.feature_weights
     omega = np.ones(p) if omega is None else omega
     strength = problem.total * alpha / problem.alpha_unit
@@ -281,20 +285,21 @@ def likelihood_result(problem, alpha, l1_ratio, kind):
     strength *= l1_ratio
     w, stats = np.zeros(p), np.zeros((1, 13))
     history = np.empty(min(_LOOKS, problem.limits["max_iter"]))
+    with_shift = bool(design.fit_intercept and loss.has_intercept)
     n_looks, n_sweeps = kernels.likelihood_fit(
         *(read_only(part) for part in (*data, norms)),
         _CODES[loss],
         float(next(iter(problem.datafit_options.values()), 0.0)),
         loss.floor,
-        bool(design.fit_intercept and loss.has_intercept),
+        with_shift,
         has_gap,
         read_only(omega),
         read_only(np.where(np.isfinite(omega), omega, 0.0)),
         strength,
         ridge,
         bool(problem.spec.positive),
-        problem.tol,
-        min(_SWEEPS, problem.limits["max_epochs"]),
+        float(problem.tol),
+        int(min(_SWEEPS, problem.limits["max_epochs"])),
         w,
         history,
         stats,
@@ -330,7 +335,10 @@ def likelihood_result(problem, alpha, l1_ratio, kind):
         )
     error = float(error[0]) / unit
     # Not `>`: what overflowed is missed.
-    if not measure / unit + error <= problem.tol:
+    is_proved = measure / unit + error <= problem.tol
+    if not has_gap and with_shift:
+        is_proved = is_proved and _is_settled(n, stats)[0]
+    if not is_proved:
         return None
     return SolverResult(
         columns=columns,
@@ -380,6 +388,11 @@ def _reach(problem, W, norms, stats):
     return (1.0 + 2.0 * far) * stats[:, 10], product + far * rounding(
         design.n_samples + 4
     )
+
+
+def _is_settled(n, stats):
+    """Whether gradients sum to zero: violations of features do not tell."""
+    return np.abs(stats[:, 5]) <= _FLAT * np.sqrt(n) * stats[:, 4]
 
 
 def _rounding(
