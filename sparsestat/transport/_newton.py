@@ -23,6 +23,7 @@ __all__ = ["Trace", "levels_to", "solve_newton", "solve_sinkhorn"]
 _DENSE_UP_TO = 200  # columns up to which the Laplacian is factored
 _DENSE_LIMIT = 1000  # and up to which it is where gradients converge slowly
 _STEPS_BEFORE_DENSE = 60
+_SWEEP_EVERY = 8  # steps without progress: tails go by shares there, not by steps
 _LAST_PATIENCE = 60  # tails that lack mass may move thousands of strengths to meet
 _AT_FLOOR = 4  # steps without progress where rounding explains the error
 _SWEEPS_AT_FLOOR = 30
@@ -270,6 +271,8 @@ def _newton_level(problem, state, eps, tol, steps, trace, way=_FIRST, *, final):
             mu = max(mu * 0.3, 1e-6)
         elif t < 0.2:
             mu = min(mu * 2.0, 1e3)
+        if since % _SWEEP_EVERY == _SWEEP_EVERY - 1:
+            candidate = _sweep(problem, candidate, eps, trace, _store(candidate))
         state = candidate
         trace.add("newton", eps, state.error)
         if state.error < best.error:
