@@ -292,6 +292,7 @@ MODULES = {
                 "test_classes_that_are_separated_have_no_best_subset_without_a_ridge",
                 "test_counts_of_zero_on_one_side_have_no_best_subset_without_a_ridge",
                 "test_newton_says_what_is_left_to_save",
+                "test_newton_steps_are_those_of_the_hessian",
                 "test_cox_agrees_with_enumeration",
             )
         ],

@@ -391,3 +391,28 @@ def test_newton_says_what_is_left_to_save():
     for size, lost in ((1e-6, 0.0), (1e-3, 1.0)):
         found = newton(lambda t: 1.0 + abs(t), lambda t, s=size: -s, lambda t: 1.0, 1.0)
         assert_allclose(found, [0.0, 1.0, lost])
+    # What counts is the gain beside the loss of no features at all.
+    near = 3.0 - 5e-5
+    for null, stays in ((1e6, True), (1e-6, False)):
+        at, _, left = newton(
+            lambda t: (t - 3.0) ** 2, lambda t: 2 * (t - 3.0), lambda t: 2.0, null, near
+        )
+        assert (at == near) == stays and left == 0.0
+
+
+def test_newton_steps_are_those_of_the_hessian(monkeypatch):
+    monkeypatch.setattr(_likelihoods, "_JITTER", 0.5)
+    step = _likelihoods.LikelihoodSubsets._newton_step
+    # A share of the mean curvature goes on the diagonal.
+    for H, ridge, expected in (
+        (np.diag([4.0, 8.0]), [0.0, 0.0], [-1 / 7, -2 / 11]),
+        (np.diag([4.0, 8.0]), [1.0, 2.0], [-1 / 8, -2 / 13]),
+        (np.diag([-8.0, -8.0]), [0.0, 0.0], [1 / 8, 2 / 8]),  # no Cholesky factor
+    ):
+        fake = SimpleNamespace(
+            n_outputs=1, _hessian=lambda A, eta, H=H: H.copy()[None, :, None]
+        )
+        found = step(
+            fake, np.ones((3, 2)), None, np.array([[1.0], [2.0]]), np.array(ridge)
+        )
+        assert_allclose(found[:, 0], expected, rtol=1e-12)

@@ -662,3 +662,25 @@ def test_a_step_of_users_counts_the_slope_of_the_intercept(monkeypatch):
     lean = abs(datafit.gradient(np.full(20, datafit.settle_intercept(0 * y))).sum())
     expected = np.sqrt(design.squares.max() / 20.0) * lean / solver.null_scale
     assert_allclose(solver._measure(penalty)[2], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("matrix", [False, True])
+def test_a_gradient_that_free_features_slope_in_is_no_dual_point(matrix):
+    X, y, _ = binary(19)
+    datafit = OneColumn(Logistic(y)) if matrix else Logistic(y)
+    solver = (SoftmaxSolver if matrix else GLMSolver)(make_design(X), datafit)
+    weights = np.array([0.0, 1.0, 1.0, 1.0])
+    penalty = ElasticNetPenalty(0.3, 1.0, 4, 30.0, feature_weights=weights)
+    solver._kind = "duality_gap"
+    solver._adopt(penalty)
+    solver.q = solver.design.correlations(-solver.gradient)
+    value, dual, gap = solver._measure(penalty)
+    assert 0.0 <= gap < 1.0
+    assert 0.5 * value < dual <= value * (1.0 + 1e-12)
+    # Moved away along the free feature, with the intercept settled.
+    image = solver.design.block(np.array([0])) @ np.ones((1, 1))
+    solver.eta = solver.eta + (image if matrix else image[:, 0])
+    solver.eta = solver.eta + datafit.settle_intercept(solver.eta)
+    solver.gradient = datafit.gradient(solver.eta)
+    assert abs(solver.gradient.sum()) < 1e-12
+    assert solver._measure(penalty)[1:] == (-np.inf, np.inf)
