@@ -298,7 +298,7 @@ def likelihood_result(problem, alpha, l1_ratio, kind):
         return None
     objective, dual, measure = stats[0, :3].tolist()
     null_value, unit, shift = stats[0, 10:].tolist()
-    bend = stats[0, 8] if loss.steepness is None else loss.steepness * weights.max()
+    bend = stats[0, 8] if loss.steepness is None else loss.steepness * data[2].max()
     columns = np.flatnonzero(w)
     with np.errstate(over="ignore", invalid="ignore"):
         error = _rounding(
