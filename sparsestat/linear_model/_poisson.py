@@ -19,7 +19,7 @@ from sparsestat.linear_model._glm import (
 )
 from sparsestat.linear_model._penalized._datafits import Poisson
 from sparsestat.linear_model._penalized._likelihood_problems import PoissonProblem
-from sparsestat.linear_model._predictors import LinearPredictor
+from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
 __all__ = [
     "LogLinkPredictor",
@@ -51,7 +51,7 @@ class LogLinkPredictor(OffsetMixin, LinearPredictor):
         )
 
     def _validated(self, X, y, sample_weight):
-        X, y, sample_weight = super()._validated(X, y, sample_weight)
+        X, y, sample_weight = validate_fit_data(self, X, y, sample_weight)
         lowest = y.min()
         if lowest < 0.0 or (lowest == 0.0 and self._power >= 2):
             at = int(np.argmin(y))

@@ -20,7 +20,6 @@ from sparsestat.linear_model._penalized._kernels_likelihood import (
     _total,
 )
 from sparsestat.linear_model._penalized._kernels_losses import (
-    COX,
     conjugate,
     evaluate,
     magnitude,
@@ -36,12 +35,12 @@ _SOLVED = 1e-2  # of the squared gap is what a last sweep may lower a model by
 
 
 @njit(cache=True, nogil=True, fastmath=_DOT)
-def _gram(A, order, m, h, centers, mu, t, H):
+def _gram(A, order, m, h, with_shift, mu, t, H):
     """Write the Gram matrix of m columns weighted by h into H, their means into mu."""
     total = _total(h)
     for a in range(m):
         row = A[order[a]]
-        mu[a] = _dot(row, h) / total if centers else 0.0
+        mu[a] = _dot(row, h) / total if with_shift else 0.0
         for i in range(h.shape[0]):
             t[i] = h[i] * (row[i] - mu[a])
         for b in range(a + 1):
@@ -125,7 +124,6 @@ def likelihood_fit(
     order, at = index[0], index[1]
     H = L = np.empty((0, 0))
     always, never = n > 0, n < 0
-    centers = with_shift or code == COX
     sweeps, looks, shift, unit, scale, level = 0, 0, 0.0, 0.0, 0.0, strength
     for i in range(n):
         eta[i] = 0.0
@@ -166,7 +164,7 @@ def likelihood_fit(
         m = _choose(q, w, norms, lam, l2, level, positive, order, wA, qA, lam_in, l2A)
         if m > H.shape[0]:
             H, L = np.empty((m, m)), np.empty((m, m))
-        _gram(A, order, m, h, centers, mu, image, H)
+        _gram(A, order, m, h, with_shift, mu, image, H)
         for a in range(m):
             v[a], r[a], d[a] = wA[a], qA[a], H[a, a]
         goal = _SOLVED * (measure / unit) ** 2 * scale

@@ -29,7 +29,9 @@ _BUDGET = 2000  # sweeps for one strength, before the working-set solver takes o
 # Of a single fit, whose models are small: sweeps, and looks at all features.
 _SWEEPS, _LOOKS = 600, 40
 _FLAT = 1e-8  # sum of a gradient beside its absolute values, where that is zero
-_FEW, _SMALL = 2000, 2e5  # features and entries of data for a single fit in one call
+# Of data for a single fit in one call: features, entries, and entries where there are
+# more features than samples.
+_FEW, _SMALL, _SMALL_WIDE = 2000, 2e5, 5e4
 _CODES = {
     _datafits.Logistic: 0,
     _datafits.Poisson: 1,
@@ -240,16 +242,19 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     return mended(problem, points, missed, W, n_solved, alphas, l1_ratio, verbose)
 
 
-def _suits_fit(problem, loss, alpha, l1_ratio):
-    """Whether one strength is solved in one call."""
+def _suits_fit(problem, alpha, l1_ratio):
+    """Whether one strength is solved in one call.
+
+    Survival times are not: the models of the kernel take too many steps there.
+    """
     design = problem.design
+    n, p = design.n_samples, design.n_features
     return (
-        loss in _CODES
+        problem.datafit_class in _CODES
         and problem.offset is None
-        and (loss is not _survival.Cox or _is_plain(problem.datafit))
         and design.prefers_gram
-        and design.n_features <= _FEW
-        and design.n_samples * design.n_features <= _SMALL
+        and p <= _FEW
+        and n * p <= (_SMALL if p <= n else _SMALL_WIDE)
         and _is_selecting(problem, alpha, l1_ratio)
     )
 
@@ -264,20 +269,15 @@ def likelihood_result(problem, alpha, l1_ratio, kind):
     kind : {"duality_gap", "kkt"}
         What is measured.
     """
-    loss = problem.datafit_class or type(problem.datafit)
-    if not _suits_fit(problem, loss, alpha, l1_ratio):
+    if not _suits_fit(problem, alpha, l1_ratio):
         return None
-    design, has_gap = problem.design, kind == "duality_gap"
-    n, p = design.n_samples, design.n_features
-    A = design.block(design.all_columns)
-    if loss is _survival.Cox:
-        data = _sorted_arrays(problem.datafit, A)
-    else:
-        weights = problem.sample_weight
-        weights = np.ones(n) if weights is None else weights
-        y = np.log(problem.y) if loss is _datafits.Gamma else problem.y
-        # Other layouts would be compiled for anew.
-        data = A.T, np.ascontiguousarray(y), np.ascontiguousarray(weights), _NO_TIES
+    design, loss = problem.design, problem.datafit_class
+    n, p, has_gap = design.n_samples, design.n_features, kind == "duality_gap"
+    weights = problem.sample_weight
+    weights = np.ones(n) if weights is None else weights
+    y = np.log(problem.y) if loss is _datafits.Gamma else problem.y
+    # Other layouts would be compiled for anew.
+    data = design.block(design.all_columns).T, *map(np.ascontiguousarray, (y, weights))
     norms, omega = np.sqrt(design.squares), problem.spec.feature_weights
     omega = np.ones(p) if omega is None else omega
     strength = problem.total * alpha / problem.alpha_unit
@@ -285,9 +285,9 @@ def likelihood_result(problem, alpha, l1_ratio, kind):
     strength *= l1_ratio
     w, stats = np.zeros(p), np.zeros((1, 13))
     history = np.empty(min(_LOOKS, problem.limits["max_iter"]))
-    with_shift = bool(design.fit_intercept and loss.has_intercept)
+    with_shift = bool(design.fit_intercept)
     n_looks, n_sweeps = kernels.likelihood_fit(
-        *(read_only(part) for part in (*data, norms)),
+        *(read_only(part) for part in (*data, _NO_TIES, norms)),
         _CODES[loss],
         float(next(iter(problem.datafit_options.values()), 0.0)),
         loss.floor,
