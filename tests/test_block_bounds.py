@@ -242,3 +242,21 @@ def test_the_scaled_lasso_takes_one_target():
     X, y, _ = data()
     with pytest.raises(ValueError, match="1d array"):
         ScaledLasso().fit(row_blocks(X, np.column_stack([y, y]), block_size=8))
+
+
+def test_clusters_of_blocks_refuse_too_many_features_and_other_numbers(monkeypatch):
+    monkeypatch.setattr(_certify_blocks, "_MOST_FEATURES", 3)
+    labels = np.arange(6) % 2
+    for d in (2, 3, 4, 5):
+        blocks = row_blocks(np.random.default_rng(0).random((6, d)), block_size=4)
+        if d <= 3:
+            moments = _certify_blocks.BlockClusterMoments(blocks, labels)
+            assert (moments.n_features, moments.n_clusters) == (d, 2)
+        else:
+            with pytest.raises(ValueError, match=f"at most 3 features, got {d}"):
+                _certify_blocks.BlockClusterMoments(blocks, labels)
+    for wrong in (labels[1:], np.zeros(7), labels[:, None]):
+        with pytest.raises(ValueError, match="6 rows, labels of shape"):
+            _certify_blocks.labels_of_blocks(blocks, wrong)
+    codes = _certify_blocks.labels_of_blocks(blocks, ["b", "a", "b", "d", "a", "d"])
+    assert_array_equal(codes, [1, 0, 1, 2, 0, 2])

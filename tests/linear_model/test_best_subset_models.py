@@ -339,6 +339,11 @@ def test_counts_of_zero_on_one_side_have_no_best_subset_without_a_ridge():
     assert not model.certificate_.satisfied
     ridge = BestSubsetPoissonRegressor(2, l2=1e-2, method="exact").fit(X, y)
     assert ridge.certificate_.satisfied
+    # A constant that has to be selected has no spread to be divided by.
+    forced = BestSubsetPoissonRegressor(3, l2=1e-2, always_select=[2], method="exact")
+    forced.fit(np.column_stack([X, np.ones(6)]), y)
+    assert_allclose(forced.coef_[:2], ridge.coef_, rtol=1e-6)
+    assert_allclose(forced.objective_, ridge.objective_, rtol=1e-8)
 
 
 class Curve:
