@@ -14,9 +14,9 @@ import numpy as np
 
 from sparsestat._utils.jit import njit
 from sparsestat.linear_model._penalized._kernels_cd import MCP, piece, prox, stays_zero
+from sparsestat.linear_model._penalized._kernels_entry import enters, outlook
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
-_RISEN = 1.0 + 1e-14  # rounding alone lets no feature enter
 _LOOK = 4  # sweeps between two looks at the violations
 _FIRST_NEWTON, _NEWTON_SHARE = 4, 0.05  # sweeps before a Newton step pays
 _SETTLE = 0.02  # share of the coefficients that may still go to another piece
@@ -269,28 +269,18 @@ def concave_path(
         strength = strengths[k]
         sweeps = newtons = looks = 0
         solved, first, worst = False, True, 0.0
-        stride = 0.0
-        if k > 1 and strengths[k - 2] > strengths[k - 1]:
-            stride = (strengths[k - 1] - strength) / (
-                strengths[k - 2] - strengths[k - 1]
-            )
+        stride, level = outlook(strengths, k, 0.0)
         while True:
-            # The strong rule, and a line through the last two strengths, say what will
-            # enter; what they miss is seen by the violations over all features.
             for j in range(p):
                 if inside[j] or G[j, j] <= 0.0 or np.isinf(lam[j]):
                     continue
-                here = q[j] if positive else abs(q[j])
-                wanted = w[j] != 0.0 or lam[j] == 0.0
-                wanted = wanted or here > _RISEN * strength * lam[j]
-                if first and not wanted:
-                    if k > 1:
-                        ahead = q[j] + stride * (q[j] - before[j])
-                        ahead = ahead if positive else abs(ahead)
-                        wanted = ahead > strength * lam[j]
-                    elif k == 1:
-                        wanted = here > (2.0 * strength - strengths[0]) * lam[j]
-                if wanted:
+                if (
+                    w[j] != 0.0
+                    or lam[j] == 0.0
+                    or enters(
+                        q[j], before[j], lam[j], strength, level, stride, positive
+                    )
+                ):
                     if m == capacity:
                         capacity = min(2 * capacity, p)
                         larger = np.empty((capacity, capacity))
@@ -344,7 +334,7 @@ def concave_path(
             if first:
                 for j in range(p):
                     before[j] = q[j]
-            first = False
+            first, level = False, np.inf
             _products(G, c, order, wA, m, q)
             looks += 1
             for i in range(m):
