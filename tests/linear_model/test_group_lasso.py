@@ -246,8 +246,9 @@ def test_path_and_cross_validation():
     options = {"l1_ratio": [0.0, 0.5], "alphas": 12, "cv": 3}
     one = ssl.GroupLassoCV(GROUPS, **options).fit(X, y)
     two = ssl.GroupLassoCV(GROUPS, n_jobs=2, **options).fit(X, y)
-    assert_array_equal(one.mse_path_, two.mse_path_)
-    assert_array_equal(one.coef_, two.coef_)
+    # BLAS may round by where arrays of folds happen to begin in memory.
+    assert_allclose(one.mse_path_, two.mse_path_, rtol=1e-11)
+    assert_allclose(one.coef_, two.coef_, rtol=1e-9)
     assert one.mse_path_.shape == (2, 12, 3)
     assert {1, 4} <= set(one.active_groups_)
     row = options["l1_ratio"].index(one.l1_ratio_)

@@ -211,7 +211,8 @@ def likelihood_results(problem, alphas, l1_ratio, scale, verbose=0):
     if with_shift:
         lean = unbalanced(stats[:, 5], stats[:, 4], n)
         if has_gap:  # the gradient is a dual point where it sums to zero
-            flat = SETTLED * np.sqrt(n) * float(np.linalg.norm(null_gradient))
+            with np.errstate(over="ignore"):
+                flat = SETTLED * np.sqrt(n) * float(np.linalg.norm(null_gradient))
             measures[lean > flat] = np.inf
         else:
             constant = norms.max(initial=0.0) / np.sqrt(n)
