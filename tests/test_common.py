@@ -356,7 +356,7 @@ def test_pickle_predicts_the_same_in_another_process(tmp_path):
         [sys.executable, "load.py", "model.pkl", "out.npy"],
         cwd=tmp_path,
         check=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     here = model.predict(np.linspace(-1, 1, 30).reshape(5, 6))

@@ -31,7 +31,7 @@ def test_a_wheel_runs_the_tour_outside_the_source_tree(tmp_path):
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     flags = ["--no-deps", "--no-build-isolation"]
     subprocess.run(
-        [*pip, "wheel", *flags, "-w", tmp_path, source], check=True, timeout=300
+        [*pip, "wheel", *flags, "-w", tmp_path, source], check=True, timeout=900
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
@@ -42,7 +42,7 @@ def test_a_wheel_runs_the_tour_outside_the_source_tree(tmp_path):
     subprocess.run(
         [*pip, "install", "--no-deps", "--target", target, wheel],
         check=True,
-        timeout=300,
+        timeout=900,
     )
     command = "import sparsestat.__main__ as m; print(m.__file__); m.main()"
     done = subprocess.run(
@@ -50,7 +50,7 @@ def test_a_wheel_runs_the_tour_outside_the_source_tree(tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=300,
+        timeout=900,
         env={**os.environ, "PYTHONPATH": str(target)},
     )
     assert done.returncode == 0, done.stderr

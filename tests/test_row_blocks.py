@@ -1517,7 +1517,7 @@ def test_a_cluster_gives_the_same_answer_though_a_worker_dies(tmp_path):
     options = {"host": "127.0.0.1", "dashboard_address": None}
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster,
-        Client(cluster, timeout=60) as client,
+        Client(cluster, timeout=300) as client,
     ):
         for flag in (None, str(tmp_path / "killed")):
             rows = rows_of(flag)
@@ -1559,7 +1559,7 @@ def test_memory_of_a_worker_is_that_of_a_few_chunks():
     options = {"host": "127.0.0.1", "dashboard_address": None, "memory_limit": 0}
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster,
-        Client(cluster, timeout=60) as client,
+        Client(cluster, timeout=300) as client,
     ):
         for model in (Lasso(0.1), SparseHuberRegressor(0.1, tol=0.1)):
             few, all_rows = da.concatenate(rows[:2]), da.concatenate(rows)

@@ -119,7 +119,7 @@ def test_two_python_threads_fit_at_once():
         def run(k):
             found = []
             for model, given in zip(models, data, strict=True):
-                start.wait(timeout=120)
+                start.wait(timeout=600)
                 found.append(outputs_of(clone(model).fit(**given), given["X"]))
             return found
 
@@ -173,7 +173,7 @@ def start(script, *arguments, **environment):
     )
 
 
-def finish(process, timeout=180):
+def finish(process, timeout=600):
     try:
         out, err = process.communicate(timeout=timeout)
     finally:
@@ -222,7 +222,7 @@ print(json.dumps(len(expected)))
 @pytest.mark.slow
 def test_forked_workers_give_the_serial_answer():
     """Fork after kernels, BLAS and OpenMP were used: none may hang in the child."""
-    assert finish(start(FORK), timeout=150) == 3
+    assert finish(start(FORK), timeout=600) == 3
 
 
 MEASURE = """

@@ -360,7 +360,7 @@ def test_threads_then_worker_processes_then_threads():
 
     A = random_csr(20_000, 20_000, 10)
     expected = spgemm(A, A, n_jobs=2)
-    products = Parallel(n_jobs=2, backend="loky", timeout=60)(
+    products = Parallel(n_jobs=2, backend="loky", timeout=300)(
         delayed(spgemm)(A, A, n_jobs=n_jobs) for n_jobs in (1, 2)
     )
     for product in (*products, spgemm(A, A, n_jobs=2)):
