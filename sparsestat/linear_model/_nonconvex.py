@@ -14,7 +14,7 @@ from numbers import Real
 from sparsestat._utils.compat import Interval
 from sparsestat.linear_model._fit import FIT_CONSTRAINTS, FitMixin, solver_options
 from sparsestat.linear_model._paths import mcp_path, scad_path
-from sparsestat.linear_model._penalized._concave import ConcaveProblem, check_shape
+from sparsestat.linear_model._penalized._concave_path import ConcaveProblem, check_shape
 from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._penalized._penalties import SHAPES
 from sparsestat.linear_model._penalized._problems import feature_weight_array

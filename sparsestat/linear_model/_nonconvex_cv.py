@@ -9,7 +9,7 @@ from sparsestat._utils.compat import Interval
 from sparsestat.linear_model._cv import CRITERION, CV_CONSTRAINTS, PathCVMixin
 from sparsestat.linear_model._nonconvex import ConcaveProblemMixin
 from sparsestat.linear_model._paths import mcp_path, scad_path
-from sparsestat.linear_model._penalized._concave import check_shape
+from sparsestat.linear_model._penalized._concave_path import check_shape
 from sparsestat.linear_model._penalized._path_result import PathMethod
 from sparsestat.linear_model._predictors import LinearPredictor
 

@@ -15,7 +15,7 @@ from sklearn.utils import check_array, check_X_y
 
 from sparsestat._utils.samples import FLOATS, given_weights
 from sparsestat._utils.validation import is_plain, refuse_complex
-from sparsestat.linear_model._penalized._concave import ConcaveProblem, check_shape
+from sparsestat.linear_model._penalized._concave_path import ConcaveProblem, check_shape
 from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
 from sparsestat.linear_model._penalized._path_result import PathResult
 from sparsestat.linear_model._penalized._problems import feature_weight_array

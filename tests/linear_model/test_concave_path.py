@@ -13,7 +13,7 @@ from sparsestat._utils.arithmetic import rounding
 from sparsestat.datasets import make_sparse_regression
 from sparsestat.linear_model._penalized import _gram_path
 from sparsestat.linear_model._penalized import _kernels_concave_path as kernels
-from sparsestat.linear_model._penalized._concave import ConcaveProblem
+from sparsestat.linear_model._penalized._concave_path import ConcaveProblem
 from sparsestat.linear_model._penalized._problems import (
     LeastSquaresProblem,
     PathProblem,

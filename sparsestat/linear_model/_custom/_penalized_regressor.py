@@ -16,7 +16,7 @@ from sparsestat.linear_model._glm import (
     GLMFitMixin,
     OffsetMixin,
 )
-from sparsestat.linear_model._penalized._concave import ConcaveProblem
+from sparsestat.linear_model._penalized._concave_path import ConcaveProblem
 from sparsestat.linear_model._penalized._elastic_net import ElasticNetProblem
 from sparsestat.linear_model._penalized._given_problem import GivenProblem
 from sparsestat.linear_model._predictors import LinearPredictor

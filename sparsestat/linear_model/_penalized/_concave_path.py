@@ -15,25 +15,62 @@ from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.validation import read_only
 from sparsestat.linear_model._penalized import _gram_path as gram
 from sparsestat.linear_model._penalized._design import is_small
-from sparsestat.linear_model._penalized._penalties import ConcavePenalty
+from sparsestat.linear_model._penalized._penalties import SHAPES, ConcavePenalty
 from sparsestat.linear_model._penalized._problems import LeastSquaresProblem
 from sparsestat.linear_model._penalized._solver import VIOLATION_SCALE
 
-__all__ = ["ConcaveMoments"]
+__all__ = ["ConcaveProblem", "check_shape"]
 
 
-class ConcaveMoments(LeastSquaresProblem):
-    """A squared loss with a concave penalty, by its moments where these suffice.
+def check_shape(kind, shape):
+    """Return gamma or a as a float; refuse what makes one coordinate non-convex."""
+    name, _, bound = SHAPES[kind]
+    shape = float(shape)
+    if not shape > bound:
+        raise ValueError(
+            f"`{name}` must be above {bound:g}, got {shape}: at and below it the "
+            "problem in a single coefficient has several minima. Infinity is the Lasso."
+        )
+    return shape
 
-    Subclasses give `kind`, `feature_weights` and ``penalty(alpha, setting)``, which has
-    no ridge.
+
+class ConcaveProblem(LeastSquaresProblem):
+    """Least squares with MCP or SCAD, by moments of the data where these suffice.
+
+    The setting is the shape, if none is given.
     """
 
     is_convex = False
-    positive, shape = False, None
-    feature_weights = None
     moments = None  # of all rows, once somebody needed them
     shared, column = None, 0
+
+    def __init__(
+        self,
+        kind,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        shape=None,
+        positive=False,
+        feature_weights=None,
+        **options,
+    ):
+        super().__init__(X, y, sample_weight, **options)
+        self.kind, self.shape, self.positive = kind, shape, positive
+        self.feature_weights = feature_weights
+
+    def penalty(self, alpha, setting):
+        """Return the penalty of one strength; its concavity follows the columns."""
+        return ConcavePenalty(
+            self.kind,
+            alpha,
+            self.shape_of(setting),
+            self.design.squares,
+            self.total,
+            positive=self.positive,
+            feature_weights=self.feature_weights,
+        )
 
     def shape_of(self, setting):
         """Return gamma or a: the setting, unless it was given for all."""

@@ -15,6 +15,7 @@ import numpy as np
 from sparsestat._utils.jit import njit
 from sparsestat.linear_model._penalized._kernels_cd import MCP, piece, prox, stays_zero
 from sparsestat.linear_model._penalized._kernels_entry import enters, outlook
+from sparsestat.linear_model._penalized._kernels_path import _products
 
 _DOT = {"reassoc", "contract", "arcp", "nsz"}
 _LOOK = 4  # sweeps between two looks at the violations
@@ -198,18 +199,6 @@ def _newton(GA, wA, qA, lam_in, kA, strength, code, a, m, L, index, step, image)
     for b in range(m):
         qA[b] -= length * image[b]
     return True
-
-
-@njit(cache=True, nogil=True, fastmath=_DOT)
-def _products(G, c, order, wA, m, q):
-    """Write ``c - G w`` into q, afresh: steps have gathered rounding."""
-    for j in range(q.shape[0]):
-        q[j] = c[j]
-    for i in range(m):
-        if wA[i] != 0.0:
-            row = G[order[i]]
-            for j in range(q.shape[0]):
-                q[j] -= wA[i] * row[j]
 
 
 @njit(cache=True, nogil=True)
