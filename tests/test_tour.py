@@ -105,11 +105,14 @@ def test_the_code_beside_a_section_runs(module, capsys):
     assert capsys.readouterr().out.strip()
 
 
-def test_unknown_section_and_folder(tmp_path):
+def test_unknown_section_and_folder(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="Unknown sections"):
         run_tour(tmp_path / "x.html", only=["nonsense"])
     with pytest.raises(ValueError, match="does not exist"):
         run_tour(tmp_path / "missing" / "x.html")
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(ValueError, match="cannot be written .* --output"):
+        run_tour(tmp_path / "x.html")
 
 
 def test_missing_extras_are_named(monkeypatch, tmp_path, capsys):

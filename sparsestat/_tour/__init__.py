@@ -22,6 +22,7 @@ compiling, which one process cannot share among cores.
 
 import importlib
 import importlib.util
+import os
 import pkgutil
 import time
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ def run_tour(output="sparsestat-tour.html", only=None):
     MissingExtrasError
         If the packages that draw the report are missing.
     ValueError
-        If a name in `only` is unknown.
+        If a name in `only` is unknown, or the report cannot be written.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -81,6 +82,11 @@ def run_tour(output="sparsestat-tour.html", only=None):
         raise ValueError(
             f"The folder {output.parent} does not exist; the report cannot be "
             "written there. Create it first or choose another output file."
+        )
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        raise ValueError(
+            f"The report cannot be written to {output}: permission is denied. Choose "
+            "another output file, on the command line with --output."
         )
     chosen = _choose(only)
 

@@ -11,8 +11,8 @@ __all__ = ["announce_compilation"]
 PATIENCE = 2.0  # seconds of compilation in a process before the line
 SWITCH = "SPARSESTAT_COMPILATION_NOTICE"
 MESSAGE = (
-    "sparsestat: compiling kernels, once. They are kept on disk for the next process; "
-    "`sparsestat.warmup()` does it beforehand, and "
+    "sparsestat: compiling kernels, once where `sparsestat info` names a folder for "
+    "them; `sparsestat.warmup()` does it beforehand, and "
     f"{SWITCH}=0 in the environment leaves this line out."
 )
 

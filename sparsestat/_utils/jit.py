@@ -1,17 +1,25 @@
 """The decorator of kernels: numba's, where code on disk is a comfort and no need.
 
 numba refuses to decorate a function whose code it has nowhere to store, and fails the
-call whose code it cannot write, say on a full disk. Here a kernel is then compiled for
-this process alone, and one warning says so.
+call whose code it cannot write, say on a full disk. Here the code then goes to a folder
+among the temporary files, or the kernel is compiled for this process alone; one warning
+says so.
 """
 
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import contextlib
+import functools
+import os
 import pickle
+import stat
+import tempfile
 import warnings
+from pathlib import Path
 
 import numba
+from numba.core import config
 from numba.core.caching import FunctionCache
 
 from sparsestat._utils.compilation import announce_compilation
@@ -32,10 +40,8 @@ def njit(*, cache=False, **options):
     def decorate(function):
         kernel = numba.njit(**options)(function)
         if cache and hasattr(kernel, "_cache"):  # not where numba is switched off
-            try:
-                kernel._cache = KernelCache(function)
-            except RuntimeError as error:  # no folder can be written
-                tell(error)
+            with contextlib.suppress(RuntimeError):  # no folder can be written
+                kernel._cache = cache_of(function)
         return kernel
 
     return decorate
@@ -57,23 +63,58 @@ class KernelCache(FunctionCache):
             tell(error)
 
 
+def cache_of(function):
+    """Return the cache of a kernel; RuntimeError where no folder can be written."""
+    asked = config.CACHE_DIR
+    try:
+        return KernelCache(function)
+    except RuntimeError as error:  # neither beside the source nor where the user keeps
+        try:
+            config.CACHE_DIR = temporary_folder()
+            return KernelCache(function)
+        except (RuntimeError, OSError):
+            tell(error)
+            raise error from None
+        finally:
+            config.CACHE_DIR = asked
+
+
+@functools.cache
+def temporary_folder():
+    """Return the user's own folder among the temporary files, after a warning if new.
+
+    What is read from a cache is run: a folder into which others could write is refused.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else None  # Windows has no shared one
+    folder = Path(tempfile.gettempdir(), f"sparsestat-{user or 0}")
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        warn(f"go to {folder}; set NUMBA_CACHE_DIR to a folder that is not temporary.")
+    found = folder.lstat()
+    shared = user is not None and (found.st_uid != user or found.st_mode & 0o077)
+    if shared or not stat.S_ISDIR(found.st_mode):
+        raise PermissionError(f"{folder} is not a folder of this user alone.")
+    return str(folder)
+
+
 def tell(error):
-    """Warn, once in a process."""
+    """Warn that nothing is kept."""
+    warn(
+        "cannot be kept on disk, so that every process compiles them anew; set "
+        f"NUMBA_CACHE_DIR to a folder that can be written and has room. ({error})"
+    )
+
+
+def warn(what):
+    """Say what becomes of compiled kernels, once in a process."""
     global _told
     if not _told:
         _told = True
-        warnings.warn(
-            "Compiled kernels cannot be kept on disk, so that every process compiles "
-            "them anew; set NUMBA_CACHE_DIR to a folder that can be written and has "
-            f"room. ({error})",
-            RuntimeWarning,
-            stacklevel=users_stacklevel(),
-        )
+        message = f"Compiled kernels {what}"
+        warnings.warn(message, RuntimeWarning, stacklevel=users_stacklevel())
 
 
 def cache_folder():
     """Return where kernels of this module's folder are kept, None for nowhere."""
-    try:
-        return KernelCache(cache_folder).cache_path
-    except RuntimeError:
-        return None
+    with contextlib.suppress(RuntimeError):
+        return cache_of(cache_folder).cache_path

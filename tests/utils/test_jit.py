@@ -13,6 +13,7 @@ from numba.core import config
 
 from sparsestat._utils import jit
 
+LOST = "Compiled kernels cannot be kept"
 FIT = """
 import errno, numpy as np, numba.core.caching as caching
 def full(self, *arguments):
@@ -27,8 +28,8 @@ print(info().splitlines()[-1])
 """
 
 
-def outputs(full, **environment):
-    """Return what a fit in a fresh process prints, and the warnings it gave."""
+def outputs(full, warning, **environment):
+    """Return what a fit in a fresh process prints, and how often it gave a warning."""
     done = subprocess.run(
         [sys.executable, "-c", FIT.format(full=full)],
         env={**os.environ, **environment},
@@ -37,7 +38,7 @@ def outputs(full, **environment):
         check=True,
     )
     coef, where = done.stdout.splitlines()
-    return eval(coef), where, done.stderr.count("Compiled kernels cannot be kept")
+    return eval(coef), where, done.stderr.count(warning)
 
 
 @pytest.fixture
@@ -50,15 +51,25 @@ def expected():
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not hasattr(config, "CACHE_LOCATOR_CLASSES"),
+    not hasattr(config, "CACHE_LOCATOR_CLASSES") or not hasattr(os, "getuid"),
     reason="older versions of numba cannot be kept from the folder of the source",
 )
-def test_nowhere_to_write(expected):
-    coef, where, warned = outputs(
-        full=False,
-        NUMBA_CACHE_DIR=os.path.join(os.devnull, "below"),
-        NUMBA_CACHE_LOCATOR_CLASSES="UserProvidedCacheLocator",
-    )
+def test_nowhere_to_write(expected, tmp_path):
+    nowhere = {
+        "NUMBA_CACHE_DIR": os.path.join(os.devnull, "below"),
+        "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
+        "TMPDIR": str(tmp_path),
+    }
+    folder = tmp_path / f"sparsestat-{os.getuid()}"
+    for times in 1, 0:  # a folder among the temporary files, which the second one finds
+        coef, where, warned = outputs(
+            False, f"Compiled kernels go to {folder}", **nowhere
+        )
+        assert coef == expected
+        assert str(folder) in where
+        assert warned == times
+    folder.chmod(0o777)  # others could have put code there
+    coef, where, warned = outputs(False, LOST, **nowhere)
     assert coef == expected
     assert "none" in where
     assert warned == 1
@@ -66,7 +77,7 @@ def test_nowhere_to_write(expected):
 
 @pytest.mark.slow
 def test_a_disk_that_is_full(expected, tmp_path):
-    coef, where, warned = outputs(full=True, NUMBA_CACHE_DIR=str(tmp_path))
+    coef, where, warned = outputs(True, LOST, NUMBA_CACHE_DIR=str(tmp_path))
     assert coef == expected
     assert str(tmp_path) in where
     assert warned == 1
