@@ -111,7 +111,7 @@ def test_unknown_section_and_folder(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="does not exist"):
         run_tour(tmp_path / "missing" / "x.html")
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
-    with pytest.raises(ValueError, match="cannot be written .* --output"):
+    with pytest.raises(ValueError, match=r"cannot be written .* --output"):
         run_tour(tmp_path / "x.html")
 
 
