@@ -11,6 +11,7 @@ says so.
 
 import contextlib
 import functools
+import inspect
 import os
 import pickle
 import stat
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numba
 from numba.core import config
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from sparsestat._utils.compilation import announce_compilation
 from sparsestat._utils.results import users_stacklevel
@@ -41,47 +42,77 @@ def njit(*, cache=False, **options):
         kernel = numba.njit(**options)(function)
         if cache and hasattr(kernel, "_cache"):  # not where numba is switched off
             with contextlib.suppress(RuntimeError):  # no folder can be written
-                kernel._cache = cache_of(function)
+                kernel._cache = KernelCache(function)
         return kernel
 
     return decorate
 
 
 class KernelCache(FunctionCache):
-    """numba's cache of one function, of which a failure is a miss."""
+    """numba's cache of one function, of which a failure is a miss.
+
+    numba reads only where it may write. Here folders that were to be used and cannot be
+    written are read too, so that what was compiled into an image serves its users.
+    """
+
+    def __init__(self, function):
+        asked, self.temporary = config.CACHE_DIR, False
+        try:
+            super().__init__(function)
+        except RuntimeError as error:  # no folder that numba would use can be written
+            try:
+                config.CACHE_DIR = temporary_folder()
+                super().__init__(function)
+            except (RuntimeError, OSError):
+                tell(error)
+                raise error from None
+            finally:
+                config.CACHE_DIR = asked
+            self.temporary = True
+        source, locator, folders = inspect.getfile(function), self._impl.locator, []
+        if self.temporary or not asked:
+            folders.append(os.path.join(os.path.dirname(source), "__pycache__"))
+        if self.temporary and asked:
+            below = locator.get_suitable_cache_subpath(source)
+            folders.append(os.path.join(asked, below))
+        self.others = [
+            IndexDataCacheFile(
+                folder, self._impl.filename_base, locator.get_source_stamp()
+            )
+            for folder in folders
+            if folder != self.cache_path
+        ]
 
     def load_overload(self, sig, target_context):
-        try:
-            return super().load_overload(sig, target_context)
-        except FAILURES as error:
-            tell(error)
+        own, found = self._cache_file, None
+        for files in [own, *self.others]:
+            self._cache_file = files
+            try:
+                found = super().load_overload(sig, target_context)
+            except FAILURES as error:
+                if files is own:
+                    tell(error)
+            finally:
+                self._cache_file = own
+            if found is not None:
+                break
+        return found
 
     def save_overload(self, sig, data):
+        if self.temporary:
+            warn(
+                f"go to {temporary_folder()}; set NUMBA_CACHE_DIR to a folder that "
+                "can be written and is not temporary."
+            )
         try:
             super().save_overload(sig, data)
         except FAILURES as error:
             tell(error)
 
 
-def cache_of(function):
-    """Return the cache of a kernel; RuntimeError where no folder can be written."""
-    asked = config.CACHE_DIR
-    try:
-        return KernelCache(function)
-    except RuntimeError as error:  # neither beside the source nor where the user keeps
-        try:
-            config.CACHE_DIR = temporary_folder()
-            return KernelCache(function)
-        except (RuntimeError, OSError):
-            tell(error)
-            raise error from None
-        finally:
-            config.CACHE_DIR = asked
-
-
 @functools.cache
 def temporary_folder():
-    """Return the user's own folder among the temporary files, after a warning if new.
+    """Return the user's own folder among the temporary files.
 
     What is read from a cache is run: a folder into which others could write is refused.
     """
@@ -89,7 +120,6 @@ def temporary_folder():
     folder = Path(tempfile.gettempdir(), f"sparsestat-{user or 0}")
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-        warn(f"go to {folder}; set NUMBA_CACHE_DIR to a folder that is not temporary.")
     found = folder.lstat()
     shared = user is not None and (found.st_uid != user or found.st_mode & 0o077)
     if shared or not stat.S_ISDIR(found.st_mode):
@@ -117,4 +147,4 @@ def warn(what):
 def cache_folder():
     """Return where kernels of this module's folder are kept, None for nowhere."""
     with contextlib.suppress(RuntimeError):
-        return cache_of(cache_folder).cache_path
+        return KernelCache(cache_folder).cache_path

@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import importlib
 import os
 import subprocess
 import sys
@@ -27,6 +28,11 @@ print(Lasso(0.1).fit(X, X[:, 0]).coef_.tolist())
 print(info().splitlines()[-1])
 """
 
+needs_locators = pytest.mark.skipif(
+    not hasattr(config, "CACHE_LOCATOR_CLASSES") or not hasattr(os, "getuid"),
+    reason="older versions of numba cannot be kept from the folder of the source",
+)
+
 
 def outputs(full, warning, **environment):
     """Return what a fit in a fresh process prints, and how often it gave a warning."""
@@ -50,14 +56,12 @@ def expected():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not hasattr(config, "CACHE_LOCATOR_CLASSES") or not hasattr(os, "getuid"),
-    reason="older versions of numba cannot be kept from the folder of the source",
-)
+@needs_locators
 def test_nowhere_to_write(expected, tmp_path):
     nowhere = {
         "NUMBA_CACHE_DIR": os.path.join(os.devnull, "below"),
         "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
+        "NUMBA_CPU_NAME": "generic",  # for which nothing lies beside the source
         "TMPDIR": str(tmp_path),
     }
     folder = tmp_path / f"sparsestat-{os.getuid()}"
@@ -96,3 +100,23 @@ def test_what_cannot_be_read_is_compiled(tmp_path, monkeypatch):
     index.write_bytes(b"")
     with pytest.warns(RuntimeWarning, match="cannot be kept on disk"):
         assert jit.njit(cache=True)(twice)(3) == 6
+
+
+@needs_locators
+def test_what_was_compiled_beside_the_source_is_read(tmp_path, monkeypatch):
+    (tmp_path / "shipped.py").write_text(
+        "from sparsestat._utils.jit import njit\n"
+        "@njit(cache=True)\ndef twice(x):\n    return 2 * x\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
+    monkeypatch.setattr(config, "CACHE_DIR", "")
+    hits = []
+    for where in "InTreeCacheLocator", "UserWideCacheLocator":  # as if one cannot write
+        monkeypatch.setattr(config, "CACHE_LOCATOR_CLASSES", where)
+        monkeypatch.delitem(sys.modules, "shipped", raising=False)
+        kernel = importlib.import_module("shipped").twice
+        assert kernel(3) == 6
+        hits.append(sum(kernel.stats.cache_hits.values()))
+    assert hits == [0, 1]
+    assert not list((tmp_path / "mine").rglob("*.nbc"))
