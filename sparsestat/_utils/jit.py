@@ -99,12 +99,9 @@ class KernelCache(FunctionCache):
         return found
 
     def save_overload(self, sig, data):
-        if self.temporary:
-            warn(
-                f"go to {temporary_folder()}; set NUMBA_CACHE_DIR to a folder that "
-                "can be written and is not temporary."
-            )
         try:
+            if self.temporary:
+                tell_of_folder(Path(temporary_folder()))
             super().save_overload(sig, data)
         except FAILURES as error:
             tell(error)
@@ -125,6 +122,17 @@ def temporary_folder():
     if shared or not stat.S_ISDIR(found.st_mode):
         raise PermissionError(f"{folder} is not a folder of this user alone.")
     return str(folder)
+
+
+def tell_of_folder(folder):
+    """Warn where kernels go, and leave a note there, which keeps others quiet."""
+    note = folder / "README"
+    if not note.exists():
+        note.write_text("Compiled kernels of sparsestat. They can be deleted.\n")
+        warn(
+            f"go to {folder}; set NUMBA_CACHE_DIR to a folder that can be written and "
+            "is not temporary."
+        )
 
 
 def tell(error):
