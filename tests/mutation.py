@@ -49,6 +49,7 @@ _CERTIFIED = ["test_certificates.py"]
 _FITS = ["linear_model/test_datafits.py"]
 _KERNELS = [_PLAIN, "linear_model/test_path_kernels.py"]
 _GLM = ["linear_model/test_glm.py"]
+_COX = ["linear_model/test_cox.py", "linear_model/test_offset_and_strata.py"]
 _PROOFS = "cluster/test_kmeans_proofs.py"
 _BLOCKS = ["test_block_bounds.py"]
 _SUMS = ["linear_model/test_block_sums.py"]
@@ -249,6 +250,94 @@ MODULES = {
                 "test_constant_and_dependent_columns",
             )
         ],
+    ),
+    "linear_model/_penalized/_given_problem.py": (
+        "",
+        ["linear_model/test_penalized_regressor.py", *_MEASURES],
+    ),
+    "linear_model/_penalized/_augmented_lagrangian.py": (
+        "",
+        ["linear_model/test_elastic_net_problem.py"],
+    ),
+    "linear_model/_penalized/_softmax.py": (
+        "_choose _step",
+        [*_FITS, *_MEASURES, *_GLM],
+    ),
+    "linear_model/_penalized/_softmax_parts.py": (
+        "better Block Model model_value value model_change _changes _group_bounds",
+        [*_FITS, *_GLM],
+    ),
+    "linear_model/_penalized/_multinomial_problem.py": (
+        "",
+        [*_MEASURES, *_GLM, "linear_model/test_offset_and_strata.py"],
+    ),
+    "linear_model/_penalized/_likelihood_problems.py": (
+        "",
+        [
+            *_MEASURES,
+            "linear_model/test_offset_and_strata.py",
+            "linear_model/test_plain_data.py",
+            *_GLM,
+        ],
+    ),
+    "linear_model/_penalized/_survival.py": (
+        "",
+        [
+            "linear_model/test_interval_sums.py",
+            *_COX,
+            *_FITS,
+            "test_block_estimators.py::test_the_model_of_cells_lies_above_the_hessian",
+        ],
+    ),
+    "linear_model/_penalized/_interval_sums.py": (
+        "",
+        ["linear_model/test_interval_sums.py"],
+    ),
+    "linear_model/_penalized/_survival_problem.py": ("", _COX),
+    "linear_model/_penalized/_survival_targets.py": (
+        "with_events stratum_numbers concordance_index",
+        _COX,
+    ),
+    "linear_model/_penalized/_kernels_glm.py": (
+        "",
+        [_PLAIN, "linear_model/test_softmax_kernels.py"],
+    ),
+    "linear_model/_penalized/_kernels_slope.py": (
+        "",
+        [_PLAIN, "linear_model/test_slope.py::test_prox_against_a_general_minimizer"],
+    ),
+    "linear_model/_penalized/_spec.py": (
+        "PenaltySpec",
+        ["linear_model/test_penalty_matrix.py"],
+    ),
+    "linear_model/_blocks/_survival.py": ("", [*_BLOCKS, "test_row_blocks.py"]),
+    "linear_model/_subsets/_fit.py": (
+        "default_largest criterion_penalty log_log _choose _keep",
+        ["linear_model/test_best_subset.py"],
+    ),
+    "linear_model/_subsets/_random_support.py": (
+        "_fitted _keep",
+        ["linear_model/test_random_support.py"],
+    ),
+    "linear_model/_descent/_descent.py": (
+        "descend",
+        ["linear_model/test_greedy_bcd.py"],
+    ),
+    "linear_model/_descent/_updates.py": (
+        "solve_block _search _adaptive _arc",
+        ["linear_model/test_greedy_bcd.py"],
+    ),
+    "linear_model/_elementary.py": (
+        "mean_squared_residual least_cp solve_floored fit",
+        ["linear_model/test_elementary.py"],
+    ),
+    "linear_model/_private/_protocol.py": (
+        "_bounds _features_of _radius _receive_mean _closed_form",
+        ["linear_model/test_ldp.py"],
+    ),
+    "linear_model/_private/_ldp.py": (
+        "_simulate receive",
+        ["linear_model/test_ldp.py"],
     ),
     "inference/_knockoff_s.py": ("", ["inference/test_knockoff_parts.py"]),
     "inference/_knockoff_filter.py": ("", ["inference/test_knockoff_parts.py"]),
