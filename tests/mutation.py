@@ -260,12 +260,12 @@ MODULES = {
         ["linear_model/test_elastic_net_problem.py"],
     ),
     "linear_model/_penalized/_softmax.py": (
-        "_choose _step",
-        [*_FITS, *_MEASURES, *_GLM],
+        "_step",
+        ["linear_model/test_softmax_parts.py"],
     ),
     "linear_model/_penalized/_softmax_parts.py": (
         "better Block Model model_value value model_change _changes _group_bounds",
-        [*_FITS, *_GLM],
+        ["linear_model/test_softmax_parts.py"],
     ),
     "linear_model/_penalized/_multinomial_problem.py": (
         "",
