@@ -153,6 +153,13 @@ def test_concordance_counts_pairs(global_random_seed):
     assert concordance_index([1.0, 2.0], [False, False], [0.0, 1.0]) == 0.5
 
 
+def test_concordance_of_light_pairs_and_of_none():
+    weights = np.full(2, 0.25)  # one pair, of weight 1 / 16
+    assert concordance_index([1, 2], [True, True], [2.0, 1.0], weights) == 1.0
+    assert concordance_index([1, 2], [True, True], [1.0, 1.0], weights) == 0.5
+    assert concordance_index([1, 2], [False, True], [1.0, 2.0], weights) == 0.5
+
+
 def test_survival_functions_fall_from_one_and_follow_the_risk():
     X, y = problem(n=200)
     model = SparseCoxRegressor(0.02).fit(X, y)

@@ -202,3 +202,49 @@ def test_what_does_not_fit_is_named():
         ssl.PenalizedRegressor(
             penalty=Absolute(), alpha=1e-3, max_iter=2, tol=1e-12
         ).fit(X, y)
+
+
+def test_held_out_losses_of_users_are_their_means():
+    X, y, s = make("logistic", 7)
+    labels, train, held = 2 * y - 1, np.arange(len(y) // 2), np.arange(len(y) // 2, 40)
+    cv = [(train, held)]
+    for loss, one, fitted in ((Logistic(), Logistic(), labels), ("squared", None, y)):
+        model = ssl.PenalizedRegressorCV(loss, alphas=[0.1], cv=cv, tol=1e-9)
+        found = model.fit(X, fitted, sample_weight=s).loss_path_
+        single = ssl.PenalizedRegressor(loss, alpha=0.1, tol=1e-9)
+        single.fit(X[train], fitted[train], sample_weight=s[train])
+        eta = X[held] @ single.coef_ + single.intercept_
+        losses = (fitted[held] - eta) ** 2
+        if one is not None:
+            losses = one.losses(fitted[held], eta)
+        assert_allclose(found, [[np.average(losses, weights=s[held])]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_units_of_targets_come_back(fit_intercept):
+    X, y, s = data(8)
+    y, unit = y * 2.0**4, 2.0**400
+    for options in ({}, {"penalty": "mcp"}):
+        model = ssl.PenalizedRegressor(
+            alpha=0.5, tol=1e-9, fit_intercept=fit_intercept, **options
+        )
+        near = model.fit(X, y, sample_weight=s)
+        coef, intercept = near.coef_, near.intercept_
+        far = model.set_params(alpha=0.5 * unit).fit(X, y * unit, sample_weight=s)
+        assert coef.any() and bool(intercept) == fit_intercept
+        assert_allclose(far.coef_ / unit, coef, rtol=1e-7)
+        assert_allclose(far.intercept_ / unit, intercept, rtol=1e-7)
+
+
+@pytest.mark.parametrize("strength", [0.25, 3.0])
+def test_the_grid_of_an_object_starts_where_all_rests(strength):
+    class Heavy(Absolute):
+        def prox(self, z, s):
+            return super().prox(z, strength * s)
+
+    X, y, s = data(9)
+    top = ssl.PenalizedRegressorCV(alphas=5, cv=2).fit(X, y, sample_weight=s).alphas_
+    ours = ssl.PenalizedRegressorCV(penalty=Heavy(), alphas=5, cv=2)
+    assert_allclose(ours.fit(X, y, sample_weight=s).alphas_, top / strength, rtol=1e-9)
+    problem = ours._problem(X, np.ones(len(y)), None)
+    assert problem.alpha_max() == 0.0 and not problem.has_gap and not problem.is_convex

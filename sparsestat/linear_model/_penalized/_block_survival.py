@@ -299,7 +299,8 @@ class BlockCoxProblem(BlockLikelihood, CoxProblem):
             for setting, alphas in zip(settings, grids, strict=True):
                 found = problem.solve(alphas, setting)
                 losses = problem.held_out(found, whole)
-                table.append(losses / events if events > 0.0 else 0.0 * losses)
+                unit = np.log(problem.weight_unit)  # of sums over risk sets
+                table.append(losses / events + unit if events > 0.0 else 0.0 * losses)
             tables.append(table)
             weights.append(float(mass.sum()) * problem.weight_unit)
             counts.append(int(held.sum()))

@@ -461,14 +461,6 @@ class Cox(Datafit):
             inverse = self._term_weight * np.exp(-self._log_phi(eta[self.order]))
         return np.cumsum(np.bincount(self._term, inverse, len(self._mass)))
 
-    def null_intercept(self):
-        """Return 0: the partial likelihood does not see a constant."""
-        return 0.0
-
-    def settle_intercept(self, eta):
-        """Return 0: the partial likelihood does not see a constant."""
-        return 0.0
-
 
 class StratifiedCox(Datafit):
     """Partial likelihoods of several strata, which share the coefficients.
@@ -564,14 +556,6 @@ class StratifiedCox(Datafit):
         """Curvature of a sample beside its weight: events, on average."""
         seen = sum(part.null_curvature * part.total for part in self.parts)
         return seen / self.total
-
-    def null_intercept(self):
-        """Return 0: the partial likelihood does not see a constant."""
-        return 0.0
-
-    def settle_intercept(self, eta):
-        """Return 0: the partial likelihood does not see a constant."""
-        return 0.0
 
     @property
     def event_times(self):

@@ -65,7 +65,9 @@ class CoxProblem(GLMProblem):
             ]
         )
         events = float(held @ (y[:, -1] > 0))
-        return losses / events if events > 0 else np.zeros(len(results))
+        if events == 0.0:
+            return np.zeros(len(results))
+        return losses / events + np.log(self.weight_unit)
 
     @property
     def n_observed(self):
@@ -75,7 +77,7 @@ class CoxProblem(GLMProblem):
     def criteria(self, name, results, alphas, setting=None):
         """Information criterion of each result."""
         values = super().criteria(name, results, alphas, setting)
-        # Sums over risk sets are of relative weights.
+        # Sums over risk sets are of relative weights, here and in losses.
         return values + 2.0 * self.n_observed * np.log(self.weight_unit)
 
     def intercept_of(self, result):
