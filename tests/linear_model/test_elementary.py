@@ -10,7 +10,9 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LinearRegression
 
+from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import ElementaryEstimator
+from sparsestat.linear_model import _elementary as elementary
 from sparsestat.linear_model._elementary import solve_floored, thresholded
 
 
@@ -237,3 +239,52 @@ def test_an_answer_worse_than_the_mean_is_warned_about():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ElementaryEstimator().fit(rng.standard_normal((300, 5)), np.arange(300.0))
+
+
+def nearly_dependent():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((60, 4))
+    X[:, 1] = X[:, 0] + 2e-6 * rng.standard_normal(60)
+    return X, rng.standard_normal(60)
+
+
+def test_a_system_that_loses_its_digits_is_not_certified():
+    X, y = nearly_dependent()
+    options = {"alpha": 0.0, "cov_threshold": 0.0}
+    fine = ElementaryEstimator(**options, eigenvalue_floor=1e-6).fit(X, y)
+    assert fine.certificate_.satisfied and fine.n_lifted_ == 1
+    assert fine.certificate_.value <= fine.certificate_.tol == 1e-10
+    assert fine.certificate_.details == {"n_nonzero": 4, "n_lifted": 1}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        lost = ElementaryEstimator(**options, eigenvalue_floor=1e-14).fit(X, y)
+    found = lost.certificate_  # how many digits are lost depends on the BLAS
+    assert found.satisfied == (found.value <= 1e-10) == (not caught)
+
+
+@pytest.mark.parametrize("floor", [0.01, 0.9])
+def test_the_certificate_is_the_residual_of_the_raw_solution(data, floor, monkeypatch):
+    X, y = data
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    cross = Z.T @ (y - y.mean()) / len(y)
+    values, vectors = np.linalg.eigh(Z.T @ Z / len(y))
+    T = (vectors * np.maximum(values, floor)) @ vectors.T
+    moved = np.linspace(-1.0, 1.0, 12) * 1e-3
+
+    def spoiled(T, b, floor):
+        raw, matrix, lifted = solve_floored(T, b, floor)
+        return raw + moved, matrix, lifted
+
+    monkeypatch.setattr(elementary, "solve_floored", spoiled)
+    model = ElementaryEstimator(0.1, cov_threshold=0.0, eigenvalue_floor=floor)
+    with pytest.warns(ConvergenceWarning, match="Raise eigenvalue_floor"):
+        found = model.fit(X, y).certificate_
+    expected = np.linalg.norm(T @ moved) / np.linalg.norm(cross)
+    assert found.value == pytest.approx(expected, rel=1e-8) and not found.satisfied
+
+
+def test_a_target_without_correlations_has_no_residual():
+    X = np.array([[1.0], [-1.0], [1.0], [-1.0]])
+    model = ElementaryEstimator(0.0, cov_threshold=0.0).fit(X, [1.0, 1.0, -1.0, -1.0])
+    assert model.certificate_.value == 0.0 and model.certificate_.satisfied
+    assert not model.coef_.any()
