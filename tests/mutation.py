@@ -263,7 +263,7 @@ MODULES = {
     ),
     "linear_model/_penalized/_augmented_lagrangian.py": (
         "",
-        ["linear_model/test_elastic_net_problem.py"],
+        ["linear_model/test_augmented_lagrangian.py"],
     ),
     "linear_model/_penalized/_softmax.py": (
         "_step",
