@@ -49,6 +49,7 @@ _CERTIFIED = ["test_certificates.py"]
 _FITS = ["linear_model/test_datafits.py"]
 _KERNELS = [_PLAIN, "linear_model/test_path_kernels.py"]
 _GLM = ["linear_model/test_glm.py"]
+_PROBLEMS = ["linear_model/test_likelihood_problems.py"]
 _COX = ["linear_model/test_cox.py", "linear_model/test_offset_and_strata.py"]
 _PROOFS = "cluster/test_kmeans_proofs.py"
 _BLOCKS = ["test_block_bounds.py"]
@@ -275,16 +276,16 @@ MODULES = {
     ),
     "linear_model/_penalized/_multinomial_problem.py": (
         "",
-        [*_MEASURES, *_GLM, "linear_model/test_offset_and_strata.py"],
+        [
+            *_PROBLEMS,
+            "linear_model/test_offset_and_strata.py::test_offsets_of_several_classes",
+            "linear_model/test_glm.py::"
+            "test_a_class_that_a_fold_lacks_costs_but_does_not_fail",
+        ],
     ),
     "linear_model/_penalized/_likelihood_problems.py": (
         "",
-        [
-            *_MEASURES,
-            "linear_model/test_offset_and_strata.py",
-            "linear_model/test_plain_data.py",
-            *_GLM,
-        ],
+        [*_PROBLEMS, *_COX, *_GLM],
     ),
     "linear_model/_penalized/_survival.py": (
         "",
