@@ -309,6 +309,27 @@ def test_free_features_of_several_classes_sum_to_zero(positive):
     assert_allclose((w @ (P - np.eye(3)[y])) / w.sum(), np.zeros(3), atol=1e-7)
 
 
+def test_what_penalties_are_known_to_have():
+    free, held = np.array([0.0, 1.0]), np.array([0.5, 1.0])
+    plain = PenaltySpec()
+    assert plain.is_convex and plain.has_gap and not plain.is_grouped
+    assert not plain.positive and not plain.has_ridge and plain.kind == "elasticnet"
+    for weights, positive, has_gap in (
+        (free, False, True),
+        (free, True, False),  # a multiplier that nothing settles
+        (held, True, True),
+        (None, True, True),
+    ):
+        spec = PenaltySpec(feature_weights=weights, positive=positive)
+        assert spec.has_gap == has_gap and spec.is_convex
+    for kind in ("mcp", "scad"):
+        spec = PenaltySpec(kind, shape=3.0)
+        assert not spec.is_convex and not spec.has_gap and spec.shape == 3.0
+    grouped = penalty_spec(4, penalty="group", groups=2)
+    assert grouped.is_grouped and grouped.has_gap and not grouped.has_ridge
+    assert penalty_spec(4, row_sparse=True).has_ridge
+
+
 def test_classes_that_a_fold_lacks_are_given_the_least_probability():
     X, y, _, _, _ = data("multinomial")
     some = y != 1
