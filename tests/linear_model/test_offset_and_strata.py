@@ -295,6 +295,13 @@ def test_problems_of_survival_by_hand(ties, storage):
     for name, price in (("aic", 2.0), ("bic", np.log(events))):
         found = problem.criteria(name, results, alphas, 1.0)
         assert_allclose(found, 2.0 * np.array(mine) + price * df, rtol=1e-9)
+    sizes = [np.abs(r.coef).sum() for r in results]
+    expected = np.array(mine) + s[train].sum() * alphas * sizes
+    unit = problem.weight_unit
+    assert unit == (8.0 if ties == "breslow" else 1.0)
+    assert_allclose([unit * r.objective for r in results], expected, rtol=1e-9)
+    null = likelihood(offset[used], y[used], s[used], strata[used], ties)
+    assert_allclose(problem.explained(results), 1.0 - mine / null, atol=1e-9)
     # Held-out rows add to the risk sets of those that were fitted.
     both = np.concatenate([used, np.arange(40, 60)])
     whole = [likelihood(e[both], y[both], s[both], strata[both], ties) for e in eta]

@@ -316,9 +316,3 @@ class BlockCoxProblem(BlockLikelihood, CoxProblem):
                 own = self._likelihood.value(self._inner(eta))
                 out.append(whole.value(eta) - own)
         return np.array(out)
-
-    def criteria(self, name, results, alphas, setting=None):
-        """Information criterion of each result."""
-        values = super().criteria(name, results, alphas, setting)
-        # Sums over risk sets are of relative weights.
-        return values + 2.0 * self.n_observed * np.log(self.weight_unit)
