@@ -92,17 +92,18 @@ def test_a_sweep_over_pairs_says_what_it_moved(storage):
 
 
 def independent(storage, correlation, q, sweeps, target=1e-14):
-    """Three columns of one class; return how many sweeps they took."""
-    A = np.asfortranarray(np.diag([2.0, 1.0, 1.0]))
+    """A few columns of one class; return how many sweeps they took."""
+    m = len(q)
+    A = np.asfortranarray(np.diag([2.0] + [1.0] * (m - 1)))
     A[1, 0] = correlation
-    P, Q = np.full((3, 1), 0.25), np.full((3, 1), 2.0)
+    P, Q = np.full((m, 1), 0.25), np.full((m, 1), 2.0)
     bend = 2.0 * (1.0 - 0.25)
-    D, s, w = np.zeros((3, 1), order="F"), np.zeros(3), np.zeros(3)
+    D, s, w = np.zeros((m, 1), order="F"), np.zeros(m), np.zeros(m)
     curvature = bend * (A**2).sum(axis=0)
-    rows, classes = np.arange(3), np.zeros(3, dtype=int)
+    rows, classes = np.arange(m), np.zeros(m, dtype=int)
     n_sweeps, moved = descend(
         "softmax_cd", storage, A, np.asfortranarray(P), np.asfortranarray(Q), rows,
-        classes, np.asarray(q), curvature, w, np.ones(3), np.zeros(3), False, D, s,
+        classes, np.asarray(q), curvature, w, np.ones(m), np.zeros(m), False, D, s,
         sweeps, target,
     )  # fmt: skip
     return n_sweeps, moved, w
@@ -120,6 +121,9 @@ def test_sweeps_over_nonzero_pairs_come_between_those_over_all(storage):
     for limit, expected in ((1, 3), (2, 7), (3, 9), (4, 13), (5, 16), (6, 18), (8, 24)):
         n_sweeps, moved, w = independent(storage, 8.0, [30.0, 20.0, 0.5], limit)
         assert n_sweeps == expected / 3 and moved > 1e-6 and w[:2].all()
+    # Sweeps over few of many count little: 12, five times 2, and again.
+    n_sweeps, *_ = independent(storage, 8.0, [30.0, 20.0] + [0.5] * 10, 4)
+    assert n_sweeps == (2 * 22 + 12) / 12
     n_sweeps, moved, _ = independent(storage, 8.0, [30.0, 20.0, 0.5], 9, 1e3)
     assert n_sweeps == 1.0 and 0.0 < moved < 1e3
 

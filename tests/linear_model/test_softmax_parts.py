@@ -223,3 +223,55 @@ def test_a_step_is_taken_as_far_as_the_objective_falls(storage, kind):
     assert 0.0 < ratio[0, 0] < 1.0 and np.log2(ratio[0, 0]) == pytest.approx(
         round(np.log2(ratio[0, 0]))
     )
+
+
+def test_steps_promise_what_the_objective_keeps_a_share_of():
+    design, _, rng = columns_of(np.asarray, seed=5)
+    datafit = Softmax(np.arange(12) % 3, 3, rng.uniform(0.5, 2.0, 12))
+    solver = SoftmaxSolver(design, datafit)
+    penalty = ElasticNetPenalty(0.05, 0.5, 5, datafit.total)
+    part = parts.PairPart(penalty, np.ones((5, 3), dtype=bool), np.arange(5))
+    block = parts.Block(design, np.arange(5), datafit.weights, extra=True)
+    lengths = []
+    for scale in (0.3, 1.0, 3.0, 5.0, 10.0, 20.0, 300.0):
+        W = rng.standard_normal((6, 3))
+        W[5] = 0.0
+        solver.w, solver.shift = W[:5].copy(), np.zeros(3)
+        solver._refresh()
+        eta, q = solver.eta.copy(), block.products(-solver.gradient)
+        model = parts.Model(block, datafit, eta, q)
+        slope = -q.copy()
+        slope[:5] += penalty.lam[:, None] * np.sign(W[:5]) + penalty.l2[:, None] * W[:5]
+        d = -scale * slope / datafit.total
+        change = np.sum(-q * d) + penalty.value(W[:5] + d[:5]) - penalty.value(W[:5])
+
+        def objective(t, W=W, d=d, eta=eta):
+            moved = datafit.value(eta + t * block.image(d))
+            return moved + penalty.value(W[:5] + t * d[:5])
+
+        assert solver._step(part, block, model, W, W + d) == (change < 0.0)
+        if change >= 0.0:
+            assert_allclose(solver.w, W[:5], rtol=1e-14)
+            continue
+        length = (solver.w - W[:5])[0, 0] / d[0, 0]
+        lengths.append(round(np.log2(length)))
+        length = 2.0 ** lengths[-1]
+        assert_allclose(solver.w, W[:5] + length * d[:5], rtol=1e-12)
+        assert objective(length) <= objective(0.0) + 1e-4 * length * change
+        if length < 1.0:
+            longer = 2.0 * length
+            assert objective(longer) > objective(0.0) + 1e-4 * longer * change
+    assert len(set(lengths)) >= 2
+
+
+def test_the_flat_direction_is_the_mean_of_intercepts():
+    design, _, rng = columns_of(np.asarray)
+    for datafit, n_classes in losses(rng):
+        for extra in {False, datafit.has_intercept}:
+            block = parts.Block(design, COLUMNS, datafit.weights, extra=extra)
+            model = parts.Model(block, datafit, np.zeros((12, n_classes)), None)
+            V = rng.standard_normal((3 + extra, n_classes))
+            expected = V.copy()
+            if extra and n_classes == 3:
+                expected[3] -= V[3].mean()
+            assert_allclose(model.without_flat(V.copy()), expected)
