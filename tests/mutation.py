@@ -347,8 +347,9 @@ MODULES = {
         [
             "test_block_estimators.py::" + name
             for name in (
+                "test_blocks_of_survival_may_have_weights_or_none",
                 "test_survival_in_blocks_refuses_what_it_cannot_use",
-                "test_survival_in_blocks_is_that_in_memory",
+                "test_one_column_of_times_means_that_all_were_seen",
                 "test_strengths_of_survival_are_those_in_memory",
             )
         ],
@@ -391,10 +392,6 @@ MODULES = {
                 "test_the_answer_is_stationary_and_certified",
             )
         ],
-    ),
-    "linear_model/_descent/_updates.py": (
-        "solve_block _search _adaptive _arc",
-        ["linear_model/test_greedy_bcd.py"],
     ),
     "linear_model/_elementary.py": (
         "mean_squared_residual least_cp solve_floored fit",
