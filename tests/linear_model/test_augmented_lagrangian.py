@@ -121,3 +121,12 @@ def test_the_start_is_kept_where_the_end_is_worse():
     assert_array_equal(working.w, w)
     assert augmented_lagrangian(working, 1e-9, {"newton": 0}) is True
     assert working.violation() <= 1e-9
+
+
+@pytest.mark.parametrize("seed", [21, 69, 120, 128, 180])
+def test_steps_that_overshoot_are_cut(seed):
+    working = near_copies(seed)
+    working.w = 3.0 * np.random.default_rng(seed).standard_normal(6)
+    assert augmented_lagrangian(working, 1e-9, {"newton": 0})
+    assert working.violation() <= 1e-9
+    assert working.n_solved <= 20  # twice as many where full steps are taken
