@@ -232,6 +232,8 @@ def test_units_of_targets_come_back(fit_intercept):
         coef, intercept = near.coef_, near.intercept_
         far = model.set_params(alpha=0.5 * unit).fit(X, y * unit, sample_weight=s)
         assert coef.any() and bool(intercept) == fit_intercept
+        if fit_intercept:  # residuals have the mean zero
+            assert_allclose(s @ (y - near.predict(X)), 0.0, atol=1e-5)
         assert_allclose(far.coef_ / unit, coef, rtol=1e-7)
         assert_allclose(far.intercept_ / unit, intercept, rtol=1e-7)
 
