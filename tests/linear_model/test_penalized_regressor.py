@@ -223,22 +223,59 @@ def test_held_out_losses_of_users_are_their_means():
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_units_of_targets_come_back(fit_intercept):
     X, y, s = data(8)
-    y, unit = y * 2.0**4, 2.0**400
-    for options in ({}, {"penalty": "mcp"}):
+    y, unit, offset = y * 2.0**4, 2.0**400, np.linspace(-1.0, 2.0, len(y))
+    for options, known in (
+        ({"penalty": "group", "groups": GROUPS}, 0.0 * offset),
+        ({"penalty": "mcp"}, offset),
+    ):
         model = ssl.PenalizedRegressor(
             alpha=0.5, tol=1e-9, fit_intercept=fit_intercept, **options
-        )
-        near = model.fit(X, y, sample_weight=s)
-        coef, intercept = near.coef_, near.intercept_
-        far = model.set_params(alpha=0.5 * unit).fit(X, y * unit, sample_weight=s)
+        ).fit(X, y, sample_weight=s, offset=known)
+        coef, intercept = model.coef_, model.intercept_
         assert coef.any() and bool(intercept) == fit_intercept
         if fit_intercept:  # residuals have the mean zero
-            assert_allclose(s @ (y - near.predict(X)), 0.0, atol=1e-5)
-        assert_allclose(far.coef_ / unit, coef, rtol=1e-7)
-        assert_allclose(far.intercept_ / unit, intercept, rtol=1e-7)
+            assert_allclose(s @ (y - X @ coef - intercept - known), 0.0, atol=1e-5)
+        model.set_params(alpha=0.5 * unit)
+        model.fit(X, y * unit, sample_weight=s, offset=known * unit)
+        assert_allclose(model.coef_ / unit, coef, rtol=1e-6)
+        assert_allclose(model.intercept_ / unit, intercept, rtol=1e-6)
 
 
-@pytest.mark.parametrize("strength", [0.25, 3.0])
+def test_units_of_features_reach_the_strength_of_an_object():
+    X, y, s = data(8)
+    near = ssl.PenalizedRegressor(penalty=Absolute(), alpha=0.5, tol=1e-9)
+    coef = near.fit(X, y, sample_weight=s).coef_
+    assert coef.any() and not coef.all()
+    far = ssl.PenalizedRegressor(penalty=Absolute(), alpha=0.5 * 2.0**400, tol=1e-9)
+    found = far.fit(X * 2.0**400, y, sample_weight=s).coef_
+    assert_allclose(found * 2.0**400, coef, rtol=1e-7)
+
+
+def test_criteria_of_squared_losses_know_no_variance():
+    X, y, _ = data(10)
+    model = ssl.PenalizedRegressorCV(
+        penalty="group", groups=GROUPS, alphas=[1.0, 0.1], criterion="bic", tol=1e-9
+    ).fit(X, y)
+    found, n = [], len(y)
+    for alpha in (1.0, 0.1):
+        one = ssl.PenalizedRegressor(
+            penalty="group", groups=GROUPS, alpha=alpha, tol=1e-9
+        ).fit(X, y)
+        mean = np.mean((y - one.predict(X)) ** 2)
+        found.append(n * np.log(mean) + np.log(n) * np.count_nonzero(one.coef_))
+    assert found[0] != found[1]
+    assert_allclose(model.criterion_path_, np.reshape(found, (-1, 1))[:, 0], rtol=1e-6)
+
+
+def test_nothing_to_explain_is_no_reason_to_stop():
+    X, y, _ = data(11)
+    model = ssl.PenalizedRegressorCV(
+        Expectile(), alphas=4, cv=2, stop_explained=True, fit_intercept=False
+    )
+    assert not model.fit(X, 0.0 * y).coef_.any()
+
+
+@pytest.mark.parametrize("strength", [2.0**-150, 0.25, 3.0])
 def test_the_grid_of_an_object_starts_where_all_rests(strength):
     class Heavy(Absolute):
         def prox(self, z, s):
