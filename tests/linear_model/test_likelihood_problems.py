@@ -280,6 +280,10 @@ def test_squares_of_columns_are_weighted_and_centered(storage):
     s = w[kept] / 16.0
     centered = X[kept] - s @ X[kept] / s.sum()
     assert_allclose(problem.weighted_squares, s @ centered**2, rtol=1e-10)
+    # What a move along a column may bend a logistic loss by, at most a quarter.
+    norms = problem.make_solver().norms
+    assert_allclose(norms, np.sqrt(0.25 * (s @ centered**2)), rtol=1e-10)
+    assert problem_of("huber", *data("huber")[:3]).make_solver().norms is None
     problem = problem_of("logistic", X, y, None, None, storage)
     squares = ((X - X.mean(axis=0)) ** 2).sum(axis=0)
     assert_allclose(problem.weighted_squares, squares, rtol=1e-10)
