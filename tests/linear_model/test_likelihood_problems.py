@@ -215,6 +215,46 @@ def test_units_of_targets_come_back(name, fit_intercept):
         assert_allclose(scaled.dual, scaled.objective, rtol=1e-7)
 
 
+@storages
+def test_units_of_features_change_no_criterion(storage):
+    X, y, w, offset, _ = data("poisson")
+    near = problem_of("poisson", X, y, w, offset, storage)
+    far = problem_of("poisson", X * 2.0**400, y, w, offset, storage)
+    results = [p.solve_one(0.05 * u, 1.0) for p, u in ((near, 1.0), (far, 2.0**400))]
+    assert results[0].coef.any()
+    assert_allclose(results[1].coef * 2.0**400, results[0].coef, rtol=1e-7)
+    found = [
+        problem.criteria("bic", [result], np.array([0.05 * unit]), 1.0)
+        for problem, result, unit in zip(
+            (near, far), results, (1.0, 2.0**400), strict=True
+        )
+    ]
+    assert_allclose(found[1], found[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["poisson", "multinomial"])
+def test_units_of_features_reach_a_ridge(name):
+    X, y, w, _, _ = data(name)
+    spec = penalty_spec(4, row_sparse=True) if name == "multinomial" else PenaltySpec()
+    unit = 2.0**400
+    near = problem_of(name, X, y, w, penalty=spec).solve_one(0.05, 0.0)
+    far = problem_of(name, X * unit, y, w, penalty=spec)
+    found = far.solve_one(0.05 * unit**2, 0.0)
+    assert_allclose(found.dense_coef(4) * unit, near.dense_coef(4), rtol=1e-6)
+    assert np.abs(near.dense_coef(4)).min() > 0.0
+
+
+def test_who_looks_on_sees_every_iteration():
+    problem, seen = problem_of("poisson", *data("poisson")[:3]), []
+    quiet = problem.solve_one(0.05, 1.0)
+    result = problem.solve_one(0.05, 1.0, step=lambda *a, **k: bool(seen.append(a)))
+    assert len(seen) >= 1 and result.n_iter >= 1
+    assert_allclose(result.dense_coef(4), quiet.dense_coef(4), rtol=1e-6)
+    # A start that is the end takes no sweep.
+    again = problem.solve_one(0.05, 1.0, coef_init=result.dense_coef(4))
+    assert again.n_sweeps <= quiet.n_sweeps and again.gap <= 1e-10
+
+
 def test_losses_of_rows_stay_finite_far_away():
     y, eta = np.array([[0.0], [2.0]]), np.array([[1e4, -1e4], [1e4, -1e4]])
     poisson = problem_of("poisson", *data("poisson")[:3])
