@@ -288,3 +288,47 @@ def test_a_target_without_correlations_has_no_residual():
     model = ElementaryEstimator(0.0, cov_threshold=0.0).fit(X, [1.0, 1.0, -1.0, -1.0])
     assert model.certificate_.value == 0.0 and model.certificate_.satisfied
     assert not model.coef_.any()
+
+
+def cp_by_hand(X, y, raw):
+    """Mallows' Cp at every magnitude of a coefficient (of 200 at most), one by one."""
+    n, d = X.shape
+    Z, t = (X - X.mean(axis=0)) / X.std(axis=0), y - y.mean()
+    variance = np.sum((t - Z @ raw) ** 2) / (n - d - 1)
+    levels = np.append(0.0, np.sort(np.abs(raw)))
+    if d + 1 > 200:
+        levels = levels[np.round(np.linspace(0, d, 200)).astype(int)]
+    values = []
+    for level in levels:
+        w = np.sign(raw) * np.maximum(np.abs(raw) - level, 0.0)
+        values.append(np.mean((t - Z @ w) ** 2) + 2 * variance * np.sum(w != 0) / n)
+    return levels, np.array(values)
+
+
+@pytest.mark.parametrize(("n", "d"), [(20, 12), (400, 250)])
+@pytest.mark.parametrize("unit", [1.0, 2.0**-20])
+def test_the_least_cp_is_found_by_looking_at_each(n, d, unit):
+    found = set()
+    for seed in range(30 if d < 100 else 2):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((n, d))
+        y = X @ (0.5 * rng.standard_normal(d) * (rng.random(d) < 0.5))
+        y = unit * (y + rng.standard_normal(n))
+        moments = elementary.standardized_moments(X, y, None, True)
+        raw = np.linalg.solve(moments.correlation, moments.cross)
+        levels, values = cp_by_hand(X, y, raw)
+        chosen = elementary.least_cp(moments, raw)
+        at = int(np.argmin(np.abs(levels - chosen)))
+        assert levels[at] == pytest.approx(chosen, rel=1e-12)
+        assert values[at] <= values.min() + 2e-10 * np.mean((y - y.mean()) ** 2)
+        found.add(at)
+    assert d > 100 or len(found) > 3
+
+
+def test_what_is_explained_by_all_features_is_not_thresholded():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 250))
+    y = X @ rng.uniform(1.0, 2.0, 250)
+    moments = elementary.standardized_moments(X, y, None, True)
+    raw = np.linalg.solve(moments.correlation, moments.cross)
+    assert elementary.least_cp(moments, raw) == 0.0
