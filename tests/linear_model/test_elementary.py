@@ -232,9 +232,10 @@ def test_an_answer_worse_than_the_mean_is_warned_about():
     factors = rng.standard_normal((30, 3))
     X = factors @ rng.standard_normal((3, 200)) + 0.05 * rng.standard_normal((30, 200))
     y = factors[:, 0] + 0.1 * rng.standard_normal(30)
-    with pytest.warns(UserWarning, match="n_lifted_") as caught:
-        model = ElementaryEstimator().fit(X, y)
-    assert len(caught) == 1
+    for unit in (2.0**-20, 1.0):
+        with pytest.warns(UserWarning, match="n_lifted_") as caught:
+            model = ElementaryEstimator().fit(X, unit * y)
+        assert len(caught) == 1
     assert model.n_lifted_ > 0 or model.score(X, y) < 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -290,7 +291,7 @@ def test_a_target_without_correlations_has_no_residual():
     assert not model.coef_.any()
 
 
-def cp_by_hand(X, y, raw):
+def cps_by_hand(X, y, raw):
     """Mallows' Cp at every magnitude of a coefficient (of 200 at most), one by one."""
     n, d = X.shape
     Z, t = (X - X.mean(axis=0)) / X.std(axis=0), y - y.mean()
@@ -309,14 +310,14 @@ def cp_by_hand(X, y, raw):
 @pytest.mark.parametrize("unit", [1.0, 2.0**-20])
 def test_the_least_cp_is_found_by_looking_at_each(n, d, unit):
     found = set()
-    for seed in range(30 if d < 100 else 2):
+    for seed in range(30 if d < 100 else 1):
         rng = np.random.default_rng(seed)
         X = rng.standard_normal((n, d))
         y = X @ (0.5 * rng.standard_normal(d) * (rng.random(d) < 0.5))
         y = unit * (y + rng.standard_normal(n))
         moments = elementary.standardized_moments(X, y, None, True)
         raw = np.linalg.solve(moments.correlation, moments.cross)
-        levels, values = cp_by_hand(X, y, raw)
+        levels, values = cps_by_hand(X, y, raw)
         chosen = elementary.least_cp(moments, raw)
         at = int(np.argmin(np.abs(levels - chosen)))
         assert levels[at] == pytest.approx(chosen, rel=1e-12)
@@ -332,3 +333,11 @@ def test_what_is_explained_by_all_features_is_not_thresholded():
     moments = elementary.standardized_moments(X, y, None, True)
     raw = np.linalg.solve(moments.correlation, moments.cross)
     assert elementary.least_cp(moments, raw) == 0.0
+
+
+def test_of_thresholds_that_tie_the_largest_is_taken():
+    raw = np.array([1.0, -1e-8, 0.0])
+    moments = elementary.Moments(
+        np.eye(3), raw, None, np.ones(3), 1.0, 0.0, float(raw @ raw), 1.0, 50
+    )
+    assert elementary.least_cp(moments, raw) == 1e-8

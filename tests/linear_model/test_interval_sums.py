@@ -91,6 +91,19 @@ def test_risk_sets_beside_large_ones_that_enter_later(ties, spread):
 
 
 @pytest.mark.parametrize("ties", ["breslow", "efron"])
+def test_the_least_value_is_where_those_who_fail_have_all_the_risk(ties):
+    rng = np.random.default_rng(3)
+    time, event = rng.integers(1, 5, 16) + 0.0, rng.random(16) < 0.6
+    s = rng.integers(1, 4, 16).astype(float)
+    y = np.column_stack([np.zeros(16), time, event])
+    fit = partial_likelihood(y[:, 1:], s, ties=ties)
+    eta = np.where(event, -60.0 * time, -400.0)
+    value, *_ = one_by_one(eta, y, s, ties)
+    assert_allclose(fit.least_value, value, rtol=1e-9)
+    assert_allclose(fit.value(eta), value, rtol=1e-9)
+
+
+@pytest.mark.parametrize("ties", ["breslow", "efron"])
 def test_a_constant_of_those_who_enter_late_changes_nothing(ties):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 3))
