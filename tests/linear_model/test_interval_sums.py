@@ -90,6 +90,18 @@ def test_risk_sets_beside_large_ones_that_enter_later(ties, spread):
             assert fit.in_cells(eta, 4) is None
 
 
+def test_cells_are_not_made_of_sums_without_digits():
+    y = np.array([[0.0, 1.0, 1], [0.0, 2.0, 1], [0.0, 2.5, 0], [3.0, 4.0, 0]])
+    fit = partial_likelihood(y, ties="breslow")
+    assert fit.in_cells(np.zeros(4), 2) is not None
+    # Who enters after all events is in no risk set, but in the sums behind them.
+    assert fit.in_cells(np.array([0.0, 0.0, 0.0, 30.0]), 2) is None
+    # Late rates that are nothing beside early ones.
+    y[3, 0], y[2] = 1.5, (1.5, 2.0, 1)
+    fit = partial_likelihood(y, ties="breslow")
+    assert fit.in_cells(np.array([-30.0, -30.0, 0.0, 0.0]), 2) is None
+
+
 @pytest.mark.parametrize("ties", ["breslow", "efron"])
 def test_the_least_value_is_where_those_who_fail_have_all_the_risk(ties):
     rng = np.random.default_rng(3)
