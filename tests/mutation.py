@@ -49,6 +49,8 @@ _CERTIFIED = ["test_certificates.py"]
 _FITS = ["linear_model/test_datafits.py"]
 _KERNELS = [_PLAIN, "linear_model/test_path_kernels.py"]
 _GLM = ["linear_model/test_glm.py"]
+_PROBLEMS = ["linear_model/test_likelihood_problems.py"]
+_COX = ["linear_model/test_cox.py", "linear_model/test_offset_and_strata.py"]
 _PROOFS = "cluster/test_kmeans_proofs.py"
 _BLOCKS = ["test_block_bounds.py"]
 _SUMS = ["linear_model/test_block_sums.py"]
@@ -68,6 +70,24 @@ _LEVELS = (
     "test_weights_of_very_different_sizes",
     "test_neighboring_doubles_are_told_apart",
 )
+_LDP = [
+    "linear_model/test_ldp.py::" + name
+    for name in (
+        "test_rounds_of_the_server_by_hand",
+        "test_lengths_of_messages_tell_the_number_of_features",
+        "test_bounds_of_gradients_are_the_least_of_three",
+        "test_bounds_of_zeros_are_one",
+        "test_without_strictness_bounds_come_from_the_data_with_a_warning",
+        "test_receiving_checks_what_arrives",
+        "test_one_call_receives_second_moments",
+        "test_every_user_of_the_interactive_protocol_speaks_once",
+        "test_the_ledger_adds_up_what_one_user_releases",
+        "test_expanded_rounds_end_with_the_wanted_number_of_coefficients",
+        "test_other_contradictions_are_refused",
+        "test_a_huge_budget_gives_the_answer_without_privacy",
+        "test_an_unbounded_ball_leaves_large_coefficients_alone",
+    )
+]
 _TRANSPORT = ["transport/test_proofs.py"]
 _ANSWERS = [
     "transport/test_honest_margins.py",
@@ -250,6 +270,138 @@ MODULES = {
             )
         ],
     ),
+    "linear_model/_penalized/_given_problem.py": (
+        "",
+        [
+            "linear_model/test_penalized_regressor.py",
+            "linear_model/test_stop_explained.py::"
+            "test_objects_end_the_grid_as_names_do",
+            "linear_model/test_stop_explained.py::"
+            "test_losses_below_zero_have_no_share_to_explain",
+        ],
+    ),
+    "linear_model/_penalized/_augmented_lagrangian.py": (
+        "",
+        ["linear_model/test_augmented_lagrangian.py"],
+    ),
+    "linear_model/_penalized/_softmax.py": (
+        "_step",
+        ["linear_model/test_softmax_parts.py"],
+    ),
+    "linear_model/_penalized/_softmax_parts.py": (
+        "better Block Model model_value value model_change _changes _group_bounds",
+        ["linear_model/test_softmax_parts.py"],
+    ),
+    "linear_model/_penalized/_multinomial_problem.py": (
+        "",
+        [
+            *_PROBLEMS,
+            "linear_model/test_offset_and_strata.py::test_offsets_of_several_classes",
+            "linear_model/test_glm.py::"
+            "test_a_class_that_a_fold_lacks_costs_but_does_not_fail",
+        ],
+    ),
+    "linear_model/_penalized/_likelihood_problems.py": (
+        "",
+        [*_PROBLEMS, *_COX, *_GLM],
+    ),
+    "linear_model/_penalized/_survival.py": (
+        "",
+        [
+            "linear_model/test_interval_sums.py",
+            *_COX,
+            *_FITS,
+            "test_block_estimators.py::test_the_model_of_cells_lies_above_the_hessian",
+        ],
+    ),
+    "linear_model/_penalized/_interval_sums.py": (
+        "",
+        ["linear_model/test_interval_sums.py"],
+    ),
+    "linear_model/_penalized/_survival_problem.py": ("", _COX),
+    "linear_model/_penalized/_survival_targets.py": (
+        "with_events stratum_numbers concordance_index",
+        _COX,
+    ),
+    "linear_model/_penalized/_kernels_glm.py": (
+        "",
+        [_PLAIN, "linear_model/test_softmax_kernels.py"],
+    ),
+    "linear_model/_penalized/_kernels_slope.py": (
+        "",
+        [
+            _PLAIN,
+            "linear_model/test_slope.py::"
+            "test_the_prox_is_isotonic_and_the_support_where_sums_are_largest",
+        ],
+    ),
+    "linear_model/_penalized/_spec.py": (
+        "PenaltySpec",
+        [
+            "linear_model/test_likelihood_problems.py::"
+            "test_what_penalties_are_known_to_have",
+        ],
+    ),
+    "linear_model/_blocks/_survival.py": (
+        "",
+        [
+            "test_block_estimators.py::" + name
+            for name in (
+                "test_blocks_of_survival_may_have_weights_or_none",
+                "test_survival_in_blocks_refuses_what_it_cannot_use",
+                "test_one_column_of_times_means_that_all_were_seen",
+                "test_strengths_of_survival_are_those_in_memory",
+            )
+        ],
+    ),
+    "linear_model/_subsets/_fit.py": (
+        "default_largest criterion_penalty log_log _choose _keep",
+        [
+            "linear_model/test_best_subset.py::" + name
+            for name in (
+                "test_doubts_of_the_search_are_those_of_the_certificate",
+                "test_a_chosen_size_that_is_refined_may_leave_another_ahead",
+                "test_default_largest_size_follows_the_samples",
+                "test_criteria_are_the_documented_ones",
+                "test_ridge_is_that_of_standardized_features",
+                "test_coefficients_are_least_squares_and_losses_fall_along_the_path",
+                "test_groups_agree_with_exhaustive_search_over_groups",
+            )
+        ],
+    ),
+    "linear_model/_subsets/_random_support.py": (
+        "_fitted _keep",
+        [
+            "linear_model/test_random_support.py::" + name
+            for name in (
+                "test_the_noise_is_what_is_left_over_the_rows_left",
+                "test_coefficients_are_least_squares_on_the_support",
+                "test_an_empty_model_is_the_mean",
+            )
+        ],
+    ),
+    "linear_model/_descent/_descent.py": (
+        "descend",
+        [
+            "linear_model/test_greedy_bcd.py::" + name
+            for name in (
+                "test_the_certificate_does_not_trust_the_product_that_steps_keep",
+                "test_products_are_made_afresh_now_and_then_and_the_finisher_comes_"
+                "first",
+                "test_objectives_that_are_not_finite_are_refused",
+                "test_the_answer_is_stationary_and_certified",
+            )
+        ],
+    ),
+    "linear_model/_elementary.py": (
+        "mean_squared_residual least_cp solve_floored fit",
+        ["linear_model/test_elementary.py"],
+    ),
+    "linear_model/_private/_protocol.py": (
+        "_bounds _features_of _radius _receive_mean _closed_form",
+        _LDP,
+    ),
+    "linear_model/_private/_ldp.py": ("_simulate receive", _LDP),
     "inference/_knockoff_s.py": ("", ["inference/test_knockoff_parts.py"]),
     "inference/_knockoff_filter.py": ("", ["inference/test_knockoff_parts.py"]),
     "inference/_knockoff_copies.py": ("", ["inference/test_knockoff_parts.py"]),

@@ -343,6 +343,18 @@ def test_strengths_of_survival_are_those_in_memory():
             )
 
 
+def test_blocks_of_survival_may_have_weights_or_none():
+    X, y, w, others = survival(90)
+    w[:30] = 1.0
+    parts = [(X[:30], y[:30]), (X[30:60], y[30:60], w[30:60]), (X[60:], y[60:], w[60:])]
+    model = SparseCoxRegressor(0.05, **TIGHT)
+    expected = clone(model).fit(X, y, w, **others)
+    close_outputs(model.fit(row_blocks(parts), **others), expected, but={"history_"})
+    few = {**others, "offset": others["offset"][:30]}
+    with pytest.raises(ValueError, match="offset"):
+        clone(model).fit(row_blocks(parts), **few)
+
+
 def test_survival_in_blocks_refuses_what_it_cannot_use():
     X, y, _, _ = survival(60)
     model = SparseCoxRegressor(0.05)

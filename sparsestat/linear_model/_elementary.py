@@ -19,13 +19,18 @@ from scipy import linalg, sparse
 
 from sparsestat._utils.arithmetic import Standardization, moderate, standardize, stored
 from sparsestat._utils.compat import Interval, StrOptions, fit_context
-from sparsestat._utils.results import Certificate, users_stacklevel
+from sparsestat._utils.results import (
+    Certificate,
+    users_stacklevel,
+    warn_if_unsatisfied,
+)
 from sparsestat._utils.samples import check_counts, effective_rows
 from sparsestat.linear_model._predictors import LinearPredictor, validate_fit_data
 
 __all__ = ["ElementaryEstimator"]
 
 _LEVELS = 200  # thresholds at which a criterion is computed, at most
+_RESIDUAL = 1e-10  # of the linear system, which is solved directly
 SCALE = "residual of the linear system / its right-hand side"
 
 
@@ -236,6 +241,9 @@ class ElementaryEstimator(LinearPredictor):
     UserWarning
         When eigenvalues were lifted with more features than samples, or the fit is
         worse on its own data than the mean of y.
+    ConvergenceWarning
+        When the linear system is not solved to the digits of its right-hand side, as
+        below an `eigenvalue_floor` that is tiny.
 
     See Also
     --------
@@ -352,10 +360,15 @@ class ElementaryEstimator(LinearPredictor):
         self.certificate_ = Certificate(
             "exact",
             residual,
-            1e-10,
-            True,
+            _RESIDUAL,
+            residual <= _RESIDUAL,
             SCALE,
             {"n_nonzero": len(self.support_), "n_lifted": self.n_lifted_},
+        )
+        warn_if_unsatisfied(
+            self.certificate_,
+            "ElementaryEstimator: the residual of its linear system",
+            "Raise eigenvalue_floor.",
         )
         return self
 

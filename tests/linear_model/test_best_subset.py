@@ -11,13 +11,16 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import (
     BestSubsetClassifier,
     BestSubsetRegressor,
 )
+from sparsestat.linear_model._subsets import _fit as subset_fit
 from sparsestat.linear_model._subsets import _kernels_subset as kernels
 from sparsestat.linear_model._subsets import _search as _best_subset_search
 from sparsestat.linear_model._subsets._fit import criterion_penalty, default_largest
+from sparsestat.linear_model._subsets._search import search
 
 METHODS = ("splicing", "omp", "iht", "htp", "cosamp", "cd_swaps", "exact")
 
@@ -228,6 +231,55 @@ def test_certificates_say_what_was_proved():
     assert (local.kind, exact.kind) == ("none", "exact")
     assert local.satisfied and exact.satisfied
     assert_allclose(exact.details["objective"], exhaustive(X, y, 2) / 80, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("doubt", "satisfied"), [(1e-6, True), (2e-6, False)])
+def test_doubts_of_the_search_are_those_of_the_certificate(
+    doubt, satisfied, monkeypatch
+):
+    X, y, _ = problem(5, n=60, d=6)
+
+    def doubtful(problem, sizes, **options):
+        fits, n_iter = search(problem, sizes, **options)
+        for fit in fits:
+            fit.state["doubt"] = doubt
+        return fits, n_iter
+
+    monkeypatch.setattr(subset_fit, "search", doubtful)
+    model = BestSubsetRegressor(2, method="exact")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = model.fit(X, y).certificate_
+    assert (found.value, found.tol) == (doubt, 1e-6)
+    assert found.satisfied == satisfied == (not caught)
+    assert found.details == {"objective": model.objective_, "size": 2}
+    assert_allclose(model.objective_, rss(model, X, y) / 120, rtol=1e-10)
+    if not satisfied:
+        with pytest.warns(ConvergenceWarning, match="what another set"):
+            found = BestSubsetRegressor(2).fit(X, y).certificate_
+        assert (found.kind, found.tol, found.value) == ("none", 0.0, doubt)
+
+
+def test_a_chosen_size_that_is_refined_may_leave_another_ahead(monkeypatch):
+    X, y, _ = problem(3, n=60, d=12)
+    plain = BestSubsetRegressor(criterion="bic").fit(X, y)
+    at, refined = plain.n_nonzero_coefs_, []
+
+    def worse(self, problem, fit, forced):
+        """What is chosen first loses its last feature."""
+        refined.append(len(fit.units))
+        return problem.refit(fit.units[:-1]) if len(refined) == 1 else fit
+
+    monkeypatch.setattr(subset_fit.SubsetFitMixin, "_refined", worse)
+    model = BestSubsetRegressor(criterion="bic").fit(X, y)
+    assert refined[0] == at and len(refined) == 2 and refined[1] != at
+    assert model.n_nonzero_coefs_ == refined[1]
+    assert np.argmin(model.criterion_path_) == refined[1]
+    # Of an exact search nothing is refined, and a given size stays.
+    refined.clear()
+    BestSubsetRegressor(criterion="bic", method="exact").fit(X, y)
+    assert not refined
+    assert BestSubsetRegressor(4).fit(X, y).n_nonzero_coefs_ == 3 and refined == [4]
 
 
 # Invariances

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from sparsestat import row_blocks
 from sparsestat.linear_model import (
     SparseCoxRegressor,
     SparseCoxRegressorCV,
@@ -83,6 +84,30 @@ def test_integer_weights_are_repetitions(ties, container):
 
 
 @pytest.mark.parametrize("ties", ["breslow", "efron"])
+def test_objectives_and_paths_with_weights_are_those_of_repeated_rows(ties):
+    X, y = problem(n=40, p=4, seed=3)
+    at = np.repeat(np.arange(40), 4)
+    w = np.full(40, 4.0)
+    one = SparseCoxRegressor(0.05, ties=ties, tol=1e-9)
+    two = SparseCoxRegressor(0.05, ties=ties, tol=1e-9).fit(X[at], y[at])
+    assert_allclose(one.fit(X, y, w).objective_, two.objective_, rtol=1e-9)
+    objective = one.certificate_.details["objective"]
+    assert_allclose(objective, two.objective_, rtol=1e-9)
+    halves = np.arange(0, 40, 2), np.arange(1, 40, 2)
+    cv = [[np.flatnonzero(np.isin(at, half)) for half in halves]]
+    options = {"alphas": 9, "eps": 1e-3, "ties": ties, "tol": 1e-8}
+    options["stop_explained"] = True
+    one = SparseCoxRegressorCV(cv=[halves], **options).fit(X, y, w)
+    two = SparseCoxRegressorCV(cv=cv, **options).fit(X[at], y[at])
+    assert_allclose(one.alphas_, two.alphas_, rtol=1e-9)
+    assert_allclose(one.loss_path_, two.loss_path_, rtol=1e-6)
+    data = row_blocks(X, y, w, block_size=13)
+    one = SparseCoxRegressor(0.05, ties=ties, tol=1e-9).fit(data)
+    two = SparseCoxRegressor(0.05, ties=ties, tol=1e-9).fit(X[at], y[at])
+    assert_allclose(one.objective_, two.objective_, rtol=1e-8)
+
+
+@pytest.mark.parametrize("ties", ["breslow", "efron"])
 def test_lean_sparse_columns_agree_with_dense_ones(ties, monkeypatch):
     X, y = problem()
     X *= np.random.default_rng(0).random(X.shape) < 0.4
@@ -151,6 +176,13 @@ def test_concordance_counts_pairs(global_random_seed):
                 good += w * ((risk[i] > risk[j]) + 0.5 * (risk[i] == risk[j]))
     assert_allclose(concordance_index(time, event, risk, weights), good / pairs)
     assert concordance_index([1.0, 2.0], [False, False], [0.0, 1.0]) == 0.5
+
+
+def test_concordance_of_light_pairs_and_of_none():
+    weights = np.full(2, 0.25)  # one pair, of weight 1 / 16
+    assert concordance_index([1, 2], [True, True], [2.0, 1.0], weights) == 1.0
+    assert concordance_index([1, 2], [True, True], [1.0, 1.0], weights) == 0.5
+    assert concordance_index([1, 2], [False, True], [1.0, 2.0], weights) == 0.5
 
 
 def test_survival_functions_fall_from_one_and_follow_the_risk():

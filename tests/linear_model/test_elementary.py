@@ -10,7 +10,9 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LinearRegression
 
+from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import ElementaryEstimator
+from sparsestat.linear_model import _elementary as elementary
 from sparsestat.linear_model._elementary import solve_floored, thresholded
 
 
@@ -230,10 +232,112 @@ def test_an_answer_worse_than_the_mean_is_warned_about():
     factors = rng.standard_normal((30, 3))
     X = factors @ rng.standard_normal((3, 200)) + 0.05 * rng.standard_normal((30, 200))
     y = factors[:, 0] + 0.1 * rng.standard_normal(30)
-    with pytest.warns(UserWarning, match="n_lifted_") as caught:
-        model = ElementaryEstimator().fit(X, y)
-    assert len(caught) == 1
+    for unit in (2.0**-20, 1.0):
+        with pytest.warns(UserWarning, match="n_lifted_") as caught:
+            model = ElementaryEstimator().fit(X, unit * y)
+        assert len(caught) == 1
     assert model.n_lifted_ > 0 or model.score(X, y) < 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ElementaryEstimator().fit(rng.standard_normal((300, 5)), np.arange(300.0))
+
+
+def nearly_dependent():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((60, 4))
+    X[:, 1] = X[:, 0] + 2e-6 * rng.standard_normal(60)
+    return X, rng.standard_normal(60)
+
+
+def test_a_system_that_loses_its_digits_is_not_certified():
+    X, y = nearly_dependent()
+    options = {"alpha": 0.0, "cov_threshold": 0.0}
+    fine = ElementaryEstimator(**options, eigenvalue_floor=1e-6).fit(X, y)
+    assert fine.certificate_.satisfied and fine.n_lifted_ == 1
+    assert fine.certificate_.value <= fine.certificate_.tol == 1e-10
+    assert fine.certificate_.details == {"n_nonzero": 4, "n_lifted": 1}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        lost = ElementaryEstimator(**options, eigenvalue_floor=1e-14).fit(X, y)
+    found = lost.certificate_  # how many digits are lost depends on the BLAS
+    assert found.satisfied == (found.value <= 1e-10) == (not caught)
+
+
+@pytest.mark.parametrize("floor", [0.01, 0.9])
+def test_the_certificate_is_the_residual_of_the_raw_solution(data, floor, monkeypatch):
+    X, y = data
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    cross = Z.T @ (y - y.mean()) / len(y)
+    values, vectors = np.linalg.eigh(Z.T @ Z / len(y))
+    T = (vectors * np.maximum(values, floor)) @ vectors.T
+    moved = np.linspace(-1.0, 1.0, 12) * 1e-3
+
+    def spoiled(T, b, floor):
+        raw, matrix, lifted = solve_floored(T, b, floor)
+        return raw + moved, matrix, lifted
+
+    monkeypatch.setattr(elementary, "solve_floored", spoiled)
+    model = ElementaryEstimator(0.1, cov_threshold=0.0, eigenvalue_floor=floor)
+    with pytest.warns(ConvergenceWarning, match="Raise eigenvalue_floor"):
+        found = model.fit(X, y).certificate_
+    expected = np.linalg.norm(T @ moved) / np.linalg.norm(cross)
+    assert found.value == pytest.approx(expected, rel=1e-8) and not found.satisfied
+
+
+def test_a_target_without_correlations_has_no_residual():
+    X = np.array([[1.0], [-1.0], [1.0], [-1.0]])
+    model = ElementaryEstimator(0.0, cov_threshold=0.0).fit(X, [1.0, 1.0, -1.0, -1.0])
+    assert model.certificate_.value == 0.0 and model.certificate_.satisfied
+    assert not model.coef_.any()
+
+
+def cps_by_hand(X, y, raw):
+    """Mallows' Cp at every magnitude of a coefficient (of 200 at most), one by one."""
+    n, d = X.shape
+    Z, t = (X - X.mean(axis=0)) / X.std(axis=0), y - y.mean()
+    variance = np.sum((t - Z @ raw) ** 2) / (n - d - 1)
+    levels = np.append(0.0, np.sort(np.abs(raw)))
+    if d + 1 > 200:
+        levels = levels[np.round(np.linspace(0, d, 200)).astype(int)]
+    values = []
+    for level in levels:
+        w = np.sign(raw) * np.maximum(np.abs(raw) - level, 0.0)
+        values.append(np.mean((t - Z @ w) ** 2) + 2 * variance * np.sum(w != 0) / n)
+    return levels, np.array(values)
+
+
+@pytest.mark.parametrize(("n", "d"), [(20, 12), (400, 250)])
+@pytest.mark.parametrize("unit", [1.0, 2.0**-20])
+def test_the_least_cp_is_found_by_looking_at_each(n, d, unit):
+    found = set()
+    for seed in range(30 if d < 100 else 1):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((n, d))
+        y = X @ (0.5 * rng.standard_normal(d) * (rng.random(d) < 0.5))
+        y = unit * (y + rng.standard_normal(n))
+        moments = elementary.standardized_moments(X, y, None, True)
+        raw = np.linalg.solve(moments.correlation, moments.cross)
+        levels, values = cps_by_hand(X, y, raw)
+        chosen = elementary.least_cp(moments, raw)
+        at = int(np.argmin(np.abs(levels - chosen)))
+        assert levels[at] == pytest.approx(chosen, rel=1e-12)
+        assert values[at] <= values.min() + 2e-10 * np.mean((y - y.mean()) ** 2)
+        found.add(at)
+    assert d > 100 or len(found) > 3
+
+
+def test_what_is_explained_by_all_features_is_not_thresholded():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 250))
+    y = X @ rng.uniform(1.0, 2.0, 250)
+    moments = elementary.standardized_moments(X, y, None, True)
+    raw = np.linalg.solve(moments.correlation, moments.cross)
+    assert elementary.least_cp(moments, raw) == 0.0
+
+
+def test_of_thresholds_that_tie_the_largest_is_taken():
+    raw = np.array([1.0, -1e-8, 0.0])
+    moments = elementary.Moments(
+        np.eye(3), raw, None, np.ones(3), 1.0, 0.0, float(raw @ raw), 1.0, 50
+    )
+    assert elementary.least_cp(moments, raw) == 1e-8

@@ -15,6 +15,7 @@ from scipy.special import expit, logsumexp
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import Lasso, greedy_bcd, greedy_bcd_quadratic
 from sparsestat.linear_model._descent import _rules as rules
+from sparsestat.linear_model._descent._descent import descend
 from sparsestat.linear_model._descent._objectives import (
     LinearProblem,
     Penalty,
@@ -292,6 +293,120 @@ def test_the_answer_is_stationary_and_certified(loss, penalty):
     objective = loss_value(loss, X, y, w) + alpha * np.abs(w).sum()
     assert result.objective == pytest.approx(objective, abs=1e-13)
     assert result.converged and repr(result).startswith("BCDResult(objective=")
+
+
+def lasso_by_hand(X, y, w, alpha):
+    """Objective, and the largest distance of zero to a subdifferential."""
+    r, n = y - X @ w, len(y)
+    g = -X.T @ r / n
+    apart = np.where(
+        w, np.abs(g + alpha * np.sign(w)), np.maximum(np.abs(g) - alpha, 0)
+    )
+    return r @ r / (2 * n) + alpha * np.abs(w).sum(), apart.max()
+
+
+def test_the_certificate_does_not_trust_the_product_that_steps_keep():
+    X, y = data("squared", n=30, p=5)
+    problem, penalty = LinearProblem(X, LeastSquares(y)), Penalty("l1", 0.03)
+    w = np.linspace(-0.2, 0.2, 5)
+    problem.start(w.copy())
+    optimum = run(X, y, penalty="l1", alpha=0.03, tol=1e-12, max_iter=5000).coef
+    seen, steps = [], []
+
+    def lying(problem, g, value):
+        """The product of the optimum, beside coefficients that are not."""
+        steps.append(value)
+        problem.product = X @ optimum
+        problem.w[:] = np.where(optimum, w - 0.01 * len(steps), 0.0)
+        return 3
+
+    options = {"scale": 0.5, "tol": 0.02, "callback": None, "name": "lying"}
+    options |= {"as_coef": lambda: problem.w.copy(), "classes": np.arange(2)}
+    with pytest.warns(ConvergenceWarning, match="lying did not converge"):
+        result = descend(problem, penalty, lying, max_iter=4, **options)
+    objective, apart = lasso_by_hand(X, y, result.coef, 0.03)
+    assert_allclose(result.certificate.value, apart / 0.5, rtol=1e-12)
+    assert_allclose(result.objective, objective, rtol=1e-12)
+    assert_allclose(result.certificate.details["objective"], objective, rtol=1e-12)
+    assert not result.converged and not result.certificate.satisfied
+    assert result.certificate.tol == 0.02 and result.n_iter == len(steps) == 4
+    assert result.certificate.details["n_iter"] == 4
+    start = lasso_by_hand(X, y, w, 0.03)
+    assert_allclose(result.history["objective"][0], start[0], rtol=1e-12)
+    assert_allclose(result.history["violation"][0], start[1] / 0.5, rtol=1e-12)
+    assert_array_equal(result.history["block_size"], [0, 3, 3, 3, 3])
+    held = np.count_nonzero(optimum)
+    assert_array_equal(result.history["support"], [np.count_nonzero(w), *4 * [held]])
+    assert (np.diff(result.history["seconds"]) >= 0.0).all()
+    same = np.array_equal(optimum != 0, w != 0)
+    assert result.identified == (0 if same else 1)
+    assert_array_equal(result.classes, [0, 1])
+    # A callback that has seen enough ends it without a warning, a zero scale is one.
+    problem.start(w.copy())
+    options |= {"callback": lambda k, coef: seen.append((k, coef)) or k == 2}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = descend(
+            problem, penalty, lying, max_iter=9, **{**options, "scale": 0.0}
+        )
+    assert [k for k, _ in seen] == [1, 2] and result.n_iter == 2
+    assert_allclose(
+        result.certificate.value, lasso_by_hand(X, y, result.coef, 0.03)[1], rtol=1e-12
+    )
+    assert_array_equal(seen[-1][1], result.coef)
+
+
+def test_products_are_made_afresh_now_and_then_and_the_finisher_comes_first():
+    X, y = data("squared", n=30, p=5)
+    problem, penalty = LinearProblem(X, LeastSquares(y)), Penalty(None, 0.0)
+    w, calls = np.linspace(-0.2, 0.2, 5), []
+    problem.start(w.copy())
+
+    def drifting(problem, g, value):
+        calls.append(value)
+        problem.product = problem.product + 1e-3
+        return 1
+
+    def finisher(unchanged, g, value):
+        return 5 if unchanged in (3, 4) else 0
+
+    with pytest.warns(ConvergenceWarning):
+        result = descend(
+            problem, penalty, drifting, scale=1.0, tol=1e-9, max_iter=502,
+            callback=None, as_coef=lambda: problem.w, name="drift", finisher=finisher,
+        )  # fmt: skip
+    true = np.mean((y - X @ w) ** 2) / 2
+    found = result.history["objective"]
+    assert_allclose(found[[0, 500, 502]], [true, true, found[502]], rtol=1e-12)
+    assert abs(found[499] - true) > 1e-3 * true
+    assert_allclose(result.objective, true, rtol=1e-12)
+    sizes = result.history["block_size"]
+    assert_array_equal(np.flatnonzero(sizes == 5), [4, 5]) and len(calls) == 500
+    # What meets the tolerance at the start is left alone.
+    result = descend(
+        problem, penalty, drifting, scale=1.0, tol=np.inf, max_iter=5, callback=None,
+        as_coef=lambda: problem.w, name="none",
+    )  # fmt: skip
+    assert result.n_iter == 0 and result.converged
+
+
+def test_objectives_that_are_not_finite_are_refused():
+    X, y = data("squared", n=30, p=5)
+    problem = LinearProblem(X, LeastSquares(y))
+    problem.start(np.zeros(5))
+
+    def worse(problem, g, value):
+        problem.product = np.full(30, np.inf)
+        return 1
+
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(ValueError, match=r"the objective is .* after 1 updates"),
+    ):
+        descend(
+            problem, Penalty(None, 0.0), worse, scale=1.0, tol=1e-9, max_iter=5,
+            callback=None, as_coef=None, name="worse",
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("loss", ["squared", "logistic"])

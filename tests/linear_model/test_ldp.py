@@ -607,6 +607,76 @@ def test_expanded_rounds_end_with_the_wanted_number_of_coefficients():
     assert counts == [6, 6, 6, 6, 6, 2]
 
 
+@pytest.mark.parametrize("d", [1, 2, 3, 7])
+def test_lengths_of_messages_tell_the_number_of_features(d):
+    bounds = Bounds(1.0, 1.0, "norm")
+    for settings in (
+        {"method": "iht"},
+        {"method": "nldp", "clipping": "norm"},
+        {"method": "nldp", "clipping": "coordinate"},
+        {"method": "nldp", "public_X": np.ones((2, d))},
+    ):
+        model = LDPSparseRegressor(delta=0.1, **settings)
+        client = model._client(d, bounds, np.zeros(d), 0)
+        assert model._features_of(client.length) == d
+
+
+def test_rounds_of_the_server_by_hand():
+    model = LDPSparseRegressor(
+        x_bound=2.0, y_bound=3.0, n_nonzero=1, expand=2, n_rounds=2, step=0.5,
+        grad_bound=4.0, grad_decay=0.25, epsilon=0.5,
+    )  # fmt: skip
+    model.receive([[1.0, -0.5, 0.125], [0.0, -0.75, 0.125]], n_features=3)
+    np.testing.assert_allclose(model.coef_, [-0.25, 0.3125, 0.0])
+    assert list(model.support_) == [0, 1] and model.n_iter_ == 1
+    details = model.certificate_.details
+    assert (details["n_users"], details["at_coef_bound"]) == (2, False)
+    model.receive(iter([[4.0, -4.0, 0.0]] * 3))
+    np.testing.assert_allclose(model.coef_, [0.0, 1.0, 0.0])  # of (-2.25, 2.3125, 0)
+    details = model.certificate_.details
+    assert (details["n_users"], details["at_coef_bound"]) == (5, True)
+    assert details["epsilon_spent"] == 0.5 and details["delta_spent"] == 0.0
+    assert model.certificate_.kind == "none" and model.certificate_.satisfied
+    ledger = model.privacy_ledger_
+    assert [(e["group"], e["group_size"]) for e in ledger] == [(0, 2), (1, 3)]
+    np.testing.assert_allclose([e["sensitivity"] for e in ledger], [8.0, 2.0])
+    # Another number of features needs a beginning.
+    with pytest.raises(ValueError, match="All n_rounds=2"):
+        model.receive([np.zeros(3)])
+    model.receive([np.zeros(4)], reset=True)
+    assert model.n_features_in_ == 4 and model.n_iter_ == 1
+    assert not model.coef_.any() and len(model.privacy_ledger_) == 1
+    with pytest.raises(ValueError, match="length 3, but 4 is that of 4 features"):
+        model.receive([np.zeros(3)])
+    with pytest.raises(ValueError, match="vector of finite numbers"):
+        model.receive([np.zeros((1, 4))])
+
+
+def test_bounds_of_gradients_are_the_least_of_three():
+    norms = Bounds(0.5, 2.0, "norm")
+    for bound, expected in ((None, 0.5 * (0.5 * 3.0 + 2.0)), (1.0, 1.0 * 0.5**2)):
+        model = LDPSparseRegressor(grad_bound=bound, grad_decay=0.5, coef_bound=3.0)
+        assert model._radius(4, norms, 2 if bound else 0) == pytest.approx(expected)
+    entries = Bounds(0.5, 2.0, "coordinate")  # a norm of 1 in 4 dimensions
+    assert LDPSparseRegressor(coef_bound=0.5)._radius(4, entries, 0) == 2.5
+    assert LDPSparseRegressor(grad_decay=1.0)._radius(400, entries, 5) == 6.0
+
+
+@pytest.mark.parametrize("given", [{}, {"x_bound": 0.25}, {"y_bound": 0.25}])
+def test_bounds_of_zeros_are_one(given):
+    missing = [name for name in ("x_bound", "y_bound") if name not in given]
+    with pytest.warns(PrivacyLeakWarning, match=f"{', '.join(missing)} taken"):
+        model = LDPSparseRegressor(strict=False, **given)
+        model.fit(np.zeros((9, 2)), np.zeros(9))
+    assert model._protocol.x == given.get("x_bound", 1.0)
+    assert model._protocol.y == given.get("y_bound", 1.0)
+    assert (
+        model.epsilon_spent_
+        == math.inf
+        == (model.certificate_.details["epsilon_spent"])
+    )
+
+
 # Bad input
 
 

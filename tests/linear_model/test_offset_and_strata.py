@@ -26,6 +26,7 @@ from sparsestat.linear_model._penalized._survival import (
     StratifiedCox,
     partial_likelihood,
 )
+from sparsestat.linear_model._penalized._survival_problem import CoxProblem
 from tests.linear_model.test_penalty_matrix import ALPHA, ESTIMATORS, gradient_of, make
 
 storages = pytest.mark.parametrize("storage", [np.asarray, sparse.csc_array])
@@ -267,6 +268,55 @@ def test_risk_sets_of_strata_and_entries_one_by_one(ties, stratified, monkeypatc
     assert_allclose(fit.gradient(eta), numeric, atol=1e-6)
 
 
+@pytest.mark.parametrize("ties", ["breslow", "efron"])
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csc_array])
+def test_problems_of_survival_by_hand(ties, storage):
+    X, y, strata = survival(4)
+    rng = np.random.default_rng(2)
+    s, offset = rng.integers(0, 10, 60).astype(float), rng.uniform(-1, 1, 60)
+    s[[0, 59]] = 0.5 if ties == "breslow" else 1.0  # between none and one
+    s[45] = 0.0
+    train, held = slice(0, 40), slice(40, 60)
+    used = np.flatnonzero(s[train] > 0)
+    assert 30 < len(used) < 40 and (s[held] == 0).any()
+    problem = CoxProblem(
+        storage(X[train]), y[train], s[train], ties=ties, strata=strata[train],
+        offset=offset[train], tol=1e-9, max_iter=100, max_epochs=10_000,
+    )  # fmt: skip
+    assert len(problem.strata) == len(used)
+    alphas = np.array([0.1, 0.02])
+    results = problem.solve(alphas, 1.0)
+    eta = [X @ r.dense_coef(5) + offset for r in results]
+    events = s[train] @ y[train, 2]
+    assert_allclose(problem.n_observed, events)
+    mine = [likelihood(e[used], y[used], s[used], strata[used], ties) for e in eta]
+    df = np.array([np.count_nonzero(r.coef) for r in results])
+    assert 0 < df[0] < df[1]
+    for name, price in (("aic", 2.0), ("bic", np.log(events))):
+        found = problem.criteria(name, results, alphas, 1.0)
+        assert_allclose(found, 2.0 * np.array(mine) + price * df, rtol=1e-9)
+    sizes = [np.abs(r.coef).sum() for r in results]
+    expected = np.array(mine) + s[train].sum() * alphas * sizes
+    unit = problem.weight_unit
+    assert unit == (8.0 if ties == "breslow" else 1.0)
+    assert_allclose([unit * r.objective for r in results], expected, rtol=1e-9)
+    null = likelihood(offset[used], y[used], s[used], strata[used], ties)
+    assert_allclose(problem.explained(results), 1.0 - mine / null, atol=1e-9)
+    # Held-out rows add to the risk sets of those that were fitted.
+    both = np.concatenate([used, np.arange(40, 60)])
+    whole = [likelihood(e[both], y[both], s[both], strata[both], ties) for e in eta]
+    found = problem.losses(
+        results, storage(X[held]), y[held], s[held], offset[held], strata[held]
+    )
+    expected = (np.array(whole) - mine) / (s[held] @ y[held, 2])
+    assert_allclose(found, expected, rtol=1e-9)
+    y[held, 2] = 0
+    found = problem.losses(
+        results, storage(X[held]), y[held], s[held], offset[held], strata[held]
+    )
+    assert_allclose(found, [0.0, 0.0], atol=0.0)
+
+
 def test_a_stratum_without_events_adds_nothing():
     X, y, strata = survival(2)
     y[strata == 1, 2] = 0
@@ -345,6 +395,9 @@ def test_survival_functions_of_strata():
         model.predict_survival(X)
     with pytest.raises(ValueError, match="'east', which was not there"):
         model.predict_survival(X[:1], strata=["east"])
+    for few in (2, 4):
+        with pytest.raises(ValueError, match=f"{few} entries, but X has 3 samples"):
+            model.predict_survival(X[:3], strata=names[:few])
     cv = ssl.SparseCoxRegressorCV(alphas=5, cv=3, tol=1e-7)
     cv.fit(X, y, strata=names)
     assert np.isfinite(cv.loss_path_).all()

@@ -202,3 +202,88 @@ def test_what_does_not_fit_is_named():
         ssl.PenalizedRegressor(
             penalty=Absolute(), alpha=1e-3, max_iter=2, tol=1e-12
         ).fit(X, y)
+
+
+def test_held_out_losses_of_users_are_their_means():
+    X, y, s = make("logistic", 7)
+    labels, train, held = 2 * y - 1, np.arange(len(y) // 2), np.arange(len(y) // 2, 40)
+    cv = [(train, held)]
+    for loss, one, fitted in ((Logistic(), Logistic(), labels), ("squared", None, y)):
+        model = ssl.PenalizedRegressorCV(loss, alphas=[0.1], cv=cv, tol=1e-9)
+        found = model.fit(X, fitted, sample_weight=s).loss_path_
+        single = ssl.PenalizedRegressor(loss, alpha=0.1, tol=1e-9)
+        single.fit(X[train], fitted[train], sample_weight=s[train])
+        eta = X[held] @ single.coef_ + single.intercept_
+        losses = (fitted[held] - eta) ** 2
+        if one is not None:
+            losses = one.losses(fitted[held], eta)
+        assert_allclose(found, [[np.average(losses, weights=s[held])]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_units_of_targets_come_back(fit_intercept):
+    X, y, s = data(8)
+    y, unit, offset = y * 2.0**4, 2.0**400, np.linspace(-1.0, 2.0, len(y))
+    for options, known in (
+        ({"penalty": "group", "groups": GROUPS}, 0.0 * offset),
+        ({"penalty": "mcp"}, offset),
+    ):
+        model = ssl.PenalizedRegressor(
+            alpha=0.5, tol=1e-9, fit_intercept=fit_intercept, **options
+        ).fit(X, y, sample_weight=s, offset=known)
+        coef, intercept = model.coef_, model.intercept_
+        assert coef.any() and bool(intercept) == fit_intercept
+        if fit_intercept:  # residuals have the mean zero
+            assert_allclose(s @ (y - X @ coef - intercept - known), 0.0, atol=1e-5)
+        model.set_params(alpha=0.5 * unit)
+        model.fit(X, y * unit, sample_weight=s, offset=known * unit)
+        assert_allclose(model.coef_ / unit, coef, rtol=1e-6)
+        assert_allclose(model.intercept_ / unit, intercept, rtol=1e-6)
+
+
+def test_units_of_features_reach_the_strength_of_an_object():
+    X, y, s = data(8)
+    near = ssl.PenalizedRegressor(penalty=Absolute(), alpha=0.5, tol=1e-9)
+    coef = near.fit(X, y, sample_weight=s).coef_
+    assert coef.any() and not coef.all()
+    far = ssl.PenalizedRegressor(penalty=Absolute(), alpha=0.5 * 2.0**400, tol=1e-9)
+    found = far.fit(X * 2.0**400, y, sample_weight=s).coef_
+    assert_allclose(found * 2.0**400, coef, rtol=1e-7)
+
+
+def test_criteria_of_squared_losses_know_no_variance():
+    X, y, _ = data(10)
+    model = ssl.PenalizedRegressorCV(
+        penalty="group", groups=GROUPS, alphas=[1.0, 0.1], criterion="bic", tol=1e-9
+    ).fit(X, y)
+    found, n = [], len(y)
+    for alpha in (1.0, 0.1):
+        one = ssl.PenalizedRegressor(
+            penalty="group", groups=GROUPS, alpha=alpha, tol=1e-9
+        ).fit(X, y)
+        mean = np.mean((y - one.predict(X)) ** 2)
+        found.append(n * np.log(mean) + np.log(n) * np.count_nonzero(one.coef_))
+    assert found[0] != found[1]
+    assert_allclose(model.criterion_path_, np.reshape(found, (-1, 1))[:, 0], rtol=1e-6)
+
+
+def test_nothing_to_explain_is_no_reason_to_stop():
+    X, y, _ = data(11)
+    model = ssl.PenalizedRegressorCV(
+        Expectile(), alphas=4, cv=2, stop_explained=True, fit_intercept=False
+    )
+    assert not model.fit(X, 0.0 * y).coef_.any()
+
+
+@pytest.mark.parametrize("strength", [2.0**-150, 0.25, 3.0])
+def test_the_grid_of_an_object_starts_where_all_rests(strength):
+    class Heavy(Absolute):
+        def prox(self, z, s):
+            return super().prox(z, strength * s)
+
+    X, y, s = data(9)
+    top = ssl.PenalizedRegressorCV(alphas=5, cv=2).fit(X, y, sample_weight=s).alphas_
+    ours = ssl.PenalizedRegressorCV(penalty=Heavy(), alphas=5, cv=2)
+    assert_allclose(ours.fit(X, y, sample_weight=s).alphas_, top / strength, rtol=1e-9)
+    problem = ours._problem(X, np.ones(len(y)), None)
+    assert problem.alpha_max() == 0.0 and not problem.has_gap and not problem.is_convex

@@ -224,6 +224,28 @@ def test_without_a_refit_all_of_the_random_set_has_coefficients():
     assert_allclose(model.criterion_, value, rtol=1e-10)
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("refit", ["backward", False])
+@pytest.mark.parametrize("unit", [1.0, 2.0**300])
+def test_the_noise_is_what_is_left_over_the_rows_left(fit_intercept, refit, unit):
+    X, y = small(7)
+    weights = np.random.default_rng(0).integers(0, 4, 60).astype(float)
+    model = RandomSupportRegressor(
+        m_grid=[0, 3], refit=refit, fit_intercept=fit_intercept, random_state=0
+    ).fit(X, y * unit, sample_weight=weights)
+    left = (y * unit - model.predict(X)) / unit
+    df = weights.sum() - len(model.support_) - fit_intercept
+    expected = weights @ left**2 / df
+    assert_allclose(model.noise_variance_ / unit**2, expected, rtol=1e-9)
+    assert model.certificate_.kind == "none" and model.certificate_.satisfied
+    assert model.certificate_.details == {
+        "criterion": model.criterion_,
+        "size": len(model.support_),
+    }
+    assert bool(model.intercept_) == fit_intercept
+    assert model.m_ == len(model.basis_)
+
+
 # Invariances
 
 

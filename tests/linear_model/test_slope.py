@@ -5,8 +5,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.stats import norm
+from sklearn.isotonic import isotonic_regression
 
 import sparsestat.linear_model as ssl
+from sparsestat.linear_model._penalized import _kernels_slope as kernels
 from sparsestat.linear_model._penalized._slope import SlopePenalty
 from tests.linear_model.penalty_oracles import slope_gap, slope_objective
 
@@ -51,6 +53,22 @@ def test_prox_against_a_general_minimizer():
         objective = 0.85 * cp.sum_squares(w) - z @ w + cvxpy_penalty(w, lambdas)
         cp.Problem(cp.Minimize(objective)).solve("CLARABEL")
         assert_allclose(found, w.value, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_prox_is_isotonic_and_the_support_where_sums_are_largest(seed):
+    rng = np.random.default_rng(seed)
+    for m in (1, 2, 5, 12):
+        # Integers, so that ties are exact.
+        sizes = np.sort(rng.integers(0, 9, m))[::-1].astype(float)
+        lam = np.sort(rng.integers(0, 9, m))[::-1].astype(float)
+        out = np.full(m, np.nan)
+        kernels.sorted_prox(sizes, lam, out)
+        expected = isotonic_regression(sizes - lam, increasing=False)
+        assert_allclose(out, np.maximum(expected, 0.0), atol=1e-14)
+        sums = np.append(0.0, np.cumsum(sizes - lam))
+        last = np.flatnonzero(sums == sums.max())[-1]
+        assert kernels.predicted_support(sizes, lam) == last
 
 
 @pytest.mark.parametrize("lambdas", ["bh", "oscar", "drop"])

@@ -92,7 +92,7 @@ class BlockPaths:
 
     def explained(self, results):
         """Return the share of the deviance of the null model that results explain."""
-        least = self.datafit.saturated
+        least = self.datafit.saturated - self.loss_moved
         null = self.null_value - least
         if not null > 0.0:
             return np.ones(len(results))
@@ -110,7 +110,7 @@ class BlockPaths:
             ridge = self.penalty(alpha, setting).l2[columns]
             has_trace = ridge.any() and w.ndim == 1
             sums = self._pass(w, result.shift, columns if has_trace else None)
-            deviance[k] = 2.0 * (sums["value"] - sums["saturated"])
+            deviance[k] = 2.0 * (sums["value"] - sums["saturated"] + self.loss_moved)
             df[k] = np.count_nonzero(w)
             if has_trace:
                 H, cross = sums["H"][:-1, :-1], sums["H"][:-1, -1]

@@ -299,7 +299,8 @@ class BlockCoxProblem(BlockLikelihood, CoxProblem):
             for setting, alphas in zip(settings, grids, strict=True):
                 found = problem.solve(alphas, setting)
                 losses = problem.held_out(found, whole)
-                table.append(losses / events if events > 0.0 else 0.0 * losses)
+                unit = np.log(problem.weight_unit)  # of sums over risk sets
+                table.append(losses / events + unit if events > 0.0 else 0.0 * losses)
             tables.append(table)
             weights.append(float(mass.sum()) * problem.weight_unit)
             counts.append(int(held.sum()))
@@ -315,9 +316,3 @@ class BlockCoxProblem(BlockLikelihood, CoxProblem):
                 own = self._likelihood.value(self._inner(eta))
                 out.append(whole.value(eta) - own)
         return np.array(out)
-
-    def criteria(self, name, results, alphas, setting=None):
-        """Information criterion of each result."""
-        values = super().criteria(name, results, alphas, setting)
-        # Sums over risk sets are of relative weights.
-        return values + 2.0 * self.n_observed * np.log(self.weight_unit)

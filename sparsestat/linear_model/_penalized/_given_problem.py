@@ -90,7 +90,7 @@ class GivenProblem(GLMProblem):
             return not np.any(penalty.prox(start, step))
 
         high = solver.null_scale / self.total * self.alpha_unit
-        if high == 0.0 or rests(0.0):
+        if high == 0.0:
             return 0.0
         low = 0.0
         for _ in range(200):

@@ -91,6 +91,7 @@ class GLMProblem(PathProblem):
 
     has_gap = True
     counts_rows = False  # whether more than the ratios of weights matters
+    loss_moved = 0.0  # what losses of relative weights lack, in their units
     datafit_class, datafit_options = None, {}
     counted = None  # what y holds, where it must not be zero in sum
     no_penalty = (
@@ -327,18 +328,19 @@ class GLMProblem(PathProblem):
 
     def explained(self, results):
         null = results[0].null_value - self.datafit.saturated
-        left = [
-            self.datafit.value(self._fitted(result)) - self.datafit.saturated
-            for result in results
-        ]
+        left = [self._left_over(self._fitted(result)) for result in results]
         return 1.0 - np.array(left) / null if null > 0.0 else np.ones(len(results))
+
+    def _left_over(self, eta):
+        """Return the loss beyond the least one."""
+        return self.datafit.value(eta) - self.datafit.saturated + self.loss_moved
 
     def criteria(self, name, results, alphas, setting=None):
         """Information criterion of each result."""
         deviance, df = np.empty(len(results)), np.empty(len(results))
         for k, (result, alpha) in enumerate(zip(results, alphas, strict=True)):
             eta = self._fitted(result)
-            deviance[k] = 2.0 * (self.datafit.value(eta) - self.datafit.saturated)
+            deviance[k] = 2.0 * self._left_over(eta)
             df[k] = self.degrees_of_freedom(result, eta, alpha, setting)
         deviance = np.maximum(deviance, 0.0) * self.weight_unit * self.loss_unit
         n, p = self.n_observed, self.n_features * np.prod(results[0].coef.shape[1:])

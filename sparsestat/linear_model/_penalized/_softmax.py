@@ -110,7 +110,7 @@ class SoftmaxSolver(LikelihoodLoop):
         length = line_search(objective, present, change)
         if length == 0.0:
             return False
-        W = new if length == 1.0 else W + length * d
+        W = W + length * d  # what a full step makes zero is zero
         self.w[block.columns] = W[: block.m]
         self.eta = self.eta + length * image
         if block.extra:

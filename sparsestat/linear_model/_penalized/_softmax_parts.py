@@ -29,7 +29,7 @@ def better(part, model, W, swept, newton):
     """
     present = part.model_value(model, W, swept)
     for length in (1.0, 0.5, 0.2, 0.05):
-        point = newton if length == 1.0 else swept + length * (newton - swept)
+        point = swept + length * (newton - swept)  # zeros of both stay zero
         if part.model_value(model, W, point) <= present:
             return point
     return swept
@@ -121,13 +121,6 @@ class Model:
             V[-1] -= V[-1].mean()
         return V
 
-    def start(self, W, new):
-        """Return the step of the predictors and its mean over classes."""
-        if W is new:
-            return np.zeros_like(self.P), np.zeros(len(self.P))
-        D = np.asfortranarray(self.block.image(new - W))
-        return D, (self.P * D).sum(axis=1)
-
 
 class _Part:
     """A working set; subclasses know what it is made of."""
@@ -177,7 +170,7 @@ class PairPart(_Part):
             lam = np.concatenate([lam, np.zeros(n_classes)])
             l2 = np.concatenate([l2, np.zeros(n_classes)])
         w = W[rows, classes]
-        D, s = model.start(W, W)
+        D, s = np.zeros_like(model.P), np.zeros(len(model.P))
         q = model.q[rows, classes]
         self.curvatures = model.curvatures()
         tail = (
@@ -274,7 +267,7 @@ class GroupPart(_Part):
             lam, l1, l2 = np.append(lam, 0.0), np.append(l1, 0.0), np.append(l2, 0.0)
             bounds = np.append(bounds, weights.sum())
         new = W.copy()
-        D, s = model.start(W, W)
+        D, s = np.zeros_like(model.P), np.zeros(len(model.P))
         tail = (
             read_only(model.P), read_only(model.Q), read_only(starts),
             read_only(model.q), read_only(bounds), new, read_only(lam), read_only(l1),

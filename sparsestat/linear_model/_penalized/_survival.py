@@ -3,6 +3,7 @@
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +11,15 @@ from scipy.linalg import eigh_tridiagonal
 
 from sparsestat._utils.samples import check_counts
 from sparsestat.linear_model._penalized._datafits import Datafit
+from sparsestat.linear_model._penalized._interval_sums import IntervalSums
 
 __all__ = ["Cox", "StratifiedCox", "partial_likelihood"]
 
 _SINGLE_TERMS, _RULE_SIZE = 32, 12  # of Efron's sums: one by one, nodes of a rule
 # Range of eta within which plain sums of exponentials keep all their terms.
 _PLAIN_RANGE = 500.0
+# Least share of what is taken off a sum that a difference of sums must leave.
+_LEFT_OVER = 1e-5
 
 
 def _efron_terms(mass):
@@ -171,15 +175,45 @@ class Cox(Datafit):
         top = float(z.max())
         e = self._w * np.exp(z - top)
         tails = np.append(np.cumsum(e[::-1])[::-1], 0.0)
+        late = self._not_yet(e)
         if not self._has_parts:
-            return z, top, e, tails[self._first] - self._not_yet(e), None
+            risk = tails[self._first] - late
+            if self._loses_digits(risk, late):
+                risk = self._spans.at_positions(e)
+            return z, top, e, risk, None
         # The risk set less its tied events: no difference of sums that may be equal.
         held = self._tied >= 0
         tied = np.bincount(self._tied[held], e[held], len(self._mass))
         beside = (self._at >= 0) & ~held
-        rest = tails[self._last] - self._not_yet(e)
+        rest = tails[self._last] - late
         rest = rest + np.bincount(self._at[beside], e[beside], len(self._mass))
+        if self._loses_digits(rest, late):
+            rest = self._spans_before.at_positions(e)
         return z, top, e, rest, tied
+
+    def _loses_digits(self, left, taken):
+        """Whether differences of sums leave less than their rounding allows."""
+        return self._entered is not None and bool((left < _LEFT_OVER * taken).any())
+
+    @cached_property
+    def _spans(self):
+        """The event times that each sample is at risk of."""
+        return IntervalSums(self._early, self._reached, len(self._mass))
+
+    @cached_property
+    def _spans_before(self):
+        """The same, less the time of its own event."""
+        stops = np.where(self._tied >= 0, self._tied, self._reached)
+        return IntervalSums(self._early, stops, len(self._mass))
+
+    def _in_risk_sets(self, values, e, risk):
+        """Sum values of samples over risk sets, whose own sums of e are `risk`."""
+        if self._loses_digits(risk, self._not_yet(e)):
+            columns = values.reshape(len(values), -1).T
+            sums = np.column_stack([self._spans.at_positions(c) for c in columns])
+            return sums.reshape(-1, *values.shape[1:])
+        tails = np.cumsum(values[::-1], axis=0)[::-1][self._first]
+        return tails - self._not_yet(values)
 
     def _not_yet(self, values):
         """Sum values of samples over those that enter too late for each event."""
@@ -191,10 +225,18 @@ class Cox(Datafit):
 
     def _at_risk(self, rates):
         """Sum rates of the event times over those that each sample is at risk of."""
+        if self._entered is not None and self._rates_lose_digits(rates):
+            return self._spans.of_rows(rates)
         total = np.concatenate([[0.0], np.cumsum(rates)])
         if self._entered is None:
             return total[self._reached]
         return total[self._reached] - total[self._early]
+
+    def _rates_lose_digits(self, rates):
+        total = np.concatenate([[0.0], np.cumsum(np.abs(rates))])
+        early = total[self._early]
+        held = self._early < self._reached
+        return self._loses_digits((total[self._reached] - early)[held], early[held])
 
     def _phi(self, risk, tied):
         phi = risk[self._term]
@@ -294,8 +336,8 @@ class Cox(Datafit):
         _, _, e, risk, tied = self._sums(eta)
         weighted = e[:, None] * A[self.order]
         # Means of the columns over each risk set.
-        sums = np.cumsum(weighted[::-1], axis=0)[::-1][self._first]
-        M = (sums - self._not_yet(weighted))[self._term]
+        whole = risk if tied is None else risk + tied
+        M = self._in_risk_sets(weighted, e, whole)[self._term]
         if tied is not None:
             held = self._tied >= 0
             at_ties = np.zeros((len(self._mass), A.shape[1]))
@@ -319,7 +361,7 @@ class Cox(Datafit):
         Returns
         -------
         cells : RiskCells or None
-            None where exponentials of eta lose terms.
+            None where exponentials of eta lose terms, or their sums digits.
         """
         if not self._is_plain(eta):
             return None
@@ -327,6 +369,11 @@ class Cox(Datafit):
         n_times = len(self._mass)
         inverse = self._term_weight / self._phi(risk, tied)
         rate = np.bincount(self._term, inverse, n_times)
+        whole = risk if tied is None else risk + tied
+        if self._entered is not None and (
+            self._loses_digits(whole, self._not_yet(e)) or self._rates_lose_digits(rate)
+        ):
+            return None
         n_cells = min(n_cells, n_times)
         cell = np.arange(n_times) * n_cells // n_times
         sums = np.concatenate([[0.0], np.cumsum(rate)])
@@ -374,8 +421,8 @@ class Cox(Datafit):
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(phi > 0, 1.0 / phi, 0.0)
         weighted = e * v[self.order]
-        means = np.cumsum(weighted[::-1])[::-1][self._first] - self._not_yet(weighted)
-        means = means[self._term]
+        whole = risk if tied is None else risk + tied
+        means = self._in_risk_sets(weighted, e, whole)[self._term]
         n_times = len(self._mass)
         held = self._tied >= 0
         if tied is not None:
@@ -413,14 +460,6 @@ class Cox(Datafit):
         with np.errstate(over="ignore"):
             inverse = self._term_weight * np.exp(-self._log_phi(eta[self.order]))
         return np.cumsum(np.bincount(self._term, inverse, len(self._mass)))
-
-    def null_intercept(self):
-        """Return 0: the partial likelihood does not see a constant."""
-        return 0.0
-
-    def settle_intercept(self, eta):
-        """Return 0: the partial likelihood does not see a constant."""
-        return 0.0
 
 
 class StratifiedCox(Datafit):
@@ -517,14 +556,6 @@ class StratifiedCox(Datafit):
         """Curvature of a sample beside its weight: events, on average."""
         seen = sum(part.null_curvature * part.total for part in self.parts)
         return seen / self.total
-
-    def null_intercept(self):
-        """Return 0: the partial likelihood does not see a constant."""
-        return 0.0
-
-    def settle_intercept(self, eta):
-        """Return 0: the partial likelihood does not see a constant."""
-        return 0.0
 
     @property
     def event_times(self):

@@ -65,18 +65,26 @@ class CoxProblem(GLMProblem):
             ]
         )
         events = float(held @ (y[:, -1] > 0))
-        return losses / events if events > 0 else np.zeros(len(results))
+        if events == 0.0:
+            return np.zeros(len(results))
+        return losses / events + np.log(self.weight_unit)
 
     @property
     def n_observed(self):
         """Number of events: censored samples tell less."""
         return float(self.datafit.weights @ (self.y[:, -1] > 0)) * self.weight_unit
 
-    def criteria(self, name, results, alphas, setting=None):
-        """Information criterion of each result."""
-        values = super().criteria(name, results, alphas, setting)
-        # Sums over risk sets are of relative weights.
-        return values + 2.0 * self.n_observed * np.log(self.weight_unit)
+    @property
+    def loss_moved(self):
+        """What losses inside lack: sums over risk sets are of relative weights."""
+        return self.n_observed / self.weight_unit * float(np.log(self.weight_unit))
+
+    def given(self, result):
+        """Return a result in the units of the given data."""
+        result = super().given(result)
+        result.objective += self.loss_moved
+        result.null_value += self.loss_moved
+        return result
 
     def intercept_of(self, result):
         """Return 0: the likelihood has no intercept."""
