@@ -174,6 +174,10 @@ MODULES = {
         "_soft _gap _sweep _newton _products",
         _KERNELS,
     ),
+    "linear_model/_penalized/_kernels_concave_path.py": (
+        "_slope _value _violation concave_path",
+        _KERNELS,
+    ),
     "linear_model/_penalized/_kernels_group_path.py": (
         "_norm _size _gap _sweep _newton",
         _KERNELS,
@@ -279,6 +283,59 @@ MODULES = {
         ],
     ),
     "inference/_error_bounds.py": ("", ["inference/test_error_bounds.py"]),
+    "inference/_debiased.py": (
+        "corrected_pvalues fit _noise _least_squares _store _certify",
+        [
+            "inference/test_debiased.py::" + name
+            for name in (
+                "test_the_certificate_says_what_the_parts_left",
+                "test_corrected_pvalues_from_their_definitions",
+                "test_estimates_are_the_lasso_plus_one_step",
+                "test_without_penalty_it_is_least_squares",
+                "test_units_and_shifts_are_carried_through",
+                "test_a_noise_level_without_degrees_of_freedom_is_refused",
+                "test_bad_input_is_named",
+            )
+        ],
+    ),
+    "inference/_knockoffs.py": (
+        "_select _certify",
+        [
+            "inference/test_knockoffs.py::" + name
+            for name in (
+                "test_selections_are_those_of_thresholds_and_e_values",
+                "test_what_keeps_everything_out_is_said",
+                "test_certificates_say_what_their_bound_rests_on",
+                "test_fixed_knockoffs_are_of_the_training_data",
+            )
+        ],
+    ),
+    "inference/_scaled_lasso.py": (
+        "fit _store",
+        [
+            "inference/test_debiased.py::" + name
+            for name in (
+                "test_the_scaled_lasso_says_what_is_left_in_the_units_of_the_target",
+                "test_a_gap_beside_the_tolerance_is_seen",
+                "test_a_constant_target_has_no_noise",
+            )
+        ],
+    ),
+    "inference/_stability.py": (
+        "_store _certify _get_support_mask _halves",
+        [
+            "inference/test_stability.py::" + name
+            for name in (
+                "test_certificates_say_what_was_counted_and_asked",
+                "test_halves_are_disjoint_pairs_of_equal_size",
+                "test_halves_keep_the_shares_of_classes",
+                "test_repeated_rows_kept_together_are_weights",
+                "test_fits_that_fall_short_are_counted_and_said_once",
+                "test_too_few_groups_or_weights_are_named",
+                "test_bad_input_is_named",
+            )
+        ],
+    ),
     "linear_model/_subsets/_search.py": (
         "_exact _exact_triangular _exact_one _bound",
         ["linear_model/test_best_subset.py"],
