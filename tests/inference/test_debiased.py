@@ -308,9 +308,7 @@ def test_corrected_pvalues_from_their_definitions(method):
     assert found is not p and len(corrected_pvalues(p[:0], method)) == 0
     X, y, _ = problem(1, n=40, p=6)
     model = DebiasedLasso(multiple_testing=method).fit(X, y)
-    assert_allclose(
-        model.pvalues_corrected_, corrected_pvalues(model.pvalues_, method)
-    )
+    assert_allclose(model.pvalues_corrected_, corrected_pvalues(model.pvalues_, method))
 
 
 def test_chosen_features_have_the_values_they_have_among_all(global_random_seed):
