@@ -486,3 +486,66 @@ def test_intercepts_of_huber_are_found_in_any_unit(power):
     stats = np.zeros((2, 10))
     stats[:, 4], stats[:, 5] = 1.0, [1e-12, 1e-3]
     assert _likelihood_path._is_settled(40, stats).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("loss", ["logistic", "huber"])
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_gradients_that_do_not_sum_to_zero_are_seen(loss, factor, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 5))
+    y = target_of(loss, 0.5 * X[:, 0], rng)
+    options = {"delta": 1.35} if loss == "huber" else {}
+    problem = CLASSES[loss](X, y, tol=1e-4, **options)
+    has_gap = loss == "logistic"
+    datafit, squares = problem.datafit, problem.design.squares
+    null = datafit.gradient(np.full(60, datafit.null_intercept()))
+    alphas = problem.alpha_max(1.0) * np.geomspace(0.9, 0.2, 4)
+    kind, limit = "duality_gap" if has_gap else "kkt", np.sqrt(60)
+    if has_gap:  # of the gradient of the intercept alone, on paths and in single fits
+        limit *= 1e-7 * np.linalg.norm(null)
+    one = _likelihood_path.likelihood_result(problem, alphas[2], 1.0, kind)
+    assert one is not None
+    if not has_gap:
+        eta = problem.design.product(one.columns, one.coef) + one.shift
+        limit *= 1e-8 * np.linalg.norm(datafit.gradient(eta))
+    # Beside violations the slope counts as that along the longest column.
+    lean = np.sqrt(squares.max() / 60) * factor * limit / one.unit
+    fit, kernel_of = (
+        _likelihood_path.kernels.likelihood_fit,
+        _likelihood_path._kernel_of,
+    )
+
+    def spoiled_fit(*arguments):
+        found = fit(*arguments)
+        arguments[-1][:, 5] = -factor * limit
+        return found
+
+    monkeypatch.setattr(_likelihood_path.kernels, "likelihood_fit", spoiled_fit)
+    found = _likelihood_path.likelihood_result(problem, alphas[2], 1.0, kind)
+    assert (found is None) == (factor > 1.0)
+    if found is not None:
+        expected = one.gap if has_gap else max(one.gap, lean)
+        assert_allclose(found.gap, expected, rtol=1e-6)
+        assert found.gap_history[-1] == found.gap
+
+    def spoiled_kernel(problem, norms):
+        solve, data = kernel_of(problem, norms)
+
+        def spoiled(*arguments):
+            found = solve(*arguments)
+            arguments[-2][2:, 5] = factor * limit, 0.25
+            return found
+
+        return spoiled, data
+
+    monkeypatch.setattr(_likelihood_path, "_kernel_of", spoiled_kernel)
+    monkeypatch.setattr(
+        _likelihood_path, "mended", lambda problem, points, missed, *_: (points, missed)
+    )
+    points, missed = _likelihood_path.likelihood_results(problem, alphas, 1.0, "")
+    assert missed.tolist() == [False, False, factor > 1.0, True]
+    if has_gap:
+        assert np.isinf(points.gaps).tolist() == missed.tolist()
+    else:
+        expected = np.sqrt(squares.max() / 60) * 0.25 / one.unit
+        assert_allclose(points.gaps[3], expected, rtol=1e-6)
