@@ -627,7 +627,7 @@ def test_steps_of_a_penalty_of_users_measure_it(fit_intercept):
         rtol=1e-10,
     )
     bend = solver.lipschitz = 0.25
-    for strength in (0.5, 8.0):
+    for strength in (0.02, 0.5, 8.0):
         penalty = GivenPenalty(Absolute(), strength, 1.0)
         value, dual, found = solver._measure(penalty)
         eta, g = at(w)
