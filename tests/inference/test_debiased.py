@@ -293,7 +293,7 @@ def test_a_noise_level_without_degrees_of_freedom_is_refused(monkeypatch):
 
 @pytest.mark.parametrize("method", ["holm", "bh", None])
 def test_corrected_pvalues_from_their_definitions(method):
-    p = np.array([0.5, 0.01, 0.04, 0.03, 0.011, 0.9])
+    p = np.array([0.6, 0.01, 0.04, 0.03, 0.011, 0.9])
     m, ranks = len(p), np.argsort(np.argsort(p)) + 1
     if method == "holm":
         raw = p * (m - ranks + 1)

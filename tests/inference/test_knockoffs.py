@@ -162,19 +162,21 @@ def test_selections_are_those_of_thresholds_and_e_values(n_draws, offset):
 def test_what_keeps_everything_out_is_said():
     X, y = problem(0, p=12, s=6)
     n_beat = {}
-    for count in (4, 5):  # at fdr 0.2 five features have to beat their knockoffs
-        W = np.where(np.arange(12) < count, 1.0, -0.5)
+    for count, rest in ((4, -0.5), (5, -0.5), (5, -2.0)):
+        # At fdr 0.2 five features have to beat their knockoffs.
+        W = np.where(np.arange(12) < count, 1.0, rest)
+        W[11] = 0.0
         selector = KnockoffSelector(
             statistic=lambda X, copies, y, W=W: W, fdr=0.2, random_state=0
         )
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             selector.fit(X, y)
-        n_beat[count] = [str(w.message) for w in caught]
-        assert selector.get_support().sum() == (5 if count == 5 else 0)
-    (said,) = n_beat[4]
+        n_beat[count, rest] = [str(w.message) for w in caught]
+        assert selector.get_support().sum() == (5 if (count, rest) == (5, -0.5) else 0)
+    (said,) = n_beat[4, -0.5]
     assert "unless 5 features are, and no more than 4 beat" in said
-    assert n_beat[5] == []
+    assert n_beat[5, -0.5] == n_beat[5, -2.0] == []
     # Several draws share the level: 2 / fdr.
     with pytest.warns(UserWarning, match=r"unless 10 .* no more than 9 .*n_draws=1"):
         KnockoffSelector(

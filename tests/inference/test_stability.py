@@ -297,6 +297,8 @@ def test_bad_input_is_named(options, change, message):
 
 def test_too_few_groups_or_weights_are_named():
     X, y = problem(0)
+    least = StabilitySelection(q=2, n_pairs=2).fit(X, y, groups=np.arange(60) % 8)
+    assert least.stability_path_.shape == (20, 2)
     with pytest.raises(ValueError, match="Halves of 3 groups"):
         StabilitySelection().fit(X, y, groups=np.arange(60) % 3)
     with pytest.raises(ValueError, match=r"n_samples = 5 \(of positive"):

@@ -592,24 +592,32 @@ def test_violations_are_distances_to_the_subdifferential(kind, positive):
 @pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize("budget", [1000, 2])
 def test_concave_paths_say_what_they_left(kind, positive, budget):
-    kernels, shape, solved = _kernels_concave_path, SHAPES[kind][0], []
-    for seed in range(6):
+    kernels, shape = _kernels_concave_path, SHAPES[kind][0]
+    solved, looks, steps = [], [], []
+    for seed in range(10):
         rng, A, y, w = problem(seed, n=14, p=8)
+        top = 1.0
+        if seed >= 4:  # of which many come in at a time, and not all at once
+            A, top = np.hstack([A, A[:, ::-1] + rng.standard_normal((14, 8))]), 0.2
+            w = np.concatenate([w, np.zeros(8)])
+        p = len(w)
         if seed == 0:  # orthogonal columns of different lengths
             A = np.linalg.qr(A)[0] * rng.uniform(0.3, 3.0, 8)
         elif seed % 2:
             A += rng.standard_normal((14, 1))
         y = y + 2.0 * A @ w
         A[:, 5] = 0.0
-        squares, omega = (A * A).sum(axis=0), rng.uniform(0.5, 2.0, 8)
+        squares, omega = (A * A).sum(axis=0), rng.uniform(0.5, 2.0, p)
         omega[7] = np.inf
         if not positive:
             omega[1] = 0.0
         penalty = concave(kind, shape, squares, positive, omega)
         G, c, K = A.T @ A, A.T @ y, 5
-        strengths = np.abs(c[:5]).max() * np.geomspace(1.0, 0.05, K)
-        W, points = np.zeros((K, 8)), np.zeros((K, 2))
+        strengths = top * np.abs(c[:5]).max() * np.geomspace(1.0, 0.05, K)
+        W, points = np.zeros((K, p)), np.zeros((K, 2))
         W[0, 1] = 0.0 if positive else c[1] / G[1, 1]
+        if seed == 3:  # some that do not come in by themselves
+            W[0, 2:5] = 0.01, 0.02 if positive else -0.02, 0.03
         start = W[0].copy()
         info, history = np.zeros((K, 3), np.int64), np.zeros(kernels.MOST_LOOKS + 1)
         goal = 1e-9 * np.abs(c[:5]).max()
@@ -618,6 +626,8 @@ def test_concave_paths_say_what_they_left(kind, positive, budget):
             goal, budget, W, points, info, history,
         )  # fmt: skip
         solved.append(n_solved)
+        looks.append(info[:, 2].max())
+        steps.append(info[:, 1].max())
 
         def outside(w, strength, A=A, y=y, omega=omega, squares=squares):
             scale = np.where(squares > 0.0, np.sqrt(squares), 1.0)
@@ -648,4 +658,8 @@ def test_concave_paths_say_what_they_left(kind, positive, budget):
                     value += 0.5 * G[j, j] * grid**2 - c[j] * grid
                     best = grid[np.argmin(value)]
                     assert_allclose(W[k, j], best, atol=2e-4 * abs(c[j]) / G[j, j])
-    assert min(solved) < 5 if budget == 2 else solved == [5] * 6
+    if budget == 2:
+        assert min(solved) < 5 and max(looks) == 1 and max(steps) == 0
+    else:
+        assert solved == [5] * 10 and max(steps) > 1
+        assert positive or max(looks[4:]) > 1
