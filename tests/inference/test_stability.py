@@ -61,6 +61,12 @@ def test_halves_keep_the_shares_of_classes():
     classes = np.repeat(["a", "b"], [14, 6])
     for half in _halves(np.random.RandomState(0), 5, 20, classes, None):
         assert np.count_nonzero(classes[half] == "b") == 3
+    three = np.repeat([0, 1, 2], [10, 7, 2])  # of odd numbers one is left out
+    for half in _halves(np.random.RandomState(0), 5, 19, three, None):
+        assert_array_equal(np.bincount(three[half]), [5, 3, 1])
+    for given, message in ((three * 0, "1 class: 0"), (three[:18], "2.* has one")):
+        with pytest.raises(ValueError, match=message):
+            _halves(np.random.RandomState(0), 5, len(given), given, None)
 
 
 def test_counts_are_those_of_the_halves(global_random_seed):
