@@ -64,7 +64,7 @@ def test_halves_keep_the_shares_of_classes():
     three = np.repeat([0, 1, 2], [10, 7, 2])  # of odd numbers one is left out
     for half in _halves(np.random.RandomState(0), 5, 19, three, None):
         assert_array_equal(np.bincount(three[half]), [5, 3, 1])
-    for given, message in ((three * 0, "1 class: 0"), (three[:18], "2.* has one")):
+    for given, message in ((three * 0, "1 class: 0"), (three[:18], "2 has one")):
         with pytest.raises(ValueError, match=message):
             _halves(np.random.RandomState(0), 5, len(given), given, None)
 
