@@ -104,7 +104,7 @@ MODULES = {
     "linear_model/_penalized/_steps.py": ("", [*_FITS, *_GLM]),
     "linear_model/_penalized/_problems.py": (
         "given _add_storage_error certificate dual_gaps measures start_of "
-        "coef_unit alpha_unit alpha_max _least_squares",
+        "coef_unit alpha_unit alpha_max _are_proved _residual_square",
         [*_MEASURES, "linear_model/test_paths_and_cv.py", *_LASSO],
     ),
     "linear_model/_penalized/_class_datafits.py": ("", [*_FITS, *_MEASURES, *_GLM]),

@@ -249,10 +249,30 @@ def test_storing_in_single_precision_counts_against_the_certificate(
     center = X[:, [0, 2]].astype(float).mean(axis=0) @ [2.0, -4.0]
     shift = np.array(3.0 + abs(center) if fit_intercept else 3.0)
     moved = storage_error(problem.design, fake(), np.float32, 20, shift)
-    error = 3.5 * moved**2
+    error = (math.sqrt(5e-7) + math.sqrt(3.5) * moved) ** 2 - 5e-7  # beside the gap
     if kind == "kkt":
         error = 7.0 * math.sqrt(problem.design.squares.max()) * moved
     assert_allclose(result.rounding - 1e-9, error / 5.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-16, 1e-12, 1e-6])
+def test_a_gap_and_storage_in_one_direction_cost_more_than_both_alone(gap):
+    rng = np.random.default_rng(20)
+    a = rng.standard_normal(20).astype(np.float32)
+    problem = ElasticNetProblem(
+        a[:, None], a, fit_intercept=False, tol=1e-6, max_iter=9, max_epochs=9
+    )
+    a = a.astype(float)
+    # Half the squared residual, beside a least of zero at a coefficient of one.
+    far = math.sqrt(2.0 * gap / (a @ a))
+    result = fake(
+        columns=np.array([0]), coef=np.array([1.0 + far]), shift=0.0, bend=1.0,
+        gap=gap, unit=1.0, rounding=0.0, kind="duality_gap",
+    )  # fmt: skip
+    problem.given(result)
+    moved = 2.0**-24 * (1.0 + far)  # up, as far as it may
+    rise = 0.5 * (a @ a) * (far + moved) ** 2
+    assert_allclose(gap + result.rounding, rise, rtol=1e-6)
 
 
 def test_certificates_of_results_are_per_sample():
