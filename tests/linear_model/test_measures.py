@@ -35,6 +35,7 @@ from sparsestat.linear_model._penalized._likelihood_problems import (
 )
 from sparsestat.linear_model._penalized._newton import GLMSolver
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
+from sparsestat.linear_model._penalized._points import PathPoints
 from sparsestat.linear_model._penalized._problems import (
     GAP_SCALE,
     KKT_SCALE,
@@ -231,6 +232,9 @@ def test_results_are_given_in_the_units_of_the_data():
     assert (given.rounding, given.gap, given.unit) == (1e-9, 1e-7, 5.0)
     assert_array_equal(problem.start_of(given.coef), [2.0, -4.0])
     assert problem.start_of(None) is None
+    assert_array_equal(
+        problem.start_of(np.ones((3, 2))), np.ones((3, 2)) / problem.coef_unit
+    )
     centered = X - X.mean(axis=0)
     top = np.abs(centered.T @ (y - y.mean())).max() / 20
     assert_allclose(problem.alpha_max(1.0), top * 2.0**20, rtol=1e-12)
@@ -253,6 +257,26 @@ def test_storing_in_single_precision_counts_against_the_certificate(
     if kind == "kkt":
         error = 7.0 * math.sqrt(problem.design.squares.max()) * moved
     assert_allclose(result.rounding - 1e-9, error / 5.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_arrays_alone_prove_a_path_stored_as_it_was_computed(dtype):
+    X, y, options = squared(dtype=dtype)
+    problem = ElasticNetProblem(X, y, **options)
+    for gaps, rounding_, proved in (
+        ([1e-9, 1e-7], [0.0, 1e-9], True),
+        ([1e-9, 2e-6], [0.0, 0.0], False),
+        ([1e-9, 1e-7], [0.0, 1e-6], False),
+    ):
+        varying = {
+            "gap": np.array(gaps), "rounding": np.array(rounding_),
+            "objective": np.ones(2), "dual": np.ones(2),
+        }  # fmt: skip
+        points = PathPoints(problem, np.zeros((2, 3)), varying, {"kind": "kkt"})
+        is_double = dtype == np.float64
+        assert options["tol"] == 1e-6 and problem.dtype == dtype
+        assert problem._are_proved(points) == (proved and is_double)
+    assert not problem._are_proved([fake()])
 
 
 @pytest.mark.parametrize("gap", [0.0, 1e-16, 1e-12, 1e-6])
