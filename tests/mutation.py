@@ -188,7 +188,11 @@ MODULES = {
     ),
     "linear_model/_penalized/_kernels_likelihood_fit.py": (
         "_gram _choose _minimize",
-        [_PLAIN, "linear_model/test_likelihood_path.py"],
+        [
+            *_KERNELS,
+            "linear_model/test_likelihood_path.py::"
+            "test_single_fits_in_one_call_are_those_of_working_sets",
+        ],
     ),
     "linear_model/_penalized/_kernels_csc_likelihood.py": (
         "_sweep _weigh _slopes _add_columns",

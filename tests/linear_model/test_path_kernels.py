@@ -12,6 +12,7 @@ from sparsestat.linear_model._penalized import (
     _kernels_concave_path,
     _kernels_group_path,
     _kernels_likelihood,
+    _kernels_likelihood_fit,
     _kernels_path,
 )
 from sparsestat.linear_model._penalized import _kernels_entry as entry
@@ -510,6 +511,67 @@ def test_features_enter_where_they_move_or_where_a_line_says_that_they_will():
     for positive in (True, False):
         assert entry.enters(-q, -before, lam, 3.9, np.inf, 1.0, positive) != positive
         assert entry.enters(-q, -before, lam, 9.0, 6.9, 1.5, positive) != positive
+
+
+# One strength of a likelihood
+
+
+@pytest.mark.parametrize("with_shift", [False, True])
+def test_models_of_single_fits_are_weighted_and_centered(with_shift):
+    rng, A, _, _ = problem(3)
+    h, order, m = rng.uniform(0.1, 2.0, 12), np.array([4, 0, 2, 1, 5, 3]), 4
+    H, mu, t = np.full((5, 5), np.nan), np.full(6, np.nan), np.empty(12)
+    columns = np.ascontiguousarray(A.T)
+    _kernels_likelihood_fit._gram(columns, order, m, h, with_shift, mu, t, H)
+    part = A[:, order[:m]]
+    means = h @ part / h.sum() if with_shift else np.zeros(m)
+    assert_allclose(mu[:m], means, atol=1e-14)
+    assert_allclose(H[:m, :m], (part - means).T @ (h[:, None] * part), atol=1e-12)
+    assert_array_equal(H[:m, :m], H[:m, :m].T)
+    assert np.isnan(H[m]).all() and np.isnan(mu[m:]).all()
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_single_fits_list_what_has_or_wants_a_coefficient(positive):
+    q = np.array([0.9, -2.0, 3.0, 0.5, 1.0, 2.5])
+    w = np.array([0.0, 0.0, 0.0, 0.25, 0.0, 0.0])
+    norms, lam = np.array([1.0, 1, 1, 1, 1, 0]), np.array([1.0, 1, 2, 9, 0.5, 1])
+    l2 = np.arange(6.0)
+    order, parts = np.full(6, -1), np.full((4, 6), np.nan)
+    m = _kernels_likelihood_fit._choose(
+        q, w, norms, lam, l2, 2.0 / 1.5, positive, order, *parts
+    )
+    # Above level * lam: the second by its size, the third and fifth; not the last, of
+    # which nothing varies. The fourth is in.
+    expected = [2, 3, 4] if positive else [1, 2, 3, 4]
+    assert m == len(expected) and order[:m].tolist() == expected
+    for part, values in zip(parts, (w, q, lam, l2), strict=True):
+        assert_array_equal(part[:m], values[expected])
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.3])
+def test_models_of_single_fits_come_down_to_their_minimum(ridge):
+    rng, A, y, _ = problem(4)
+    A = A + 2.0 * rng.standard_normal((12, 1))
+    H, lam, l2 = A.T @ A, rng.uniform(0.5, 2.0, 6), rng.uniform(0.5, 2.0, 6)
+    work = np.zeros((6, 6)), np.zeros(6, np.int64), np.zeros(6)
+
+    def minimize(goal, most):
+        v, r = np.zeros(6), A.T @ y
+        sweeps = _kernels_likelihood_fit._minimize(
+            H, v, r, np.diag(H).copy(), lam, l2, 0.2, ridge, 6, False, goal, most, *work
+        )
+        return sweeps, v, r
+
+    sweeps, v, r = minimize(1e-22, 100_000)
+    assert 1 < sweeps < 100  # by Newton steps, without which it takes many more
+    assert_allclose(r, A.T @ (y - A @ v), atol=1e-9)
+    slope = r - ridge * l2 * v
+    assert_allclose(slope[v != 0], (0.2 * lam * np.sign(v))[v != 0], atol=1e-8)
+    assert (np.abs(slope) <= 0.2 * lam + 1e-8).all() and v.any()
+    assert minimize(np.inf, 100)[0] == 1
+    assert [minimize(-1.0, most)[0] for most in (1, 3, 5)] == [1, 3, 5]
+    assert minimize(-1.0, 0)[0] == 0
 
 
 # MCP and SCAD
