@@ -533,13 +533,13 @@ def test_models_of_single_fits_are_weighted_and_centered(with_shift):
 
 @pytest.mark.parametrize("positive", [False, True])
 def test_single_fits_list_what_has_or_wants_a_coefficient(positive):
-    q = np.array([0.9, -2.0, 3.0, 0.5, 1.0, 2.5])
+    q = np.array([1.5, -2.0, 4.0, 0.5, 1.0, 2.5])  # the first just not
     w = np.array([0.0, 0.0, 0.0, 0.25, 0.0, 0.0])
     norms, lam = np.array([1.0, 1, 1, 1, 1, 0]), np.array([1.0, 1, 2, 9, 0.5, 1])
     l2 = np.arange(6.0)
     order, parts = np.full(6, -1), np.full((4, 6), np.nan)
     m = _kernels_likelihood_fit._choose(
-        q, w, norms, lam, l2, 2.0 / 1.5, positive, order, *parts
+        q, w, norms, lam, l2, 1.5, positive, order, *parts
     )
     # Above level * lam: the second by its size, the third and fifth; not the last, of
     # which nothing varies. The fourth is in.
