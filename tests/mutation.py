@@ -101,7 +101,7 @@ MODULES = {
         "",
         [*_FITS, "linear_model/test_cox.py", *_GLM],
     ),
-    "linear_model/_penalized/_steps.py": ("", [*_FITS, *_GLM]),
+    "linear_model/_penalized/_steps.py": ("", _FITS),
     "linear_model/_penalized/_problems.py": (
         "given _add_storage_error certificate dual_gaps measures start_of "
         "coef_unit alpha_unit alpha_max _are_proved _residual_square",
