@@ -345,7 +345,8 @@ MODULES = {
         ["linear_model/test_best_subset.py"],
     ),
     "linear_model/_subsets/_likelihoods.py": (
-        "fit _newton _newton_step _hessian coefficients loss_of least_value",
+        "fit _newton _newton_step _hessian coefficients loss_of least_value "
+        "_deviances loss_error",
         [
             "linear_model/test_best_subset_models.py::" + name
             for name in (
@@ -353,6 +354,7 @@ MODULES = {
                 "test_classes_that_are_separated_have_no_best_subset_without_a_ridge",
                 "test_counts_of_zero_on_one_side_have_no_best_subset_without_a_ridge",
                 "test_newton_says_what_is_left_to_save",
+                "test_large_counts_of_near_copies_are_told_apart_or_not_claimed",
                 "test_newton_steps_are_those_of_the_hessian",
                 "test_cox_agrees_with_enumeration",
             )

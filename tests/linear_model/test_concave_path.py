@@ -266,6 +266,27 @@ def test_starts_are_least_squares_over_free_features(kind, capfd):
     assert _concave_path._results(exact, 1e12 * alphas, None, None) is not None
 
 
+def test_moments_are_asked_for_digits_at_zero_already():
+    rng = np.random.default_rng(12)
+    X, y = rng.standard_normal((9, 3)), rng.standard_normal(9)
+    omega = np.array([1.0, np.inf, 0.5])
+    moments = _gram_path.Moments(X.T @ X, X.T @ y, float(y @ y), 9.0)
+    norms, unit = np.linalg.norm(X, axis=0), np.abs(X[:, [0, 2]].T @ y).max()
+    share = rounding(9 + 8) * norms.max()
+    least = share * np.linalg.norm(y) / (_gram_path.DOUBT * unit)
+    for tol, enough in ((1.01 * least, True), (0.99 * least, False)):
+        problem = ConcaveProblem(
+            "mcp", X, y, shape=3.0, feature_weights=omega, fit_intercept=False,
+            tol=tol, max_iter=9, max_epochs=99,
+        )  # fmt: skip
+        found = _concave_path._run(problem, moments, np.array([0.5, 0.2]), None)
+        assert (found is not None) == enough
+        if enough:
+            assert_allclose(found[4], unit, rtol=1e-12)
+            expected = share * (np.linalg.norm(y) + np.abs(found[0]) @ norms)
+            assert_allclose(found[5], expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("share, kept", [(0.99, 3), (1.01, 0)])
 def test_folds_whose_moments_lack_digits_are_not_proved(share, kept, monkeypatch):
     rng = np.random.default_rng(11)

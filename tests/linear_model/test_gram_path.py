@@ -174,6 +174,37 @@ def test_points_say_what_the_kernels_measured(monkeypatch):
     assert_allclose(one.objective, points[3].objective, rtol=2e-6)
 
 
+def test_gaps_beside_the_tolerance_are_not_proved(monkeypatch):
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((40, 6))
+    y = X[:, 0] - 0.5 * X[:, 1] + 0.2 * rng.standard_normal(40)
+    options = {"fit_intercept": True, "tol": 1e-6, "max_iter": 100, "max_epochs": 1000}
+    problem = ElasticNetProblem(X, y, **options)
+    goal = 1e-6 * (problem.target @ problem.target)
+    fit, path = _gram_path.kernels.gram_fit, _gram_path.kernels.gram_path
+    alphas = problem.alpha_max(1.0) * np.geomspace(0.9, 0.05, 5)
+    for share, proved in ((0.99, True), (1.01, False)):
+
+        def spoiled_fit(*arguments, share=share):
+            sweeps, newtons, first, _, *rest = fit(*arguments)
+            return sweeps, newtons, first, share * goal, *rest
+
+        def spoiled_path(*arguments, share=share):
+            n_solved = path(*arguments)
+            arguments[-2][2, 0] = share * goal
+            return n_solved
+
+        monkeypatch.setattr(_gram_path.kernels, "gram_fit", spoiled_fit)
+        monkeypatch.setattr(_gram_path.kernels, "gram_path", spoiled_path)
+        found = _gram_path.gram_fit(problem, alphas[2], 1.0)
+        assert (found is not None) == proved
+        if proved:
+            assert_allclose(found.gap, 0.99e-6, rtol=1e-9)
+        points = problem.solve(alphas, 1.0)
+        # A point that was missed is measured and solved again, by working sets.
+        assert (points[2].gap > 0.98e-6) == proved and points[2].gap <= 1e-6
+
+
 def test_ridges_of_single_fits_follow_the_unit_of_the_target():
     rng = np.random.default_rng(4)
     X = rng.standard_normal((40, 6))
