@@ -121,10 +121,10 @@ MODULES = {
         "",
         [*_FITS, "linear_model/test_cox.py", *_GLM],
     ),
-    "linear_model/_penalized/_steps.py": ("", [*_FITS, *_GLM]),
+    "linear_model/_penalized/_steps.py": ("", _FITS),
     "linear_model/_penalized/_problems.py": (
         "given _add_storage_error certificate dual_gaps measures start_of "
-        "coef_unit alpha_unit alpha_max _least_squares",
+        "coef_unit alpha_unit alpha_max _are_proved _residual_square",
         [*_MEASURES, "linear_model/test_paths_and_cv.py", *_LASSO],
     ),
     "linear_model/_penalized/_class_datafits.py": ("", [*_FITS, *_MEASURES, *_GLM]),
@@ -194,6 +194,10 @@ MODULES = {
         "_soft _gap _sweep _newton _products",
         _KERNELS,
     ),
+    "linear_model/_penalized/_kernels_concave_path.py": (
+        "_slope _value _violation concave_path",
+        _KERNELS,
+    ),
     "linear_model/_penalized/_kernels_group_path.py": (
         "_norm _size _gap _sweep _newton",
         _KERNELS,
@@ -204,7 +208,11 @@ MODULES = {
     ),
     "linear_model/_penalized/_kernels_likelihood_fit.py": (
         "_gram _choose _minimize",
-        [_PLAIN, "linear_model/test_likelihood_path.py"],
+        [
+            *_KERNELS,
+            "linear_model/test_likelihood_path.py::"
+            "test_single_fits_in_one_call_are_those_of_working_sets",
+        ],
     ),
     "linear_model/_penalized/_kernels_csc_likelihood.py": (
         "_sweep _weigh _slopes _add_columns",
@@ -431,12 +439,66 @@ MODULES = {
         ],
     ),
     "inference/_error_bounds.py": ("", ["inference/test_error_bounds.py"]),
+    "inference/_debiased.py": (
+        "corrected_pvalues fit _noise _least_squares _store _certify",
+        [
+            "inference/test_debiased.py::" + name
+            for name in (
+                "test_the_certificate_says_what_the_parts_left",
+                "test_corrected_pvalues_from_their_definitions",
+                "test_estimates_are_the_lasso_plus_one_step",
+                "test_without_penalty_it_is_least_squares",
+                "test_units_and_shifts_are_carried_through",
+                "test_a_noise_level_without_degrees_of_freedom_is_refused",
+                "test_bad_input_is_named",
+            )
+        ],
+    ),
+    "inference/_knockoffs.py": (
+        "_select _certify",
+        [
+            "inference/test_knockoffs.py::" + name
+            for name in (
+                "test_selections_are_those_of_thresholds_and_e_values",
+                "test_what_keeps_everything_out_is_said",
+                "test_certificates_say_what_their_bound_rests_on",
+                "test_fixed_knockoffs_are_of_the_training_data",
+            )
+        ],
+    ),
+    "inference/_scaled_lasso.py": (
+        "fit _store",
+        [
+            "inference/test_debiased.py::" + name
+            for name in (
+                "test_the_scaled_lasso_says_what_is_left_in_the_units_of_the_target",
+                "test_a_gap_beside_the_tolerance_is_seen",
+                "test_a_constant_target_has_no_noise",
+            )
+        ],
+    ),
+    "inference/_stability.py": (
+        "_store _certify _get_support_mask _halves",
+        [
+            "inference/test_stability.py::" + name
+            for name in (
+                "test_certificates_say_what_was_counted_and_asked",
+                "test_halves_are_disjoint_pairs_of_equal_size",
+                "test_halves_keep_the_shares_of_classes",
+                "test_repeated_rows_kept_together_are_weights",
+                "test_fits_that_fall_short_are_counted_and_said_once",
+                "test_too_few_groups_or_weights_are_named",
+                "test_bad_input_is_named",
+            )
+        ],
+    ),
     "linear_model/_subsets/_search.py": (
         "_exact _exact_triangular _exact_one _bound",
         ["linear_model/test_best_subset.py"],
     ),
     "linear_model/_subsets/_likelihoods.py": (
-        "fit _newton _newton_step _hessian coefficients loss_of least_value",
+        "fit _newton _newton_step _hessian coefficients loss_of least_value "
+        "_deviances loss_error",
         [
             "linear_model/test_best_subset_models.py::" + name
             for name in (
@@ -444,6 +506,7 @@ MODULES = {
                 "test_classes_that_are_separated_have_no_best_subset_without_a_ridge",
                 "test_counts_of_zero_on_one_side_have_no_best_subset_without_a_ridge",
                 "test_newton_says_what_is_left_to_save",
+                "test_large_counts_of_near_copies_are_told_apart_or_not_claimed",
                 "test_newton_steps_are_those_of_the_hessian",
                 "test_cox_agrees_with_enumeration",
             )

@@ -185,7 +185,9 @@ def test_noise_levels_of_blocks_carry_their_rounding():
     X, y, _ = data()
     model = ScaledLasso().fit(row_blocks(X, y, block_size=8))
     used = np.count_nonzero(model.coef_)
-    expected = rounding(60 + 8 + used + 8, 4.0)
+    reach = np.abs(model.coef_) @ X.std(axis=0) / y.std()
+    expected = rounding(60 + 8 + used + 8, 4.0) + rounding(used + 8, 2.0 * reach)
+    expected += rounding(8 // 8 + 8 + 16, 2.0 * model.sigma_ / model.alpha_)
     assert_allclose(model.certificate_.details["rounding"], expected, rtol=1e-12)
 
 

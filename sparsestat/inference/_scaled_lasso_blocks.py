@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from sparsestat._utils.arithmetic import dot, power_of_two, rounding
+from sparsestat._utils.arithmetic import dot, power_of_two
 from sparsestat._utils.moments import (
     check_width,
     fold_moments,
@@ -17,7 +17,11 @@ from sparsestat._utils.moments import (
     residual_sums,
     square_root,
 )
-from sparsestat.inference._scaled_lasso_solver import scaled_lasso, universal_strength
+from sparsestat.inference._scaled_lasso_solver import (
+    gap_rounding,
+    scaled_lasso,
+    universal_strength,
+)
 
 __all__ = ["scaled_lasso_of_blocks"]
 
@@ -83,9 +87,13 @@ def scaled_lasso_of_blocks(blocks, *, factor, tol, max_iter):
     q = (Q[:, 0, 0] - columns * mean) / scales
     level = float(np.sqrt(square / n))
     free = n - 1 - np.count_nonzero(coef)
-    gap = 0.0
+    gap = error = 0.0
     if spreads[p] > 0.0:
-        gap = _gap(n, square, float(dots[0]), q, coef * scales, strength) / spreads[p]
+        standard = coef * scales
+        gap = _gap(n, square, float(dots[0]), q, standard, strength) / spreads[p]
+        chain = max(blocks.sizes) // 8 + len(blocks.sizes) + 16
+        ones, terms = np.ones(p), n + len(blocks.sizes)
+        error = gap_rounding(terms, chain, standard / spreads[p], ones, strength)
     return SimpleNamespace(
         coef=coef,
         intercept=float(center[p]) - dot(center[:p], coef),
@@ -94,7 +102,7 @@ def scaled_lasso_of_blocks(blocks, *, factor, tol, max_iter):
         strength=strength,
         n_iter=solution.n_iter,
         gap=max(gap, 0.0),
-        rounding=rounding(n + len(blocks.sizes) + np.count_nonzero(coef) + 8, 4.0),
+        rounding=error,
         collapsed=solution.collapsed,
     )
 

@@ -27,12 +27,14 @@ __all__ = [
     "ActiveSet",
     "ScaledSolution",
     "centered_target",
+    "gap_rounding",
     "scaled_lasso",
     "universal_strength",
 ]
 
 _FLOOR = 1e-6  # of the spread of y: below it the noise level has collapsed
 _RANK = 1e-10
+_ROWS = 8192  # of a block of products, so that few additions follow each other
 
 
 def universal_strength(factor, n, p):
@@ -186,7 +188,9 @@ def scaled_lasso(Z, y, strength, *, tol=1e-8, max_iter=20):
         if collapsed or gap <= 0.01 * tol or (settled and gap <= tol):
             break
     coef, residual = best
-    error = rounding(n + np.count_nonzero(coef) + 8, 4.0)
+    lengths = np.sqrt(1.0 + means**2)
+    chain = min(n, _ROWS) // 8 + n // _ROWS + 16
+    error = gap_rounding(n, chain, coef / spread, lengths, strength)
     level = float(np.sqrt(residual @ residual / n))
     return ScaledSolution(
         coef, level, residual, float(best_gap), error, n_iter, collapsed
@@ -209,7 +213,31 @@ def _gap(Z, means, y, coef, residual, strength, spread):
     if norm == 0.0:
         return primal / spread
     u = residual / norm
-    largest = float(np.abs(Z.T @ u - means * u.sum()).max())
+    blocks = [slice(at, at + _ROWS) for at in range(0, len(u), _ROWS)]
+    products = sum(Z[rows].T @ u[rows] for rows in blocks)
+    largest = float(np.abs(products - means * u.sum()).max())
     if largest > strength * root:
         u = u * (strength * root / largest)
     return max(primal - float(u @ y) / root, 0.0) / spread
+
+
+def gap_rounding(n, chain, coef, lengths, strength):
+    """Bound the rounding error of the gap of the square-root Lasso.
+
+    Parameters
+    ----------
+    n : int
+        Number of samples.
+    chain : int
+        Additions that follow each other in a product with a column.
+    coef : ndarray of shape (n_features,)
+        Coefficients relative to the spread of the target.
+    lengths : ndarray of shape (n_features,)
+        Norms of the columns before they are centered, over ``sqrt(n)``.
+    strength : float
+    """
+    used = np.count_nonzero(coef)
+    error = rounding(n + used + 8, 4.0)  # of norms, and of products with the target
+    error += rounding(used + 8, 2.0 * float(np.abs(coef) @ lengths))  # of the residual
+    # The dual point is scaled by the largest product, whose bound is the strength.
+    return error + rounding(chain, 2.0 * float(lengths.max()) / strength)

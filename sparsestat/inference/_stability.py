@@ -387,6 +387,7 @@ def _halves(rng, n_pairs, n_samples, classes, groups):
     if classes is not None:
         names, codes = np.unique(classes, return_inverse=True)
         strata = [np.flatnonzero(codes == k) for k in range(len(names))]
+        names = names.tolist()  # as they are written, not as numpy writes them
         for name, rows in zip(names, strata, strict=True):
             if len(rows) < 2:
                 raise ValueError(

@@ -1,5 +1,7 @@
 """The scaled Lasso and intervals without its bias, against closed forms and peers."""
 
+from dataclasses import replace
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sparsestat.exceptions import ConvergenceWarning, NumericalError
-from sparsestat.inference import DebiasedLasso, ScaledLasso
+from sparsestat.inference import DebiasedLasso, ScaledLasso, _debiased, _scaled_lasso
 from sparsestat.inference._debiased import corrected_pvalues
 from sparsestat.inference._nodewise import (
     least_squares_directions,
@@ -107,6 +109,48 @@ def test_missed_tolerances_are_said():
     assert not model.certificate_.satisfied
 
 
+@pytest.mark.parametrize("factor, collapsed", [(0.7, False), (0.05, True)])
+def test_the_scaled_lasso_says_what_is_left_in_the_units_of_the_target(
+    factor, collapsed, recwarn
+):
+    X, y, _ = problem(3, n=30, p=8 if not collapsed else 60)
+    model = ScaledLasso(factor, tol=1e-7).fit(X * 4.0 + 1.0, 32.0 * y + 5.0)
+    certificate, p = model.certificate_, X.shape[1]
+    w = model.coef_ * (4.0 * X.std(axis=0))
+    centered, strength = 32.0 * (y - y.mean()), universal_strength(factor, 30, p)
+    residual = centered - standardized(X) @ w
+    level, spread = np.sqrt((residual**2).mean()), np.sqrt((centered**2).mean())
+    u = residual / np.linalg.norm(residual)
+    most = np.abs(standardized(X).T @ u).max()
+    u *= min(1.0, strength * np.sqrt(30) / most)
+    gap = level + strength * np.abs(w).sum() - u @ centered / np.sqrt(30)
+    assert certificate.kind == "duality_gap" and certificate.tol == 1e-7
+    assert certificate.value == pytest.approx(gap / spread, rel=1e-3, abs=1e-12)
+    free = 29 - np.count_nonzero(w)
+    assert_allclose(model.sigma_, level, rtol=1e-7 if not collapsed else 1e-2)
+    assert model.alpha_ == strength * model.sigma_
+    expected = level * np.sqrt(30 / free) if free > 0 else 0.0
+    assert model.sigma_df_ == pytest.approx(expected, rel=1e-2)
+    assert_allclose(model.predict(4.0 * X + 1.0), 32.0 * y + 5.0 - residual, rtol=1e-9)
+    assert certificate.details["sigma"] == model.sigma_
+    assert certificate.details["collapsed"] == collapsed
+    assert any("collapsed" in str(w.message) for w in recwarn) == collapsed
+
+
+@pytest.mark.parametrize("change", [0.0, 0.99, 1.01])
+def test_a_gap_beside_the_tolerance_is_seen(change, monkeypatch, recwarn):
+    X, y, _ = problem(4)
+    solve = _scaled_lasso.scaled_lasso
+    monkeypatch.setattr(
+        _scaled_lasso,
+        "scaled_lasso",
+        lambda *args, **kw: replace(solve(*args, **kw), gap=change * 1e-6),
+    )
+    certificate = ScaledLasso(tol=1e-6).fit(X, y).certificate_
+    assert certificate.value == change * 1e-6
+    assert certificate.satisfied == (change < 1.0) == (len(recwarn) == 0)
+
+
 # Directions
 
 
@@ -189,6 +233,82 @@ def test_intervals_cover_and_pvalues_keep_their_level():
     assert 0.90 <= covered[:, :3].mean() <= 1.0
     assert 0.93 <= covered[:, 3:].mean() <= 0.975
     assert np.mean(null) <= 0.075
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_certificate_says_what_the_parts_left(exact, monkeypatch):
+    X, y, _ = problem(5, n=40, p=12)
+    options = {"nodewise_factor": 0.0} if exact else {}
+    model = DebiasedLasso(confidence=0.9, **options).fit(X, y)
+    certificate, details = model.certificate_, model.certificate_.details
+    assert certificate.kind == "error_bound" and certificate.satisfied
+    assert certificate.value == pytest.approx(0.1) and certificate.tol == np.inf
+    assert ("Gaussian noise" in details["assumption"]) == exact
+    assert details["largest_bias_factor"] == model.bias_bound_.max()
+    assert (details["largest_bias_factor"] <= 1e-12) == exact
+    assert 0.0 <= details["lasso_gap"] <= 1e-8
+    assert details["direction_violation"] <= details["direction_tol"]
+    solve, directions = _debiased.scaled_lasso, _debiased.nodewise_directions
+    # The lasso's gap counts, and a hundredth of the violation of the directions.
+    for gap, violation, kept in (
+        (0.9e-6, 0.0, True),
+        (1.1e-6, 0.0, exact),
+        (0.0, 0.9e-4, True),
+        (0.0, 1.1e-4, exact),
+    ):
+        monkeypatch.setattr(
+            _debiased,
+            "scaled_lasso",
+            lambda *a, gap=gap: replace(solve(*a), gap=gap),
+        )
+
+        def spoiled(*a, violation=violation):
+            found, failed = directions(*a)
+            return replace(found, violation=violation), failed
+
+        monkeypatch.setattr(_debiased, "nodewise_directions", spoiled)
+        model = DebiasedLasso(confidence=0.9, **options)
+        if kept:
+            assert model.fit(X, y).certificate_.satisfied
+        else:
+            with pytest.warns(ConvergenceWarning, match="left undone"):
+                assert not model.fit(X, y).certificate_.satisfied
+        assert model.certificate_.details["lasso_gap"] == gap
+
+
+def test_a_noise_level_without_degrees_of_freedom_is_refused(monkeypatch):
+    X, y, _ = problem(0, n=20, p=30)
+    solve = _debiased.scaled_lasso
+    full = np.ones(30)
+    monkeypatch.setattr(
+        _debiased, "scaled_lasso", lambda *a: replace(solve(*a), coef=full)
+    )
+    with pytest.raises(NumericalError, match="Raise `factor`"):
+        DebiasedLasso().fit(X, y)
+    # Least squares of a target that it explains has no noise either.
+    X, _, coef = problem(0, n=40, p=5)
+    with pytest.raises(NumericalError, match="leaves no residual"):
+        DebiasedLasso(nodewise_factor=0.0).fit(X, X @ coef[:5] + 1.0)
+
+
+@pytest.mark.parametrize("method", ["holm", "bh", None])
+def test_corrected_pvalues_from_their_definitions(method):
+    p = np.array([0.6, 0.01, 0.04, 0.03, 0.011, 0.9])
+    m, ranks = len(p), np.argsort(np.argsort(p)) + 1
+    if method == "holm":
+        raw = p * (m - ranks + 1)
+        expected = [min(1.0, raw[ranks <= r].max()) for r in ranks]
+    elif method == "bh":
+        raw = p * m / ranks
+        expected = [min(1.0, raw[ranks >= r].min()) for r in ranks]
+    else:
+        expected = p
+    found = corrected_pvalues(p, method)
+    assert_allclose(found, expected, rtol=1e-14)
+    assert found is not p and len(corrected_pvalues(p[:0], method)) == 0
+    X, y, _ = problem(1, n=40, p=6)
+    model = DebiasedLasso(multiple_testing=method).fit(X, y)
+    assert_allclose(model.pvalues_corrected_, corrected_pvalues(model.pvalues_, method))
 
 
 def test_chosen_features_have_the_values_they_have_among_all(global_random_seed):

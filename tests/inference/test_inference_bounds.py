@@ -107,8 +107,55 @@ def test_a_solution_carries_its_gap_and_its_rounding():
     none = np.zeros(5)
     gap = _scaled_lasso_solver._gap(Z, none, y, found.coef, residual, 0.4, spread)
     assert found.gap == pytest.approx(gap, abs=1e-14) and 0.0 <= found.gap <= 1e-9
-    assert found.rounding == rounding(20 + np.count_nonzero(found.coef) + 8, 4.0)
+    used, reach = np.count_nonzero(found.coef), np.abs(found.coef).sum() / spread
+    expected = rounding(20 + used + 8, 4.0) + rounding(used + 8, 2.0 * reach)
+    expected += rounding(20 // 8 + 16, 2.0 / 0.4)
+    assert_allclose(found.rounding, expected, rtol=1e-12)
     assert not found.collapsed and found.coef[0] > 0.0
+
+
+@pytest.mark.parametrize("strength", [1e-5, 1e-3, 0.1])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_the_rounding_of_gaps_is_within_its_bound(strength, container):
+    # Near-copies want large coefficients, and small strengths blow rounding up.
+    for seed, spread in enumerate((1e-2, 1e-4, 1e-6)):
+        rng = np.random.default_rng(seed)
+        Z = rng.standard_normal((40, 6))
+        Z[:, 3:] = Z[:, :3] + spread * Z[:, 3:]
+        Z -= Z.mean(axis=0)
+        if container is not np.asarray:
+            Z += rng.uniform(-5.0, 5.0, 6)
+        Z /= Z.std(axis=0)
+        y = (Z[:, 3] - Z[:, 0]) / spread + rng.standard_normal(40)
+        y -= y.mean()
+        found = _scaled_lasso_solver.scaled_lasso(container(Z), y, strength)
+        wide = [a.astype(np.longdouble) for a in (Z, y, found.coef, found.residual)]
+        A, t, w, r = wide
+        A, root = A - A.mean(axis=0), np.sqrt(np.longdouble(40))
+        # The residual that was found is a dual point, whatever rounding did to it.
+        u = r / np.sqrt(r @ r)
+        u *= min(1.0, strength * root / np.abs(A.T @ u).max())
+        left = t - A @ w
+        gap = np.sqrt(left @ left) / root + strength * np.abs(w).sum() - u @ t / root
+        gap = float(gap / np.sqrt(t @ t) * root)
+        assert gap <= found.gap + found.rounding and found.gap <= gap + found.rounding
+
+
+def test_products_of_many_rows_are_added_in_blocks(monkeypatch):
+    _, X, y = problem(0, n=50)
+    arguments = np.zeros(5), y - X @ np.ones(5), 0.2, 2.0
+    whole = _scaled_lasso_solver._gap(X, X.mean(axis=0), y, *arguments)
+    bounds = []
+    for rows in (8192, 16):
+        monkeypatch.setattr(_scaled_lasso_solver, "_ROWS", rows)
+        for Z in (X, sparse.csr_array(X)):
+            found = _scaled_lasso_solver._gap(Z, X.mean(axis=0), y, *arguments)
+            assert found == pytest.approx(whole, rel=1e-12)
+        bounds.append(_scaled_lasso_solver.scaled_lasso(X, y, 0.2).rounding)
+    chains = [rounding(50 // 8 + 16, 1.0), rounding(16 // 8 + 50 // 16 + 16, 1.0)]
+    lengths = np.sqrt(1.0 + X.mean(axis=0) ** 2).max()
+    difference = 2.0 * lengths / 0.2 * (chains[0] - chains[1])
+    assert bounds[0] - bounds[1] == pytest.approx(difference, rel=1e-6)
 
 
 def test_signs_that_no_noise_level_has_are_passed_over(monkeypatch):

@@ -1,5 +1,7 @@
 """The knockoff selector: symmetry, error rates, containers, refusals."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -8,7 +10,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sparsestat.exceptions import NumericalError
+from sparsestat.exceptions import ConvergenceWarning, NumericalError
 from sparsestat.inference import KnockoffSelector
 from sparsestat.inference._knockoffs import _statistics
 from sparsestat.linear_model import (
@@ -114,6 +116,99 @@ def test_draws_are_combined_by_their_e_values(global_random_seed):
     assert_allclose(several.W_[0], one.W_)
     assert several.get_support()[:12].sum() >= 8
     assert several.get_support()[12:].sum() <= 5
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("n_draws", [1, 3])
+def test_selections_are_those_of_thresholds_and_e_values(n_draws, offset):
+    fdr, p = 0.4, 12
+    rng = np.random.RandomState(7)
+    W = rng.standard_normal((n_draws, p)) + np.where(np.arange(p) < 8, 2.5, 0.0)
+    W[:, 3], W[0, 9] = 0.0, -W[0].max()
+    given = iter(W)
+    X, y = problem(0, p=p, s=8)
+    wide = np.insert(X, 5, 1.0, axis=1)  # a constant feature
+    selector = KnockoffSelector(
+        statistic=lambda X, copies, y: next(given), fdr=fdr, n_draws=n_draws,
+        offset=offset, random_state=0,
+    ).fit(wide, y)  # fmt: skip
+    level = fdr if n_draws == 1 else fdr / 2
+    thresholds, e = [], np.zeros(p)
+    for row in W:
+        good = [
+            t
+            for t in np.abs(row[row != 0])
+            if (offset + (row <= -t).sum()) / max((row >= t).sum(), 1) <= level
+        ]
+        thresholds.append(min(good, default=np.inf))
+        e += p * (row >= thresholds[-1]) / (1 + (row <= -thresholds[-1]).sum())
+    e /= n_draws
+    if n_draws == 1:
+        chosen = W[0] >= thresholds[0]
+    else:
+        k = max((k for k in range(p + 1) if (e * fdr * k >= p).sum() >= k), default=0)
+        chosen = (e * fdr * k >= p) if k else np.zeros(p, bool)
+    assert 0 < chosen.sum() < p
+    assert_array_equal(np.delete(selector.get_support(), 5), chosen)
+    assert not selector.get_support()[5] and selector.e_values_[5] == 0.0
+    assert_allclose(np.delete(selector.e_values_, 5), e)
+    assert_array_equal(np.ravel(selector.threshold_), thresholds)
+    assert_array_equal(np.delete(np.atleast_2d(selector.W_), 5, axis=1), W)
+    assert (np.ndim(selector.threshold_) == 0) == (n_draws == 1)
+    claim = "1 / fdr" if offset == 0 else "share of false selections"
+    assert claim in selector.certificate_.scale
+
+
+def test_what_keeps_everything_out_is_said():
+    X, y = problem(0, p=12, s=6)
+    n_beat = {}
+    for count, rest in ((4, -0.5), (5, -0.5), (5, -2.0)):
+        # At fdr 0.2 five features have to beat their knockoffs.
+        W = np.where(np.arange(12) < count, 1.0, rest)
+        W[11] = 0.0
+        selector = KnockoffSelector(
+            statistic=lambda X, copies, y, W=W: W, fdr=0.2, random_state=0
+        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            selector.fit(X, y)
+        n_beat[count, rest] = [str(w.message) for w in caught]
+        assert selector.get_support().sum() == (5 if (count, rest) == (5, -0.5) else 0)
+    (said,) = n_beat[4, -0.5]
+    assert "unless 5 features are, and no more than 4 beat" in said
+    assert n_beat[5, -0.5] == n_beat[5, -2.0] == []
+    # Several draws share the level: 2 / fdr.
+    with pytest.warns(UserWarning, match=r"unless 10 .* no more than 9 .*n_draws=1"):
+        KnockoffSelector(
+            statistic=lambda X, copies, y: np.where(np.arange(12) < 9, 1.0, -0.5),
+            fdr=0.2, n_draws=2, random_state=0,
+        ).fit(X, y)  # fmt: skip
+
+
+def test_certificates_say_what_their_bound_rests_on():
+    X, y = problem(0, p=6, s=6, size=3.0)
+    R = np.cov(X.T, ddof=0)
+    options = {"estimator": Lasso(alpha=0.1), "fdr": 0.5, "random_state": 0}
+    for given, approximate in (
+        ({"covariance": R}, None),
+        ({"covariance": EmpiricalCovariance()}, "covariance is estimated"),
+        ({}, "covariance is estimated"),
+        ({"construction": "fixed"}, None),
+    ):
+        certificate = KnockoffSelector(**options, **given).fit(X, y).certificate_
+        details = certificate.details
+        assert certificate.kind == "error_bound" and certificate.value == 0.5
+        assert certificate.satisfied and certificate.tol == np.inf
+        assert details["unconverged"] == 0 and 0.0 <= details["s_gap"] <= 1e-6
+        assert ("nothing of X" in details["assumption"]) == ("construction" in given)
+        assert (approximate is None) == ("approximate" not in details)
+        assert approximate is None or approximate in details["approximate"]
+    # Draws whose fits did not converge leave it unsatisfied.
+    with pytest.warns(ConvergenceWarning, match="did not converge"):
+        model = Lasso(alpha=1e-3, tol=1e-14, max_iter=1)
+        short = KnockoffSelector(model, fdr=0.5, n_draws=2, random_state=0).fit(X, y)
+    assert not short.certificate_.satisfied
+    assert short.certificate_.details["unconverged"] == 2
 
 
 def test_nothing_can_be_selected_among_few_features():

@@ -12,8 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sparsestat.exceptions import ConvergenceWarning
-from sparsestat.inference import StabilitySelection
+from sparsestat.inference import StabilitySelection, _stability
 from sparsestat.inference._draws import NEVER, sizes_at_entry
+from sparsestat.inference._error_bounds import resolve
 from sparsestat.inference._stability import _halves
 from sparsestat.linear_model import (
     ElasticNet,
@@ -60,6 +61,12 @@ def test_halves_keep_the_shares_of_classes():
     classes = np.repeat(["a", "b"], [14, 6])
     for half in _halves(np.random.RandomState(0), 5, 20, classes, None):
         assert np.count_nonzero(classes[half] == "b") == 3
+    three = np.repeat([0, 1, 2], [10, 7, 2])  # of odd numbers one is left out
+    for half in _halves(np.random.RandomState(0), 5, 19, three, None):
+        assert_array_equal(np.bincount(three[half]), [5, 3, 1])
+    for given, message in ((three * 0, "1 class: 0"), (three[:18], "2 has one")):
+        with pytest.raises(ValueError, match=message):
+            _halves(np.random.RandomState(0), 5, len(given), given, None)
 
 
 def test_counts_are_those_of_the_halves(global_random_seed):
@@ -91,6 +98,42 @@ def test_strong_signals_are_selected_and_nothing_else(global_random_seed):
     table = selector.summary()
     assert set(table.index[:3]) == {"x0", "x1", "x2"}
     assert table["selected"].sum() == 3
+
+
+@pytest.mark.parametrize("assumption", ["none", "unimodal", "r-concave"])
+def test_certificates_say_what_was_counted_and_asked(assumption, monkeypatch):
+    X, y = problem(0, n=30, p=12)
+    wide = np.insert(X, 4, 2.0, axis=1)  # a constant feature does not count
+    rng = np.random.RandomState(1)
+    sizes = np.where(rng.random((20, 13)) < 0.5, rng.randint(1, 6, (20, 13)), NEVER)
+    sizes[:, 2], sizes[:15, 5], sizes[15:, 5] = 1, 3, NEVER  # always, 15 of 20
+    sizes[:14, 6], sizes[14:, 6] = 4, 5
+    given = [row.astype(np.int32) for row in sizes]
+    monkeypatch.setattr(_stability, "run_fits", lambda f, tasks, n: (given, 0))
+    selector = StabilitySelection(
+        q=4, threshold=0.75, n_pairs=10, assumption=assumption, random_state=0
+    ).fit(wide, y)
+    sizes[:, 4] = NEVER
+    counts = (sizes <= 4).sum(axis=0)
+    assert_array_equal(selector.stability_path_[:, 1], (sizes <= 2).mean(axis=0))
+    assert_array_equal(selector.selection_probabilities_, counts / 20)
+    assert_array_equal(selector.get_support(), counts >= 15)
+    assert selector.get_support()[[2, 5]].all() and not selector.get_support()[6]
+    assert selector.threshold_ == 0.75 and selector.q_ == 4
+    assert selector.mean_size_ == (sizes <= 4).sum(axis=1).mean()
+    certificate = selector.certificate_
+    bound = resolve(4, 0.75, None, 12, 10, assumption).bound
+    assert certificate.value == selector.pfer_bound_ == bound
+    if assumption == "none":
+        assert bound == pytest.approx(4**2 / ((2 * 0.75 - 1) * 12))
+    else:
+        assert bound < 4**2 / ((2 * 0.75 - 1) * 12)
+    assert certificate.kind == "error_bound" and certificate.tol == np.inf
+    told = certificate.details
+    assert (told["q"], told["threshold"], told["n_pairs"]) == (4, 0.75, 10)
+    assert told["unconverged"] == 0 and certificate.satisfied
+    words = {"none": "nothing is", "unimodal": "unimodal", "r-concave": "r-concave"}
+    assert words[assumption] in told["assumption"]
 
 
 def test_number_of_false_selections_stays_below_its_bound():
@@ -260,6 +303,8 @@ def test_bad_input_is_named(options, change, message):
 
 def test_too_few_groups_or_weights_are_named():
     X, y = problem(0)
+    least = StabilitySelection(q=2, n_pairs=2).fit(X, y, groups=np.arange(60) % 8)
+    assert least.stability_path_.shape == (20, 2)
     with pytest.raises(ValueError, match="Halves of 3 groups"):
         StabilitySelection().fit(X, y, groups=np.arange(60) % 3)
     with pytest.raises(ValueError, match=r"n_samples = 5 \(of positive"):

@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold, RepeatedKFold
 import sparsestat.linear_model as ssl
 from sparsestat._utils.arithmetic import rounding
 from sparsestat.datasets import make_sparse_regression
-from sparsestat.linear_model._penalized import _gram_path
+from sparsestat.linear_model._penalized import _concave_path, _gram_path
 from sparsestat.linear_model._penalized import _kernels_concave_path as kernels
 from sparsestat.linear_model._penalized._concave_path import ConcaveProblem
 from sparsestat.linear_model._penalized._problems import (
@@ -232,6 +232,78 @@ def test_the_bound_of_rounding_holds():
         norms = np.linalg.norm(X, axis=0)
         reach = np.linalg.norm(y) + np.abs(w) @ norms
         assert np.abs(q - exact).max() <= rounding(48) * norms.max() * reach
+
+
+@kinds
+def test_starts_are_least_squares_over_free_features(kind, capfd):
+    rng = np.random.default_rng(10)
+    X, y = rng.standard_normal((30, 6)), rng.standard_normal(30)
+    X[:, 1], X[:, 4] = 2.0, -1.0
+    omega = np.array([0.0, 1.0, 1.0, np.inf, 0.0, 0.5])
+    options = {"fit_intercept": True, "max_iter": 100, "max_epochs": 9999, "tol": 1e-8}
+    problem = ConcaveProblem(kind, X, y, shape=3.0, feature_weights=omega, **options)
+    given = np.array([9.0, 9.0, 0.5, 9.0, 9.0, 0.25])
+    A, t = X - X.mean(axis=0), y - y.mean()
+    left = t - 0.5 * A[:, 2] - 0.25 * A[:, 5]
+    free = A[:, 0] @ left / (A[:, 0] @ A[:, 0])
+    start = _concave_path._start_of(problem, given)
+    assert_allclose(start, [free, 0.0, 0.5, 0.0, 0.0, 0.25], rtol=1e-12)
+    assert given[1] == 9.0
+    result = problem.solve_one(0.2, coef_init=given)
+    w = result.dense_coef(6)
+    assert w[1] == w[3] == w[4] == 0.0 and len(result.gap_history) > 1
+    # At the start and at the end, from the columns.
+    for v, found in ((start, result.gap_history[0]), (w, result.gap)):
+        gap, _, _ = _gram_path.measured_point(problem, A, t, v, 0.2, 3.0)
+        assert_allclose(found, gap / result.unit, rtol=1e-6, atol=1e-13)
+    assert capfd.readouterr().err == ""
+    # Where the free feature is the target, rounding is all that is left to fit.
+    exact = ConcaveProblem(
+        kind, X, 3.0 * X[:, 0], shape=3.0, feature_weights=omega, **options
+    )
+    alphas = np.geomspace(1e-11, 1e-13, 5)
+    assert _concave_path._results(exact, alphas, None, None) is None
+    assert _concave_path._results(exact, 1e12 * alphas, None, None) is not None
+
+
+def test_moments_are_asked_for_digits_at_zero_already():
+    rng = np.random.default_rng(12)
+    X, y = rng.standard_normal((9, 3)), rng.standard_normal(9)
+    omega = np.array([1.0, np.inf, 0.5])
+    moments = _gram_path.Moments(X.T @ X, X.T @ y, float(y @ y), 9.0)
+    norms, unit = np.linalg.norm(X, axis=0), np.abs(X[:, [0, 2]].T @ y).max()
+    share = rounding(9 + 8) * norms.max()
+    least = share * np.linalg.norm(y) / (_gram_path.DOUBT * unit)
+    for tol, enough in ((1.01 * least, True), (0.99 * least, False)):
+        problem = ConcaveProblem(
+            "mcp", X, y, shape=3.0, feature_weights=omega, fit_intercept=False,
+            tol=tol, max_iter=9, max_epochs=99,
+        )  # fmt: skip
+        found = _concave_path._run(problem, moments, np.array([0.5, 0.2]), None)
+        assert (found is not None) == enough
+        if enough:
+            assert_allclose(found[4], unit, rtol=1e-12)
+            expected = share * (np.linalg.norm(y) + np.abs(found[0]) @ norms)
+            assert_allclose(found[5], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("share, kept", [(0.99, 3), (1.01, 0)])
+def test_folds_whose_moments_lack_digits_are_not_proved(share, kept, monkeypatch):
+    rng = np.random.default_rng(11)
+    problem = ConcaveProblem(
+        "mcp", rng.standard_normal((9, 2)), rng.standard_normal(9), shape=3.0,
+        fit_intercept=False, tol=1e-6, max_iter=9, max_epochs=9,
+    )  # fmt: skip
+    W, unit = rng.standard_normal((4, 2)), 64.0
+    errors = np.array([0.0, share, 0.5, 0.0]) * _gram_path.DOUBT * 1e-6 * unit
+    monkeypatch.setattr(
+        _concave_path, "_run", lambda *_: (W, None, None, 3, unit, errors, None)
+    )
+    found, n_solved = _concave_path._on_fold(problem, None, np.ones(4), None)
+    assert found is W and n_solved == kept
+    monkeypatch.setattr(_concave_path, "_run", lambda *_: None)
+    found, n_solved = _concave_path._on_fold(problem, None, np.ones(4), None)
+    assert found.shape == (0, 2) and n_solved == 0
 
 
 @kinds

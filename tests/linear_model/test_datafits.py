@@ -505,7 +505,37 @@ def test_steps_must_gain_a_share_of_what_the_model_promises():
     assert steps.line_search({1.0: 1.0 - 2e-4}.get, 1.0, -1.0) == 1.0
     # A promise that is rounding is tried all the same, a rise by more is not.
     assert steps.line_search(lambda t: 1.0, 1.0, 9.5e-14) == 1.0
-    assert steps.line_search(lambda t: 1.0, 1.0, 1.1e-13) == 0.0
+    assert steps.line_search(lambda t: 1.0, 1.0, 1.05e-13) == 0.0
+    for unit in (1.0, -1.0, 2.0**-60, -(2.0**60)):  # relative to the objective
+        scale = abs(unit)
+
+        def search(rise, change, unit=unit, scale=scale):
+            tried = []
+
+            def objective(length):
+                tried.append(length)
+                return unit + rise * scale
+
+            return steps.line_search(objective, unit, change * scale), tried
+
+        assert search(0.5e-14, -5e-14) == (1.0, [1.0])
+        assert search(2e-14, -5e-14) == (0.0, [1.0])
+        # What is more than rounding has to be gained, if need be by small steps.
+        found, tried = search(0.5e-14, -1.05e-13)
+        assert found == 0.0 and tried == [0.5**k for k in range(34)]
+        assert search(-1.0, -5e-14) == (1.0, [1.0])
+        assert search(0.0, 9e-13) == (0.0, [])
+
+
+def test_columns_in_one_unit_are_divided_by_powers_of_two():
+    rng = np.random.default_rng(21)
+    A = rng.standard_normal((7, 4)) * [1e-30, 1.0, -3e5, 0.0]
+    found, units = steps.in_one_unit(A)
+    assert_array_equal(found * units, A)
+    assert_array_equal(np.frexp(units)[0], 0.5)
+    largest = np.abs(found).max(axis=0)
+    assert ((largest[:3] >= 1.0) & (largest[:3] < 2.0)).all() and units[3] == 1.0
+    assert found.flags.f_contiguous
 
 
 class Roots(datafits.Datafit):

@@ -555,6 +555,10 @@ def test_rounding_of_likelihoods_is_the_sum_of_its_parts(design):
     assert_allclose(found("duality_gap", 1.0, lasso), whole, rtol=1e-12)
     soft = penalty.conjugate_error(design.correlations(-gradient), reach)
     assert_allclose(found("duality_gap", 1.0) - whole, soft, rtol=1e-3)
+    # What a free feature holds may gain by its slope, which is not quite zero.
+    free = ElasticNetPenalty.of(np.array([0.0, 1e9, 1e9]), np.zeros(3))
+    slope = abs(design.correlations(-gradient)[0]) + reach[0]
+    assert_allclose(found("duality_gap", 1.0, free), plain + 2.0 * slope, rtol=1e-9)
     # Where the gradient vanishes, the fit's own error is left.
     some, gradient = gradient, np.zeros(40)
     datafit.magnitude = lambda e: 0.0

@@ -10,6 +10,7 @@ from sklearn.datasets import load_iris, make_blobs
 
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import (
+    PenalizedRegressor,
     SparseHuberRegressor,
     SparseHuberRegressorCV,
     SparseLogisticRegression,
@@ -317,6 +318,34 @@ def test_separable_classes_make_the_mcp_warn():
             model = SparseLogisticRegression(1e-4, penalty="mcp", max_iter=20)
             model.fit(X, y)
     assert np.isfinite(model.coef_).all()
+
+
+@pytest.mark.parametrize("penalty", ["mcp", "scad"])
+def test_only_classes_and_bounded_penalties_are_told_of_separation(penalty):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 4))
+    t = 3.0 * X[:, 0] - 2.0 * X[:, 1]
+    y = t + 0.001 * rng.standard_normal(60)
+    # A ridge leaves finite coefficients, and squares have them without, however little
+    # of the loss is left.
+    models = [
+        (SparseHuberRegressor(1e-3, penalty=penalty), y),
+        (PenalizedRegressor(penalty=penalty, l1_ratio=0.99, alpha=1e-3), y),
+        (SparseLogisticRegression(1e-7, penalty=penalty, l1_ratio=0.5), t > 0),
+    ]
+    for model, target in models:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, target)
+        null = np.var(y) / 2 if target is y else np.log(2.0)
+        assert model.objective_ < 1e-3 * null
+    # Several classes, where they lie far apart.
+    X, y = make_blobs(60, 5, centers=3, cluster_std=0.1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        with pytest.warns(UserWarning, match="separates the classes"):
+            SparseLogisticRegression(1e-5, penalty=penalty, max_iter=20).fit(X, y)
 
 
 def test_labels_of_any_type_come_back():

@@ -127,6 +127,101 @@ def test_single_fits_on_small_data_are_those_of_working_sets():
     assert used > 0.7 * TRIALS and finished > 0.7 * used
 
 
+def test_points_say_what_the_kernels_measured(monkeypatch):
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((40, 6))
+    y = X[:, 0] - 0.5 * X[:, 1] + 0.2 * rng.standard_normal(40)
+    omega = rng.uniform(0.5, 2.0, 6)
+    options = {
+        "fit_intercept": True, "positive": False, "feature_weights": omega,
+        "tol": 1e-6, "max_iter": 100, "max_epochs": 1000,
+    }  # fmt: skip
+    problem = ElasticNetProblem(X, y, **options)
+    seen, bound, path = [], _gram_path._gap_rounding, _gram_path.kernels.gram_path
+
+    def watched(moments, n, W, gaps, lam):
+        found = bound(moments, n, W, gaps, lam)
+        seen.append((gaps.copy(), lam, found.copy()))
+        return found
+
+    counts = []
+
+    def counted(*arguments):
+        counts.append(arguments[-1])
+        return path(*arguments)
+
+    monkeypatch.setattr(_gram_path, "_gap_rounding", watched)
+    monkeypatch.setattr(_gram_path.kernels, "gram_path", counted)
+    alphas = problem.alpha_max(0.5) * np.geomspace(0.9, 0.05, 6)
+    points = problem.solve(alphas, 0.5)
+    one = _gram_path.gram_fit(problem, alphas[3], 0.5)
+    square = problem.target @ problem.target
+    (gaps, lam, errors), (own, own_lam, own_error) = seen
+    (info,) = counts
+    for k, point in enumerate(points):
+        assert_allclose(lam[k], problem.penalty(alphas[k], 0.5).lam, rtol=1e-12)
+        assert (point.n_iter, point.n_sweeps, point.n_newton) == (
+            info[k, 2], info[k, 0], info[k, 1],
+        )  # fmt: skip
+        assert_allclose(point.rounding, errors[k] / square, rtol=1e-12)
+        assert_allclose(point.gap, max(gaps[k, 0], 0.0) / square, rtol=1e-12)
+        assert_allclose(point.objective - point.dual, point.gap * square, atol=1e-12)
+    assert (info[:, 0] != info[:, 1]).any()
+    assert_allclose(own_lam[0], lam[3], rtol=1e-12)
+    assert_allclose(one.rounding, own_error[0] / square, rtol=1e-12)
+    assert_allclose(one.gap, max(own[0, 0], 0.0) / square, rtol=1e-12)
+    assert_allclose(one.unit, square, rtol=1e-12)
+    assert_allclose(one.objective, points[3].objective, rtol=2e-6)
+
+
+def test_gaps_beside_the_tolerance_are_not_proved(monkeypatch):
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((40, 6))
+    y = X[:, 0] - 0.5 * X[:, 1] + 0.2 * rng.standard_normal(40)
+    options = {"fit_intercept": True, "tol": 1e-6, "max_iter": 100, "max_epochs": 1000}
+    problem = ElasticNetProblem(X, y, **options)
+    goal = 1e-6 * (problem.target @ problem.target)
+    fit, path = _gram_path.kernels.gram_fit, _gram_path.kernels.gram_path
+    alphas = problem.alpha_max(1.0) * np.geomspace(0.9, 0.05, 5)
+    for share, proved in ((0.99, True), (1.01, False)):
+
+        def spoiled_fit(*arguments, share=share):
+            sweeps, newtons, first, _, *rest = fit(*arguments)
+            return sweeps, newtons, first, share * goal, *rest
+
+        def spoiled_path(*arguments, share=share):
+            n_solved = path(*arguments)
+            arguments[-2][2, 0] = share * goal
+            return n_solved
+
+        monkeypatch.setattr(_gram_path.kernels, "gram_fit", spoiled_fit)
+        monkeypatch.setattr(_gram_path.kernels, "gram_path", spoiled_path)
+        found = _gram_path.gram_fit(problem, alphas[2], 1.0)
+        assert (found is not None) == proved
+        if proved:
+            assert_allclose(found.gap, 0.99e-6, rtol=1e-9)
+        points = _gram_path.gram_results(problem, alphas, 1.0)
+        # A point that was missed is measured and solved again, by working sets.
+        assert (points[2].gap > 0.98e-6) == proved and points[2].gap <= 1e-6
+
+
+def test_ridges_of_single_fits_follow_the_unit_of_the_target():
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((40, 6))
+    y = X[:, 0] - 0.5 * X[:, 1] + 0.2 * rng.standard_normal(40)
+    options = {"fit_intercept": True, "tol": 1e-8, "max_iter": 99, "max_epochs": 999}
+    small = 2.0**-400
+    fits = []
+    # 0.2 |w| + 0.3 w^2 / 2, and the same in a tiny unit of y: 0.2 small |w| there.
+    for target, alpha, ratio in ((y, 0.5, 0.4), (y * small, 0.3, 2 / 3 * small)):
+        problem = ElasticNetProblem(X, target, **options)
+        assert problem.penalty(alpha / problem.alpha_unit, ratio).l2.any()
+        fit = _gram_path.gram_fit(problem, alpha, ratio)
+        fits.append(problem.given(fit).dense_coef(6))
+    assert fits[0].any() and problem.coef_unit != 1.0
+    assert_allclose(fits[1] / small, fits[0], rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     "options",
     [

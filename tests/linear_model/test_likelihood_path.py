@@ -486,3 +486,146 @@ def test_intercepts_of_huber_are_found_in_any_unit(power):
     stats = np.zeros((2, 10))
     stats[:, 4], stats[:, 5] = 1.0, [1e-12, 1e-3]
     assert _likelihood_path._is_settled(40, stats).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("loss", ["logistic", "huber"])
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_gradients_that_do_not_sum_to_zero_are_seen(loss, factor, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 5))
+    y = target_of(loss, 0.5 * X[:, 0], rng)
+    options = {"delta": 1.35} if loss == "huber" else {}
+    problem = CLASSES[loss](X, y, tol=1e-4, **options)
+    has_gap = loss == "logistic"
+    datafit, squares = problem.datafit, problem.design.squares
+    null = datafit.gradient(np.full(60, datafit.null_intercept()))
+    alphas = problem.alpha_max(1.0) * np.geomspace(0.9, 0.2, 4)
+    kind, limit = "duality_gap" if has_gap else "kkt", np.sqrt(60)
+    if has_gap:  # of the gradient of the intercept alone, on paths and in single fits
+        limit *= 1e-7 * np.linalg.norm(null)
+    one = _likelihood_path.likelihood_result(problem, alphas[2], 1.0, kind)
+    assert one is not None
+    if not has_gap:
+        eta = problem.design.product(one.columns, one.coef) + one.shift
+        limit *= 1e-8 * np.linalg.norm(datafit.gradient(eta))
+    # Beside violations the slope counts as that along the longest column.
+    lean = np.sqrt(squares.max() / 60) * factor * limit / one.unit
+    fit, kernel_of = (
+        _likelihood_path.kernels.likelihood_fit,
+        _likelihood_path._kernel_of,
+    )
+
+    def spoiled_fit(*arguments):
+        found = fit(*arguments)
+        arguments[-1][:, 5] = -factor * limit
+        return found
+
+    monkeypatch.setattr(_likelihood_path.kernels, "likelihood_fit", spoiled_fit)
+    found = _likelihood_path.likelihood_result(problem, alphas[2], 1.0, kind)
+    assert (found is None) == (factor > 1.0)
+    if found is not None:
+        expected = one.gap if has_gap else max(one.gap, lean)
+        assert_allclose(found.gap, expected, rtol=1e-6)
+        assert found.gap_history[-1] == found.gap
+
+    def spoiled_kernel(problem, norms):
+        solve, data = kernel_of(problem, norms)
+
+        def spoiled(*arguments):
+            found = solve(*arguments)
+            arguments[-2][2:, 5] = factor * limit, 0.25
+            return found
+
+        return spoiled, data
+
+    monkeypatch.setattr(_likelihood_path, "_kernel_of", spoiled_kernel)
+    monkeypatch.setattr(
+        _likelihood_path, "mended", lambda problem, points, missed, *_: (points, missed)
+    )
+    points, missed = _likelihood_path.likelihood_results(problem, alphas, 1.0, "")
+    assert missed.tolist() == [False, False, factor > 1.0, True]
+    if has_gap:
+        assert np.isinf(points.gaps).tolist() == missed.tolist()
+    else:
+        expected = np.sqrt(squares.max() / 60) * 0.25 / one.unit
+        assert_allclose(points.gaps[3], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "poisson", "gamma", "huber"])
+def test_bounds_of_rounding_are_those_of_the_problem(loss, monkeypatch):
+    rng = np.random.default_rng(1)
+    X = (rng.standard_normal((40, 4)) + rng.standard_normal((40, 1))) / 64.0
+    y = target_of(loss, 40.0 * X[:, 0], rng)
+    omega = np.array([0.5, 1.0, 2.0, np.inf])
+    options = {"delta": 1.35} if loss == "huber" else {}
+    weights = rng.uniform(0.5, 2.0, 40)
+    spec = PenaltySpec(feature_weights=omega)
+    problem = CLASSES[loss](X, y, weights, penalty=spec, tol=1e-6, **options)
+    has_gap, datafit, design = loss != "huber", problem.datafit, problem.design
+    kind = "duality_gap" if has_gap else "kkt"
+    alphas = problem.alpha_max(0.5) * np.geomspace(0.9, 0.1, 5)
+    seen, bound = [], _likelihood_path._rounding
+
+    def watched(*arguments):
+        found = bound(*arguments)
+        seen.append((arguments, found))
+        return found
+
+    runs, kernel_of = [], _likelihood_path._kernel_of
+
+    def counted_kernel(*arguments):
+        solve, data = kernel_of(*arguments)
+
+        def counted(*given):
+            found, info = solve(*given), given[-1]
+            info[:, :3] = 2 * info[:, :3] + [0, 1, 2]  # to tell one from the other
+            runs.append(info)
+            return found
+
+        return counted, data
+
+    monkeypatch.setattr(_likelihood_path, "_rounding", watched)
+    monkeypatch.setattr(_likelihood_path, "_kernel_of", counted_kernel)
+    one = _likelihood_path.likelihood_result(problem, alphas[3], 0.5, kind)
+    points = _likelihood_path.likelihood_results(problem, alphas, 0.5, "")
+    (single, error), (path, errors) = seen
+    norms = np.sqrt(((X - X.mean(axis=0)) ** 2).sum(axis=0))
+    assert norms.max() < 1.0  # columns shorter than one
+    W = points.coefs / problem.coef_unit
+    w = one.dense_coef(4)
+    strengths = problem.penalty(alphas[3] / problem.alpha_unit, 0.5).lam[1]
+    explained = datafit.value(np.full(40, datafit.null_intercept())) - datafit.saturated
+    for arguments, v, shift in ((single, w, one.shift), (path, W, path[5])):
+        saturated, n, counts, reach, product, shifts, stats, bends = arguments[:8]
+        if has_gap:
+            assert_allclose(saturated, datafit.saturated, atol=1e-9 * explained)
+        assert n == 40 and arguments[11] == has_gap
+        assert_allclose(counts, np.count_nonzero(np.atleast_2d(v), axis=1))
+        assert_allclose(reach, np.abs(v) @ norms, rtol=1e-12)
+        assert_allclose(product, rounding(design.chain + 4), rtol=1e-12)
+        assert_allclose(shifts, shift)
+        assert_allclose(arguments[8], norms.max(), rtol=1e-12)
+        assert_allclose(arguments[9], (norms / omega).max(), rtol=1e-12)
+        at = np.atleast_1d(arguments[10])
+        assert_allclose(at[-2 if len(at) > 1 else 0], strengths, rtol=1e-12)
+        assert np.all(np.asarray(bends) > 0.0) and stats.shape[1] >= 10
+    # And they are handed on, relative to what measures are relative to.
+    unit = explained if has_gap else one.unit
+    assert_allclose(one.unit, unit, rtol=1e-9)
+    assert_allclose(one.rounding, error[0] / unit, rtol=1e-9)
+    assert_allclose(points.roundings, errors / unit, rtol=1e-9)
+    (info,) = runs
+    for point, gap, (sweeps, models, looks) in zip(
+        points, points.gaps, info[:, :3], strict=True
+    ):
+        assert (point.n_sweeps, point.n_newton, point.n_iter) == (sweeps, models, looks)
+        assert point.kind == kind and point.gap == gap <= 1e-6
+        assert_allclose(point.unit, unit, rtol=1e-9)
+    _, measure = outside(problem, problem.given(one), alphas[3], 0.5)[:2]
+    assert measure <= 1e-6
+
+
+def test_columns_without_a_slope_have_no_path():
+    X = np.ones((12, 2))
+    problem = CLASSES["huber"](X, np.arange(12.0) % 5, delta=1.0, tol=1e-6)
+    assert _likelihood_path.likelihood_results(problem, np.ones(4), 1.0, "") is None

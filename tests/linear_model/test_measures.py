@@ -35,6 +35,7 @@ from sparsestat.linear_model._penalized._likelihood_problems import (
 )
 from sparsestat.linear_model._penalized._newton import GLMSolver
 from sparsestat.linear_model._penalized._penalties import ElasticNetPenalty
+from sparsestat.linear_model._penalized._points import PathPoints
 from sparsestat.linear_model._penalized._problems import (
     GAP_SCALE,
     KKT_SCALE,
@@ -231,6 +232,9 @@ def test_results_are_given_in_the_units_of_the_data():
     assert (given.rounding, given.gap, given.unit) == (1e-9, 1e-7, 5.0)
     assert_array_equal(problem.start_of(given.coef), [2.0, -4.0])
     assert problem.start_of(None) is None
+    assert_array_equal(
+        problem.start_of(np.ones((3, 2))), np.ones((3, 2)) / problem.coef_unit
+    )
     centered = X - X.mean(axis=0)
     top = np.abs(centered.T @ (y - y.mean())).max() / 20
     assert_allclose(problem.alpha_max(1.0), top * 2.0**20, rtol=1e-12)
@@ -249,10 +253,50 @@ def test_storing_in_single_precision_counts_against_the_certificate(
     center = X[:, [0, 2]].astype(float).mean(axis=0) @ [2.0, -4.0]
     shift = np.array(3.0 + abs(center) if fit_intercept else 3.0)
     moved = storage_error(problem.design, fake(), np.float32, 20, shift)
-    error = 3.5 * moved**2
+    error = (math.sqrt(5e-7) + math.sqrt(3.5) * moved) ** 2 - 5e-7  # beside the gap
     if kind == "kkt":
         error = 7.0 * math.sqrt(problem.design.squares.max()) * moved
     assert_allclose(result.rounding - 1e-9, error / 5.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_arrays_alone_prove_a_path_stored_as_it_was_computed(dtype):
+    X, y, options = squared(dtype=dtype)
+    problem = ElasticNetProblem(X, y, **options)
+    for gaps, rounding_, proved in (
+        ([1e-9, 1e-7], [0.0, 1e-9], True),
+        ([1e-9, 2e-6], [0.0, 0.0], False),
+        ([1e-9, 1e-7], [0.0, 1e-6], False),
+    ):
+        varying = {
+            "gap": np.array(gaps), "rounding": np.array(rounding_),
+            "objective": np.ones(2), "dual": np.ones(2),
+        }  # fmt: skip
+        points = PathPoints(problem, np.zeros((2, 3)), varying, {"kind": "kkt"})
+        is_double = dtype == np.float64
+        assert options["tol"] == 1e-6 and problem.dtype == dtype
+        assert problem._are_proved(points) == (proved and is_double)
+    assert not problem._are_proved([fake()])
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-16, 1e-12, 1e-6])
+def test_a_gap_and_storage_in_one_direction_cost_more_than_both_alone(gap):
+    rng = np.random.default_rng(20)
+    a = rng.standard_normal(20).astype(np.float32)
+    problem = ElasticNetProblem(
+        a[:, None], a, fit_intercept=False, tol=1e-6, max_iter=9, max_epochs=9
+    )
+    a = a.astype(float)
+    # Half the squared residual, beside a least of zero at a coefficient of one.
+    far = math.sqrt(2.0 * gap / (a @ a))
+    result = fake(
+        columns=np.array([0]), coef=np.array([1.0 + far]), shift=0.0, bend=1.0,
+        gap=gap, unit=1.0, rounding=0.0, kind="duality_gap",
+    )  # fmt: skip
+    problem.given(result)
+    moved = 2.0**-24 * (1.0 + far)  # up, as far as it may
+    rise = 0.5 * (a @ a) * (far + moved) ** 2
+    assert_allclose(gap + result.rounding, rise, rtol=1e-6)
 
 
 def test_certificates_of_results_are_per_sample():
@@ -627,7 +671,7 @@ def test_steps_of_a_penalty_of_users_measure_it(fit_intercept):
         rtol=1e-10,
     )
     bend = solver.lipschitz = 0.25
-    for strength in (0.5, 8.0):
+    for strength in (0.02, 0.5, 8.0):
         penalty = GivenPenalty(Absolute(), strength, 1.0)
         value, dual, found = solver._measure(penalty)
         eta, g = at(w)

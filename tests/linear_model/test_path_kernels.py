@@ -9,12 +9,16 @@ from scipy.optimize import brentq, minimize_scalar
 
 from sparsestat.linear_model._penalized import (
     _datafits,
+    _kernels_concave_path,
     _kernels_group_path,
     _kernels_likelihood,
+    _kernels_likelihood_fit,
     _kernels_path,
 )
 from sparsestat.linear_model._penalized import _kernels_entry as entry
 from sparsestat.linear_model._penalized._likelihood_path import loss_code
+from sparsestat.linear_model._penalized._penalties import ConcavePenalty
+from tests.linear_model.penalty_oracles import concave_slope, concave_value
 
 # Dropped features have infinite strengths, and kernels say nothing of 0 * inf.
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value")
@@ -507,3 +511,217 @@ def test_features_enter_where_they_move_or_where_a_line_says_that_they_will():
     for positive in (True, False):
         assert entry.enters(-q, -before, lam, 3.9, np.inf, 1.0, positive) != positive
         assert entry.enters(-q, -before, lam, 9.0, 6.9, 1.5, positive) != positive
+
+
+# One strength of a likelihood
+
+
+@pytest.mark.parametrize("with_shift", [False, True])
+def test_models_of_single_fits_are_weighted_and_centered(with_shift):
+    rng, A, _, _ = problem(3)
+    h, order, m = rng.uniform(0.1, 2.0, 12), np.array([4, 0, 2, 1, 5, 3]), 4
+    H, mu, t = np.full((5, 5), np.nan), np.full(6, np.nan), np.empty(12)
+    columns = np.ascontiguousarray(A.T)
+    _kernels_likelihood_fit._gram(columns, order, m, h, with_shift, mu, t, H)
+    part = A[:, order[:m]]
+    means = h @ part / h.sum() if with_shift else np.zeros(m)
+    assert_allclose(mu[:m], means, atol=1e-14)
+    assert_allclose(H[:m, :m], (part - means).T @ (h[:, None] * part), atol=1e-12)
+    assert_array_equal(H[:m, :m], H[:m, :m].T)
+    assert np.isnan(H[m]).all() and np.isnan(mu[m:]).all()
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_single_fits_list_what_has_or_wants_a_coefficient(positive):
+    q = np.array([1.5, -2.0, 4.0, 0.5, 1.0, 2.5])  # the first just not
+    w = np.array([0.0, 0.0, 0.0, 0.25, 0.0, 0.0])
+    norms, lam = np.array([1.0, 1, 1, 1, 1, 0]), np.array([1.0, 1, 2, 9, 0.5, 1])
+    l2 = np.arange(6.0)
+    order, parts = np.full(6, -1), np.full((4, 6), np.nan)
+    m = _kernels_likelihood_fit._choose(
+        q, w, norms, lam, l2, 1.5, positive, order, *parts
+    )
+    # Above level * lam: the second by its size, the third and fifth; not the last, of
+    # which nothing varies. The fourth is in.
+    expected = [2, 3, 4] if positive else [1, 2, 3, 4]
+    assert m == len(expected) and order[:m].tolist() == expected
+    for part, values in zip(parts, (w, q, lam, l2), strict=True):
+        assert_array_equal(part[:m], values[expected])
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.3])
+def test_models_of_single_fits_come_down_to_their_minimum(ridge):
+    rng, A, y, _ = problem(4)
+    A = A + 2.0 * rng.standard_normal((12, 1))
+    H, lam, l2 = A.T @ A, rng.uniform(0.5, 2.0, 6), rng.uniform(0.5, 2.0, 6)
+    work = np.zeros((6, 6)), np.zeros(6, np.int64), np.zeros(6)
+
+    def minimize(goal, most):
+        v, r = np.zeros(6), A.T @ y
+        sweeps = _kernels_likelihood_fit._minimize(
+            H, v, r, np.diag(H).copy(), lam, l2, 0.2, ridge, 6, False, goal, most, *work
+        )
+        return sweeps, v, r
+
+    sweeps, v, r = minimize(1e-22, 100_000)
+    assert 1 < sweeps < 100  # by Newton steps, without which it takes many more
+    assert_allclose(r, A.T @ (y - A @ v), atol=1e-9)
+    slope = r - ridge * l2 * v
+    assert_allclose(slope[v != 0], (0.2 * lam * np.sign(v))[v != 0], atol=1e-8)
+    assert (np.abs(slope) <= 0.2 * lam + 1e-8).all() and v.any()
+    assert minimize(np.inf, 100)[0] == 1
+    assert [minimize(-1.0, most)[0] for most in (1, 3, 5)] == [1, 3, 5]
+    assert minimize(-1.0, 0)[0] == 0
+
+
+# MCP and SCAD
+
+SHAPES = {"mcp": (1.7, np.inf), "scad": (2.6, np.inf)}
+kinds = pytest.mark.parametrize("kind", list(SHAPES))
+
+
+def concave(kind, shape, squares, positive=False, omega=None):
+    """Return a penalty of strength one."""
+    return ConcavePenalty(
+        kind, 1.0, shape, squares, 1.0, positive=positive, feature_weights=omega
+    )
+
+
+@kinds
+def test_pieces_of_concave_penalties_are_those_of_the_textbook(kind):
+    shape, square, strength = SHAPES[kind][0], 2.25, 0.3
+    penalty = concave(kind, shape, np.full(1, square))
+    code, kappa, scale = penalty.code, penalty.kappa[0], np.sqrt(square)
+    kinks = strength / square * np.array([1.0, shape])
+    sizes = np.r_[kinks, kinks * 0.999, kinks * 1.001, 1e-9, 0.5 * kinks.sum(), 50.0]
+    kernels = _kernels_concave_path
+    for t in sizes:
+        found = kernels._value(code, shape, t, strength, kappa)
+        # A feature of that scale: the textbook has it standardized.
+        expected = concave_value(kind, t * scale, strength / scale, shape)
+        assert_allclose(found, expected, rtol=1e-12)
+        slope, bends = kernels._slope(code, shape, t, strength, kappa)
+        expected = scale * concave_slope(kind, t * scale, strength / scale, shape)
+        assert_allclose(slope, expected, atol=1e-14)
+        if t not in kinks:
+            low, high = (0.0 if kind == "mcp" else kinks[0]), kinks[1]
+            assert bends == (low < t < high)
+    if kind == "scad":  # the slope is the strength up to the first kink
+        assert kernels._slope(code, shape, strength / kappa / 1.6, strength, kappa) == (
+            strength,
+            False,
+        )
+    # Without concavity it is the absolute value, without a strength nothing.
+    for t in (0.1, 50.0):
+        assert kernels._value(code, 3.0, t, strength, 0.0) == strength * t
+        assert kernels._slope(code, 3.0, t, strength, 0.0) == (strength, False)
+        assert kernels._value(code, 3.0, t, 0.0, 0.0) == 0.0
+        assert kernels._slope(code, 3.0, t, 0.0, 0.0) == (0.0, False)
+
+
+@kinds
+@pytest.mark.parametrize("positive", [False, True])
+def test_violations_are_distances_to_the_subdifferential(kind, positive):
+    shape, strength = SHAPES[kind][0], 0.4
+    for seed in range(12):
+        rng, A, y, w = problem(seed)
+        w = (np.abs(w) if positive else w) * 10.0 ** rng.uniform(-2, 1, 6)
+        squares = (A * A).sum(axis=0)
+        omega = rng.uniform(0.5, 2.0, 6)
+        omega[1] = 0.0
+        if w[2] == 0.0:
+            omega[2] = np.inf
+        penalty = concave(kind, shape, squares, positive, omega)
+        q = A.T @ (y - A @ w) * (1.0 if seed % 2 else 0.05)
+        scale, lam = np.sqrt(squares), strength * omega
+        slope = scale * concave_slope(kind, np.abs(w) * scale, lam / scale, shape)
+        off = np.abs(q - np.sign(w) * np.where(w != 0, slope, 0.0))
+        rest = (q if positive else np.abs(q)) - lam
+        off = np.where(w != 0, off, np.maximum(rest, 0.0))
+        for m in (6, 3, 1):
+            found = _kernels_concave_path._violation(
+                omega, penalty.kappa, strength, penalty.code, shape, w, q, m, positive
+            )
+            assert_allclose(found, off[:m].max(), atol=1e-12)
+    nothing = np.zeros(6)
+    found = _kernels_concave_path._violation(
+        np.ones(6), penalty.kappa, 1.0, penalty.code, shape, nothing, nothing, 6, False
+    )
+    assert found == 0.0
+
+
+@kinds
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("budget", [1000, 2])
+def test_concave_paths_say_what_they_left(kind, positive, budget):
+    kernels, shape = _kernels_concave_path, SHAPES[kind][0]
+    solved, looks, steps = [], [], []
+    for seed in range(10):
+        rng, A, y, w = problem(seed, n=14, p=8)
+        top = 1.0
+        if seed >= 4:  # of which many come in at a time, and not all at once
+            A, top = np.hstack([A, A[:, ::-1] + rng.standard_normal((14, 8))]), 0.2
+            w = np.concatenate([w, np.zeros(8)])
+        p = len(w)
+        if seed == 0:  # orthogonal columns of different lengths
+            A = np.linalg.qr(A)[0] * rng.uniform(0.3, 3.0, 8)
+        elif seed % 2:
+            A += rng.standard_normal((14, 1))
+        y = y + 2.0 * A @ w
+        A[:, 5] = 0.0
+        squares, omega = (A * A).sum(axis=0), rng.uniform(0.5, 2.0, p)
+        omega[7] = np.inf
+        if not positive:
+            omega[1] = 0.0
+        penalty = concave(kind, shape, squares, positive, omega)
+        G, c, K = A.T @ A, A.T @ y, 5
+        strengths = top * np.abs(c[:5]).max() * np.geomspace(1.0, 0.05, K)
+        W, points = np.zeros((K, p)), np.zeros((K, 2))
+        W[0, 1] = 0.0 if positive else c[1] / G[1, 1]
+        if seed == 3:  # some that do not come in by themselves
+            W[0, 2:5] = 0.01, 0.02 if positive else -0.02, 0.03
+        start = W[0].copy()
+        info, history = np.zeros((K, 3), np.int64), np.zeros(kernels.MOST_LOOKS + 1)
+        goal = 1e-9 * np.abs(c[:5]).max()
+        n_solved = kernels.concave_path(
+            G, c, y @ y, omega, penalty.kappa, strengths, penalty.code, penalty.params,
+            goal, budget, W, points, info, history,
+        )  # fmt: skip
+        solved.append(n_solved)
+        looks.append(info[:, 2].max())
+        steps.append(info[:, 1].max())
+
+        def outside(w, strength, A=A, y=y, omega=omega, squares=squares):
+            scale = np.where(squares > 0.0, np.sqrt(squares), 1.0)
+            lam, r = strength * np.where(np.isinf(omega), 1.0, omega), y - A @ w
+            q, t = A.T @ r, np.abs(w) * scale
+            slope = scale * concave_slope(kind, t, lam / scale, shape)
+            rest = np.maximum((q if positive else np.abs(q)) - lam, 0.0)
+            off = np.where(w != 0, np.abs(q - np.sign(w) * slope), rest)
+            value = concave_value(kind, t, lam / scale, shape).sum()
+            return off[np.isfinite(omega)].max(), 0.5 * r @ r + value
+
+        assert_allclose(history[0], outside(start, strengths[0])[0], atol=1e-10)
+        for k in range(min(n_solved + 1, K)):
+            assert_allclose(points[k], outside(W[k], strengths[k]), atol=1e-10)
+            assert (points[k, 0] <= goal) == (k < n_solved)
+            assert W[k, 5] == W[k, 7] == 0.0 and (not positive or (W[k] >= 0.0).all())
+            assert 1 <= info[k, 0] <= budget and 1 <= info[k, 2] <= kernels.MOST_LOOKS
+        if n_solved > 0:
+            assert_allclose(history[info[0, 2]], points[0, 0])
+        assert not W[n_solved + 1 :].any() and not info[n_solved + 1 :].any()
+        if seed == 0 and budget > 2:  # one coordinate after the other, in closed form
+            for k in range(K):
+                for j in (0, 2, 3, 4, 6):
+                    grid = np.linspace(0.0, 2.0 * abs(c[j]) / G[j, j], 20_001)
+                    grid *= np.sign(c[j]) if c[j] > 0 or not positive else 0.0
+                    scale, lam = np.sqrt(squares[j]), strengths[k] * omega[j]
+                    value = concave_value(kind, grid * scale, lam / scale, shape)
+                    value += 0.5 * G[j, j] * grid**2 - c[j] * grid
+                    best = grid[np.argmin(value)]
+                    assert_allclose(W[k, j], best, atol=2e-4 * abs(c[j]) / G[j, j])
+    if budget == 2:
+        assert min(solved) < 5 and max(looks) == 1 and max(steps) == 0
+    else:
+        assert solved == [5] * 10 and max(steps) > 1
+        assert positive or max(looks[4:]) > 1

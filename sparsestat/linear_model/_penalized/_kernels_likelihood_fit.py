@@ -96,9 +96,9 @@ def likelihood_fit(
         Zeros; the coefficients come here.
     history : ndarray of shape (most,)
         The relative gap or violation at each look at all features comes here.
-    stats : ndarray of shape (1, 13)
+    stats : ndarray of shape (1, 14)
         As the rows of ``likelihood_path``, then the loss of the intercept alone, what
-        measures are relative to, and the intercept.
+        measures are relative to, the intercept, and the norm of the first gradient.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def likelihood_fit(
         for j in range(p):
             q[j] = -_dot(A[j], g)
         if looks == 0:
-            stats[0, 10] = value
+            stats[0, 10], stats[0, 13] = value, np.sqrt(_dot(g, g))
             if has_gap:
                 unit = value + conjugate(code, shape, y, s, eta, g, 0.0)
                 if not unit > _NOTHING * abs(value):

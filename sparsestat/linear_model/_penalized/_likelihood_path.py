@@ -284,7 +284,7 @@ def likelihood_result(problem, alpha, l1_ratio, kind):
     strength = problem.total * alpha / problem.alpha_unit
     ridge = strength * (1.0 - l1_ratio) * problem.coef_unit
     strength *= l1_ratio
-    w, stats = np.zeros(p), np.zeros((1, 13))
+    w, stats = np.zeros(p), np.zeros((1, 14))
     history = np.empty(min(_LOOKS, problem.limits["max_iter"]))
     with_shift = bool(design.fit_intercept)
     n_looks, n_sweeps = kernels.likelihood_fit(
@@ -308,7 +308,7 @@ def likelihood_result(problem, alpha, l1_ratio, kind):
     if n_looks == 0:  # there is nothing to explain
         return None
     objective, dual, measure = stats[0, :3].tolist()
-    null_value, unit, shift = stats[0, 10:].tolist()
+    null_value, unit, shift, null_size = stats[0, 10:].tolist()
     bend = stats[0, 8] if loss.steepness is None else loss.steepness * data[2].max()
     if design.fit_intercept and loss.has_intercept:
         size, total = stats[0, 4:6].tolist()
@@ -316,7 +316,7 @@ def likelihood_result(problem, alpha, l1_ratio, kind):
         if not has_gap:
             measure = max(measure, norms.max(initial=0.0) / np.sqrt(n) * lean)
             history[n_looks - 1] = measure / unit
-        elif lean > SETTLED * np.sqrt(n) * size:
+        elif lean > SETTLED * np.sqrt(n) * null_size:
             return None
     columns = np.flatnonzero(w)
     with np.errstate(over="ignore", invalid="ignore"):

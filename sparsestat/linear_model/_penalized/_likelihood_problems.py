@@ -92,6 +92,7 @@ class GLMProblem(PathProblem):
     has_gap = True
     counts_rows = False  # whether more than the ratios of weights matters
     loss_moved = 0.0  # what losses of relative weights lack, in their units
+    has_classes = False
     datafit_class, datafit_options = None, {}
     counted = None  # what y holds, where it must not be zero in sum
     no_penalty = (
@@ -277,22 +278,10 @@ class GLMProblem(PathProblem):
         result = solver.solve(penalty, kind=kind, step=step, **limits)
         result.n_sweeps += swept
         result.null_value = solver.null_value
+        result.is_bounded = not self.spec.is_convex and not penalty.has_l2
         if result.coef.ndim > len(self.coef_shape):  # groups: a matrix of one column
             result.coef, result.shift = result.coef[:, 0], float(result.shift[0])
         return result
-
-    def _warn_of_separation(self, result):
-        if self.spec.is_convex or self.datafit.saturated != 0.0:
-            return
-        if result.objective <= _SEPARATED * result.null_value:
-            warnings.warn(
-                "The fitted model separates the classes almost perfectly. The penalty "
-                f"{self.spec.kind!r} is bounded, so that then no finite coefficients "
-                "are best, and those returned depend on max_iter. Raise alpha, or use "
-                "penalty='elasticnet'.",
-                UserWarning,
-                stacklevel=users_stacklevel(),
-            )
 
     def predictors(self, results, X):
         """Return the linear predictors, shape (n_samples, n_results)."""
@@ -387,7 +376,19 @@ class GLMProblem(PathProblem):
 
     def attributes(self, result):
         """Return what an estimator shows of one solution, by name."""
-        self._warn_of_separation(result)
+        # Other losses have a minimum, and with a ridge this one has.
+        separates = self.has_classes and (
+            result.objective <= _SEPARATED * result.null_value
+        )
+        if result.is_bounded and separates:
+            warnings.warn(
+                "The fitted model separates the classes almost perfectly. The penalty "
+                f"{self.spec.kind!r} is bounded, so that then no finite coefficients "
+                "are best, and those returned depend on max_iter. Raise alpha, take a "
+                "ridge (`l1_ratio` below 1), or use penalty='elasticnet'.",
+                UserWarning,
+                stacklevel=users_stacklevel(),
+            )
         return super().attributes(result)
 
     def shaped(self, coef, intercept):
@@ -510,7 +511,7 @@ class HuberProblem(GLMProblem):
 class LogisticProblem(GLMProblem):
     """Two classes; y holds the codes 0 and 1."""
 
-    datafit_class = Logistic
+    datafit_class, has_classes = Logistic, True
 
     def check_target(self, y):
         """Refuse a target of one class."""

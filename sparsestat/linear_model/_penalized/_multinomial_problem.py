@@ -27,6 +27,8 @@ class MultinomialProblem(GLMProblem):
         gives them the least probability that is reckoned with, 1e-15.
     """
 
+    has_classes = True
+
     def __init__(self, *arguments, n_classes, **options):
         self.n_classes = n_classes
         super().__init__(*arguments, **options)

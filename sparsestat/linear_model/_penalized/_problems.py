@@ -115,8 +115,11 @@ class PathProblem:
         moved = storage_error(
             self.design, result, self.dtype, self.design.n_samples, shift
         )
-        if result.kind == "duality_gap":  # at a minimum it falls with the square
+        if result.kind == "duality_gap":
+            # A way from the minimum that costs the gap, and this one, cost together
+            # the square of the sum of their roots.
             error = 0.5 * result.bend * moved**2
+            error += 2.0 * np.sqrt(max(result.gap * result.unit, 0.0) * error)
         else:
             steepest = float(np.sqrt(self.design.squares.max(initial=0.0)))
             error = result.bend * steepest * moved

@@ -48,6 +48,8 @@ class SolverResult:
         A bound of the curvature of the loss along a change of the fit.
     null_value : float
         Loss of the intercept alone; of likelihoods only.
+    is_bounded : bool
+        Whether the penalty is bounded, so that a likelihood may have no maximum.
     active_groups : ndarray of int or None
         Groups with a non-zero coefficient, where groups are asked about.
     """
@@ -69,6 +71,7 @@ class SolverResult:
     unit: float = 1.0
     bend: float = 1.0
     null_value: float = np.inf
+    is_bounded: bool = False
     active_groups: np.ndarray | None = None
 
     def merge_copies(self, copies):

@@ -14,6 +14,7 @@ from scipy.linalg import lapack
 from scipy.sparse import issparse
 from sklearn.utils.extmath import safe_sparse_dot
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.samples import effective_rows, relative_weights
 from sparsestat._utils.validation import read_only, read_only_triple
 from sparsestat.linear_model._penalized import _kernels_design as passes
@@ -179,7 +180,7 @@ class LikelihoodSubsets:
                     break
                 length *= 0.5
             else:  # rounding, if there is little to gain
-                left = 0.0 if decrement <= _SMALL * self.null_loss else value
+                left = decrement if decrement <= _SMALL * self.null_loss else value
                 break
             theta, eta = theta + length * step, new_eta
             left = value = new_value
@@ -399,6 +400,11 @@ class LikelihoodSubsets:
         bend = bound * float(self.weights @ (image * image).sum(axis=1))
         return bend + self.l2 * float((direction * direction).sum())
 
+    def loss_error(self, fit):
+        """Bound the rounding error of the loss of a fit and of another one near it."""
+        terms = self.datafit.magnitude(fit.state["eta"])
+        return 2.0 * rounding(self.design.n_samples // 8 + 16, terms)
+
     def criterion_loss(self, fit):
         """Return minus twice the log likelihood, up to a constant."""
         return 2.0 * fit.data_loss * self.weight_unit
@@ -434,7 +440,35 @@ class PoissonSubsets(LikelihoodSubsets):
                 "All counts in y (of positive weight) are zero: the likelihood has no "
                 "maximum. At least one positive count is required."
             )
+        with np.errstate(divide="ignore"):
+            self._log_y = np.log(y)
         return OneColumn(Poisson(y, sample_weight))
+
+    def _deviances(self, eta):
+        """Return half the deviance of each row, without weights, and what it hides.
+
+        From the logarithms of ratios: of large counts differences of means and counts
+        have no digits.
+        """
+        y, eta = self.datafit.datafit.y, eta[:, 0]
+        some = y > 0.0
+        off = np.where(some, eta - self._log_y, eta)
+        with np.errstate(over="ignore", invalid="ignore"):
+            rise = np.where(some, y * np.expm1(off), np.exp(off))
+            spread = np.abs(eta) + np.where(some, np.abs(self._log_y), 0.0)
+            hidden = y * np.abs(off) + np.abs(rise) * (1.0 + spread)
+            return np.where(some, y * (np.expm1(off) - off), rise), hidden
+
+    def _value(self, eta):
+        terms, _ = self._deviances(eta)
+        return float(self.weights @ terms)
+
+    def loss_error(self, fit):
+        """Bound the rounding error of the loss of a fit and of another one near it."""
+        terms, hidden = self._deviances(fit.state["eta"])
+        error = rounding(self.design.n_samples // 8 + 16, self.weights @ terms)
+        steps = len(fit.columns) + 8  # to the predictor, and to its distance
+        return 2.0 * (error + rounding(steps, self.weights @ hidden))
 
     def coefficients(self, fit):
         """Return coefficients of the original features and the intercept."""

@@ -437,9 +437,11 @@ class _Search:
                     child.state["kept"] = stays
                     children.append((child, len(stays)))
             stack.extend(children)
-        # Fits that did not converge might save the rest of their loss.
+        # Fits that did not converge might save the rest of their loss, and rounding may
+        # hide which of two losses is less.
         unit = max(best.loss, 1e-14 * problem.null_loss) or 1.0
-        best.state["doubt"] = max(best.loss - least, 0.0) / unit
+        saved = max(best.loss - least, 0.0) + problem.loss_error(best)
+        best.state["doubt"] = min(saved / unit, 1.0)
         return best
 
 
