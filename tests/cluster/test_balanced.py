@@ -5,6 +5,7 @@
 
 import warnings
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from sparsestat.cluster._assignment import (
     dual_bound,
     scaled_sizes,
 )
+from sparsestat.cluster._balanced import _alternate
 from sparsestat.cluster._packing import packed_assignment
 from sparsestat.exceptions import ConvergenceWarning
 
@@ -402,3 +404,39 @@ def test_any_prices_bound_every_assignment():
     assert_array_equal(scaled_sizes(np.array([3]), np.array([5]), 8, 3), [[1], [2]])
     assert_array_equal(check_sizes(None, None, 3, 6), [[2, 2, 2], [2, 2, 2]])
     assert_array_equal(check_sizes(None, None, 3, 7), [[2, 2, 2], [3, 3, 3]])
+
+
+@pytest.mark.parametrize(
+    ("costs", "last", "change", "history"),
+    [
+        ([10.0, 8.0, 9.0], [0, 1, 1, 1], 1 / 9, [10.0, 8.0, 8.0]),  # no convergence
+        ([10.0, 8.0, 9.0], [0, 1, 0, 1], 0.0, [10.0, 8.0, 8.0]),  # a fixed point
+        ([10.0, 8.0, 8.0 + 2e-15], [0, 1, 1, 1], 0.0, [10.0, 8.0, 8.0]),  # rounding
+        ([10.0, 8.0, 8.0 - 4e-6], [0, 1, 1, 1], 5e-7, [10.0, 8.0, 8.0 - 4e-6]),
+    ],
+)
+def test_a_rise_of_the_cost_is_no_convergence(costs, last, change, history):
+    """Distances that rounding spoils may give assignments that cost more."""
+    labels = [[0, 0, 1, 1], [0, 1, 0, 1], last]
+    found = iter(
+        SimpleNamespace(labels=np.array(one), sizes=np.array([2, 2]), cost=8.0)
+        for one in labels
+    )
+    values = iter(costs)
+    rows = SimpleNamespace(
+        distances=lambda centers: np.zeros((4, 2)),
+        means=lambda labels, centers: centers,
+        cost=lambda labels, means: next(values),
+        squares=lambda: np.full(4, 3.0),
+    )
+    limits = SimpleNamespace(
+        assign=lambda D, before: next(found),
+        prove=lambda D, best: None,
+        weights=np.array([1.0, 2.0, 1.0, 1.0]),
+    )
+    run = _alternate(rows, np.zeros((2, 1)), limits, 9, 1e-6, lambda cost: False)
+    assert_allclose(run["change"], change, rtol=1e-6)
+    assert run["history"] == history
+    assert run["total"] == 15.0 + 8.0
+    best = labels[2] if costs[2] < costs[1] else labels[1]
+    assert_array_equal(run["assignment"].labels, best)

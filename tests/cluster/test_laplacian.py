@@ -18,6 +18,7 @@ from sklearn.neighbors import kneighbors_graph
 
 from sparsestat._utils.validation import as_compressed, read_only
 from sparsestat.cluster import LaplacianKMeans
+from sparsestat.cluster._laplacian import _change
 from sparsestat.cluster._laplacian_energy import (
     GraphEnergy,
     _stages,
@@ -388,3 +389,19 @@ def test_more_passes_between_prototypes_go_further(rng):
         few.fit(X), many.fit(X)
     assert many.energy_ < few.energy_
     assert few.n_iter_ == many.n_iter_ == 1
+
+
+def test_a_rise_of_the_energy_is_no_convergence(rng, monkeypatch):
+    X = rng.standard_normal((40, 2))
+    values = iter([8.0, 6.0, 7.0])
+    monkeypatch.setattr(GraphEnergy, "energy", lambda *_: (next(values), 10.0))
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter or tol"):
+        model = LaplacianKMeans(3, init=X[:3], max_iter=2).fit(X)
+    assert model.history_.tolist() == [6.0, 7.0]
+    assert_allclose(model.certificate_.value, 0.1)
+    assert not model.certificate_.satisfied and model.energy_ == 7.0
+    # What summing ten terms can round is none.
+    assert _change(2.0, 8.0, 10) == _change(-2.0, 8.0, 10) == 0.25
+    assert _change(-8e-15, 8.0, 10) == _change(0.0, 8.0, 10) == _change(1.0, 0, 9) == 0
+    assert_allclose(_change(-1e-14, 8.0, 10), 1.25e-15)
+    assert_allclose(_change(1e-20, 8.0, 10), 1.25e-21)

@@ -526,3 +526,49 @@ def test_precomputed_affinities_are_scaled_as_they_are():
 def test_affinities_that_cannot_be_scaled_are_refused(K, message):
     with pytest.raises(ValueError, match=message):
         DoublyStochasticClustering(2, affinity="precomputed_affinity").fit(K)
+
+
+@pytest.mark.parametrize(
+    ("after", "change", "rates"),
+    [(2.5, 0.2, [2.0]), (2.0, 0.0, [2.0]), (1.6, 0.25, [2.0, 1.6])],
+)
+def test_a_rise_of_the_rate_is_no_convergence(after, change, rates, monkeypatch):
+    from sparsestat.cluster import _coding_maps, _coding_rate
+
+    X, values = np.ones((2, 1)), iter([2.0, after])
+    slopes = np.array([[1.0, 0.0], [0.0, 1.0]])
+    monkeypatch.setattr(_coding_rate, "rate_slopes", lambda *_: (slopes, next(values)))
+    found = descend(X, np.array([1, 1]), 2, 0.1, 1, 0.0, False)
+    assert_allclose(found.change, change)
+    assert found.history == rates and found.rate == rates[-1]
+    assert found.labels.tolist() == ([1, 0] if after < 2.0 else [1, 1])
+    start, moved, values = np.zeros((2, 2)), np.ones((2, 2)), iter([2.0, after])
+    monkeypatch.setattr(_coding_maps, "_scaled", lambda *_: moved)
+    monkeypatch.setattr(_coding_maps, "affinity_rate", lambda *_: (next(values), None))
+    found = descend_affinity(X, start, 0.1, 1.0, 1, 0.0)
+    assert_allclose(found.change, change)
+    assert found.history == rates
+    assert found.affinity is (moved if after < 2.0 else start)
+
+
+def test_a_map_that_was_moved_once_has_not_converged(monkeypatch):
+    from sparsestat.cluster import _subspace
+
+    X, y = make_subspaces(60, 8, 3, 2, noise=0.05, random_state=0)
+    model = CodingRateSubspaceClustering(3, init=y, eps=0.2, n_components=4)
+    with pytest.warns(ConvergenceWarning, match="map_tol"):
+        model.set_params(max_iter=1).fit(X)
+    assert model.certificate_.value == np.inf and not model.certificate_.satisfied
+    with pytest.warns(ConvergenceWarning, match="map_tol"):
+        model.set_params(max_iter=3).fit(X)
+    first, last = model.reduction_history_[-2:]
+    assert_allclose(model.certificate_.value, (last - first) / last, rtol=1e-9)
+    # A reduction that falls is no convergence either.
+    values = iter([5.0, 4.0] * 2)
+    monkeypatch.setattr(
+        _subspace, "ascend_map", lambda X, W, *_: (W, next(values), 1.0)
+    )
+    with pytest.warns(ConvergenceWarning, match="map_tol"):
+        model.set_params(max_iter=2).fit(X)
+    assert_allclose(model.reduction_history_, [5.0, 4.0])
+    assert_allclose(model.certificate_.value, 0.25)

@@ -189,3 +189,46 @@ def test_an_early_end_warns_once():
     with pytest.warns(ConvergenceWarning, match="max_iter") as caught:
         found = barycenter(H, X=X, reg=0.01, max_iter=3)
     assert len(caught) == 1 and not found.converged
+
+
+@pytest.mark.parametrize(
+    ("objectives", "change", "converged"),
+    [
+        ([2.0, 1.0, 1.25], 0.2, False),  # a rise is no convergence
+        ([2.0, 1.0, 1.0], 0.0, True),
+        ([2.0, 1.0, 1.0 - 1e-9], 1e-9, True),
+        ([2.0, 1.0], 1.0, False),
+        ([0.0], 0.0, True),
+    ],
+)
+def test_free_points_stand_still_when_their_objective_does(
+    objectives, change, converged, monkeypatch
+):
+    from types import SimpleNamespace
+
+    from sparsestat.transport import _barycenter
+
+    clouds, solved = [np.eye(2), np.eye(2) + 1.0], [True, True]
+
+    def solve(cost, a, b, request):
+        value = next(values)
+        return SimpleNamespace(
+            value=10.0 * value, value_kl=value, plan=0.5 * np.eye(2),
+            converged=solved[0], marginal_error=1e-3,
+        )  # fmt: skip
+
+    monkeypatch.setattr(_barycenter, "solve_entropic", solve)
+    monkeypatch.setattr(_barycenter, "warn_if_unsatisfied", lambda *_: None)
+    for met, tol in ((True, 1e-6), (False, 1e-6), (False, 1e-2)):
+        solved[0] = met
+        values = iter(np.repeat(objectives, 2))
+        found = barycenter(
+            clouds, weights=[0.25, 0.75], support="free", reg=0.1, tol=tol,
+            max_iter=len(objectives), random_state=0,
+        )  # fmt: skip
+        # Plans that miss their masses by more than tol prove nothing.
+        assert found.converged == (converged and (met or tol > 1e-3))
+        assert found.certificate.value == pytest.approx(change, rel=1e-6)
+        assert found.history == pytest.approx(objectives)
+        assert found.value == pytest.approx(10.0 * objectives[-1])
+        assert found.n_iter == len(objectives)
