@@ -24,7 +24,7 @@ from sparsestat.cluster._assignment import (
     scaled_sizes,
 )
 from sparsestat.cluster._balanced import _alternate
-from sparsestat.cluster._packing import packed_assignment
+from sparsestat.cluster._packing import check_capacity, packed_assignment
 from sparsestat.exceptions import ConvergenceWarning
 
 
@@ -440,3 +440,83 @@ def test_a_rise_of_the_cost_is_no_convergence(costs, last, change, history):
     assert run["total"] == 15.0 + 8.0
     best = labels[2] if costs[2] < costs[1] else labels[1]
     assert_array_equal(run["assignment"].labels, best)
+
+
+@pytest.mark.parametrize("free", [0.2, 0.5])
+def test_packings_are_bounded_by_their_prices(free, rng):
+    """The bound is that of the linear program over split loads, at any shift of D."""
+    for shift in (0.0, 50.0, -50.0):
+        D, loads = rng.uniform(size=(12, 3)) + shift, rng.integers(1, 9, 12) / 4.0
+        D += 0.5 * np.arange(3)
+        capacity = (1 + free) * loads.sum() * np.array([0.2, 0.3, 0.5])
+        found = packed_assignment(D, loads, np.maximum(capacity, loads.max()))
+        capacity = np.maximum(capacity, loads.max())
+        used = np.bincount(found.labels, loads, minlength=3)
+        assert (used <= capacity * (1 + 1e-9)).all()
+        assert found.cost == pytest.approx(loads @ D[np.arange(12), found.labels])
+        assert_array_equal(found.sizes, np.bincount(found.labels, minlength=3))
+        split = linprog(
+            (D * loads[:, None]).ravel(),
+            A_ub=sparse.kron(loads[None, :], sparse.eye_array(3)),
+            b_ub=capacity,
+            A_eq=sparse.kron(sparse.eye_array(12), np.ones((1, 3))),
+            b_eq=np.ones(12),
+            method="highs",
+        ).fun
+        assert found.lower_bound == pytest.approx(split, rel=1e-9, abs=1e-8)
+        assert found.prices.max() <= 0.0
+        priced = loads @ (D - found.prices).min(axis=1) + capacity @ found.prices
+        assert found.lower_bound == pytest.approx(priced, rel=1e-12)
+        # Labels that fit and cost as much are kept, those that cost more are not.
+        assert packed_assignment(D, loads, capacity, before=found.labels).cost == (
+            pytest.approx(found.cost, rel=1e-12)
+        )
+    # Sums that differ by rounding are equal, others are not.
+    for more, loads in ((1e-13, np.ones(3)), (2e-13, np.full(3, 1.0 + 1e-13))):
+        assert_array_equal(check_capacity(1.0 - more, 3, loads), 1.0 - more)
+    with pytest.raises(ValueError, match="less than the total"):
+        check_capacity(1.0 - 1e-10, 3, np.ones(3))
+    with pytest.raises(ValueError, match="above every capacity"):
+        check_capacity(1.0, 3, np.array([1.0 + 1e-10]))
+    with pytest.raises(ValueError, match="3 finite numbers"):
+        check_capacity(np.nan, 3, np.ones(1))
+    assert_array_equal(check_capacity([0.0, 3.0], 2, np.ones(3)), [0.0, 3.0])
+
+
+@pytest.mark.parametrize("unit", [1.0, 2.0**10])
+@pytest.mark.parametrize("kind", ["even", "weights", "capacity", "even capacity"])
+def test_what_was_proved_is_in_the_units_of_the_data(kind, unit, rng):
+    X = unit * (make_blobs(60, centers=4, random_state=0)[0] + 5.0)
+    w = np.full(60, 3.0) if "even" in kind else 8.0 * rng.uniform(0.5, 2.0, 60)
+    arguments = {"size_max": 22}
+    if "capacity" in kind:
+        arguments = {"capacity": 1.1 * w.sum() / 3}
+    first = BalancedKMeans(3, random_state=0, tol=0, **arguments)
+    first.fit(X, sample_weight=w)
+    # From its own means, those that labels were assigned to are the fitted ones.
+    model = BalancedKMeans(3, init=first.cluster_centers_, tol=1e-6, **arguments)
+    model.fit(X, sample_weight=w)
+    means, labels = model.cluster_centers_, model.labels_
+    D = ((X[:, None] - means) ** 2).sum(axis=2)
+    inertia = w @ D[np.arange(60), labels]
+    assert model.inertia_ == pytest.approx(inertia, rel=1e-10)
+    assert model.history_[-1] == model.inertia_
+    assert_allclose(model.cluster_loads_, np.bincount(labels, w, minlength=3))
+    prices = model.prices_
+    if "capacity" in kind:
+        bound = w @ (D - prices).min(axis=1) + model.capacity_ @ prices
+        assert_allclose(model.capacity_, arguments["capacity"])
+    else:
+        low, high = model.size_bounds_.T
+        bound = dual_bound(w[:, None] * D, low, high, prices)
+    # Any prices bound the cost of an assignment to the means from below.
+    assert bound <= inertia * (1 + 1e-9)
+    gap = model.certificate_.details["assignment_gap"]
+    total = w @ ((X - X.mean(axis=0)) ** 2).sum(axis=1)
+    # Packings are not optimal, and start anew with other means.
+    slack = 5e-3 if kind == "capacity" else 1e-9
+    assert (inertia - bound) / total == pytest.approx(gap, abs=slack)
+    if kind != "capacity":  # solved to the optimum
+        assert bound == pytest.approx(inertia, rel=1e-9) and gap <= 1e-9
+    assert model.certificate_.value <= 1e-6 and model.certificate_.satisfied
+    assert model.certificate_.details["inertia"] == model.inertia_

@@ -328,3 +328,10 @@ def test_single_precision_is_close(rng):
         warnings.simplefilter("error")
         single, double = KMeans1D(6).fit(x), KMeans1D(6).fit(x.astype(float))
     assert_array_equal(single.cluster_centers_, double.cluster_centers_)
+
+
+def test_the_most_clusters_of_a_criterion_are_half_of_the_weight():
+    x = np.arange(12.0) ** 2
+    for weight, most in ((2.0, 12), (1.0, 6), (0.5, 3), (0.125, 1)):
+        model = KMeans1D("bic", max_clusters=20).fit(x, sample_weight=weight * x**0)
+        assert len(model.bic_path_) == most

@@ -405,3 +405,42 @@ def test_a_rise_of_the_energy_is_no_convergence(rng, monkeypatch):
     assert _change(-8e-15, 8.0, 10) == _change(0.0, 8.0, 10) == _change(1.0, 0, 9) == 0
     assert_allclose(_change(-1e-14, 8.0, 10), 1.25e-15)
     assert_allclose(_change(1e-20, 8.0, 10), 1.25e-21)
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+def test_alternations_end_where_the_energy_stands_still(tol):
+    X = make_blobs(120, centers=3, cluster_std=2.0, random_state=0)[0]
+    model = LaplacianKMeans(3, init=X[:3], tol=tol, sigma=2.0).fit(X)
+    Z, W = model.memberships_, model.affinity_matrix_
+    U = ((X[:, None] - model.cluster_centers_) ** 2).sum(axis=2) / 8.0
+    smooth = 0.5 * (Z * (W @ Z)).sum()
+    terms = [(Z * U).sum(), smooth, xlogy(Z, Z).sum()]
+    assert_allclose(model.energy_, terms[0] - smooth + terms[2], rtol=1e-9)
+    certificate, history = model.certificate_, model.history_
+    assert certificate.satisfied and certificate.tol == tol
+    assert len(history) == model.n_iter_ and history[-1] == model.energy_
+    assert certificate.details == {"energy": model.energy_}
+    change = (history[-2] - history[-1]) / np.abs(terms).sum()
+    assert_allclose(certificate.value, change, rtol=1e-6, atol=1e-14)
+    assert certificate.value <= tol
+    # No iteration before met the tolerance with memberships as close as the last.
+    sooner = LaplacianKMeans(
+        3, init=X[:3], tol=tol, sigma=2.0, max_iter=model.n_iter_ - 1
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        sooner.fit(X)
+    assert_allclose(sooner.history_, history[:-1], rtol=1e-12)
+
+
+def test_clusters_that_lose_all_samples_start_again_far_away():
+    X = np.r_[np.zeros(20), np.ones(20), 50.0][:, None] + 1e-3 * np.arange(41)[:, None]
+    init = np.array([[0.0], [1.0], [1e4]])
+    arguments = {"init": init, "temperature": 0.0, "reg": 0.0, "sigma": 1.0}
+    with pytest.warns(UserWarning, match="clusters lost all samples"):
+        model = LaplacianKMeans(3, **arguments).fit(X)
+    assert np.bincount(model.labels_).tolist() == [20, 20, 1]
+    assert_allclose(model.cluster_centers_[2], X[-1])
+    assert model.certificate_.satisfied
+    # An iteration that moved an empty cluster is not the last.
+    assert model.n_iter_ >= 3

@@ -232,3 +232,43 @@ def test_free_points_stand_still_when_their_objective_does(
         assert found.history == pytest.approx(objectives)
         assert found.value == pytest.approx(10.0 * objectives[-1])
         assert found.n_iter == len(objectives)
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+def test_histograms_are_measured_against_the_barycenter_that_is_returned(debiased):
+    from types import SimpleNamespace
+
+    from sparsestat.transport._barycenter import _scaled
+
+    sums = np.log([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]])
+    columns = np.array([[0.4, 0.4, 0.2], [0.1, 0.3, 0.6]])
+    blurred = np.array([0.1, -0.2, 0.3])
+    costs = [3.0, 5.0]
+    measures = iter(range(2))
+
+    def measure(masses):
+        k = next(measures)
+        state = SimpleNamespace(c=columns[k], cost=costs[k])
+        one = SimpleNamespace(g=np.array([0.5, 0.0, -0.5]))
+        one.log_sums = lambda level: (state, sums[k])
+        return one
+
+    bins = SimpleNamespace(
+        size=3, scale=4.0, n_terms=2**40, measure=measure,
+        blurred=lambda log_d, level: blurred,
+    )  # fmt: skip
+    weights, H = np.array([0.25, 0.0, 0.75]), np.full((3, 3), 1 / 3)
+    found = _scaled(bins, None, H, weights, 2.0, debiased, 1.0, 1)
+    kernels = sums - np.array([0.5, 0.0, -0.5]) / 2.0
+    raw = np.exp(0.25 * kernels[0] + 0.75 * kernels[1])
+    b = raw / raw.sum()
+    np.testing.assert_allclose(found.masses, b, rtol=1e-12)
+    errors = np.abs(columns - b).sum(axis=1).tolist()
+    if debiased:  # d is 1 yet
+        errors.append(np.abs(np.exp(blurred) - raw).sum())
+    assert found.certificate.value == pytest.approx(max(errors), rel=1e-12)
+    assert found.history == [found.certificate.value] and found.n_iter == 1
+    assert found.value == pytest.approx(0.25 * 3.0 + 0.75 * 5.0)
+    rounding = found.certificate.details["rounding"]
+    assert rounding == pytest.approx(2.0**41 * 2.0**-53, rel=1e-3)
+    assert found.converged == (max(errors) + rounding <= 1.0)
