@@ -341,7 +341,13 @@ MODULES = {
         "Affinities _dense_bound",
         ["cluster/test_la_bounds.py"],
     ),
-    "cluster/_admm.py": ("dual_bound solve_admm capped_simplex", _SOLVERS),
+    "cluster/_admm.py": (
+        "dual_bound solve_admm capped_simplex _adapt",
+        [
+            "cluster/test_sdp_kmeans.py::test_projection_on_the_capped_simplex",
+            *_SOLVERS,
+        ],
+    ),
     "cluster/_sdp_search.py": (
         "offer auto admm_options keep_dense nlr low_rank_options bounds finish certify",
         _SOLVERS,

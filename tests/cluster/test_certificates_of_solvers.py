@@ -25,6 +25,7 @@ from sparsestat.cluster import (
 )
 from sparsestat.cluster._admm import ADMMResult, dual_bound, solve_admm
 from sparsestat.cluster._data import CenteredRows, Frame
+from sparsestat.cluster._la_alternation import Alternation, AlternationOptions
 from sparsestat.cluster._la_solvers import Affinities
 from sparsestat.exceptions import ConvergenceWarning
 
@@ -100,6 +101,7 @@ def stubbed(monkeypatch):
         ([0.0, 5.0, 6.0, 5.5], 8.0, {"max_iter": 80}, 80, False, 0.0),
         # The residual is met: at once, or once the bound gains no more.
         ([1.0], 8.0, {"tol": 2.0, "stop_at_gap": False}, 1, True, np.inf),
+        ([1.0], 8.0, {"tol": 3.0, "stop_at_gap": False}, 1, True, np.inf),
         ([1.0], 8.0, {"tol": 1.9, "stop_at_gap": False, "max_iter": 5}, 5, False,
          np.inf),
         ([1.0, 4.0, 4.25], 8.0, {"tol": 2.0}, 60, True, 0.25 / 3.75),
@@ -133,6 +135,11 @@ def test_the_dense_solver_reports_and_may_be_stopped(stubbed):
     assert found.n_iter == 20 and not found.converged and found.lower_bound == 1.0
     assert found.infeasibility == pytest.approx(3.0)  # the dual one, rho is 1
     assert found.value == pytest.approx(float(np.vdot(data.gram(), found.membership)))
+    # The penalty halves at each check while the dual residual leads, up to step 500.
+    for max_iter, halved in ((60, 2), (600, 25)):
+        stubbed([1.0] * 30, primal=0.0, dual=9.0)
+        found = solve_admm(data, 2, cost=8.0, max_iter=max_iter, tol=0.0)
+        assert found.infeasibility == pytest.approx(3.0 * 0.5**halved)
     flat = CenteredRows(np.ones((4, 2)), np.array([1.0, 2.0, 2.0, 4.0]))
     found = solve_admm(flat, 2, cost=0.0)
     assert found.converged and found.n_iter == 0
@@ -270,7 +277,6 @@ def test_low_rank_certificates_are_those_of_the_start_that_was_kept(
             3, solver="nlr", label_tol=label_tol, certify="quick", polish=False,
             random_state=0, tol=1e-4,
         ).fit(X)  # fmt: skip
-    # Offers are polished by Lloyd's iteration alone.
     tol = 1e-4 if label_tol is None else 1e-2
     for k, (n_clusters, rank, at_random, options) in enumerate(asked):
         assert (n_clusters, rank, at_random) == (3, 6, k > 0)
@@ -279,9 +285,10 @@ def test_low_rank_certificates_are_those_of_the_start_that_was_kept(
             "max_iter": 10_000,
         }  # fmt: skip
     assert len(asked) == 3
+    # The second costs least, though it did not converge.
     certificate = model.certificate_
-    kept = {0.25: (11, True), 0.5: (12, False), 0.75: (13, True)}
-    assert (model.n_iter_, certificate.satisfied) == kept[certificate.value]
+    assert (certificate.value, model.n_iter_) == (0.5, 12)
+    assert not certificate.satisfied
     assert certificate.tol == tol and certificate.scale.startswith(SOLVER)
     assert model.primal_infeasibility_ == certificate.value
     assert (model.sdp_value_ is None) == (label_tol is not None)
@@ -325,49 +332,58 @@ def test_other_solvers_are_followed_by_the_relaxation_for_its_bound(monkeypatch)
 # The likelihood-adjusted relaxation
 
 
-def la_result(n, upper_bound, **fields):
-    memberships = np.eye(2)[np.arange(n) // (n // 2)]
-    return SimpleNamespace(memberships=memberships, upper_bound=upper_bound, **fields)
-
-
 @pytest.mark.parametrize(
     ("infeasibility", "converged", "satisfied"),
     [(1e-3, False, True), (0.5, True, True), (0.5, False, False), (1e-2, False, True)],
 )
-@pytest.mark.parametrize("excess", [0.0, 1e-5, 3e-5, 1.0])
+@pytest.mark.parametrize("excess", [-1e-3, 0.0, 1e-5, 6e-5, 1.0])
+@pytest.mark.parametrize("solver", ["admm", "low_rank"])
 def test_likelihoods_are_bounded_by_the_relaxation(
-    infeasibility, converged, satisfied, excess, monkeypatch
+    solver, infeasibility, converged, satisfied, excess, monkeypatch
 ):
     rng = np.random.default_rng(0)
-    X = np.repeat([[0.0, 0.0], [60.0, 0.0]], 10, axis=0) + rng.standard_normal((20, 2))
-    covariances = np.array([np.eye(2), [[2.0, 0.5], [0.5, 1.0]]])
-    truth = np.arange(20) // 10
-    starts = []
+    X = rng.standard_normal((20, 3))
+    X[:12, 0] += 60.0
+    covariances = np.array([np.eye(3), np.diag([2.0, 1.0, 0.5])])
+    covariances[1, 0, 1] = covariances[1, 1, 0] = 0.5
+    truth, starts = (np.arange(20) >= 12).astype(int), []
 
-    def solve(affinities, start, enough):
+    def solve(affinities, start, enough=None):
         starts.append(enough)
-        top = max(affinities.value(labels) for labels in (start, truth)) + excess
-        return la_result(20, top, infeasibility=infeasibility, converged=converged)
+        known = truth if enough is None else start
+        top = max(affinities.value(labels) for labels in (known, truth, 1 - truth))
+        memberships = np.eye(2)[truth]
+        return SimpleNamespace(
+            memberships=memberships, upper_bound=top + excess,
+            infeasibility=infeasibility, converged=converged,
+        )  # fmt: skip
 
     monkeypatch.setattr(_la_alternation, "solve_dense", solve)
+    monkeypatch.setattr(_la_alternation, "solve_factored", solve)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LikelihoodAdjustedSDP(2, covariances=covariances, random_state=0)
-        model.fit(X)
-    assert starts[0] == 1e-3 and starts[-1] == 3e-5
+        model = LikelihoodAdjustedSDP(
+            2, covariances=covariances, solver=solver, random_state=0
+        ).fit(X)
+    if solver == "admm":
+        assert starts[0] == 1e-3 and starts[-1] == 3e-5
     densities = 0.0
     for k, S in enumerate(covariances):
         rows = X[model.labels_ == k]
         rest = rows - rows.mean(axis=0)
         densities -= 0.5 * np.einsum("ij,ij->", rest @ linalg.inv(S), rest)
-        densities -= 0.5 * len(rows) * np.log(4 * np.pi**2 * linalg.det(S))
+        densities -= 0.5 * len(rows) * np.log((2 * np.pi) ** 3 * linalg.det(S))
+        W = model.precisions_cholesky_[k]
+        assert_allclose(W @ W.T @ S, np.eye(3), atol=1e-9)
+        assert_allclose(model.means_[k], rows.mean(axis=0))
     assert model.log_likelihood_ == pytest.approx(densities, rel=1e-9)
-    gap = 0.5 * excess / 20
+    gap = max(0.5 * excess / 20, 0.0)
     assert model.upper_bound_ - model.log_likelihood_ == pytest.approx(
         0.5 * excess, abs=1e-10
     )
     certificate = model.certificate_
     assert certificate.details["gap"] == pytest.approx(gap, abs=1e-11)
+    assert certificate.details["gap"] >= 0.0
     assert model.certified_ == (gap <= 1e-6)
     assert certificate.details["certified"] == ("yes" if gap <= 1e-6 else "no")
     assert certificate.value == infeasibility and certificate.tol == 1e-2
@@ -376,6 +392,70 @@ def test_likelihoods_are_bounded_by_the_relaxation(
     assert certificate.details["upper_bound"] == model.upper_bound_
     assert_allclose(model.history_, model.log_likelihood_, rtol=1e-9)
     assert_allclose(model.covariances_, covariances, rtol=1e-9)
+    assert_allclose(model.weights_, np.bincount(model.labels_) / 20)
+    assert_allclose(model.memberships_.sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_likeliest_labels_and_their_bound_are_kept(weighted):
+    """Labels are those of the relaxation only where these are at least as likely."""
+    X, good = touching(20), np.arange(20) % 2
+    X[good == 1] += 9.0
+    options = LikelihoodAdjustedSDP(2, use_weights=weighted, init=np.arange(20) // 10)
+    fit = Alternation(options._options(AlternationOptions), X, np.random)
+    factors = np.array([np.eye(2), 0.5 * np.eye(2)])
+    T = fit.X
+
+    def value(labels, factors, sizes):
+        total = 0.0
+        for k, L in enumerate(factors):
+            rows = T[labels == k]
+            rest = linalg.solve(L, (rows - rows.mean(axis=0)).T)
+            total -= 0.5 * (rest**2).sum() + len(rows) * np.log(linalg.det(L))
+            total -= len(rows) * np.log(2 * np.pi)
+            total += len(rows) * np.log(sizes[k] / 20) if weighted else 0.0
+        return total
+
+    def solved(labels, bound, **fields):
+        # Shares that need to be scaled, and one that rounding made negative.
+        memberships = 3.0 * np.eye(2)[labels]
+        memberships[0, 1 - labels[0]] = -1e-9
+        return SimpleNamespace(
+            memberships=memberships, upper_bound=bound,
+            **{"infeasibility": 0.5, "converged": False, **fields},
+        )  # fmt: skip
+
+    bad, constant = np.arange(20) // 10, 40 * np.log(2 * np.pi)
+    steps = [
+        # Labels of the relaxation, covariances, and which labels are kept.
+        (good, factors, good, True),
+        (bad, factors, good, False),
+        (good, 3.0 * factors, good, False),
+        (good, 0.5 * factors, good, True),
+    ]
+    sizes = [10, 10]
+    for k, (labels, shape, kept, better) in enumerate(steps):
+        fit._solve = lambda affinities, labels=labels, k=k: solved(labels, 100.0 * k)
+        before = fit.best
+        _, found = fit._solve_and_keep(T, shape)
+        assert_array_equal(fit.labels, kept)
+        expected = value(kept, shape, sizes)
+        assert found == pytest.approx(expected, rel=1e-9)
+        assert (fit.best is not before) == better
+        if better:
+            best = fit.best
+            assert best["likelihood"] == found and best["factors"] is shape
+            assert best["bound"] == pytest.approx(0.5 * (100.0 * k - constant))
+            assert_allclose(best["memberships"], np.eye(2)[labels], atol=1e-9)
+            assert not best["converged"] and best["infeasibility"] == 0.5
+
+
+def test_one_cluster_has_the_likelihood_of_its_gaussian():
+    X = touching(12)
+    model = LikelihoodAdjustedSDP(1, covariances=[np.eye(2)], random_state=0).fit(X)
+    expected = -0.5 * ((X - X.mean(axis=0)) ** 2).sum() - 12 * np.log(2 * np.pi)
+    assert model.log_likelihood_ == pytest.approx(expected, rel=1e-9)
+    assert model.certified_
 
 
 def test_the_tighter_bound_and_the_likelier_labels_are_kept(monkeypatch):
