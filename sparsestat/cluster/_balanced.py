@@ -587,7 +587,7 @@ def _alternate(rows, centers, limits, max_iter, tol, report):
         means = rows.means(found.labels, centers)
         cost = rows.cost(found.labels, means)
         if history:
-            change = (history[-1] - cost) / cost if cost > 0 else 0.0
+            change = (history[-1] - cost) / cost if cost > 0 else np.inf
             if change <= 0:  # a fixed point, or distances that rounding spoils
                 same = (found.labels == best.labels).all()
                 change = 0.0 if same or -change <= rounding(len(D)) else -change

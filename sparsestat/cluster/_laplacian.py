@@ -354,9 +354,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         energy, size = problem.energy(U, Z, entropy)
         inner_tol = 1e-2
         for _ in range(self.max_iter):
-            Z, n_inner = problem.descend(
-                U, Z, entropy, inner_tol, self.max_inner_iter, size
-            )
+            Z, _ = problem.descend(U, Z, entropy, inner_tol, self.max_inner_iter, size)
             centers, empty = problem.prototypes(Z, centers)
             if len(empty) and n_refilled < self.n_clusters:
                 n_refilled += len(empty)
@@ -375,8 +373,6 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             if stop or done:
                 break
             inner_tol = max(0.1 * self.tol, min(inner_tol, 0.1 * change))
-            if n_inner == 1 and change <= self.tol:
-                inner_tol = 0.1 * self.tol
         return {
             "Z": Z,
             "centers": centers,

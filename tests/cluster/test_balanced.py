@@ -373,7 +373,7 @@ def test_limits_that_cannot_be_met_are_refused(parameters, message):
 
 def test_loads_that_cannot_be_packed_are_refused():
     X = np.random.default_rng(0).standard_normal((3, 2))
-    with pytest.raises(ValueError, match="No packing"):
+    with pytest.raises(ValueError, match=r"No packing.* are 1.02 times the loads"):
         BalancedKMeans(2, capacity=3.0, init=X[:2]).fit(
             X, sample_weight=[2.0, 2.0, 1.9]
         )
@@ -413,6 +413,7 @@ def test_any_prices_bound_every_assignment():
         ([10.0, 8.0, 9.0], [0, 1, 0, 1], 0.0, [10.0, 8.0, 8.0]),  # a fixed point
         ([10.0, 8.0, 8.0 + 2e-15], [0, 1, 1, 1], 0.0, [10.0, 8.0, 8.0]),  # rounding
         ([10.0, 8.0, 8.0 - 4e-6], [0, 1, 1, 1], 5e-7, [10.0, 8.0, 8.0 - 4e-6]),
+        ([10.0, 8.0, 0.0], [0, 1, 1, 1], 0.0, [10.0, 8.0, 0.0]),  # nothing is left
     ],
 )
 def test_a_rise_of_the_cost_is_no_convergence(costs, last, change, history):
@@ -471,7 +472,9 @@ def test_packings_are_bounded_by_their_prices(free, rng):
         assert packed_assignment(D, loads, capacity, before=found.labels).cost == (
             pytest.approx(found.cost, rel=1e-12)
         )
-    # Sums that differ by rounding are equal, others are not.
+    assert found.n_moves == 0
+    # Sums that differ by rounding are equal, others are not, whatever the unit.
+    assert_array_equal(check_capacity(1e3 - 1e-9, 3, np.full(3, 1e3)), 1e3 - 1e-9)
     for more, loads in ((1e-13, np.ones(3)), (2e-13, np.full(3, 1.0 + 1e-13))):
         assert_array_equal(check_capacity(1.0 - more, 3, loads), 1.0 - more)
     with pytest.raises(ValueError, match="less than the total"):
@@ -520,3 +523,52 @@ def test_what_was_proved_is_in_the_units_of_the_data(kind, unit, rng):
         assert bound == pytest.approx(inertia, rel=1e-9) and gap <= 1e-9
     assert model.certificate_.value <= 1e-6 and model.certificate_.satisfied
     assert model.certificate_.details["inertia"] == model.inertia_
+
+
+def test_clusters_without_samples_start_again_far_from_all():
+    seen = []
+
+    def distances(centers):
+        seen.append(centers.copy())
+        return np.array([[0.0, 0, 0], [1, 1, 1], [2, 2, 2], [0.5, 0.5, 0.5]])
+
+    values = iter([4.0, 3.0, 3.0])
+    rows = SimpleNamespace(
+        distances=distances,
+        means=lambda labels, centers: centers,
+        cost=lambda labels, means: next(values),
+        squares=lambda: np.array([0.0, 0.0, 1.0, 9.0]),
+        at=lambda where: 100.0 + np.asarray(where, float)[:, None],
+    )
+    found = SimpleNamespace(
+        labels=np.array([0, 0, 0, 1]), sizes=np.array([3, 1, 0]), cost=1.0
+    )
+    limits = SimpleNamespace(
+        assign=lambda D, before: found, prove=lambda D, best: None, weights=np.ones(4)
+    )
+    start = np.array([[0.0], [1.0], [2.0]])
+    _alternate(rows, start, limits, 9, 1e-6, lambda cost: False)
+    # The row that is farthest from its own center is the last one.
+    later = next(c for c in seen if (c != start).any())
+    assert_array_equal(later, [[0.0], [1.0], [103.0]])
+    assert_array_equal(start, [[0.0], [1.0], [2.0]])
+
+
+def test_gaps_of_assignments_are_never_negative(monkeypatch):
+    from sparsestat.cluster import _balanced
+
+    X = np.random.default_rng(0).standard_normal((12, 2))
+    same = BalancedKMeans(2, init=np.zeros((2, 2)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert same.fit(0 * X).certificate_.details["assignment_gap"] == 0.0
+    # Capacities that just hold all samples are enough.
+    full = BalancedKMeans(3, capacity=4.0, random_state=0).fit(X)
+    assert full.cluster_sizes_.tolist() == [4, 4, 4]
+
+    def prove(self, D, found):
+        found.cost, found.lower_bound = 1.0, 2.0
+
+    monkeypatch.setattr(_balanced._Limits, "prove", prove)
+    model = BalancedKMeans(3, random_state=0).fit(X)
+    assert model.certificate_.details["assignment_gap"] == 0.0

@@ -444,3 +444,38 @@ def test_clusters_that_lose_all_samples_start_again_far_away():
     assert model.certificate_.satisfied
     # An iteration that moved an empty cluster is not the last.
     assert model.n_iter_ >= 3
+
+
+@pytest.mark.parametrize(
+    ("energies", "tols"),
+    [
+        ([20.0, 10.0, 9.0, 8.9, 8.899], [1e-2, 1e-2, 1e-2, 1e-3]),
+        # What little rough memberships change does not count.
+        ([20.0, 10.0, 9.995, 9.99], [1e-2, 1e-2, 1e-4]),
+    ],
+)
+def test_memberships_are_rough_while_prototypes_travel(energies, tols, monkeypatch):
+    X, asked, values = np.arange(12.0).reshape(6, 2), [], iter([*energies, 1.0])
+
+    def descend(self, U, Z, entropy, tol, max_iter, size):
+        asked.append((tol, max_iter, size))
+        return Z, 1
+
+    monkeypatch.setattr(GraphEnergy, "descend", descend)
+    monkeypatch.setattr(GraphEnergy, "energy", lambda *_: (next(values), 10.0))
+    model = LaplacianKMeans(2, init=X[[0, 5]], tol=1e-3, max_inner_iter=7).fit(X)
+    assert model.history_.tolist() == energies[1:]
+    assert_allclose(asked, [(tol, 7, 10.0) for tol in tols], rtol=1e-9)
+    change = (energies[-2] - energies[-1]) / 10.0
+    assert_allclose(model.certificate_.value, change, rtol=1e-9)
+    assert model.certificate_.satisfied and model.n_iter_ == len(tols)
+
+
+def test_clusters_that_a_graph_joins_are_announced():
+    X = make_blobs(40, centers=[[0, 0], [9, 9]], cluster_std=0.3, random_state=0)[0]
+    with pytest.warns(ConvergenceWarning, match="neighbors agree") as caught:
+        model = LaplacianKMeans(
+            3, affinity=np.ones((40, 40)), reg=50.0, temperature=0.0, random_state=0
+        ).fit(X)
+    assert len(np.unique(model.labels_)) < 3
+    assert all(issubclass(one.category, ConvergenceWarning) for one in caught)
