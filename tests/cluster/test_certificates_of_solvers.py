@@ -309,6 +309,10 @@ def test_partitions_without_a_bound_have_the_trivial_one():
     model.fit(X, sample_weight=weights)
     assert model.inertia_ == pytest.approx(cost_of(X[4:], model.labels_[4:]))
     assert_array_equal(model.predict(X)[:4], model.labels_[:4])
+    # As many points of positive weight as features.
+    X = np.random.default_rng(0).standard_normal((6, 4))
+    model.fit(X, sample_weight=[0.0, 0, 1, 1, 1, 1])
+    assert model.labels_.shape == (6,)
 
 
 def test_other_solvers_are_followed_by_the_relaxation_for_its_bound(monkeypatch):

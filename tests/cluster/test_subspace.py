@@ -75,7 +75,8 @@ def test_slopes_are_finite_differences_of_the_rate(n, d, rng):
 def test_both_sides_of_the_gram_matrix_agree(rng):
     X = unit_rows(rng, 40, 15)
     labels = np.repeat([0, 1], [30, 10])  # above and below the dimension
-    slopes, rate = rate_slopes(X, labels, 2, 0.2)
+    slopes, rate = rate_slopes(X, labels, 3, 0.2)
+    assert_allclose(slopes[:, 2], 15 / 0.04)  # an empty group, rows of norm one
     one_hot = np.eye(2)[labels]
     assert_allclose(rate, plain_rate(X, one_hot, 0.2), rtol=1e-12)
     for j in range(2):
@@ -521,6 +522,8 @@ def test_precomputed_affinities_are_scaled_as_they_are():
         (np.array([[1.0, -1, 0], [-1, 1, 0], [0, 0, 1]]), "affinity='precomputed'"),
         (np.array([[1.0, 2, 1], [1, 1, 1], [1, 1, 1]]), "must be symmetric"),
         (np.eye(4), "no positive entry"),
+        (np.zeros((4, 4)), "no positive entry"),
+        (np.ones((4, 3)), "square matrix"),
     ],
 )
 def test_affinities_that_cannot_be_scaled_are_refused(K, message):
@@ -538,17 +541,20 @@ def test_a_rise_of_the_rate_is_no_convergence(after, change, rates, monkeypatch)
     X, values = np.ones((2, 1)), iter([2.0, after])
     slopes = np.array([[1.0, 0.0], [0.0, 1.0]])
     monkeypatch.setattr(_coding_rate, "rate_slopes", lambda *_: (slopes, next(values)))
-    found = descend(X, np.array([1, 1]), 2, 0.1, 1, 0.0, False)
+    found = descend(X, np.array([1, 1]), 2, 0.1, 3, 0.5, False)
     assert_allclose(found.change, change)
     assert found.history == rates and found.rate == rates[-1]
     assert found.labels.tolist() == ([1, 0] if after < 2.0 else [1, 1])
     start, moved, values = np.zeros((2, 2)), np.ones((2, 2)), iter([2.0, after])
     monkeypatch.setattr(_coding_maps, "_scaled", lambda *_: moved)
     monkeypatch.setattr(_coding_maps, "affinity_rate", lambda *_: (next(values), None))
-    found = descend_affinity(X, start, 0.1, 1.0, 1, 0.0)
+    found = descend_affinity(X, start, 0.1, 1.0, 3, 0.5)
     assert_allclose(found.change, change)
     assert found.history == rates
     assert found.affinity is (moved if after < 2.0 else start)
+    monkeypatch.undo()
+    found = descend(np.zeros((4, 2)), np.array([0, 0, 0, 1]), 2, 0.1, 5, 0.0, True)
+    assert found.change == 0.0 and found.rate == 0.0
 
 
 def test_a_map_that_was_moved_once_has_not_converged(monkeypatch):
@@ -648,8 +654,9 @@ def test_precomputed_costs_have_units_of_their_own(rng):
     few = DoublyStochasticClustering(2, **arguments).fit(C[:6, :6])
     near = np.sort(C[:6, :6] + np.diag(np.full(6, np.inf)), axis=1)
     assert_allclose(few.reg_, 0.3 * np.median(near[:, 4] - near[:, 0]), rtol=1e-12)
-    with pytest.raises(ValueError, match="square costs"):
-        DoublyStochasticClustering(2, affinity="precomputed").fit(C[:, :5])
+    for part in (C[:, :5], C[:5]):
+        with pytest.raises(ValueError, match="square costs"):
+            DoublyStochasticClustering(2, affinity="precomputed").fit(part)
 
 
 def test_costs_of_subspaces_are_minus_squared_cosines(rng):
@@ -661,6 +668,8 @@ def test_costs_of_subspaces_are_minus_squared_cosines(rng):
     cosines = X @ X.T / norms[:, None] / norms
     assert_allclose(C, -(cosines**2), atol=1e-12)
     assert unit == 1.0 and model._unit(C) == 1.0
+    for power in (2.0**660, 2.0**-660):  # norms neither overflow nor vanish
+        assert_allclose(model._costs(power * X)[0], C, atol=1e-12)
     plain = DoublyStochasticClustering(2)
     C, unit = plain._costs(X[1:] + 5.0)
     assert_allclose(

@@ -353,7 +353,7 @@ def test_scores_are_costs_of_the_plan_of_new_samples():
     X, Y, new = rng.random((9, 2)), rng.random((7, 2)) + 1.0, rng.random((5, 2))
     w = rng.integers(1, 5, 7).astype(float)
     C = ((new[:, None] - Y) ** 2).sum(axis=2)
-    for method in ("exact", "auto"):
+    for method in ("exact", "auto", "sns"):
         model = OptimalTransport(method=method, reg=0.5, reg_mode="absolute")
         model.fit(X, Xt=Y, sample_weight_t=w)
         plan = sinkhorn(
@@ -361,6 +361,8 @@ def test_scores_are_costs_of_the_plan_of_new_samples():
             **({"method": "exact"} if method == "exact" else {"reg": 0.5}),
         )  # fmt: skip
         assert model.score(new) == pytest.approx(-plan.value, rel=1e-7)
+        with pytest.raises(ValueError, match="features"):
+            model.score(new[:, :1])
 
 
 @pytest.mark.parametrize("affinity", ["sqeuclidean", "euclidean", "precomputed"])
@@ -382,10 +384,13 @@ def test_an_affinity_has_the_strength_of_its_median_cost(affinity):
     assert absolute.fit(given).reg_ == 0.4
     # Where most costs are zero their mean is the unit.
     C = np.zeros((6, 6))
-    C[0, 1:] = C[1:, 0] = 3.0
+    C[0, 1:] = C[1:, 0] = 6.0
     flat = DoublyStochasticAffinity(0.5, affinity="precomputed").fit(C)
-    assert flat.reg_ == pytest.approx(0.5 * 30.0 / 30.0)
+    assert flat.reg_ == pytest.approx(0.5 * 60.0 / 30.0)
+    none = DoublyStochasticAffinity(0.5, affinity="precomputed").fit(0.0 * C)
+    assert none.reg_ == 0.5
     lone = DoublyStochasticAffinity(0.5, affinity="precomputed").fit(C[:1, :1])
-    assert lone.reg_ == 0.5
-    with pytest.raises(ValueError, match="square costs"):
-        DoublyStochasticAffinity(affinity="precomputed").fit(C[:, :4])
+    assert lone.reg_ == 0.5 and lone.n_iter_ >= 1
+    for part in (C[:, :4], C[:4]):
+        with pytest.raises(ValueError, match="square costs"):
+            DoublyStochasticAffinity(affinity="precomputed").fit(part)
