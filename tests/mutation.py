@@ -67,6 +67,8 @@ _LEVELS = (
     "test_far_clusters_of_tiny_spread_are_solved_in_pairs",
     "test_weights_of_very_different_sizes",
     "test_neighboring_doubles_are_told_apart",
+    "test_the_largest_of_values_is_that_of_all",
+    "test_the_best_start_of_a_cluster_is_the_first_of_the_best",
 )
 _SOLVERS = ["cluster/test_certificates_of_solvers.py"]
 _TRANSPORT = ["transport/test_proofs.py"]
