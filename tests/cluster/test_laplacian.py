@@ -77,8 +77,12 @@ def test_one_pass_is_that_of_dense_numpy(update, temperature, rng):
         pull = W[i] @ source + problem.shift[i] * source[i]
         expected[i] = updated(-U[i] + problem.reg * pull)
     assert_allclose(found, expected, atol=1e-12)
-    energy, _ = problem.energy(U, found, entropy)
+    energy, size = problem.energy(U, found, entropy)
     assert_allclose(energy, dense_energy(problem, W, U, found), rtol=1e-12)
+    smooth = 0.65 * np.sum(found * ((W + np.diag(problem.shift)) @ found))
+    mixed = temperature * xlogy(found, found).sum()
+    expected = abs((found * U).sum()) + abs(smooth) + abs(mixed)
+    assert_allclose(size, expected, rtol=1e-12)
 
 
 def test_the_decrease_a_sweep_reports_is_the_decrease(rng):
