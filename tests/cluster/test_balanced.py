@@ -473,6 +473,10 @@ def test_packings_are_bounded_by_their_prices(free, rng):
             pytest.approx(found.cost, rel=1e-12)
         )
     assert found.n_moves == 0
+    # Equal loads are split nowhere: the packing is the optimum.
+    whole = packed_assignment(D, np.ones(12), np.array([2.0, 4.0, 6.0]))
+    assert whole.sizes.tolist() == [2, 4, 6]
+    assert whole.cost == pytest.approx(whole.lower_bound, rel=1e-9, abs=1e-9)
     # Sums that differ by rounding are equal, others are not, whatever the unit.
     assert_array_equal(check_capacity(1e3 - 1e-9, 3, np.full(3, 1e3)), 1e3 - 1e-9)
     for more, loads in ((1e-13, np.ones(3)), (2e-13, np.full(3, 1.0 + 1e-13))):

@@ -295,7 +295,7 @@ def test_low_rank_certificates_are_those_of_the_start_that_was_kept(
     assert_allclose(model.membership_factor_, model.n_iter_)
 
 
-def test_partitions_without_a_bound_have_the_trivial_one():
+def test_partitions_without_a_bound_have_the_trivial_one(monkeypatch):
     X = touching()
     model = SDPKMeans(3, certify=False, random_state=0).fit(X)
     certificate = model.certificate_
@@ -313,6 +313,10 @@ def test_partitions_without_a_bound_have_the_trivial_one():
     X = np.random.default_rng(0).standard_normal((6, 4))
     model.fit(X, sample_weight=[0.0, 0, 1, 1, 1, 1])
     assert model.labels_.shape == (6,)
+    # The cost is summed once more, with care.
+    monkeypatch.setattr(_sdp_search, "cost_about", lambda *_: 7.0)
+    model.set_params(polish=False).fit(X)
+    assert model.inertia_ == 7.0 * model._frame.unit**2
 
 
 def test_other_solvers_are_followed_by_the_relaxation_for_its_bound(monkeypatch):
