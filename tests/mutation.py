@@ -411,6 +411,7 @@ MODULES = {
                 "test_a_rise_of_the_cost_is_no_convergence",
                 "test_what_was_proved_is_in_the_units_of_the_data",
                 "test_clusters_without_samples_start_again_far_from_all",
+                "test_assignments_are_proved_in_units_of_a_load",
                 "test_gaps_of_assignments_are_never_negative",
                 "test_bounds_that_do_not_bind_give_k_means",
                 "test_empty_clusters_are_possible_only_if_allowed",

@@ -23,7 +23,7 @@ from sparsestat.cluster._assignment import (
     dual_bound,
     scaled_sizes,
 )
-from sparsestat.cluster._balanced import _alternate
+from sparsestat.cluster._balanced import _alternate, _Limits
 from sparsestat.cluster._packing import check_capacity, packed_assignment
 from sparsestat.exceptions import ConvergenceWarning
 
@@ -435,7 +435,9 @@ def test_a_rise_of_the_cost_is_no_convergence(costs, last, change, history):
         prove=lambda D, best: None,
         weights=np.array([1.0, 2.0, 1.0, 1.0]),
     )
-    run = _alternate(rows, np.zeros((2, 1)), limits, 9, 1e-6, lambda cost: False)
+    seen = []
+    run = _alternate(rows, np.zeros((2, 1)), limits, 9, 1e-6, seen.append)
+    assert seen == history
     assert_allclose(run["change"], change, rtol=1e-6)
     assert run["history"] == history
     assert run["total"] == 15.0 + 8.0
@@ -556,6 +558,23 @@ def test_clusters_without_samples_start_again_far_from_all():
     later = next(c for c in seen if (c != start).any())
     assert_array_equal(later, [[0.0], [1.0], [103.0]])
     assert_array_equal(start, [[0.0], [1.0], [2.0]])
+
+
+@pytest.mark.parametrize("weights", [np.full(12, 1.5), np.arange(1.0, 13.0)])
+def test_assignments_are_proved_in_units_of_a_load(weights, rng):
+    D, low = rng.standard_normal((12, 3)) - 4.0, np.array([2, 3, 4])
+    limits = _Limits(low, low + 2, None, weights)
+    found = limits.assign(D, None)
+    prices = found.prices
+    limits.prove(D, found)
+    weighted = weights[:, None] * D
+    cost = weighted[np.arange(12), found.labels].sum()
+    assert found.cost == pytest.approx(cost, rel=1e-12)
+    assert found.lower_bound == pytest.approx(cost, rel=1e-9)
+    factor = 1.5 if weights[0] == weights[1] else 1.0
+    assert_allclose(found.prices, factor * prices, rtol=1e-12)
+    bound = dual_bound(weighted, low, low + 2, found.prices)
+    assert found.lower_bound == pytest.approx(bound, rel=1e-12)
 
 
 def test_gaps_of_assignments_are_never_negative(monkeypatch):
