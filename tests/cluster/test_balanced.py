@@ -575,6 +575,16 @@ def test_assignments_are_proved_in_units_of_a_load(weights, rng):
     assert_allclose(found.prices, factor * prices, rtol=1e-12)
     bound = dual_bound(weighted, low, low + 2, found.prices)
     assert found.lower_bound == pytest.approx(bound, rel=1e-12)
+    if factor == 1.0:  # loads that differ are packed
+        capacity = np.array([30.0, 30.0, 40.0])
+        limits = _Limits(low, low + 2, capacity, weights)
+        found = limits.assign(D, None)
+        bound = weights @ (D - found.prices).min(axis=1) + capacity @ found.prices
+        limits.prove(D, found)
+        assert found.lower_bound == pytest.approx(bound, rel=1e-12)
+        cost = weighted[np.arange(12), found.labels].sum()
+        assert found.cost == pytest.approx(cost, rel=1e-12)
+        assert found.prices.any()
 
 
 def test_gaps_of_assignments_are_never_negative(monkeypatch):
