@@ -69,6 +69,8 @@ _LEVELS = (
     "test_far_clusters_of_tiny_spread_are_solved_in_pairs",
     "test_weights_of_very_different_sizes",
     "test_neighboring_doubles_are_told_apart",
+    "test_the_largest_of_values_is_that_of_all",
+    "test_the_best_start_of_a_cluster_is_the_first_of_the_best",
 )
 _LDP = [
     "linear_model/test_ldp.py::" + name
@@ -88,6 +90,7 @@ _LDP = [
         "test_an_unbounded_ball_leaves_large_coefficients_alone",
     )
 ]
+_SOLVERS = "cluster/test_certificates_of_solvers.py::"
 _TRANSPORT = ["transport/test_proofs.py"]
 _ANSWERS = [
     "transport/test_honest_margins.py",
@@ -555,6 +558,174 @@ MODULES = {
         "Affinities _dense_bound",
         ["cluster/test_la_bounds.py"],
     ),
+    "cluster/_admm.py": (
+        "dual_bound solve_admm capped_simplex _adapt",
+        [
+            "cluster/test_sdp_kmeans.py::test_projection_on_the_capped_simplex",
+            _SOLVERS + "test_the_dense_solver_stops_when_it_says",
+            _SOLVERS + "test_the_dual_bound_is_that_of_the_projected_matrix",
+            _SOLVERS + "test_the_dense_solver_reports_and_may_be_stopped",
+            _SOLVERS + "test_the_allowance_of_the_dense_solver_is_that_of_its_products",
+            "cluster/test_sdp_kmeans.py::test_an_unconverged_solver_gives_a_valid_bound",
+        ],
+    ),
+    "cluster/_sdp_search.py": (
+        "offer auto admm_options keep_dense nlr low_rank_options bounds finish certify",
+        [
+            _SOLVERS + "test_partitions_without_a_bound_have_the_trivial_one",
+            _SOLVERS + "test_low_rank_certificates_are_those_of_the_best_start",
+            _SOLVERS + "test_auto_says_how_far_the_relaxation_was_solved",
+            _SOLVERS + "test_a_cheaper_partition_keeps_the_bound_that_was_proved",
+            _SOLVERS + "test_other_solvers_are_followed_by_the_relaxation",
+        ],
+    ),
+    "cluster/_sdp_kmeans.py": (
+        "_store _store_certificate",
+        [
+            _SOLVERS + "test_partitions_without_a_bound_have_the_trivial_one",
+            _SOLVERS + "test_low_rank_certificates_are_those_of_the_best_start",
+            _SOLVERS + "test_auto_says_how_far_the_relaxation_was_solved",
+        ],
+    ),
+    "cluster/_la_alternation.py": (
+        "_solve_and_keep _prove keep_together _rounded _relative_change",
+        [
+            _SOLVERS + "test_alternations_settle_where_likelihoods_stand_still",
+            _SOLVERS + "test_the_likeliest_labels_and_their_bound_are_kept",
+            _SOLVERS + "test_one_cluster_has_the_likelihood_of_its_gaussian",
+            _SOLVERS + "test_the_tighter_bound_and_the_likelier_labels_are_kept",
+            _SOLVERS + "test_equal_points_are_kept_together_at_their_likelihood",
+            _SOLVERS + "test_likelihoods_are_bounded_by_the_relaxation",
+        ],
+    ),
+    "cluster/_la_sdp.py": (
+        "_store",
+        [
+            _SOLVERS + "test_one_cluster_has_the_likelihood_of_its_gaussian",
+            _SOLVERS + "test_equal_points_are_kept_together_at_their_likelihood",
+            _SOLVERS + "test_likelihoods_are_bounded_by_the_relaxation",
+        ],
+    ),
+    "cluster/_packing.py": (
+        "check_capacity packed_assignment",
+        [
+            "cluster/test_balanced.py::" + name
+            for name in (
+                "test_packings_are_bounded_by_their_prices",
+                "test_packings_fit_and_are_bounded_by_enumeration",
+                "test_limits_that_cannot_be_met_are_refused",
+                "test_loads_that_cannot_be_packed_are_refused",
+            )
+        ],
+    ),
+    "cluster/_balanced.py": (
+        "_store _Limits _alternate",
+        [
+            "cluster/test_balanced.py::" + name
+            for name in (
+                "test_a_rise_of_the_cost_is_no_convergence",
+                "test_what_was_proved_is_in_the_units_of_the_data",
+                "test_clusters_without_samples_start_again_far_from_all",
+                "test_assignments_are_proved_in_units_of_a_load",
+                "test_gaps_of_assignments_are_never_negative",
+                "test_bounds_that_do_not_bind_give_k_means",
+                "test_empty_clusters_are_possible_only_if_allowed",
+                "test_every_iteration_is_logged",
+                "test_limits_that_cannot_be_met_are_refused",
+                "test_scale_of_weights_changes_only_units",
+                "test_complex_data_are_refused_and_stopping_early_warns",
+            )
+        ],
+    ),
+    "cluster/_laplacian.py": (
+        "_alternate _report _change",
+        [
+            "cluster/test_laplacian.py::" + name
+            for name in (
+                "test_a_rise_of_the_energy_is_no_convergence",
+                "test_alternations_end_where_the_energy_stands_still",
+                "test_memberships_are_rough_while_prototypes_travel",
+                "test_clusters_that_lose_all_samples_start_again_far_away",
+                "test_clusters_that_a_graph_joins_are_announced",
+                "test_without_graph_and_entropy_it_is_k_means",
+                "test_more_passes_between_prototypes_go_further",
+                "test_fewer_distinct_points_than_clusters_warn",
+                "test_stopping_early_warns_once_with_the_numbers",
+            )
+        ],
+    ),
+    "cluster/_laplacian_energy.py": (
+        "energy",
+        ["cluster/test_laplacian.py::test_one_pass_is_that_of_dense_numpy"],
+    ),
+    "cluster/_kernels_laplacian.py": (
+        "energy_terms _gather _softmax sweep jacobi_rows plain_softmax",
+        [
+            _PLAIN,
+            "cluster/test_laplacian.py::test_one_pass_is_that_of_dense_numpy",
+            "cluster/test_laplacian.py::test_the_decrease_a_sweep_reports_is_the_decrease",
+        ],
+    ),
+    "cluster/_coding_rate.py": (
+        "coding_rate rate_slopes descend",
+        [
+            "cluster/test_subspace.py::" + name
+            for name in (
+                "test_a_rise_of_the_rate_is_no_convergence",
+                "test_slopes_are_finite_differences_of_the_rate",
+                "test_both_sides_of_the_gram_matrix_agree",
+                "test_the_rate_never_rises_and_labels_are_a_fixed_point",
+                "test_one_cluster_has_the_rate_of_all_rows",
+            )
+        ],
+    ),
+    "cluster/_coding_maps.py": (
+        "affinity_rate descend_affinity mapped_rows rate_reduction",
+        [
+            "cluster/test_subspace.py::" + name
+            for name in (
+                "test_a_rise_of_the_rate_is_no_convergence",
+                "test_slopes_of_the_affinity_are_finite_differences",
+                "test_slopes_of_the_map_are_finite_differences",
+            )
+        ],
+    ),
+    "cluster/_subspace.py": (
+        "_learn_map _report _code_length _spectrum _basis",
+        [
+            "cluster/test_subspace.py::" + name
+            for name in (
+                "test_a_map_that_was_moved_once_has_not_converged",
+                "test_code_lengths_count_labels_subspaces_and_rows",
+                "test_certificates_say_what_last_changed",
+                "test_a_map_to_all_dimensions_is_a_rotation",
+            )
+        ],
+    ),
+    "cluster/_partitive.py": (
+        "_store",
+        [
+            "cluster/test_partitive.py::" + name
+            for name in (
+                "test_the_certificate_is_that_of_the_mixture",
+                "test_one_gaussian_is_one_cluster_and_says_so",
+                "test_a_mixture_that_stops_early_is_announced",
+            )
+        ],
+    ),
+    "cluster/_doubly_stochastic.py": (
+        "_costs _unit _log_affinities",
+        [
+            "cluster/test_subspace.py::" + name
+            for name in (
+                "test_the_affinity_has_the_form_that_its_strength_says",
+                "test_costs_of_subspaces_are_minus_squared_cosines",
+                "test_precomputed_costs_have_units_of_their_own",
+                "test_precomputed_affinities_are_scaled_as_they_are",
+                "test_affinities_that_cannot_be_scaled_are_refused",
+            )
+        ],
+    ),
     "cluster/_kmeans1d.py": ("", ["cluster/test_kmeans1d.py"]),
     "cluster/_optimal_levels.py": (
         "",
@@ -639,6 +810,40 @@ MODULES = {
     ),
     "transport/_semidual.py": ("rounded _product_cost floor at_floor", _TRANSPORT),
     "transport/_kernels.py": ("rounding_pass column_totals", [_PLAIN, *_TRANSPORT]),
+    "transport/_kernels_points.py": ("", [_PLAIN, "transport/test_cell_kernels.py"]),
+    "transport/_partial.py": (
+        "partial_transport _rest",
+        [
+            "transport/test_partial.py::test_plans_come_as_asked_and_masses_are_within_"
+            "rounding",
+            "transport/test_partial.py::test_partial_plans_are_optimal",
+            "transport/test_partial.py::test_bad_input_is_refused_in_words",
+        ],
+    ),
+    "transport/_barycenter.py": (
+        "_moving _scaled",
+        [
+            "transport/test_barycenter.py::" + name
+            for name in (
+                "test_free_points_stand_still_when_their_objective_does",
+                "test_histograms_are_measured_against_the_barycenter_that_is_returned",
+                "test_one_measure_is_its_own_barycenter",
+                "test_small_strengths_give_the_linear_program",
+                "test_gaussians_have_a_gaussian_between_them",
+            )
+        ],
+    ),
+    "transport/_estimators.py": (
+        "fit score",  # fit is that of the last class
+        [
+            "transport/test_transport_estimators.py::" + name
+            for name in (
+                "test_scores_are_costs_of_the_plan_of_new_samples",
+                "test_an_affinity_has_the_strength_of_its_median_cost",
+                "test_affinity_of_a_given_perplexity",
+            )
+        ],
+    ),
     "transport/_unbalanced.py": (
         "_price _result",
         [*_TRANSPORT, "transport/test_honest_margins.py"],

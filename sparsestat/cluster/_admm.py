@@ -184,12 +184,13 @@ def _adapt(W, U, T, A, rho, primal, dual):
 
 
 def capped_simplex(e, total):
-    """Project e on ``{0 <= x <= 1, sum x = total}`` exactly, by its breakpoints."""
+    """Project e on ``{0 <= x <= 1, sum x = total}`` exactly, by its breakpoints.
+
+    The total is positive; where it is more than e has entries, all of them are 1.
+    """
     points = np.unique(np.concatenate((e, e - 1.0)))[::-1]
     sums = np.clip(e - points[:, None], 0.0, 1.0).sum(axis=1)
     above = int(np.searchsorted(sums, total))
-    if above == 0:
-        return np.clip(e - points[0], 0.0, 1.0)
     if above == len(points):
         return np.ones_like(e)
     low, high = sums[above - 1], sums[above]

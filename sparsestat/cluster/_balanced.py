@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.extmath import row_norms
 from sklearn.utils.validation import check_is_fitted
 
-from sparsestat._utils.arithmetic import power_of_two
+from sparsestat._utils.arithmetic import power_of_two, rounding
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -587,9 +587,10 @@ def _alternate(rows, centers, limits, max_iter, tol, report):
         means = rows.means(found.labels, centers)
         cost = rows.cost(found.labels, means)
         if history:
-            change = (history[-1] - cost) / cost if cost > 0 else 0.0
-            if change <= 0:  # a fixed point: what differs is rounding
-                change = 0.0
+            change = (history[-1] - cost) / cost if cost > 0 else np.inf
+            if change <= 0:  # a fixed point, or distances that rounding spoils
+                same = (found.labels == best.labels).all()
+                change = 0.0 if same or -change <= rounding(len(D)) else -change
                 history.append(history[-1])
                 report(history[-1])
                 break

@@ -118,12 +118,11 @@ def descend_affinity(X, affinity, eps, entropy, max_iter, tol):
         moved = _scaled(slopes, entropy, 1e-9)
         after, slopes = affinity_rate(X, moved, eps, entropy)
         fall = rate - after
+        change = abs(fall) / max(abs(after), np.finfo(float).tiny)
         if fall <= 0:  # rounding, or what scaling left of the row sums
-            change = 0.0
             break
         affinity, rate = moved, after
         history.append(rate)
-        change = fall / max(abs(rate), np.finfo(float).tiny)
         if change <= tol:
             break
     return AffinityDescent(affinity, history, float(change))

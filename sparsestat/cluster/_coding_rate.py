@@ -17,6 +17,7 @@ from scipy import linalg
 from scipy.linalg.blas import dtrsm
 from scipy.special import softmax
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat.cluster._assignment import bounded_assignment, check_sizes
 
 __all__ = [
@@ -302,8 +303,9 @@ def descend(X, labels, n_clusters, eps, max_iter, tol, balanced):
         if balanced and it == 0:
             history = [np.inf]  # the start may have had any sizes
         fall = history[-1] - after
-        if fall <= 0:  # ties, to rounding: keep what is there
-            change = 0.0
+        if fall <= 0:  # keep what is there; more than a tie to rounding is a change
+            tied = -fall <= rounding(X.size, max(1.0, history[-1]))
+            change = 0.0 if tied else -fall / abs(after)
             break
         labels = moved
         history.append(after)

@@ -272,8 +272,8 @@ class DoublyStochasticClustering(ClusterMixin, SparsestatEstimator):
             return 1.0
         rest = C.copy()
         np.fill_diagonal(rest, np.inf)
-        near = np.partition(rest, min(10, n - 1) - 1, axis=1)
-        tenth = near[:, min(10, n - 1) - 1]
+        place = min(10, n - 1) - 1
+        tenth = np.partition(rest, place, axis=1)[:, place]
         least = 0.0 if self.affinity == "sqeuclidean" else rest.min(axis=1)
         unit = float(np.median(tenth - least))
         if unit > 0:

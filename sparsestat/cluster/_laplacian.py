@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import (
     CallbackSupportMixin,
@@ -95,7 +96,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     max_inner_iter : int, default=100
         Largest number of passes over the memberships between two of those.
     tol : float, default=1e-5
-        Stop when prototypes and memberships together lower the energy by at most
+        Stop when prototypes and memberships together change the energy by at most
         `tol` times the sum of the magnitudes of its three terms.
     init : {"k-means++"} or array-like, default="k-means++"
         First prototypes; an array has shape (n_clusters, n_features). Clusters with
@@ -123,7 +124,8 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
     energy_ : float
         Energy of the answer; with ``update="parallel"`` that of the shifted graph.
     history_ : ndarray of shape (n_iter_,)
-        Energy after each iteration; never rises.
+        Energy after each iteration; never rises but for rounding, which counts as a
+        change.
     sigma_ : float
         Width in force.
     affinity_matrix_ : csr_array of shape (n_samples, n_samples)
@@ -352,9 +354,7 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         energy, size = problem.energy(U, Z, entropy)
         inner_tol = 1e-2
         for _ in range(self.max_iter):
-            Z, n_inner = problem.descend(
-                U, Z, entropy, inner_tol, self.max_inner_iter, size
-            )
+            Z, _ = problem.descend(U, Z, entropy, inner_tol, self.max_inner_iter, size)
             centers, empty = problem.prototypes(Z, centers)
             if len(empty) and n_refilled < self.n_clusters:
                 n_refilled += len(empty)
@@ -366,15 +366,13 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
             before = energy
             energy, size = problem.energy(U, Z, entropy)
             history.append(energy)
-            change = max(before - energy, 0.0) / size if size > 0 else 0.0
+            change = _change(before - energy, size, Z.size)
             stop = progress.step(energy=energy)
             # Rough memberships while the prototypes still travel.
             done = change <= self.tol and inner_tol <= self.tol and not len(empty)
             if stop or done:
                 break
             inner_tol = max(0.1 * self.tol, min(inner_tol, 0.1 * change))
-            if n_inner == 1 and change <= self.tol:
-                inner_tol = 0.1 * self.tol
         return {
             "Z": Z,
             "centers": centers,
@@ -455,6 +453,13 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _change(fall, size, n_terms):
+    """Return the change of the energy relative to `size`; 0 for a rise to rounding."""
+    if size == 0 or -rounding(n_terms, size) <= fall <= 0:
+        return 0.0
+    return abs(fall) / size
 
 
 def read_seeds(seeds, n, n_clusters):

@@ -80,9 +80,9 @@ def packed_assignment(D, loads, capacity, before=None):
     candidates = [found for found in (labels, before) if found is not None]
     if not candidates:
         raise ValueError(
-            "No packing of the samples into the clusters was found: capacity leaves "
-            f"{capacity.sum() - loads.sum():g} of {capacity.sum():g} free, and samples "
-            "are not split. Raise capacity."
+            "No packing of the samples into the clusters was found: the capacities are "
+            f"{capacity.sum() / loads.sum():.3g} times the loads, and samples are not "
+            "split. Raise capacity."
         )
     costs = [float(loads @ D[np.arange(n), found]) for found in candidates]
     best = int(np.argmin(costs))

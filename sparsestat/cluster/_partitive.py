@@ -414,9 +414,9 @@ class ProbabilisticPartitivePartitioning(ClusterMixin, SparsestatEstimator):
         self.cluster_centers_ = self._frame.invert(self.cluster_centers_ * self._scale)
         mixture = chosen.mixture
         self.gaussian_mixture_ = mixture
-        self.n_iter_ = max(1, int(mixture.n_iter_))
+        self.n_iter_ = int(mixture.n_iter_)
         bounds = mixture.lower_bounds_ if hasattr(mixture, "lower_bounds_") else []
-        change = abs(bounds[-1] - bounds[-2]) if len(bounds) > 1 else 0.0
+        change = abs(bounds[-1] - bounds[-2]) if len(bounds) > 1 else np.inf
         self.certificate_ = Certificate(
             "monotone_bound",
             float(change),

@@ -455,7 +455,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
         Returns the mapped rows, the partition, the map and the rate reductions.
         """
         k, eps, W = self.n_clusters, self.eps_, self.projection_
-        step, history, rise = 1.0, [], 0.0
+        step, history, change = 1.0, [], np.inf
         for _ in range(self.max_iter):
             W, value, step = ascend_map(X, W, labels, k, eps, self.normalize, step)
             Z, _ = mapped_rows(X, W, self.normalize)
@@ -465,11 +465,12 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
             if moved:
                 value = coding_rate(Z, eps) - found.rate
             if history:
-                rise = (value - history[-1]) / max(abs(value), np.finfo(float).tiny)
+                change = abs(value - history[-1])
+                change /= max(abs(value), np.finfo(float).tiny)
             history.append(value)
-            if len(history) > 1 and not moved and rise <= self.map_tol:
+            if not moved and change <= self.map_tol:
                 break
-        found.change = max(float(rise), 0.0)
+        found.change = float(change)
         return Z, found, W, history
 
     def _descend(self, X, labels, eps):

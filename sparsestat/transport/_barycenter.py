@@ -315,6 +315,7 @@ def _moving(support, measures, weights, reg, tol, max_iter):
     history, last = [], np.inf
     for _ in range(max_iter):
         value, objective, moved = 0.0, 0.0, np.zeros_like(support)
+        solved = True
         for weight, (points, own) in zip(weights, measures, strict=True):
             if weight == 0.0:
                 continue
@@ -325,21 +326,22 @@ def _moving(support, measures, weights, reg, tol, max_iter):
                 plan = solve_entropic(cost, masses, own, Request(reg, warn=False))
             value += weight * plan.value
             objective += weight * plan.value_kl
+            solved &= plan.converged or plan.marginal_error <= tol
             P = plan.plan
             moved += weight * (P @ points) / P.sum(axis=1)[:, None]
         history.append(float(objective))
-        change = (last - objective) / max(abs(objective), np.finfo(float).tiny)
+        change = abs(last - objective) / max(abs(objective), np.finfo(float).tiny)
         change = 0.0 if objective == 0.0 else change
-        if change <= tol:
+        if change <= tol or objective > last:  # it rises by what plans leave undone
             break
         last, support = objective, moved
-    certificate = Certificate.measured(
+    certificate = Certificate(
         "monotone_bound",
-        max(change, 0.0),
+        float(change),
         tol,
+        bool(change <= tol and solved),
         "last relative change of the objective",
-        rounding=0.0,
-        details={"objective": history[-1]},
+        {"objective": history[-1]},
     )
     return BarycenterResult(
         masses,

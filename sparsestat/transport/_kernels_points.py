@@ -123,10 +123,7 @@ def cell_pass(
     rounding = len(y) > 0
     grouped = len(group) > 0
     sums = np.zeros(n_groups)
-    A = 0
-    while x_cells[A + 1] <= start:
-        A += 1
-    n_near, last_row = 0, start
+    A, n_near, last_row = 0, 0, start
     for i in range(start, n):
         if i == last_row:  # a new cell of rows: which cells of columns can matter?
             while x_cells[A + 1] <= i:

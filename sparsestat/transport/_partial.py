@@ -10,7 +10,6 @@ r"""Transport of a part of the mass, by one dummy row and one dummy column.
 from dataclasses import replace
 
 import numpy as np
-from scipy import sparse
 
 from sparsestat._utils.arithmetic import dot
 from sparsestat.transport._sinkhorn import sinkhorn
@@ -124,7 +123,7 @@ def partial_transport(
         result = sinkhorn(whole, left, right, reg=reg, tol=tol, **given)
     plan = result.plan[:n, :m]
     phi, psi = result.potentials
-    i, j = np.nonzero(plan) if not sparse.issparse(plan) else plan.nonzero()
+    i, j = plan.nonzero()
     value = dot(C[i, j], np.asarray(plan[i, j]).ravel())
     return replace(
         result,

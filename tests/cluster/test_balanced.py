@@ -5,6 +5,7 @@
 
 import warnings
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ from sparsestat.cluster._assignment import (
     dual_bound,
     scaled_sizes,
 )
-from sparsestat.cluster._packing import packed_assignment
+from sparsestat.cluster._balanced import _alternate, _Limits
+from sparsestat.cluster._packing import check_capacity, packed_assignment
 from sparsestat.exceptions import ConvergenceWarning
 
 
@@ -371,7 +373,7 @@ def test_limits_that_cannot_be_met_are_refused(parameters, message):
 
 def test_loads_that_cannot_be_packed_are_refused():
     X = np.random.default_rng(0).standard_normal((3, 2))
-    with pytest.raises(ValueError, match="No packing"):
+    with pytest.raises(ValueError, match=r"No packing.* are 1.02 times the loads"):
         BalancedKMeans(2, capacity=3.0, init=X[:2]).fit(
             X, sample_weight=[2.0, 2.0, 1.9]
         )
@@ -402,3 +404,204 @@ def test_any_prices_bound_every_assignment():
     assert_array_equal(scaled_sizes(np.array([3]), np.array([5]), 8, 3), [[1], [2]])
     assert_array_equal(check_sizes(None, None, 3, 6), [[2, 2, 2], [2, 2, 2]])
     assert_array_equal(check_sizes(None, None, 3, 7), [[2, 2, 2], [3, 3, 3]])
+
+
+@pytest.mark.parametrize(
+    ("costs", "last", "change", "history"),
+    [
+        ([10.0, 8.0, 9.0], [0, 1, 1, 1], 1 / 9, [10.0, 8.0, 8.0]),  # no convergence
+        ([10.0, 8.0, 9.0], [0, 1, 0, 1], 0.0, [10.0, 8.0, 8.0]),  # a fixed point
+        ([10.0, 8.0, 8.0 + 2e-15], [0, 1, 1, 1], 0.0, [10.0, 8.0, 8.0]),  # rounding
+        ([10.0, 8.0, 8.0 - 4e-6], [0, 1, 1, 1], 5e-7, [10.0, 8.0, 8.0 - 4e-6]),
+        ([10.0, 8.0, 0.0], [0, 1, 1, 1], 0.0, [10.0, 8.0, 0.0]),  # nothing is left
+    ],
+)
+def test_a_rise_of_the_cost_is_no_convergence(costs, last, change, history):
+    """Distances that rounding spoils may give assignments that cost more."""
+    labels = [[0, 0, 1, 1], [0, 1, 0, 1], last]
+    found = iter(
+        SimpleNamespace(labels=np.array(one), sizes=np.array([2, 2]), cost=8.0)
+        for one in labels
+    )
+    values = iter(costs)
+    rows = SimpleNamespace(
+        distances=lambda centers: np.zeros((4, 2)),
+        means=lambda labels, centers: centers,
+        cost=lambda labels, means: next(values),
+        squares=lambda: np.full(4, 3.0),
+    )
+    limits = SimpleNamespace(
+        assign=lambda D, before: next(found),
+        prove=lambda D, best: None,
+        weights=np.array([1.0, 2.0, 1.0, 1.0]),
+    )
+    seen = []
+    run = _alternate(rows, np.zeros((2, 1)), limits, 9, 1e-6, seen.append)
+    assert seen == history
+    assert_allclose(run["change"], change, rtol=1e-6)
+    assert run["history"] == history
+    assert run["total"] == 15.0 + 8.0
+    best = labels[2] if costs[2] < costs[1] else labels[1]
+    assert_array_equal(run["assignment"].labels, best)
+
+
+@pytest.mark.parametrize("free", [0.2, 0.5])
+def test_packings_are_bounded_by_their_prices(free, rng):
+    """The bound is that of the linear program over split loads, at any shift of D."""
+    for shift in (0.0, 50.0, -50.0):
+        D, loads = rng.uniform(size=(12, 3)) + shift, rng.integers(1, 9, 12) / 4.0
+        D += 0.5 * np.arange(3)
+        capacity = (1 + free) * loads.sum() * np.array([0.2, 0.3, 0.5])
+        found = packed_assignment(D, loads, np.maximum(capacity, loads.max()))
+        capacity = np.maximum(capacity, loads.max())
+        used = np.bincount(found.labels, loads, minlength=3)
+        assert (used <= capacity * (1 + 1e-9)).all()
+        assert found.cost == pytest.approx(loads @ D[np.arange(12), found.labels])
+        assert_array_equal(found.sizes, np.bincount(found.labels, minlength=3))
+        split = linprog(
+            (D * loads[:, None]).ravel(),
+            A_ub=sparse.kron(loads[None, :], sparse.eye_array(3)),
+            b_ub=capacity,
+            A_eq=sparse.kron(sparse.eye_array(12), np.ones((1, 3))),
+            b_eq=np.ones(12),
+            method="highs",
+        ).fun
+        assert found.lower_bound == pytest.approx(split, rel=1e-9, abs=1e-8)
+        assert found.prices.max() <= 0.0
+        priced = loads @ (D - found.prices).min(axis=1) + capacity @ found.prices
+        assert found.lower_bound == pytest.approx(priced, rel=1e-12)
+        # Labels that fit and cost as much are kept, those that cost more are not.
+        assert packed_assignment(D, loads, capacity, before=found.labels).cost == (
+            pytest.approx(found.cost, rel=1e-12)
+        )
+    assert found.n_moves == 0
+    # Equal loads are split nowhere: the packing is the optimum.
+    whole = packed_assignment(D, np.ones(12), np.array([2.0, 4.0, 6.0]))
+    assert whole.sizes.tolist() == [2, 4, 6]
+    assert whole.cost == pytest.approx(whole.lower_bound, rel=1e-9, abs=1e-9)
+    # Sums that differ by rounding are equal, others are not, whatever the unit.
+    assert_array_equal(check_capacity(1e3 - 1e-9, 3, np.full(3, 1e3)), 1e3 - 1e-9)
+    for more, loads in ((1e-13, np.ones(3)), (2e-13, np.full(3, 1.0 + 1e-13))):
+        assert_array_equal(check_capacity(1.0 - more, 3, loads), 1.0 - more)
+    with pytest.raises(ValueError, match="less than the total"):
+        check_capacity(1.0 - 1e-10, 3, np.ones(3))
+    with pytest.raises(ValueError, match="above every capacity"):
+        check_capacity(1.0, 3, np.array([1.0 + 1e-10]))
+    with pytest.raises(ValueError, match="3 finite numbers"):
+        check_capacity(np.nan, 3, np.ones(1))
+    assert_array_equal(check_capacity([0.0, 3.0], 2, np.ones(3)), [0.0, 3.0])
+
+
+@pytest.mark.parametrize("unit", [1.0, 2.0**10])
+@pytest.mark.parametrize("kind", ["even", "weights", "capacity", "even capacity"])
+def test_what_was_proved_is_in_the_units_of_the_data(kind, unit, rng):
+    X = unit * (make_blobs(60, centers=4, random_state=0)[0] + 5.0)
+    w = np.full(60, 3.0) if "even" in kind else 8.0 * rng.uniform(0.5, 2.0, 60)
+    arguments = {"size_max": 22}
+    if "capacity" in kind:
+        arguments = {"capacity": 1.1 * w.sum() / 3}
+    first = BalancedKMeans(3, random_state=0, tol=0, **arguments)
+    first.fit(X, sample_weight=w)
+    # From its own means, those that labels were assigned to are the fitted ones.
+    model = BalancedKMeans(3, init=first.cluster_centers_, tol=1e-6, **arguments)
+    model.fit(X, sample_weight=w)
+    means, labels = model.cluster_centers_, model.labels_
+    D = ((X[:, None] - means) ** 2).sum(axis=2)
+    inertia = w @ D[np.arange(60), labels]
+    assert model.inertia_ == pytest.approx(inertia, rel=1e-10)
+    assert model.history_[-1] == model.inertia_
+    assert_allclose(model.cluster_loads_, np.bincount(labels, w, minlength=3))
+    prices = model.prices_
+    if "capacity" in kind:
+        bound = w @ (D - prices).min(axis=1) + model.capacity_ @ prices
+        assert_allclose(model.capacity_, arguments["capacity"])
+    else:
+        low, high = model.size_bounds_.T
+        bound = dual_bound(w[:, None] * D, low, high, prices)
+    # Any prices bound the cost of an assignment to the means from below.
+    assert bound <= inertia * (1 + 1e-9)
+    gap = model.certificate_.details["assignment_gap"]
+    total = w @ ((X - X.mean(axis=0)) ** 2).sum(axis=1)
+    # Packings are not optimal, and start anew with other means.
+    slack = 5e-3 if kind == "capacity" else 1e-9
+    assert (inertia - bound) / total == pytest.approx(gap, abs=slack)
+    if kind != "capacity":  # solved to the optimum
+        assert bound == pytest.approx(inertia, rel=1e-9) and gap <= 1e-9
+    assert model.certificate_.value <= 1e-6 and model.certificate_.satisfied
+    assert model.certificate_.details["inertia"] == model.inertia_
+
+
+def test_clusters_without_samples_start_again_far_from_all():
+    seen = []
+
+    def distances(centers):
+        seen.append(centers.copy())
+        return np.array([[0.0, 0, 0], [1, 1, 1], [2, 2, 2], [0.5, 0.5, 0.5]])
+
+    values = iter([4.0, 3.0, 3.0])
+    rows = SimpleNamespace(
+        distances=distances,
+        means=lambda labels, centers: centers,
+        cost=lambda labels, means: next(values),
+        squares=lambda: np.array([0.0, 0.0, 1.0, 9.0]),
+        at=lambda where: 100.0 + np.asarray(where, float)[:, None],
+    )
+    found = SimpleNamespace(
+        labels=np.array([0, 0, 0, 1]), sizes=np.array([3, 1, 0]), cost=1.0
+    )
+    limits = SimpleNamespace(
+        assign=lambda D, before: found, prove=lambda D, best: None, weights=np.ones(4)
+    )
+    start = np.array([[0.0], [1.0], [2.0]])
+    _alternate(rows, start, limits, 9, 1e-6, lambda cost: False)
+    # The row that is farthest from its own center is the last one.
+    later = next(c for c in seen if (c != start).any())
+    assert_array_equal(later, [[0.0], [1.0], [103.0]])
+    assert_array_equal(start, [[0.0], [1.0], [2.0]])
+
+
+@pytest.mark.parametrize("weights", [np.full(12, 1.5), np.arange(1.0, 13.0)])
+def test_assignments_are_proved_in_units_of_a_load(weights, rng):
+    D, low = rng.standard_normal((12, 3)) - 4.0, np.array([2, 3, 4])
+    limits = _Limits(low, low + 2, None, weights)
+    found = limits.assign(D, None)
+    prices = found.prices
+    limits.prove(D, found)
+    weighted = weights[:, None] * D
+    cost = weighted[np.arange(12), found.labels].sum()
+    assert found.cost == pytest.approx(cost, rel=1e-12)
+    assert found.lower_bound == pytest.approx(cost, rel=1e-9)
+    factor = 1.5 if weights[0] == weights[1] else 1.0
+    assert_allclose(found.prices, factor * prices, rtol=1e-12)
+    bound = dual_bound(weighted, low, low + 2, found.prices)
+    assert found.lower_bound == pytest.approx(bound, rel=1e-12)
+    if factor == 1.0:  # loads that differ are packed
+        capacity = np.array([30.0, 30.0, 40.0])
+        limits = _Limits(low, low + 2, capacity, weights)
+        found = limits.assign(D, None)
+        bound = weights @ (D - found.prices).min(axis=1) + capacity @ found.prices
+        limits.prove(D, found)
+        assert found.lower_bound == pytest.approx(bound, rel=1e-12)
+        cost = weighted[np.arange(12), found.labels].sum()
+        assert found.cost == pytest.approx(cost, rel=1e-12)
+        assert found.prices.any()
+
+
+def test_gaps_of_assignments_are_never_negative(monkeypatch):
+    from sparsestat.cluster import _balanced
+
+    X = np.random.default_rng(0).standard_normal((12, 2))
+    same = BalancedKMeans(2, init=np.zeros((2, 2)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert same.fit(0 * X).certificate_.details["assignment_gap"] == 0.0
+    # Capacities that just hold all samples are enough.
+    full = BalancedKMeans(3, capacity=4.0, random_state=0).fit(X)
+    assert full.cluster_sizes_.tolist() == [4, 4, 4]
+
+    def prove(self, D, found):
+        found.cost, found.lower_bound = 1.0, 2.0
+
+    monkeypatch.setattr(_balanced._Limits, "prove", prove)
+    model = BalancedKMeans(3, random_state=0).fit(X)
+    assert model.certificate_.details["assignment_gap"] == 0.0

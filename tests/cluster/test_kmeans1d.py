@@ -19,6 +19,7 @@ from sparsestat._utils.samples import check_samples
 from sparsestat.cluster import KMeans1D
 from sparsestat.cluster._optimal_levels import optimal_levels
 from sparsestat.exceptions import ConvergenceWarning
+from sparsestat.sparse import _kernels_codebook as codebook
 
 
 @pytest.fixture
@@ -328,3 +329,36 @@ def test_single_precision_is_close(rng):
         warnings.simplefilter("error")
         single, double = KMeans1D(6).fit(x), KMeans1D(6).fit(x.astype(float))
     assert_array_equal(single.cluster_centers_, double.cluster_centers_)
+
+
+def test_the_most_clusters_of_a_criterion_are_half_of_the_weight():
+    x = np.arange(12.0) ** 2
+    for weight, most in ((2.0, 12), (1.0, 6), (0.5, 3), (0.125, 1)):
+        model = KMeans1D("bic", max_clusters=20).fit(x, sample_weight=weight * x**0)
+        assert len(model.bic_path_) == most
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 6, 9])
+def test_the_largest_of_values_is_that_of_all(n):
+    for place in range(n):
+        values = -np.arange(1.0, n + 1.0)
+        values[place] = 0.5
+        assert codebook._largest(values) == 0.5
+
+
+@pytest.mark.parametrize("n", [20, 60])  # few starts one by one, many at once
+def test_the_best_start_of_a_cluster_is_the_first_of_the_best(n):
+    W = np.arange(n + 1.0)
+    S = np.cumsum(np.r_[0.0, np.arange(n) % 5])
+    rng = np.random.default_rng(0)
+    first, last, values = 2, n - 1, np.empty(n)
+    for place in (None, first, last - 3, last):
+        before = rng.integers(0, 9, n + 1).astype(float)
+        if place is not None:
+            before[place] = 1e3
+        i = np.arange(first, last + 1)
+        gains = before[i] + (S[n] - S[i]) ** 2 / (W[n] - W[i])
+        at, best = codebook._best_start(S, W, before, n, first, last, values)
+        assert_allclose(best, gains.max(), rtol=1e-14)
+        assert at == first + gains.argmax()
+        assert place is None or at == place

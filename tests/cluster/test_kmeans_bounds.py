@@ -15,7 +15,7 @@ import pytest
 from scipy import linalg, sparse, stats
 from scipy.spatial.distance import cdist
 
-from sparsestat._utils.arithmetic import power_of_two
+from sparsestat._utils.arithmetic import Standardization, power_of_two
 from sparsestat.cluster import (
     KMeansCertificate,
     _certificate,
@@ -33,6 +33,7 @@ from sparsestat.cluster._certificate import (
 )
 from sparsestat.cluster._certify import Bounds, partition_cost
 from sparsestat.cluster._data import CenteredRows, Frame, slices_of
+from sparsestat.cluster._kernels_rows import residuals
 
 LOSS = 1e-5
 
@@ -345,6 +346,17 @@ def test_the_better_bound_is_kept():
     assert more.bound == "pca" and more.lower_bound == pytest.approx(tail, rel=1e-9)
 
 
+@pytest.mark.parametrize("value", [-1.0, 0.0, 1e-9])
+def test_a_rank_one_bound_of_nothing_has_no_multiplier(value, monkeypatch):
+    monkeypatch.setattr(_certify, "rank_one_bound", lambda moments: (value, 2.0, 3.0))
+    X, labels, _ = problem(5, 3, 40, 0.6)
+    bounds = Bounds(CenteredRows(X), labels, 3)
+    found = [bounds.lam, bounds.slack]
+    np.testing.assert_array_equal(found, [2.0, 3.0] if value > 0 else [np.nan] * 2)
+    assert bounds.bound == "pca" and bounds.lower_bound > 1e-9
+    assert _certify.dual_fits(1000) and not _certify.dual_fits(1001)
+
+
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 def test_partitions_without_bounds_are_priced(container, rough):
     X, labels, weights = problem()
@@ -356,7 +368,8 @@ def test_partitions_without_bounds_are_priced(container, rough):
     assert error == pytest.approx(8 * 42 * LOSS * data.magnitude)
     flat = np.zeros((4, 2))
     flat[:2] = 1.0
-    assert partition_cost(CenteredRows(flat), np.array([0, 0, 1, 1]), 2)[0] >= 0.0
+    found = partition_cost(CenteredRows(flat), np.array([0, 0, 1, 1]), 2)[0]
+    assert 0.0 <= found <= 1e-14
 
 
 def test_multipliers_are_those_of_the_formula():
@@ -471,6 +484,8 @@ def test_frames_bring_points_near_and_back():
         frame.unit = 1.0
     np.testing.assert_allclose(rows, (X - X.mean(axis=0)) / frame.unit, atol=1e-12)
     np.testing.assert_allclose(frame.invert(rows), X, rtol=1e-13)
+    split = Frame(Standardization(np.array([3.0]), np.array([0.5]), np.zeros(1)), 2.0)
+    assert split.invert(np.array([[1.0]])) == 5.5
     np.testing.assert_allclose(frame.apply(X), rows, atol=1e-13)
     far = np.array([[3e200, -4e200, 0.0], [100.0, 101.0, 102.0]])
     for container in (np.asarray, sparse.csr_array):
@@ -627,6 +642,11 @@ def test_moments_of_clusters_do_not_depend_on_blocks(order, offset, monkeypatch)
         farthest = max(farthest, float((A**2).sum(axis=1).max()) / unit**2)
     np.testing.assert_allclose(moments.cost, cost, rtol=1e-7)
     np.testing.assert_allclose(moments.radius, np.sqrt(farthest), rtol=1e-7)
+    # Rows are small where one outlier is the unit.
+    small, places = 0.125 * np.ones((2, 3)), np.array([1, 0])
+    root, means, out = np.array([1.0, 0.5]), np.zeros((2, 3)), np.empty((2, 3))
+    farthest = residuals(small, np.array([0, 1]), root, means, places, out)
+    assert farthest == 3 / 64 / 0.25 and places.tolist() == [2, 1]
     one = CenteredRows(X, weights)
     assert not one.in_blocks
     np.testing.assert_allclose(

@@ -18,6 +18,7 @@ from sklearn.neighbors import kneighbors_graph
 
 from sparsestat._utils.validation import as_compressed, read_only
 from sparsestat.cluster import LaplacianKMeans
+from sparsestat.cluster._laplacian import _change
 from sparsestat.cluster._laplacian_energy import (
     GraphEnergy,
     _stages,
@@ -76,8 +77,12 @@ def test_one_pass_is_that_of_dense_numpy(update, temperature, rng):
         pull = W[i] @ source + problem.shift[i] * source[i]
         expected[i] = updated(-U[i] + problem.reg * pull)
     assert_allclose(found, expected, atol=1e-12)
-    energy, _ = problem.energy(U, found, entropy)
+    energy, size = problem.energy(U, found, entropy)
     assert_allclose(energy, dense_energy(problem, W, U, found), rtol=1e-12)
+    smooth = 0.65 * np.sum(found * ((W + np.diag(problem.shift)) @ found))
+    mixed = temperature * xlogy(found, found).sum()
+    expected = abs((found * U).sum()) + abs(smooth) + abs(mixed)
+    assert_allclose(size, expected, rtol=1e-12)
 
 
 def test_the_decrease_a_sweep_reports_is_the_decrease(rng):
@@ -388,3 +393,93 @@ def test_more_passes_between_prototypes_go_further(rng):
         few.fit(X), many.fit(X)
     assert many.energy_ < few.energy_
     assert few.n_iter_ == many.n_iter_ == 1
+
+
+def test_a_rise_of_the_energy_is_no_convergence(rng, monkeypatch):
+    X = rng.standard_normal((40, 2))
+    values = iter([8.0, 6.0, 7.0])
+    monkeypatch.setattr(GraphEnergy, "energy", lambda *_: (next(values), 10.0))
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter or tol"):
+        model = LaplacianKMeans(3, init=X[:3], max_iter=2).fit(X)
+    assert model.history_.tolist() == [6.0, 7.0]
+    assert_allclose(model.certificate_.value, 0.1)
+    assert not model.certificate_.satisfied and model.energy_ == 7.0
+    # What summing ten terms can round is none.
+    assert _change(2.0, 8.0, 10) == _change(-2.0, 8.0, 10) == 0.25
+    assert _change(-8e-15, 8.0, 10) == _change(0.0, 8.0, 10) == _change(1.0, 0, 9) == 0
+    assert_allclose(_change(-1e-14, 8.0, 10), 1.25e-15)
+    assert_allclose(_change(1e-20, 8.0, 10), 1.25e-21)
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+def test_alternations_end_where_the_energy_stands_still(tol):
+    X = make_blobs(120, centers=3, cluster_std=2.0, random_state=0)[0]
+    model = LaplacianKMeans(3, init=X[:3], tol=tol, sigma=2.0).fit(X)
+    Z, W = model.memberships_, model.affinity_matrix_
+    U = ((X[:, None] - model.cluster_centers_) ** 2).sum(axis=2) / 8.0
+    smooth = 0.5 * (Z * (W @ Z)).sum()
+    terms = [(Z * U).sum(), smooth, xlogy(Z, Z).sum()]
+    assert_allclose(model.energy_, terms[0] - smooth + terms[2], rtol=1e-9)
+    certificate, history = model.certificate_, model.history_
+    assert certificate.satisfied and certificate.tol == tol
+    assert len(history) == model.n_iter_ and history[-1] == model.energy_
+    assert certificate.details == {"energy": model.energy_}
+    change = (history[-2] - history[-1]) / np.abs(terms).sum()
+    assert_allclose(certificate.value, change, rtol=1e-6, atol=1e-14)
+    assert certificate.value <= tol
+    # No iteration before met the tolerance with memberships as close as the last.
+    sooner = LaplacianKMeans(
+        3, init=X[:3], tol=tol, sigma=2.0, max_iter=model.n_iter_ - 1
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        sooner.fit(X)
+    assert_allclose(sooner.history_, history[:-1], rtol=1e-12)
+
+
+def test_clusters_that_lose_all_samples_start_again_far_away():
+    X = np.r_[np.zeros(20), np.ones(20), 50.0][:, None] + 1e-3 * np.arange(41)[:, None]
+    init = np.array([[0.0], [1.0], [1e4]])
+    arguments = {"init": init, "temperature": 0.0, "reg": 0.0, "sigma": 1.0}
+    with pytest.warns(UserWarning, match="clusters lost all samples"):
+        model = LaplacianKMeans(3, **arguments).fit(X)
+    assert np.bincount(model.labels_).tolist() == [20, 20, 1]
+    assert_allclose(model.cluster_centers_[2], X[-1])
+    assert model.certificate_.satisfied
+    # An iteration that moved an empty cluster is not the last.
+    assert model.n_iter_ >= 3
+
+
+@pytest.mark.parametrize(
+    ("energies", "tols"),
+    [
+        ([20.0, 10.0, 9.0, 8.9, 8.899], [1e-2, 1e-2, 1e-2, 1e-3]),
+        # What little rough memberships change does not count.
+        ([20.0, 10.0, 9.995, 9.99], [1e-2, 1e-2, 1e-4]),
+    ],
+)
+def test_memberships_are_rough_while_prototypes_travel(energies, tols, monkeypatch):
+    X, asked, values = np.arange(12.0).reshape(6, 2), [], iter([*energies, 1.0])
+
+    def descend(self, U, Z, entropy, tol, max_iter, size):
+        asked.append((tol, max_iter, size))
+        return Z, 1
+
+    monkeypatch.setattr(GraphEnergy, "descend", descend)
+    monkeypatch.setattr(GraphEnergy, "energy", lambda *_: (next(values), 10.0))
+    model = LaplacianKMeans(2, init=X[[0, 5]], tol=1e-3, max_inner_iter=7).fit(X)
+    assert model.history_.tolist() == energies[1:]
+    assert_allclose(asked, [(tol, 7, 10.0) for tol in tols], rtol=1e-9)
+    change = (energies[-2] - energies[-1]) / 10.0
+    assert_allclose(model.certificate_.value, change, rtol=1e-9)
+    assert model.certificate_.satisfied and model.n_iter_ == len(tols)
+
+
+def test_clusters_that_a_graph_joins_are_announced():
+    X = make_blobs(40, centers=[[0, 0], [9, 9]], cluster_std=0.3, random_state=0)[0]
+    with pytest.warns(ConvergenceWarning, match="neighbors agree") as caught:
+        model = LaplacianKMeans(
+            3, affinity=np.ones((40, 40)), reg=50.0, temperature=0.0, random_state=0
+        ).fit(X)
+    assert len(np.unique(model.labels_)) < 3
+    assert all(issubclass(one.category, ConvergenceWarning) for one in caught)

@@ -215,6 +215,7 @@ def test_a_mixture_that_stops_early_is_announced(monkeypatch):
         model = ProbabilisticPartitivePartitioning(max_clusters=2, random_state=0)
         model.fit(X)
     assert not model.certificate_.satisfied and model.n_iter_ == 1
+    assert model.certificate_.value == np.inf  # there is nothing to compare
 
 
 def test_resolution_lowers_the_thresholds_and_favors_more_clusters():
@@ -234,3 +235,21 @@ def test_resolution_lowers_the_thresholds_and_favors_more_clusters():
         random_state=0,
     ).fit(X)
     assert half.acceptable_ == same.acceptable_
+
+
+def test_the_certificate_is_that_of_the_mixture():
+    X, _ = make_gaussian_clusters(150, 3, 3, separation=12.0, random_state=0)
+    model = ProbabilisticPartitivePartitioning(max_clusters=3, random_state=0).fit(X)
+    certificate, mixture = model.certificate_, model.gaussian_mixture_
+    assert certificate.satisfied and certificate.tol == mixture.tol
+    bounds = mixture.lower_bounds_
+    assert len(bounds) > 1
+    assert certificate.value == abs(bounds[-1] - bounds[-2]) < mixture.tol
+    assert certificate.details == {
+        "n_clusters": 3,
+        "stability": model.stability_[3],
+        "separable_fraction": model.core_mask_.mean(),
+    }
+    assert model.n_iter_ == mixture.n_iter_ and model.n_clusters_ == 3
+    means = [X[model.labels_ == k].mean(axis=0) for k in range(3)]
+    assert_allclose(model.cluster_centers_, means, rtol=1e-9)

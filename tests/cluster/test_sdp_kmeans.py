@@ -189,6 +189,7 @@ def test_projection_on_the_capped_simplex(total):
             np.testing.assert_allclose(shift, shift[0], atol=1e-12)
             assert (e[x <= 1e-12] <= shift[0] + 1e-12).all()
             assert (e[x >= 1 - 1e-12] >= 1 + shift[0] - 1e-12).all()
+    np.testing.assert_array_equal(capped_simplex(e, 10), np.ones(9))
 
 
 # The rank-one certificate, against the matrices it never forms

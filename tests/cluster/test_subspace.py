@@ -75,7 +75,8 @@ def test_slopes_are_finite_differences_of_the_rate(n, d, rng):
 def test_both_sides_of_the_gram_matrix_agree(rng):
     X = unit_rows(rng, 40, 15)
     labels = np.repeat([0, 1], [30, 10])  # above and below the dimension
-    slopes, rate = rate_slopes(X, labels, 2, 0.2)
+    slopes, rate = rate_slopes(X, labels, 3, 0.2)
+    assert_allclose(slopes[:, 2], 15 / 0.04)  # an empty group, rows of norm one
     one_hot = np.eye(2)[labels]
     assert_allclose(rate, plain_rate(X, one_hot, 0.2), rtol=1e-12)
     for j in range(2):
@@ -521,8 +522,162 @@ def test_precomputed_affinities_are_scaled_as_they_are():
         (np.array([[1.0, -1, 0], [-1, 1, 0], [0, 0, 1]]), "affinity='precomputed'"),
         (np.array([[1.0, 2, 1], [1, 1, 1], [1, 1, 1]]), "must be symmetric"),
         (np.eye(4), "no positive entry"),
+        (np.zeros((4, 4)), "no positive entry"),
+        (np.ones((4, 3)), "square matrix"),
     ],
 )
 def test_affinities_that_cannot_be_scaled_are_refused(K, message):
     with pytest.raises(ValueError, match=message):
         DoublyStochasticClustering(2, affinity="precomputed_affinity").fit(K)
+
+
+@pytest.mark.parametrize(
+    ("after", "change", "rates"),
+    [(2.5, 0.2, [2.0]), (2.0, 0.0, [2.0]), (1.6, 0.25, [2.0, 1.6])],
+)
+def test_a_rise_of_the_rate_is_no_convergence(after, change, rates, monkeypatch):
+    from sparsestat.cluster import _coding_maps, _coding_rate
+
+    X, values = np.ones((2, 1)), iter([2.0, after])
+    slopes = np.array([[1.0, 0.0], [0.0, 1.0]])
+    monkeypatch.setattr(_coding_rate, "rate_slopes", lambda *_: (slopes, next(values)))
+    found = descend(X, np.array([1, 1]), 2, 0.1, 3, 0.5, False)
+    assert_allclose(found.change, change)
+    assert found.history == rates and found.rate == rates[-1]
+    assert found.labels.tolist() == ([1, 0] if after < 2.0 else [1, 1])
+    start, moved, values = np.zeros((2, 2)), np.ones((2, 2)), iter([2.0, after])
+    monkeypatch.setattr(_coding_maps, "_scaled", lambda *_: moved)
+    monkeypatch.setattr(_coding_maps, "affinity_rate", lambda *_: (next(values), None))
+    found = descend_affinity(X, start, 0.1, 1.0, 3, 0.5)
+    assert_allclose(found.change, change)
+    assert found.history == rates
+    assert found.affinity is (moved if after < 2.0 else start)
+    monkeypatch.undo()
+    found = descend(np.zeros((4, 2)), np.array([0, 0, 0, 1]), 2, 0.1, 5, 0.0, True)
+    assert found.change == 0.0 and found.rate == 0.0
+
+
+def test_a_map_that_was_moved_once_has_not_converged(monkeypatch):
+    from sparsestat.cluster import _subspace
+
+    X, y = make_subspaces(60, 8, 3, 2, noise=0.05, random_state=0)
+    model = CodingRateSubspaceClustering(3, init=y, eps=0.2, n_components=4)
+    with pytest.warns(ConvergenceWarning, match="map_tol"):
+        model.set_params(max_iter=1).fit(X)
+    assert model.certificate_.value == np.inf and not model.certificate_.satisfied
+    with pytest.warns(ConvergenceWarning, match="map_tol"):
+        model.set_params(max_iter=3).fit(X)
+    first, last = model.reduction_history_[-2:]
+    assert_allclose(model.certificate_.value, (last - first) / last, rtol=1e-9)
+    # A reduction that falls is no convergence either.
+    values = iter([5.0, 4.0] * 2)
+    monkeypatch.setattr(
+        _subspace, "ascend_map", lambda X, W, *_: (W, next(values), 1.0)
+    )
+    with pytest.warns(ConvergenceWarning, match="map_tol"):
+        model.set_params(max_iter=2).fit(X)
+    assert_allclose(model.reduction_history_, [5.0, 4.0])
+    assert_allclose(model.certificate_.value, 0.25)
+
+
+def test_code_lengths_count_labels_subspaces_and_rows(rng):
+    from sparsestat.cluster._subspace import _basis, _code_length
+
+    X, eps = unit_rows(rng, 40, 5), 1.0
+    X[:20, 3:] *= 1e-3
+    labels = np.repeat([0, 2], [20, 20])  # cluster 1 is empty
+    expected = 0.5 * 40 * 5 * np.log(2 * np.pi * eps**2 / 5)
+    for k in (0, 2):
+        B = X[labels == k]
+        S = 5 / (20 * eps**2) * B.T @ B
+        values, vectors = np.linalg.eigh(S)
+        expected += 10 * np.linalg.slogdet(np.eye(5) + S)[1]
+        expected += 10 * np.trace(np.linalg.solve(np.eye(5) + S, S))
+        expected += 20 * np.log(2)  # labels
+        rank = (values > 1).sum()
+        expected += 0.5 * np.log(40) * (5 * rank - rank * (rank - 1) / 2)
+        basis = _basis(B, eps)
+        assert basis.shape == (5, rank) and 0 < rank
+        V = vectors[:, values > 1]
+        assert_allclose(basis @ basis.T, V @ V.T, atol=1e-9)
+    assert_allclose(_code_length(X, labels, 3, eps), expected, rtol=1e-12)
+    assert _basis(X[:0], eps).shape == (5, 0)
+
+
+def test_certificates_say_what_last_changed(rng):
+    X, y = make_subspaces(60, 6, 3, 2, noise=0.1, random_state=0)
+    model = CodingRateSubspaceClustering(3, init=y, eps=0.2, tol=1e-4).fit(X)
+    certificate = model.certificate_
+    assert certificate.scale == "last change of the coding rate relative to itself"
+    assert certificate.tol == 1e-4 and certificate.satisfied
+    assert certificate.details == {"coding_rate": model.coding_rate_}
+    mapped = CodingRateSubspaceClustering(3, init=y, eps=0.2, map_tol=1.0)
+    certificate = mapped.set_params(n_components=4).fit(X).certificate_
+    assert_allclose(mapped.reduction_history_[-1], mapped.rate_reduction_, rtol=1e-9)
+    assert (np.diff(mapped.reduction_history_) >= -1e-12).all()
+    assert "rate reduction" in certificate.scale and certificate.tol == 1.0
+    assert certificate.satisfied and len(mapped.reduction_history_) > 1
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter or tol"):
+        start = rng.permutation(y)
+        model.set_params(init=start, annealing=None, max_iter=1, tol=0.0).fit(X)
+    before, after = model.history_
+    assert_allclose(model.certificate_.value, (before - after) / after, rtol=1e-9)
+    still = CodingRateSubspaceClustering(3, init=model.labels_, eps=0.2, tol=0.0)
+    still.set_params(max_iter=50, annealing=None).fit(X)
+    assert still.certificate_.value == 0.0 and still.certificate_.satisfied
+    with pytest.warns(ConvergenceWarning, match="coding some rows together"):
+        CodingRateSubspaceClustering(8, eps=2.0, random_state=0).fit(X)
+    rows = np.repeat(np.eye(3)[:1], 9, axis=0)
+    rows[:4] = np.eye(3)[1]
+    with pytest.warns(ConvergenceWarning, match="distinct"):
+        model = CodingRateSubspaceClustering(3, random_state=0).fit(rows)
+    assert len(np.unique(model.labels_)) == 2
+
+
+def test_precomputed_costs_have_units_of_their_own(rng):
+    X = rng.standard_normal((25, 2))
+    C = ((X[:, None] - X) ** 2).sum(axis=2)
+    arguments = {"affinity": "precomputed", "reg": 0.3, "random_state": 0}
+    near = np.sort(C + np.diag(np.full(25, np.inf)), axis=1)
+    unit = np.median(near[:, 9] - near[:, 0])
+    model = DoublyStochasticClustering(2, **arguments).fit(C)
+    assert_allclose(model.reg_, 0.3 * unit, rtol=1e-12)
+    for factor in (2.0**20, 3e-7):
+        other = DoublyStochasticClustering(2, **arguments).fit(factor * C)
+        assert_allclose(other.reg_, factor * model.reg_, rtol=1e-9)
+        assert_allclose(other.affinity_matrix_, model.affinity_matrix_, atol=1e-9)
+    plain = DoublyStochasticClustering(
+        2, affinity="precomputed", reg=0.3, reg_mode="absolute", random_state=0
+    ).fit(C)
+    assert plain.reg_ == 0.3
+    # Fewer than eleven samples: the farthest stands for the tenth neighbor.
+    few = DoublyStochasticClustering(2, **arguments).fit(C[:6, :6])
+    near = np.sort(C[:6, :6] + np.diag(np.full(6, np.inf)), axis=1)
+    assert_allclose(few.reg_, 0.3 * np.median(near[:, 4] - near[:, 0]), rtol=1e-12)
+    for part in (C[:, :5], C[:5]):
+        with pytest.raises(ValueError, match="square costs"):
+            DoublyStochasticClustering(2, affinity="precomputed").fit(part)
+
+
+def test_costs_of_subspaces_are_minus_squared_cosines(rng):
+    X = rng.standard_normal((20, 3)) * 10.0 ** rng.integers(-3, 3, (20, 1))
+    X[0] = 0.0
+    model = DoublyStochasticClustering(2, affinity="subspace", reg=0.4)
+    C, unit = model._costs(X)
+    norms = np.maximum(np.linalg.norm(X, axis=1), 1e-300)
+    cosines = X @ X.T / norms[:, None] / norms
+    assert_allclose(C, -(cosines**2), atol=1e-12)
+    assert unit == 1.0 and model._unit(C) == 1.0
+    for power in (2.0**660, 2.0**-660):  # norms neither overflow nor vanish
+        assert_allclose(model._costs(power * X)[0], C, atol=1e-12)
+    plain = DoublyStochasticClustering(2)
+    C, unit = plain._costs(X[1:] + 5.0)
+    assert_allclose(
+        unit * C, ((X[1:, None] - X[1:]) ** 2).sum(axis=2), rtol=1e-9, atol=1e-9 * unit
+    )
+    assert (C >= 0).all() and (C == C.T).all() and not np.diag(C).any()
+    # Where the tenth neighbor is at no distance the mean cost is the unit.
+    C = np.zeros((15, 15))
+    C[0, 1:] = C[1:, 0] = 2.0
+    assert_allclose(plain._unit(C), 56.0 / 225)
+    assert plain._unit(np.zeros((15, 15))) == plain._unit(np.ones((2, 2))) == 1.0

@@ -189,3 +189,104 @@ def test_an_early_end_warns_once():
     with pytest.warns(ConvergenceWarning, match="max_iter") as caught:
         found = barycenter(H, X=X, reg=0.01, max_iter=3)
     assert len(caught) == 1 and not found.converged
+
+
+@pytest.mark.parametrize(
+    ("objectives", "tol", "change", "converged"),
+    [
+        ([2.0, 1.0, 1.25], 1e-6, 0.2, False),  # a rise is no convergence
+        ([2.0, 1.0, 1.0], 1e-6, 0.0, True),
+        ([2.0, 1.0, 1.0 - 1e-9], 1e-6, 1e-9, True),
+        ([2.5, 1.25, 1.0], 0.25, 0.25, True),
+        ([2.0, 1.0], 1e-6, 1.0, False),
+        ([0.0], 1e-6, 0.0, True),
+    ],
+)
+def test_free_points_stand_still_when_their_objective_does(
+    objectives, tol, change, converged, monkeypatch
+):
+    from types import SimpleNamespace
+
+    from sparsestat.transport import _barycenter
+
+    clouds, start = [np.eye(2), np.eye(2) + 1.0, np.eye(2)], np.ones((2, 2))
+    P = np.array([[0.3, 0.2], [0.1, 0.4]])
+    error = 2.0 * tol
+
+    def solve(cost, a, b, request):
+        np.testing.assert_allclose([*a, *b], 0.5)
+        value = next(values)
+        return SimpleNamespace(
+            value=10.0 * value, value_kl=value, plan=P, converged=solved,
+            marginal_error=error,
+        )  # fmt: skip
+
+    monkeypatch.setattr(_barycenter, "solve_entropic", solve)
+    monkeypatch.setattr(_barycenter, "warn_if_unsatisfied", lambda *_: None)
+    stops = converged or objectives[-1] > objectives[-2]
+    for solved, error in ((True, 2 * tol), (False, 2 * tol), (False, 0.5 * tol)):
+        values = iter(np.repeat([*objectives, 0.125], 2))
+        found = barycenter(
+            clouds, X=start, weights=[0.25, 0.75, 0.0], support="free", reg=0.1,
+            tol=tol, max_iter=len(objectives) + stops,
+        )  # fmt: skip
+        # Plans that miss their masses by more than tol prove nothing.
+        assert found.converged == (converged and (solved or error < tol))
+        assert found.certificate.value == pytest.approx(change, rel=1e-6)
+        assert found.history == pytest.approx(objectives)
+        assert found.value == pytest.approx(10.0 * objectives[-1])
+        assert found.n_iter == len(objectives)
+        if len(objectives) > 1:  # moved to where their mass comes from
+            moved = 2.0 * P @ (0.25 * clouds[0] + 0.75 * clouds[1])
+            np.testing.assert_allclose(found.support, moved)
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+@pytest.mark.parametrize("slack", [0.5, 1.5])  # of the rounding of sums
+def test_histograms_are_measured_against_the_barycenter_that_is_returned(
+    debiased, slack
+):
+    from types import SimpleNamespace
+
+    from sparsestat.transport import _barycenter
+    from sparsestat.transport._barycenter import _scaled
+
+    sums = np.log([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]])
+    columns = np.array([[0.4, 0.4, 0.2], [0.1, 0.3, 0.6]])
+    blurred = np.array([0.1, -0.2, 0.3])
+    costs = [3.0, 5.0]
+
+    def bins():
+        measures = iter(range(2))
+
+        def measure(masses):
+            k = next(measures)
+            state = SimpleNamespace(c=columns[k], cost=costs[k])
+            one = SimpleNamespace(g=np.array([0.5, 0.0, -0.5]))
+            one.log_sums = lambda level: (state, sums[k])
+            return one
+
+        return SimpleNamespace(
+            size=3, scale=4.0, n_terms=2**40, measure=measure,
+            blurred=lambda log_d, level: blurred,
+        )  # fmt: skip
+
+    kernels = sums - np.array([0.5, 0.0, -0.5]) / 2.0
+    raw = np.exp(0.25 * kernels[0] + 0.75 * kernels[1])
+    b = raw / raw.sum()
+    errors = np.abs(columns - b).sum(axis=1).tolist()
+    if debiased:  # d is 1 yet
+        errors.append(np.abs(np.exp(blurred) - raw).sum())
+    weights, H = np.array([0.25, 0.0, 0.75]), np.full((3, 3), 1 / 3)
+    tol = max(errors) + slack * 2.0**-12
+    found = _scaled(bins(), None, H, weights, 2.0, debiased, tol, 5)
+    np.testing.assert_allclose(found.masses, b, rtol=1e-12)
+    assert found.certificate.value == pytest.approx(max(errors), rel=1e-12)
+    assert found.history == [found.certificate.value] and found.n_iter == 1
+    assert found.value == pytest.approx(0.25 * 3.0 + 0.75 * 5.0)
+    rounding = found.certificate.details["rounding"]
+    assert rounding == pytest.approx(2.0**-12, rel=1e-3)
+    assert found.converged == (slack > 1)
+    # Half the strength: a level before it, which may take more than what is left.
+    found = _scaled(bins(), None, H, weights, 0.5, debiased, 1e-9, 2)
+    assert found.n_iter == _barycenter._LEVEL_ITERATIONS + 1 and not found.converged

@@ -86,3 +86,26 @@ def test_entropic_parts_tend_to_the_exact_one(want):
 def test_bad_input_is_refused_in_words(change, match):
     with pytest.raises(ValueError, match=match):
         partial_transport(np.ones((3, 2)), **change)
+
+
+def test_plans_come_as_asked_and_masses_are_within_rounding():
+    rng = np.random.default_rng(0)
+    C, a, b = rng.random((4, 5)), rng.random(4), rng.random(5)
+    mass = 0.6 * min(a.sum(), b.sum())
+    expected = program(C, a, b, mass)
+    for form in ("dense", "sparse", "auto", False):
+        found = partial_transport(C, a, b, mass=mass, return_plan=form)
+        assert found.value == pytest.approx(expected, abs=1e-12)
+        assert (found.plan is None) == (form is False)
+        assert found.potentials[0].shape == (4,) and found.potentials[1].shape == (5,)
+        if form in ("dense", "sparse"):
+            assert hasattr(found.plan, "indptr") == (form == "sparse")
+    least = min(a.sum(), b.sum())
+    for share in (1.0, 1.0 + 1e-13):
+        assert partial_transport(C, a, b, mass=share * least).converged
+    for share in (1.0 + 1e-9, 1.5):
+        with pytest.raises(ValueError, match="exceeds the total"):
+            partial_transport(C, a, b, mass=share * least)
+    for given in ({}, {"mass": mass, "penalty": 1.0}):
+        with pytest.raises(ValueError, match="exactly one of mass and penalty"):
+            partial_transport(C, a, b, **given)

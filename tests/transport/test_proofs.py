@@ -8,6 +8,7 @@ Where an allowance is far below what a result can show, one operation is taken t
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from sparsestat.transport import (
     _kernels_proof,
     _kernels_simplex,
     _margins,
+    _simplex,
     _symmetric,
     _unbalanced,
     doubly_stochastic,
@@ -946,3 +948,30 @@ def test_costs_and_kernels_that_are_nearly_symmetric_are_averaged():
     for kernel in (shut, C - 2.0):
         with pytest.raises(ValueError, match="finite and non-negative"):
             doubly_stochastic(kernel, kind="kernel")
+
+
+def test_potentials_are_lowered_by_what_reduced_costs_lack(monkeypatch):
+    """A bound of -0.25 below the reduced costs makes duals feasible all the same."""
+    rng = np.random.default_rng(0)
+    C, a, b = rng.random((6, 4)), np.full(6, 1 / 6), np.full(4, 1 / 4)
+    plain, solve, units = sinkhorn(C, a, b, method="exact"), _exact._solve, []
+
+    def lowered(*given):
+        tree, exponent = solve(*given)
+        units.append(tree.unit)
+        return replace(tree, worst=tree.worst - 0.25), exponent
+
+    monkeypatch.setattr(_exact, "_solve", lowered)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = sinkhorn(C, a, b, method="exact")
+    u, v = found.potentials
+    np.testing.assert_allclose(v, plain.potentials[1], atol=1e-12)
+    np.testing.assert_allclose(
+        u, plain.potentials[0] - 0.25 * units[0], rtol=1e-9, atol=1e-12
+    )
+    assert found.gap > plain.gap
+    # Sums of potentials, rows first or places first.
+    pot = np.array([1.0, 2.0, 5.0])
+    np.testing.assert_array_equal(_simplex._outer(pot, 2, False), [[6.0], [7.0]])
+    np.testing.assert_array_equal(_simplex._outer(pot, 2, True), [[6.0, 7.0]])

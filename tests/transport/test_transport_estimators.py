@@ -346,3 +346,51 @@ def test_values_have_two_names():
     assert result.value_regularized == pytest.approx(objective, rel=1e-10)
     exact = sinkhorn(C, method="exact")
     assert exact.value_regularized == exact.value_linear == exact.value
+
+
+def test_scores_are_costs_of_the_plan_of_new_samples():
+    rng = np.random.default_rng(0)
+    X, Y, new = rng.random((9, 2)), rng.random((7, 2)) + 1.0, rng.random((5, 2))
+    w = rng.integers(1, 5, 7).astype(float)
+    C = ((new[:, None] - Y) ** 2).sum(axis=2)
+    for method in ("exact", "auto", "sns"):
+        model = OptimalTransport(method=method, reg=0.5, reg_mode="absolute")
+        model.fit(X, Xt=Y, sample_weight_t=w)
+        plan = sinkhorn(
+            C, np.full(5, 0.2), w / w.sum(),
+            **({"method": "exact"} if method == "exact" else {"reg": 0.5}),
+        )  # fmt: skip
+        assert model.score(new) == pytest.approx(-plan.value, rel=1e-7)
+        with pytest.raises(ValueError, match="features"):
+            model.score(new[:, :1])
+
+
+@pytest.mark.parametrize("affinity", ["sqeuclidean", "euclidean", "precomputed"])
+def test_an_affinity_has_the_strength_of_its_median_cost(affinity):
+    X = np.random.default_rng(0).standard_normal((12, 2))
+    C = ((X[:, None] - X) ** 2).sum(axis=2)
+    C = np.sqrt(C) if affinity == "euclidean" else C
+    given = C if affinity == "precomputed" else X
+    model = DoublyStochasticAffinity(0.4, affinity=affinity).fit(given)
+    off = ~np.eye(12, dtype=bool)
+    assert model.reg_ == pytest.approx(0.4 * np.median(C[off]), rel=1e-12)
+    G, f, reg = model.affinity_matrix_, model.potential_, model.reg_
+    np.testing.assert_allclose(G, np.exp((f[:, None] + f - C) / reg), rtol=1e-9)
+    error = np.abs(G.sum(axis=1) - 1.0).max()
+    assert error <= model.certificate_.value + 1e-14 <= 1e-9
+    assert model.certificate_.satisfied
+    assert model.n_iter_ == model.certificate_.details["n_iter"] >= 1
+    absolute = DoublyStochasticAffinity(0.4, affinity=affinity, reg_mode="absolute")
+    assert absolute.fit(given).reg_ == 0.4
+    # Where most costs are zero their mean is the unit.
+    C = np.zeros((6, 6))
+    C[0, 1:] = C[1:, 0] = 6.0
+    flat = DoublyStochasticAffinity(0.5, affinity="precomputed").fit(C)
+    assert flat.reg_ == pytest.approx(0.5 * 60.0 / 30.0)
+    none = DoublyStochasticAffinity(0.5, affinity="precomputed").fit(0.0 * C)
+    assert none.reg_ == 0.5
+    lone = DoublyStochasticAffinity(0.5, affinity="precomputed").fit(C[:1, :1])
+    assert lone.reg_ == 0.5 and lone.n_iter_ >= 1
+    for part in (C[:, :4], C[:4]):
+        with pytest.raises(ValueError, match="square costs"):
+            DoublyStochasticAffinity(affinity="precomputed").fit(part)
