@@ -283,7 +283,7 @@ def maximize(
 
     Returns the factors whose E-step was the last one: for am and mm those on which
     one more update would change the variances by at most `stop.tol`, for svd, which may
-    climb, those of lowest cost.
+    climb, those of lowest cost, with the change by one more update from there.
     """
     code = _CODES[m_step]
     learn, s2 = noise.learns, noise.first
@@ -319,6 +319,4 @@ def maximize(
         state.gammas, state.raw, s2 = list(new), list(new_raw), new_s2
         state.prune(prune_tol)
     best.n_iter = min(n_iter, stop.max_iter)
-    if m_step == "svd":
-        best.converged, best.change = converged, change
     return best
