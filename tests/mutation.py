@@ -68,6 +68,66 @@ _LEVELS = (
     "test_weights_of_very_different_sizes",
     "test_neighboring_doubles_are_told_apart",
 )
+_SBL = [
+    "bayes/test_measures.py",
+    *(
+        "bayes/test_sbl.py::" + name
+        for name in (
+            "test_cost_never_rises_and_is_the_evidence",
+            "test_orthonormal_columns_have_the_closed_form",
+            "test_the_iteration_limit_warns_once_with_the_numbers",
+            "test_constant_targets_give_zeros_in_silence",
+            "test_compressing_many_targets_changes_nothing",
+            "test_the_cost_counts_weights_like_repetitions",
+            "test_collapsed_noise_is_warned_about_once",
+        )
+    ),
+]
+_BEST_MOVE = ["bayes/test_measures.py::test_the_best_move_of_one_variance"]
+_COFEM = [
+    "bayes/test_sbl.py::" + name
+    for name in (
+        "test_cofem_approaches_exact_expectation_maximization",
+        "test_cofem_is_reproducible_and_warns_about_conjugate_gradients",
+        "test_probes_of_cofem_average_their_errors_away",
+        "test_the_history_of_cofem_is_what_its_certificate_shows",
+    )
+]
+_CLASSES = [
+    "bayes/test_measures.py::test_one_more_update_of_classes",
+    *(
+        "bayes/test_sbl_classifier.py::" + name
+        for name in (
+            "test_coefficients_are_the_posterior_mode",
+            "test_the_mode_of_several_classes_is_that_of_a_general_optimizer",
+            "test_posterior_variances_and_evidence_are_dense_algebra",
+            "test_separable_classes_stay_finite_and_labels_are_kept",
+            "test_noise_alone_gives_frequencies",
+            "test_the_iteration_limit_warns_once",
+        )
+    ),
+]
+_KRONECKER = [
+    "bayes/test_kronecker.py::" + name
+    for name in (
+        "test_certificate_is_recomputed_from_outside",
+        "test_rank_one_steps_that_climb_are_not_certified",
+        "test_the_start_of_lowest_cost_is_returned",
+        "test_warnings_name_the_numbers",
+        "test_e_step_equals_dense_algebra",
+        "test_cost_never_rises",
+        "test_one_factor_is_sbl_regressor",
+        "test_fit_equals_dense_algebra",
+        "test_zero_targets_give_zeros_in_silence",
+    )
+]
+_MRF = [
+    "bayes/test_measures.py::test_burst_recovery_measures_its_last_move",
+    "bayes/test_mrf.py::test_zeros_units_and_limits",
+    "bayes/test_mrf.py::test_independent_supports_are_exact_for_orthonormal_columns",
+    "bayes/test_mrf.py::test_the_learned_slab_variance_is_that_of_the_present",
+    "bayes/test_mrf.py::test_a_known_support_gives_the_exact_posterior",
+]
 _TRANSPORT = ["transport/test_proofs.py"]
 _ANSWERS = [
     "transport/test_honest_margins.py",
@@ -360,6 +420,51 @@ MODULES = {
             "::test_moments_of_clusters_do_not_depend_on_blocks",
         ],
     ),
+    "bayes/_sbl.py": (
+        "_finish _fit_cofem _nothing _alone",
+        [*_SBL, "bayes/test_noise_and_kernels.py::test_one_sample_has_a_spread"],
+    ),
+    "bayes/_evidence.py": (
+        "posterior compress_rows compress_targets variance_step maximize_evidence "
+        "_shrink _noise_step refuses retreat propose",
+        _SBL,
+    ),
+    "bayes/_fast.py": (
+        "refresh largest_gain dof residual cost maximize_evidence_fast",
+        _SBL,
+    ),
+    "bayes/_kernels_fast.py": ("best_move", [_PLAIN, *_BEST_MOVE]),
+    "bayes/_cofem.py": (
+        "conjugate_gradients _relative maximize_evidence_cofem",
+        [*_SBL, *_COFEM],
+    ),
+    "bayes/_inverse_free.py": (
+        "solve_inverse_free",
+        [
+            "bayes/test_measures.py",
+            *(
+                "bayes/test_inverse_free.py::" + name
+                for name in (
+                    "test_fixed_precisions_give_the_ridge_solution",
+                    "test_orthonormal_columns_have_the_closed_form",
+                    "test_the_bound_never_rises_without_momentum",
+                    "test_a_majorizer_that_is_too_small_is_raised",
+                    "test_limits_warn_and_constant_targets_do_not",
+                )
+            ),
+        ],
+    ),
+    "bayes/_linear.py": ("_report_change warn_if_collapsed", _SBL),
+    "bayes/_laplace.py": (
+        "Likelihood _blocks _mode _reduce maximize_laplace_evidence",
+        _CLASSES,
+    ),
+    "bayes/_sbl_classifier.py": ("_certify", _CLASSES),
+    "bayes/_kronecker.py": ("_compress e_step change_to maximize", _KRONECKER),
+    "bayes/_kronecker_many.py": ("e_step relative_change", _KRONECKER),
+    "bayes/_kernels_kronecker.py": ("e_step relative_change", [_PLAIN, *_KRONECKER]),
+    "bayes/_kronecker_base.py": ("_run _best_run _report", _KRONECKER),
+    "bayes/_mrf.py": ("solve_mrf _solve_vb", _MRF),
     "bayes/_block_kronecker.py": (
         "",
         [

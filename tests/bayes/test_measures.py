@@ -1,0 +1,248 @@
+"""What the certificates of this room measure, measured again from outside."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from sparsestat.bayes import MRFSBL, InverseFreeSBL, SBLClassifier, SBLRegressor
+from sparsestat.bayes._linear import warn_if_collapsed
+from sparsestat.datasets import make_burst_sparse
+from sparsestat.exceptions import NoiseCollapseWarning
+from tests.bayes.test_sbl import draw, evidence_parts
+from tests.bayes.test_sbl_classifier import draw as draw_classes
+from tests.bayes.test_sbl_classifier import parts
+
+
+def quiet(model, *data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(*data)
+
+
+def relative(new, old):
+    return np.linalg.norm(new - old) / np.linalg.norm(old)
+
+
+def stepped(method, gamma, gqq, gs):
+    """Return the variances after one update, from gamma q^2 and gamma s."""
+    if method == "em":
+        return gamma * gqq + gamma * (1 - gs)
+    return gamma * (gqq / gs) ** {"mm": 0.5, "mackay": 1.0}[method]
+
+
+@pytest.mark.parametrize(("max_iter", "tol"), [(1, 1e-3), (4, 1e-3), (2000, 1e-3)])
+@pytest.mark.parametrize("learn", [False, True])
+@pytest.mark.parametrize("method", ["mm", "mackay", "em"])
+@pytest.mark.parametrize(("shape", "dtype"), [((40, 30), float), ((20, 30), complex)])
+def test_one_more_update_of_sbl(method, learn, max_iter, tol, shape, dtype):
+    H, Y, _, s2 = draw(*shape, 5, n_targets=2, dtype=dtype)
+    model = SBLRegressor(
+        method,
+        noise_variance=None if learn else s2,
+        fit_intercept=False,
+        prune_tol=0.0,
+        max_iter=max_iter,
+        tol=tol,
+        allow_complex=True,
+        noise_floor=1e-6,
+    )
+    model = quiet(model, H, Y)
+    s2, active = model.noise_variance_, model.active_
+    gamma, scale = model.gamma_[active], (np.abs(H) ** 2).mean(axis=0)[active]
+    _, s, square, mean = evidence_parts(H[:, active], Y, gamma, s2)
+    new = stepped(method, gamma, gamma * square, gamma * s)
+    value = relative(new * scale, gamma * scale)
+    if learn:
+        error = (np.abs(Y - H[:, active] @ mean) ** 2).sum() / 2
+        dof = (gamma * s).sum()
+        if method == "mackay":
+            moved = error / max(len(H) - dof, 1e-2 * len(H))
+        else:
+            moved = (error + s2 * dof) / len(H)
+        moved = max(moved, 1e-6 * (np.abs(Y) ** 2).mean())
+        value = max(value, 1 - min(moved / s2, s2 / moved))
+    np.testing.assert_allclose(model.certificate_.value, value, rtol=1e-4, atol=1e-9)
+    assert model.certificate_.tol == tol and model.certificate_.kind == "kkt"
+    assert model.certificate_.satisfied == model.converged_ == (value <= tol)
+    assert model.converged_ or model.n_iter_ == max_iter
+    assert model.converged_ if max_iter == 2000 else max_iter > 1 or value > tol
+
+
+def best_gain(gamma, s, square):
+    """Return the largest gain of a column, with the other variances held."""
+    left = 1 - gamma * s
+    s, square = s / left, square / left**2
+
+    def gain(g):
+        return square * g / (1 + g * s) - np.log1p(g * s)
+
+    return (gain(np.maximum((square - s) / s**2, 0.0)) - gain(gamma)).max()
+
+
+@pytest.mark.parametrize(("max_iter", "tol"), [(1, 1e-6), (3, 10.0), (500, 0.1)])
+@pytest.mark.parametrize("learn", [False, True])
+def test_the_best_move_of_one_variance(learn, max_iter, tol):
+    H, Y, _, s2 = draw(40, 30, 12, n_targets=2, snr=10.0)
+    model = SBLRegressor(
+        "fast",
+        noise_variance=None if learn else s2,
+        fit_intercept=False,
+        max_iter=max_iter,
+        tol=tol,
+    )
+    model = quiet(model, H, Y)
+    s2, gamma = model.noise_variance_, model.gamma_
+    _, s, square, mean = evidence_parts(H, Y, gamma, s2)
+    value = best_gain(gamma, s, square)
+    certificate = model.certificate_
+    assert certificate.tol == pytest.approx(1e-2 * tol, rel=1e-12)
+    moved = ((Y - H @ mean) ** 2).sum() / 2 + s2 * (gamma * s).sum()
+    moved = abs(np.log(moved / len(H) / s2)) if learn else 0.0
+    if certificate.satisfied:
+        np.testing.assert_allclose(certificate.value, value, rtol=1e-5, atol=1e-10)
+        assert max(value, moved) <= certificate.tol
+    else:  # of the noise, the move that was taken last counts
+        assert learn and model.n_iter_ == max_iter
+        assert certificate.value >= value * (1 - 1e-6)
+        assert certificate.value > certificate.tol
+    assert model.converged_ == certificate.satisfied
+
+
+@pytest.mark.parametrize(("learn", "n_probes"), [(False, 1), (False, 10), (True, 10)])
+def test_cofem_measures_its_last_step(learn, n_probes):
+    H, Y, _, s2 = draw(40, 20, 5, n_targets=2)
+    H = H * np.geomspace(0.1, 10.0, 20)
+    model = SBLRegressor(
+        "cofem",
+        noise_variance=None if learn else 50 * s2,
+        n_probes=n_probes,
+        fit_intercept=False,
+        random_state=0,
+        tol=0.0,
+        prune_tol=0.0,
+    )
+    fits = [quiet(model.set_params(max_iter=k), H, Y).__dict__.copy() for k in (3, 4)]
+    before, after = fits
+    change = relative(after["coef_"], before["coef_"])
+    squares = (H**2).sum(axis=0)
+    moved = relative(after["gamma_"] * squares, before["gamma_"] * squares)
+    value = max(change, 0.1 * moved)
+    assert (0.1 * moved > 1.2 * change) == (n_probes == 1)
+    np.testing.assert_allclose(after["certificate_"].value, value, rtol=1e-9)
+    np.testing.assert_allclose(after["history_"][:3], before["history_"], rtol=1e-9)
+    assert before["history_"][0] == 1.0  # from zero to somewhere
+    # The same steps end where the measure is within the tolerance, and not before.
+    tol = float(np.sqrt(value * before["certificate_"].value))
+    if value < before["certificate_"].value:
+        ended = quiet(model.set_params(tol=tol, max_iter=50), H, Y)
+        assert ended.certificate_.satisfied and ended.n_iter_ == 4
+    assert after["certificate_"].kind == "monotone_bound"
+    assert not after["converged_"] and after["n_iter_"] == 4
+
+
+def test_cofem_that_left_equations_unsolved_is_not_satisfied():
+    H, y, _, s2 = draw(40, 60, 4)
+    model = SBLRegressor("cofem", noise_variance=s2, cg_max_iter=1, tol=1e3)
+    model = quiet(model, H, y)
+    assert model.certificate_.value <= model.certificate_.tol
+    assert not model.certificate_.satisfied and not model.converged_
+
+
+@pytest.mark.parametrize("accelerate", [False, True])
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_inverse_free_steps_measure_the_last_move(accelerate, n_targets):
+    H, Y, _, s2 = draw(30, 20, 5, n_targets=n_targets)
+    scale = np.sqrt((H**2).mean(axis=0))
+    model = InverseFreeSBL(
+        s2, accelerate=accelerate, fit_intercept=False, random_state=0, tol=0.0
+    )
+    before, after = (
+        quiet(model.set_params(max_iter=k), H, Y).__dict__.copy() for k in (6, 7)
+    )
+    value = relative(before["coef_"] * scale, after["coef_"] * scale)
+    np.testing.assert_allclose(after["certificate_"].value, value, rtol=1e-8)
+    assert len(after["history_"]) == after["n_iter_"] == 7
+    assert not after["certificate_"].satisfied and not after["converged_"]
+    ended = quiet(model.set_params(tol=1.0001 * value, max_iter=50), H, Y)
+    assert ended.certificate_.satisfied and ended.n_iter_ <= 7
+    assert ended.certificate_.value == ended.history_[-1] <= ended.tol
+    assert np.all(ended.history_[:-1] > ended.tol)
+
+
+def test_the_start_of_the_noise_is_not_taken_for_rest():
+    H, y, _, _ = draw(30, 20, 5)
+    model = quiet(InverseFreeSBL(tol=1.0, random_state=0), H, y)
+    held = quiet(InverseFreeSBL(0.1, tol=1.0, random_state=0), H, y)
+    assert model.certificate_.satisfied and model.n_iter_ > 5
+    assert held.certificate_.satisfied and held.n_iter_ == 1
+
+
+@pytest.mark.parametrize("max_iter", [1, 3, 3000])
+@pytest.mark.parametrize("method", ["mm", "em", "mackay"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_one_more_update_of_classes(method, n_classes, max_iter):
+    X, y = draw_classes(60, 5, n_classes)
+    X = X * np.geomspace(0.5, 5.0, 5)
+    model = SBLClassifier(method, max_iter=max_iter, prune_tol=0.0, tol=1e-3)
+    model = quiet(model, X, y)
+    _, _, A, J, prior = parts(model, X, y)
+    k, d = len(model.coef_), A.shape[1]
+    ends = np.arange(1, k + 1) * d - 1
+    if k > 1:  # intercepts sum to zero
+        J[np.ix_(ends, ends)] += 1e6
+    S = np.diagonal(np.linalg.inv(J + np.diag(prior))).reshape(k, d)[:, :-1]
+    active = model.active_
+    gamma, scale = model.gamma_[active], X[:, active].var(axis=0)
+    gs = (1 - S / gamma).mean(axis=0)
+    gqq = (model.coef_[:, active] ** 2).mean(axis=0) / gamma
+    value = relative(stepped(method, gamma, gqq, gs) * scale, gamma * scale)
+    np.testing.assert_allclose(model.certificate_.value, value, rtol=2e-2, atol=2e-6)
+    assert model.certificate_.satisfied == (model.certificate_.value <= 1e-3)
+    assert model.certificate_.satisfied == (max_iter == 3000)
+    assert model.dof_ == pytest.approx(k * gs.sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize("engine", ["exact", "inverse-free", "vb"])
+def test_burst_recovery_measures_its_last_move(engine):
+    data = make_burst_sparse(30, (6, 6), n_bursts=1, random_state=0)
+    model = MRFSBL((6, 6), noise_variance=0.1, e_step=engine, tol=0.0, random_state=0)
+    before, after = (
+        quiet(model.set_params(max_iter=k), data.X, data.y).__dict__.copy()
+        for k in (11, 12)
+    )
+    value = relative(before["coef_"], after["coef_"])
+    np.testing.assert_allclose(after["certificate_"].value, value, rtol=1e-6)
+    np.testing.assert_array_equal(after["history_"][-1], after["certificate_"].value)
+    assert not after["converged_"] and after["n_iter_"] == 12
+    ended = quiet(model.set_params(tol=10.0, max_iter=50), data.X, data.y)
+    assert ended.certificate_.satisfied and ended.n_iter_ == (
+        10 if engine == "vb" else 6
+    )
+    ended = quiet(model.set_params(noise_variance=None), data.X, data.y)
+    assert ended.certificate_.satisfied and ended.n_iter_ == 10
+
+
+@pytest.mark.parametrize(
+    ("dof", "noise", "learned", "warns"),
+    [
+        (8.0, 1.0, True, False),  # exactly a fifth is left
+        (8.001, 1.0, True, True),
+        (8.001, 1.0, False, False),
+        (5.0, 1e-4, True, False),  # a half, where the noise is tiny
+        (5.001, 1e-4, True, True),
+        (5.001, 1e-3, True, False),
+        (12.0, 1.0, True, True),
+    ],
+)
+def test_collapsed_noise_is_named(dof, noise, learned, warns):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_if_collapsed("X", 10.0, dof, learned, noise=noise)
+    assert len(caught) == warns
+    if warns:
+        assert caught[0].category is NoiseCollapseWarning
+        assert f"only {max(10 - dof, 0):.3g} of 10 " in str(caught[0].message)
+        assert ("1.0e-04 of the mean square" in str(caught[0].message)) == (
+            noise < 1e-3
+        )
