@@ -291,7 +291,6 @@ def maximize(
     state.prune([0.0] * len(start), absolute=np.finfo(float).tiny)
     total = problem.n_measurements
     best, scores, rises = None, [], 0
-    converged = False
     n_iter = 0
     while True:
         u, s, residual, cost, dof = state.e_step(s2)

@@ -434,6 +434,7 @@ def test_certificate_is_recomputed_from_outside(m_step, rule, learn):
         value = max(value, 1.0 - min(ratio, 1.0 / ratio))
     np.testing.assert_allclose(model.certificate_.value, value, rtol=1e-5)
     assert model.certificate_.satisfied and value <= model.tol
+    assert model.certificate_.kind == "kkt"
     short = quiet(model.set_params(max_iter=2), data.factors, data.y)
     value, ratio = remeasured(short, data.factors, data.y, *rule)
     if learn:
@@ -444,7 +445,7 @@ def test_certificate_is_recomputed_from_outside(m_step, rule, learn):
 
 def test_rank_one_steps_that_climb_are_not_certified():
     # The best iterate is returned, which need not be where the steps came to rest.
-    n_rests = n_climbs = 0
+    n_rests = n_climbs = n_ended = 0
     for seed in range(12):
         rng = np.random.RandomState(seed)
         factors = [rng.standard_normal((6, 8)), rng.standard_normal((5, 7))]
@@ -461,7 +462,38 @@ def test_rank_one_steps_that_climb_are_not_certified():
         assert model.certificate_.satisfied == (value <= model.tol)
         n_rests += model.certificate_.satisfied
         n_climbs += value > 0.1
-    assert n_rests > 0 and n_climbs > 0
+        # Five climbs in a row end it, and nothing less.
+        falls = "".join("1" if d < 0 else "0" for d in np.diff(model.history_))
+        assert "11111" not in falls[:-1]
+        n_ended += falls.endswith("11111")
+        assert value <= model.tol or falls.endswith("11111") or falls[-1] == "0"
+    assert n_rests > 0 and n_climbs > 0 and n_ended > 0
+
+
+def test_learned_noise_of_what_is_all_explained_is_doubted():
+    rng = np.random.default_rng(0)
+    factors = [rng.standard_normal((3, 9)), rng.standard_normal((3, 8))]
+    y = rng.standard_normal(9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        learned = KroneckerSBL("am", max_iter=200).fit(factors, y)
+    assert learned.dof_ > 0.8 * 9
+    assert NoiseCollapseWarning in {found.category for found in caught}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        given = KroneckerSBL("am", noise_variance=1e-8).fit(factors, y)
+    assert given.dof_ > 0.8 * 9
+    assert NoiseCollapseWarning not in {found.category for found in caught}
+
+
+def test_the_change_is_that_of_the_outer_products():
+    rng = np.random.default_rng(0)
+    old, new = ([rng.uniform(0.1, 2.0, n) for n in (3, 1, 4)] for _ in range(2))
+    before, after = kron(old), kron(new)
+    value = np.linalg.norm(after - before) / np.linalg.norm(before)
+    assert kernels.relative_change(*old, *new) == pytest.approx(value, rel=1e-12)
+    assert many.relative_change(old, new) == pytest.approx(value, rel=1e-12)
+    assert kernels.relative_change(*old, *old) == many.relative_change(old, old) == 0.0
 
 
 def test_fit_many_equals_single_fits_for_any_number_of_jobs():

@@ -141,6 +141,29 @@ def test_cofem_measures_its_last_step(learn, n_probes):
     assert not after["converged_"] and after["n_iter_"] == 4
 
 
+def test_cofem_does_not_depend_on_units_or_repeated_targets():
+    H, y, _, s2 = draw(30, 20, 4)
+    model = SBLRegressor("cofem", random_state=0, max_iter=5, cg_tol=1e-10)
+    one = quiet(model, H, y).__dict__.copy()
+    two = quiet(model, H, 1e3 * np.tile(y[:, None], 3)).__dict__.copy()
+    np.testing.assert_allclose(two["coef_"], 1e3 * np.tile(one["coef_"], (3, 1)), 1e-6)
+    for name in ("gamma_", "coef_var_", "noise_variance_"):
+        np.testing.assert_allclose(two[name], 1e6 * one[name], rtol=1e-6, err_msg=name)
+    given = quiet(model.set_params(noise_variance=3e3), H, 1e3 * y)
+    assert given.noise_variance_ == pytest.approx(3e3, rel=1e-12)
+    assert given.certificate_.details["noise_variance"] == given.noise_variance_
+
+
+@pytest.mark.parametrize("method", ["mm", "fast", "cofem"])
+@pytest.mark.parametrize("weight", [None, [1.0], [0.5]])
+def test_one_observation_has_its_own_size_as_noise(method, weight):
+    X = np.array([[1.0, 2.0]])
+    for y, noise in ((-3.0, 9.0), (0.0, 1.0)):
+        model = quiet(SBLRegressor(method), X, [y], weight)
+        assert model.noise_variance_ == pytest.approx(noise, rel=1e-12)
+        assert model.certificate_.satisfied and model.certificate_.value == 0.0
+
+
 def test_cofem_that_left_equations_unsolved_is_not_satisfied():
     H, y, _, s2 = draw(40, 60, 4)
     model = SBLRegressor("cofem", noise_variance=s2, cg_max_iter=1, tol=1e3)
@@ -201,6 +224,8 @@ def test_one_more_update_of_classes(method, n_classes, max_iter):
     assert model.certificate_.satisfied == (model.certificate_.value <= 1e-3)
     assert model.certificate_.satisfied == (max_iter == 3000)
     assert model.dof_ == pytest.approx(k * gs.sum(), rel=1e-3)
+    details = {"dof": model.dof_, "log_evidence": model.history_[-1]}
+    assert model.certificate_.details == details
 
 
 @pytest.mark.parametrize("engine", ["exact", "inverse-free", "vb"])
@@ -240,6 +265,11 @@ def test_collapsed_noise_is_named(dof, noise, learned, warns):
         warnings.simplefilter("always")
         warn_if_collapsed("X", 10.0, dof, learned, noise=noise)
     assert len(caught) == warns
+    if noise == 1.0:
+        with warnings.catch_warnings(record=True) as plain:
+            warnings.simplefilter("always")
+            warn_if_collapsed("X", 10.0, min(dof, 7.0), learned)
+        assert not plain
     if warns:
         assert caught[0].category is NoiseCollapseWarning
         assert f"only {max(10 - dof, 0):.3g} of 10 " in str(caught[0].message)
