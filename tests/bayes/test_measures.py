@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sparsestat.bayes import MRFSBL, InverseFreeSBL, SBLClassifier, SBLRegressor
+from sparsestat.bayes._kernels_fast import best_move
 from sparsestat.bayes._linear import warn_if_collapsed
 from sparsestat.datasets import make_burst_sparse
 from sparsestat.exceptions import NoiseCollapseWarning
@@ -66,6 +67,7 @@ def test_one_more_update_of_sbl(method, learn, max_iter, tol, shape, dtype):
     assert model.certificate_.tol == tol and model.certificate_.kind == "kkt"
     assert model.certificate_.satisfied == model.converged_ == (value <= tol)
     assert model.converged_ or model.n_iter_ == max_iter
+    assert len(model.history_) <= max_iter + 1
     assert model.converged_ if max_iter == 2000 else max_iter > 1 or value > tol
 
 
@@ -78,6 +80,32 @@ def best_gain(gamma, s, square):
         return square * g / (1 + g * s) - np.log1p(g * s)
 
     return (gain(np.maximum((square - s) / s**2, 0.0)) - gain(gamma)).max()
+
+
+def test_the_best_move_is_that_of_the_closed_form():
+    S = np.array([2.0, 0.5, 0.4, 0.0, 0.25, 3.0])
+    Q = np.array([[0.5, 2.0, 0.1, 0.0, 0.3, 0.2], [0.5, 1.0, 0.3, 0.0, 0.4, 0.1]])
+    none = np.zeros(6)
+    j, gamma, gain = best_move(S, Q, none)
+    mean = (Q**2).mean(axis=0)
+    assert (j, gamma) == (1, pytest.approx((mean[1] - 0.5) / 0.25, rel=1e-12))
+    assert gain == pytest.approx(best_gain(none[1:2], S[1:2], mean[1:2]), rel=1e-12)
+    # Nothing is wanted: no move.
+    assert best_move(S, 0.1 * Q, none) == (-1, 0.0, 0.0)
+    # A variance that is too large, one of 1 that is to go, one that leaves nothing.
+    for place, size in ((1, 1.9), (2, 1.0), (4, 3.0)):
+        held = none.copy()
+        held[place] = size
+        part = slice(place, place + 1)
+        left = 1 - size * S[place]
+        excess, s = mean[place] / left**2 - S[place] / left, S[place] / left
+        wanted = max(excess / s**2, 0.0)
+        j, gamma, gain = best_move(S[part], Q[:, part], held[part])
+        assert (j, gamma) == (0, pytest.approx(wanted, rel=1e-12))
+        expected = best_gain(held[part], S[part], mean[part])
+        assert gain == pytest.approx(expected, rel=1e-12)
+    full = best_move(np.array([0.5]), np.array([[0.5]]), np.array([2.0]))
+    assert np.isfinite(full).all()
 
 
 @pytest.mark.parametrize(("max_iter", "tol"), [(1, 1e-6), (3, 10.0), (500, 0.1)])
@@ -103,6 +131,7 @@ def test_the_best_move_of_one_variance(learn, max_iter, tol):
         np.testing.assert_allclose(certificate.value, value, rtol=1e-5, atol=1e-10)
         assert max(value, moved) <= certificate.tol
     else:  # of the noise, the move that was taken last counts
+        assert max_iter < 500
         assert learn and model.n_iter_ == max_iter
         assert certificate.value >= value * (1 - 1e-6)
         assert certificate.value > certificate.tol
@@ -142,7 +171,7 @@ def test_cofem_measures_its_last_step(learn, n_probes):
 
 
 def test_cofem_does_not_depend_on_units_or_repeated_targets():
-    H, y, _, s2 = draw(30, 20, 4)
+    H, y, _, _ = draw(30, 20, 4)
     model = SBLRegressor("cofem", random_state=0, max_iter=5, cg_tol=1e-10)
     one = quiet(model, H, y).__dict__.copy()
     two = quiet(model, H, 1e3 * np.tile(y[:, None], 3)).__dict__.copy()
