@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sparsestat.bayes import MRFSBL, InverseFreeSBL, SBLClassifier, SBLRegressor
+from sparsestat.bayes._cofem import _relative, conjugate_gradients
 from sparsestat.bayes._kernels_fast import best_move
 from sparsestat.bayes._linear import warn_if_collapsed
 from sparsestat.datasets import make_burst_sparse
@@ -181,6 +182,57 @@ def test_cofem_does_not_depend_on_units_or_repeated_targets():
     given = quiet(model.set_params(noise_variance=3e3), H, 1e3 * y)
     assert given.noise_variance_ == pytest.approx(3e3, rel=1e-12)
     assert given.certificate_.details["noise_variance"] == given.noise_variance_
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_cofem_counts_what_the_data_determine(learn):
+    H, Y, _, s2 = draw(40, 20, 5, n_targets=2)
+    model = SBLRegressor(
+        "cofem", noise_variance=None if learn else s2, n_probes=1000, random_state=0
+    )
+    model = quiet(model.set_params(max_iter=3, fit_intercept=False), H, Y)
+    before = quiet(model.set_params(max_iter=2), H, Y).__dict__.copy()
+    after = quiet(model.set_params(max_iter=3), H, Y)
+    _, s, _, _ = evidence_parts(H, Y, before["gamma_"], before["noise_variance_"])
+    assert after.dof_ == pytest.approx((before["gamma_"] * s).sum(), abs=0.3)
+    assert after.certificate_.details["dof"] == after.dof_ <= 20
+
+
+def test_conjugate_gradients_say_what_they_solved():
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((6, 6))
+    A, B = np.eye(6) + root @ root.T, np.asfortranarray(rng.standard_normal((6, 2)))
+    diagonal = np.diagonal(A).copy()
+
+    def solve(matrix, start, steps, tol=1e-10):
+        start = np.asfortranarray(start.copy())
+        found = conjugate_gradients(matrix.__matmul__, B, start, diagonal, tol, steps)
+        return found
+
+    exact, zeros = np.linalg.solve(A, B), np.zeros((6, 2))
+    X, solved = solve(A, zeros, 20)
+    assert solved
+    np.testing.assert_allclose(X, exact, rtol=1e-8)
+    assert not solve(A, zeros, 1)[1] and not solve(A, zeros, 0)[1]
+    # The preconditioner is the solution: the last step that is allowed suffices.
+    X, solved = solve(np.diag(diagonal), zeros, 1)
+    assert solved
+    np.testing.assert_allclose(X, B / diagonal[:, None], rtol=1e-12)
+    # What is within the tolerance stays as it is; only the other column moves.
+    near = exact * (1 + 1e-6)
+    near[:, 1] = 0.0
+    X, solved = solve(A, near, 20, 1e-3)
+    assert solved
+    np.testing.assert_array_equal(X[:, 0], near[:, 0])
+    rest = (B - A @ X)[:, 1]
+    assert 0 < rest @ (rest / diagonal) <= 1e-6 * (B[:, 1] @ (B[:, 1] / diagonal))
+    assert solve(A, exact, 0, 1e-6)[1]
+
+
+def test_changes_from_nothing():
+    assert _relative(np.zeros(3), np.zeros(3)) == 0.0
+    assert _relative(np.ones(3), np.zeros(3)) == 1.0
+    assert _relative(np.array([3.0, 5.0]), np.array([3.0, 4.0])) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("method", ["mm", "fast", "cofem"])
