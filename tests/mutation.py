@@ -480,6 +480,7 @@ MODULES = {
                     "test_orthonormal_columns_have_the_closed_form",
                     "test_the_bound_never_rises_without_momentum",
                     "test_a_majorizer_that_is_too_small_is_raised",
+                    "test_all_updates_rest_at_the_end",
                     "test_limits_warn_and_constant_targets_do_not",
                 )
             ),
