@@ -106,6 +106,7 @@ _CLASSES = [
             "test_posterior_variances_and_evidence_are_dense_algebra",
             "test_separable_classes_stay_finite_and_labels_are_kept",
             "test_noise_alone_gives_frequencies",
+            "test_what_is_below_the_limit_is_dropped",
             "test_the_iteration_limit_warns_once",
         )
     ),
@@ -125,13 +126,6 @@ _KRONECKER = [
         "test_fit_equals_dense_algebra",
         "test_zero_targets_give_zeros_in_silence",
     )
-]
-_MRF = [
-    "bayes/test_measures.py::test_burst_recovery_measures_its_last_move",
-    "bayes/test_mrf.py::test_zeros_units_and_limits",
-    "bayes/test_mrf.py::test_independent_supports_are_exact_for_orthonormal_columns",
-    "bayes/test_mrf.py::test_the_learned_slab_variance_is_that_of_the_present",
-    "bayes/test_mrf.py::test_a_known_support_gives_the_exact_posterior",
 ]
 _DECOMPOSITION = "decomposition/test_measures.py::"
 _CODED = [
@@ -158,6 +152,29 @@ _SUPERVISED = [
             "test_the_objective_never_rises_and_is_that_of_the_factors",
         )
     ),
+]
+_PROCESSES = "gaussian_process/test_measures.py::"
+_ASCENTS = [
+    _PROCESSES + name
+    for name in (
+        "test_slopes_out_of_the_bounds_do_not_count",
+        "test_the_slope_is_that_of_the_point_that_is_returned",
+        "test_points_without_a_value_are_not_returned",
+        "test_the_best_of_all_starts_is_kept",
+        "test_certificates_of_an_evidence",
+        "test_sparse_processes_certify_where_they_ended",
+    )
+]
+_SPECTRA = [
+    _PROCESSES + name
+    for name in (
+        "test_slopes_of_the_noise_count_rows_that_were_joined",
+        "test_residuals_are_the_largest_violation",
+        "test_the_scale_of_the_noise_is_positive",
+        "test_the_best_point_is_measured_again_where_it_was_pruned",
+        "test_spectral_fits_are_measured_in_any_unit",
+        "test_constant_targets_of_mixtures_are_exact",
+    )
 ]
 _TRANSPORT = ["transport/test_proofs.py"]
 _ANSWERS = [
@@ -496,7 +513,6 @@ MODULES = {
     "bayes/_kronecker_many.py": ("e_step relative_change", _KRONECKER),
     "bayes/_kernels_kronecker.py": ("e_step relative_change", [_PLAIN, *_KRONECKER]),
     "bayes/_kronecker_base.py": ("_report", _KRONECKER),
-    "bayes/_mrf.py": ("solve_mrf _solve_vb", _MRF),
     "bayes/_block_kronecker.py": (
         "",
         [
@@ -562,6 +578,53 @@ MODULES = {
                 "test_bad_input_is_explained",
                 "test_ranks_and_masks_may_go_as_far_as_the_sides",
                 "test_zero_matrix_has_rank_zero",
+            )
+        ],
+    ),
+    "gaussian_process/_kernel/_ascent.py": (
+        "projected climb _Seen _Rises _search",
+        [
+            *_ASCENTS,
+            "gaussian_process/test_defaults.py"
+            "::test_rounded_values_do_not_stop_an_ascent",
+            "gaussian_process/test_defaults.py"
+            "::test_an_ascent_that_a_callback_ends_goes_no_further",
+        ],
+    ),
+    "gaussian_process/_kernel/_evidence.py": (
+        "maximize_evidence _climb raise_noise _hides evidence_certificate",
+        [
+            *_ASCENTS,
+            "gaussian_process/test_defaults.py::test_the_bound_of_the_noise_is_raised_"
+            "until_the_gradient_is_not_rounding",
+        ],
+    ),
+    "gaussian_process/_spectral/_solvers.py": (
+        "examine scale residual _record left solution",
+        _SPECTRA,
+    ),
+    "gaussian_process/_spectral_base.py": (
+        "_store_if_constant _store_solution _likelihood _per_unit _store_certificate",
+        _SPECTRA,
+    ),
+    "gaussian_process/_distributed_mixture.py": (
+        "_store",
+        [
+            _PROCESSES + "test_agents_say_how_far_their_agreement_is_from_stationary",
+            "gaussian_process/test_distributed_mixture.py"
+            "::test_small_weights_are_pruned",
+            "gaussian_process/test_distributed_mixture.py::test_joined_predictions",
+        ],
+    ),
+    "gaussian_process/_variational/_svgp.py": (
+        "divergence _divergence_from marginals _target settle _distance",
+        [
+            "gaussian_process/test_svgp.py::" + name
+            for name in (
+                "test_divergences_are_those_of_their_formula",
+                "test_one_step_of_length_one_is_the_bound_of_titsias",
+                "test_where_steps_settle_nothing_is_higher",
+                "test_normal_targets_in_a_stream_are_as_at_once",
             )
         ],
     ),
