@@ -413,6 +413,18 @@ MODULES = {
         "_residual _even_graph _propagate _refine",
         ["linear_model/test_graph_labels.py"],
     ),
+    "linear_model/_graphs/_walks.py": (
+        "",
+        [
+            "linear_model/test_graph_labels.py::" + name
+            for name in (
+                "test_walks_measure_what_every_node_lacks",
+                "test_walks_that_a_callback_ends_stop_at_once",
+                "test_walks_solve_their_system",
+                "test_walks_are_exact_far_from_all_labels_too",
+            )
+        ],
+    ),
     "linear_model/_penalized/_design.py": (
         "",
         ["linear_model/test_design.py", *_MEASURES, *_LASSO],
@@ -459,6 +471,14 @@ MODULES = {
     "sparse/_kernels_codebook.py": (
         "",
         [_PLAIN, *("cluster/test_kmeans1d.py::" + name for name in _LEVELS)],
+    ),
+    "sparse/_kernels_spgemm.py": (
+        "count_products _row_work bound_entries cut_rows symbolic_rows",
+        [
+            _PLAIN,
+            "sparse/test_sparse_products.py"
+            "::test_bounds_of_entries_are_those_of_products_and_spans",
+        ],
     ),
     "cluster/_kernels_rows.py": (
         "",
