@@ -2,6 +2,7 @@
 
 import warnings
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -107,6 +108,48 @@ def test_the_best_move_is_that_of_the_closed_form():
         assert gain == pytest.approx(expected, rel=1e-12)
     full = best_move(np.array([0.5]), np.array([[0.5]]), np.array([2.0]))
     assert np.isfinite(full).all()
+
+
+def exact_gain(S, Q, g):
+    """Return what the best variance of a column gains, in many digits."""
+    with mpmath.workdps(60):
+        S, square, g = mpmath.mpf(S), mpmath.mpf(Q) ** 2, mpmath.mpf(g)
+        left = 1 - g * S
+        s, square = S / left, square / left**2
+        wanted = max((square - s) / s**2, 0)
+        at = [square * z / (1 + z * s) - mpmath.log(1 + z * s) for z in (wanted, g)]
+        return float(wanted), float(at[0] - at[1])
+
+
+@pytest.mark.parametrize("left", [1e-2, 1e-6, 1e-10])
+@pytest.mark.parametrize("ratio", [0.9, 1.001, 1.5])
+def test_gains_of_what_the_noise_hardly_hides_keep_their_digits(left, ratio):
+    g = 2.0
+    S = (1.0 - left) / g
+    Q = np.sqrt(ratio * S)
+    wanted, gain = exact_gain(S, Q, g)
+    found = best_move(np.array([S]), np.array([[Q]]), np.array([g]))
+    assert found == (0, pytest.approx(wanted, rel=1e-9), pytest.approx(gain, rel=1e-9))
+
+
+@pytest.mark.parametrize("noise", [1e-8, 1e-10])
+def test_certificates_of_fast_fits_with_next_to_no_noise(noise):
+    rng = np.random.RandomState(0)
+    H, x = rng.standard_normal((10, 14)), np.zeros(14)
+    x[:7] = rng.standard_normal(7)
+    y = H @ x + np.sqrt(noise) * rng.standard_normal(10)
+    model = SBLRegressor("fast", noise_variance=noise, fit_intercept=False)
+    model = quiet(model, H, y)
+    with mpmath.workdps(60):
+        wide = mpmath.matrix(H.tolist())
+        C = wide * mpmath.diag(list(map(mpmath.mpf, model.gamma_))) * wide.T
+        inverse = (C + mpmath.mpf(noise) * mpmath.eye(10)) ** -1
+        S = [(wide[:, j].T * inverse * wide[:, j])[0] for j in range(14)]
+        Q = wide.T * inverse * mpmath.matrix(y.tolist())
+        gain = max(exact_gain(S[j], Q[j], model.gamma_[j])[1] for j in range(14))
+    certificate = model.certificate_
+    assert certificate.satisfied and gain <= certificate.tol
+    assert certificate.value == pytest.approx(gain, abs=0.2 * certificate.tol)
 
 
 @pytest.mark.parametrize(("max_iter", "tol"), [(1, 1e-6), (3, 10.0), (500, 0.1)])
