@@ -91,6 +91,114 @@ _LDP = [
     )
 ]
 _SOLVERS = "cluster/test_certificates_of_solvers.py::"
+_SBL = [
+    "bayes/test_measures.py",
+    *(
+        "bayes/test_sbl.py::" + name
+        for name in (
+            "test_cost_never_rises_and_is_the_evidence",
+            "test_orthonormal_columns_have_the_closed_form",
+            "test_the_iteration_limit_warns_once_with_the_numbers",
+            "test_constant_targets_give_zeros_in_silence",
+            "test_compressing_many_targets_changes_nothing",
+            "test_the_cost_counts_weights_like_repetitions",
+            "test_collapsed_noise_is_warned_about_once",
+        )
+    ),
+]
+_BEST_MOVE = [
+    "bayes/test_measures.py::test_the_best_move_is_that_of_the_closed_form",
+    "bayes/test_measures.py::test_the_best_move_of_one_variance",
+]
+_COFEM = [
+    "bayes/test_sbl.py::" + name
+    for name in (
+        "test_cofem_approaches_exact_expectation_maximization",
+        "test_cofem_is_reproducible_and_warns_about_conjugate_gradients",
+        "test_probes_of_cofem_average_their_errors_away",
+        "test_the_history_of_cofem_is_what_its_certificate_shows",
+    )
+]
+_CLASSES = [
+    "bayes/test_measures.py::test_one_more_update_of_classes",
+    *(
+        "bayes/test_sbl_classifier.py::" + name
+        for name in (
+            "test_coefficients_are_the_posterior_mode",
+            "test_the_mode_of_several_classes_is_that_of_a_general_optimizer",
+            "test_posterior_variances_and_evidence_are_dense_algebra",
+            "test_separable_classes_stay_finite_and_labels_are_kept",
+            "test_noise_alone_gives_frequencies",
+            "test_what_is_below_the_limit_is_dropped",
+            "test_the_iteration_limit_warns_once",
+        )
+    ),
+]
+_KRONECKER = [
+    "bayes/test_kronecker.py::" + name
+    for name in (
+        "test_certificate_is_recomputed_from_outside",
+        "test_rank_one_steps_that_climb_are_not_certified",
+        "test_learned_noise_of_what_is_all_explained_is_doubted",
+        "test_the_change_is_that_of_the_outer_products",
+        "test_the_start_of_lowest_cost_is_returned",
+        "test_warnings_name_the_numbers",
+        "test_e_step_equals_dense_algebra",
+        "test_cost_never_rises",
+        "test_one_factor_is_sbl_regressor",
+        "test_fit_equals_dense_algebra",
+        "test_zero_targets_give_zeros_in_silence",
+    )
+]
+_DECOMPOSITION = "decomposition/test_measures.py::"
+_CODED = [
+    _DECOMPOSITION + "test_the_last_change_of_the_likelihood",
+    _DECOMPOSITION + "test_batches_report_the_change_between_them",
+    "decomposition/test_sparse_coding.py"
+    "::test_no_convergence_is_warned_about_with_the_numbers",
+]
+_ROTATED = [
+    _DECOMPOSITION + "test_rises_moves_and_gaps_of_orthogonal_dictionaries",
+    _DECOMPOSITION + "test_the_gap_of_the_last_batch",
+    "decomposition/test_orthogonal.py::test_certificate_can_be_recomputed",
+    "decomposition/test_orthogonal.py::test_zero_data_keep_the_start",
+]
+_SUPERVISED = [
+    _DECOMPOSITION + "test_the_largest_of_the_last_falls",
+    _DECOMPOSITION + "test_falls_of_supervised_dictionaries",
+    _DECOMPOSITION + "test_labels_alone_are_certified_by_their_bound_or_slope",
+    *(
+        "decomposition/test_supervised.py::" + name
+        for name in (
+            "test_the_lower_bound_is_the_sum_of_both_optima",
+            "test_without_a_bound_on_the_rank_the_convex_optimum_is_reached",
+            "test_the_objective_never_rises_and_is_that_of_the_factors",
+        )
+    ),
+]
+_PROCESSES = "gaussian_process/test_measures.py::"
+_ASCENTS = [
+    _PROCESSES + name
+    for name in (
+        "test_slopes_out_of_the_bounds_do_not_count",
+        "test_the_slope_is_that_of_the_point_that_is_returned",
+        "test_points_without_a_value_are_not_returned",
+        "test_the_best_of_all_starts_is_kept",
+        "test_certificates_of_an_evidence",
+        "test_sparse_processes_certify_where_they_ended",
+    )
+]
+_SPECTRA = [
+    _PROCESSES + name
+    for name in (
+        "test_slopes_of_the_noise_count_rows_that_were_joined",
+        "test_residuals_are_the_largest_violation",
+        "test_the_scale_of_the_noise_is_positive",
+        "test_the_best_point_is_measured_again_where_it_was_pruned",
+        "test_spectral_fits_are_measured_in_any_unit",
+        "test_constant_targets_of_mixtures_are_exact",
+    )
+]
 _TRANSPORT = ["transport/test_proofs.py"]
 _ANSWERS = [
     "transport/test_honest_margins.py",
@@ -523,6 +631,18 @@ MODULES = {
         "_residual _even_graph _propagate _refine",
         ["linear_model/test_graph_labels.py"],
     ),
+    "linear_model/_graphs/_walks.py": (
+        "",
+        [
+            "linear_model/test_graph_labels.py::" + name
+            for name in (
+                "test_walks_measure_what_every_node_lacks",
+                "test_walks_that_a_callback_ends_stop_at_once",
+                "test_walks_solve_their_system",
+                "test_walks_are_exact_far_from_all_labels_too",
+            )
+        ],
+    ),
     "linear_model/_penalized/_design.py": (
         "",
         ["linear_model/test_design.py", *_MEASURES, *_LASSO],
@@ -738,6 +858,14 @@ MODULES = {
         "",
         [_PLAIN, *("cluster/test_kmeans1d.py::" + name for name in _LEVELS)],
     ),
+    "sparse/_kernels_spgemm.py": (
+        "count_products _row_work bound_entries cut_rows symbolic_rows",
+        [
+            _PLAIN,
+            "sparse/test_sparse_products.py"
+            "::test_bounds_of_entries_are_those_of_products_and_spans",
+        ],
+    ),
     "cluster/_kernels_rows.py": (
         "",
         [
@@ -746,12 +874,105 @@ MODULES = {
             "::test_moments_of_clusters_do_not_depend_on_blocks",
         ],
     ),
+    "bayes/_sbl.py": (
+        "_finish _fit_cofem _nothing _alone",
+        [*_SBL, "bayes/test_noise_and_kernels.py::test_one_sample_has_a_spread"],
+    ),
+    "bayes/_evidence.py": (
+        "posterior compress_rows compress_targets variance_step maximize_evidence "
+        "_noise_step refuses",
+        _SBL,
+    ),
+    "bayes/_fast.py": (
+        "refresh largest_gain dof residual cost maximize_evidence_fast",
+        _SBL,
+    ),
+    "bayes/_kernels_fast.py": ("best_move", [_PLAIN, *_BEST_MOVE]),
+    "bayes/_cofem.py": (
+        "conjugate_gradients _relative maximize_evidence_cofem",
+        [*_SBL, *_COFEM],
+    ),
+    "bayes/_inverse_free.py": (
+        "solve_inverse_free",
+        [
+            "bayes/test_measures.py",
+            *(
+                "bayes/test_inverse_free.py::" + name
+                for name in (
+                    "test_fixed_precisions_give_the_ridge_solution",
+                    "test_orthonormal_columns_have_the_closed_form",
+                    "test_the_bound_never_rises_without_momentum",
+                    "test_a_majorizer_that_is_too_small_is_raised",
+                    "test_all_updates_rest_at_the_end",
+                    "test_limits_warn_and_constant_targets_do_not",
+                )
+            ),
+        ],
+    ),
+    "bayes/_linear.py": ("_report_change warn_if_collapsed", _SBL),
+    "bayes/_laplace.py": (
+        "Likelihood _blocks _mode _reduce maximize_laplace_evidence",
+        _CLASSES,
+    ),
+    "bayes/_sbl_classifier.py": ("_certify", _CLASSES),
+    "bayes/_kronecker.py": ("_compress e_step change_to maximize", _KRONECKER),
+    "bayes/_kronecker_many.py": ("e_step relative_change", _KRONECKER),
+    "bayes/_kernels_kronecker.py": ("e_step relative_change", [_PLAIN, *_KRONECKER]),
+    "bayes/_kronecker_base.py": ("_report", _KRONECKER),
     "bayes/_block_kronecker.py": (
         "",
         [
             "bayes/test_block_kronecker.py",
             "test_defaults.py",
         ],
+    ),
+    "decomposition/_semi_nmf.py": (
+        "_alternate _finish _distance",
+        [
+            _DECOMPOSITION + "test_the_last_change_of_semi_nmf",
+            _DECOMPOSITION + "test_a_rise_of_the_error_is_not_convergence",
+            _DECOMPOSITION + "test_semi_nmf_of_an_exact_product_and_of_zeros",
+            "decomposition/test_semi_nmf.py",
+        ],
+    ),
+    "decomposition/_calibrated.py": (
+        "fit _code",
+        [
+            _DECOMPOSITION + "test_the_last_fall_of_calibrated_factors",
+            _DECOMPOSITION + "test_calibrated_factors_of_zeros_are_exact",
+            "decomposition/test_calibrated.py",
+        ],
+    ),
+    "decomposition/_semi_structured.py": (
+        "fit",
+        [
+            _DECOMPOSITION + "test_the_last_fall_of_three_factors",
+            "decomposition/test_semi_structured.py",
+        ],
+    ),
+    "decomposition/_factors/_semi_structured_fit.py": (
+        "factorize",
+        [
+            _DECOMPOSITION + "test_the_last_fall_of_three_factors",
+            "decomposition/test_semi_structured.py",
+        ],
+    ),
+    "decomposition/_sparse_coding.py": ("partial_fit", _CODED),
+    "decomposition/_sparse_coding_base.py": ("_per_unit _keep _certify", _CODED),
+    "decomposition/_coding/_expectation_truncation.py": ("run_em", _CODED),
+    "decomposition/_orthogonal_batch.py": ("fit", _ROTATED),
+    "decomposition/_orthogonal_online.py": ("_finish", _ROTATED),
+    "decomposition/_orthogonal/_frank_wolfe.py": (
+        "maximize_lp frank_wolfe_gap lp_gradient",
+        _ROTATED,
+    ),
+    "decomposition/_supervised_dictionary.py": (
+        "_solve _store _lower_bound",
+        _SUPERVISED,
+    ),
+    "decomposition/_low_rank/_supervised.py": (
+        "_recent_fall labels_alone loss slopes squared_norm",
+        _SUPERVISED,
     ),
     "decomposition/_robust_pca.py": (
         "_store _check_params_vs_input",
@@ -763,6 +984,53 @@ MODULES = {
                 "test_bad_input_is_explained",
                 "test_ranks_and_masks_may_go_as_far_as_the_sides",
                 "test_zero_matrix_has_rank_zero",
+            )
+        ],
+    ),
+    "gaussian_process/_kernel/_ascent.py": (
+        "projected climb _Seen _Rises _search",
+        [
+            *_ASCENTS,
+            "gaussian_process/test_defaults.py"
+            "::test_rounded_values_do_not_stop_an_ascent",
+            "gaussian_process/test_defaults.py"
+            "::test_an_ascent_that_a_callback_ends_goes_no_further",
+        ],
+    ),
+    "gaussian_process/_kernel/_evidence.py": (
+        "maximize_evidence _climb raise_noise _hides evidence_certificate",
+        [
+            *_ASCENTS,
+            "gaussian_process/test_defaults.py::test_the_bound_of_the_noise_is_raised_"
+            "until_the_gradient_is_not_rounding",
+        ],
+    ),
+    "gaussian_process/_spectral/_solvers.py": (
+        "examine scale residual _record left solution",
+        _SPECTRA,
+    ),
+    "gaussian_process/_spectral_base.py": (
+        "_store_if_constant _store_solution _likelihood _per_unit _store_certificate",
+        _SPECTRA,
+    ),
+    "gaussian_process/_distributed_mixture.py": (
+        "_store",
+        [
+            _PROCESSES + "test_agents_say_how_far_their_agreement_is_from_stationary",
+            "gaussian_process/test_distributed_mixture.py"
+            "::test_small_weights_are_pruned",
+            "gaussian_process/test_distributed_mixture.py::test_joined_predictions",
+        ],
+    ),
+    "gaussian_process/_variational/_svgp.py": (
+        "divergence _divergence_from marginals _target settle _distance",
+        [
+            "gaussian_process/test_svgp.py::" + name
+            for name in (
+                "test_divergences_are_those_of_their_formula",
+                "test_one_step_of_length_one_is_the_bound_of_titsias",
+                "test_where_steps_settle_nothing_is_higher",
+                "test_normal_targets_in_a_stream_are_as_at_once",
             )
         ],
     ),

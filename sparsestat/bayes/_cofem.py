@@ -252,12 +252,11 @@ def maximize_evidence_cofem(
         estimate = (P * (root * X[:, n_targets:].real)).mean(axis=1)
         variances = np.clip(estimate, 0.0, gamma)
         new = square(new_mean).mean(axis=1) + variances
-        new_s2 = s2
+        new_s2, inside = s2, gamma > 0
+        dof = float((1.0 - estimate[inside] / gamma[inside]).sum())
+        dof = min(max(dof, 0.0), float(min(total, inside.sum())))
         if learn:
             error = square(Y - H.forward(new_mean)).sum() / n_targets
-            inside = gamma > 0
-            dof = float((1.0 - estimate[inside] / gamma[inside]).sum())
-            dof = min(max(dof, 0.0), float(min(total, inside.sum())))
             new_s2 = max((error + s2 * dof) / total, noise.floor)
         # The variances are noisy, and the mean alone may rest while they move.
         change = _relative(new_mean, mean)
@@ -274,7 +273,7 @@ def maximize_evidence_cofem(
         gamma[gamma < prune_tol * gamma.max()] = 0.0
         if not gamma.any():
             mean[:] = 0.0
-            change, converged = 0.0, True
+            change, converged, dof = 0.0, True, 0.0
             break
     return CofemResult(
         gamma=gamma,

@@ -210,7 +210,7 @@ def compress_targets(Y):
 def variance_step(method, gamma, gqq, gs):
     """One update of the variances from ``gamma qbar`` and ``gamma s``."""
     if method == "em":
-        return gamma * (gqq + np.maximum(1.0 - gs, 0.0))
+        return gamma * (gqq + (1.0 - gs))
     ratio = gqq / np.maximum(gs, np.finfo(float).tiny)
     return gamma * (np.sqrt(ratio) if method == "mm" else ratio)
 
@@ -315,7 +315,7 @@ def maximize_evidence(
     n_iter = 0
     while True:
         if len(gamma) == 0:
-            change, converged, n_iter = 0.0, True, max(n_iter, 1)
+            change, converged = 0.0, True
             if learn:
                 s2 = max(square(Y).sum() / Y.shape[1] + rest, 0.0) / total
                 s2 = max(s2, noise.floor)

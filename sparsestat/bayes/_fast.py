@@ -94,7 +94,7 @@ class _Model:
         # |I + G| = prod(gamma) / |Sigma|, and the root is a triangle.
         logdet = float(np.log(gamma).sum())
         logdet -= 2.0 * float(np.log(np.abs(np.diagonal(self.root))).sum())
-        penalty = square(self.mu[:, : self.k]) / gamma if self.k else np.zeros((1, 0))
+        penalty = square(self.mu[:, : self.k]) / gamma
         quad = (self.residual() + rest) / s2 + penalty.sum() / self.n_targets
         return total * np.log(s2) + logdet + float(quad)
 

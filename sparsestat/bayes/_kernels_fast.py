@@ -21,28 +21,29 @@ _DOT = {"reassoc", "contract", "arcp", "nsz"}
 
 @njit(cache=True, nogil=True)
 def best_move(S, Q, gamma):
-    """Return the column whose variance gains most, its optimum, and the gain."""
+    """Return the column whose variance gains most, its optimum, and the gain.
+
+    With ``r = mean |Q|^2 / S`` the optimum is ``gamma + (r - 1) / S`` and gains
+    ``r - 1 - log r``: what there is without the column itself, the difference of two
+    numbers that grow as the noise falls, is needed where it goes alone.
+    """
     n_targets, n = Q.shape
     best, best_gamma, best_gain = -1, 0.0, 0.0
     for j in range(n):
-        g = gamma[j]
-        left = max(1.0 - g * S[j], 1e-12)
-        s = S[j] / left
+        g, s = gamma[j], S[j]
         square = 0.0
         for t in range(n_targets):
             square += Q[t, j].real ** 2 + Q[t, j].imag ** 2
-        square /= n_targets * left * left
-        excess = square - s
-        wanted = excess / (s * s) if excess > 0.0 and s > 0.0 else 0.0
-        if wanted == 0.0 and g == 0.0:
-            continue
-        gain = 0.0
+        square /= n_targets
+        excess = square / s - 1.0 if s > 0.0 else -1.0
+        wanted = g + excess / s if s > 0.0 else 0.0
         if wanted > 0.0:
-            x = wanted * s
-            gain += square * wanted / (1.0 + x) - np.log1p(x)
-        if g > 0.0:
-            x = g * s
-            gain -= square * g / (1.0 + x) - np.log1p(x)
+            gain = excess - np.log1p(excess)
+        elif g > 0.0:
+            left = max(1.0 - g * s, 1e-12)
+            wanted, gain = 0.0, -square * g / left - np.log(left)
+        else:
+            continue
         if gain > best_gain:
             best, best_gamma, best_gain = j, wanted, gain
     return best, best_gamma, best_gain

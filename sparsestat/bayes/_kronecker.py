@@ -283,7 +283,7 @@ def maximize(
 
     Returns the factors whose E-step was the last one: for am and mm those on which
     one more update would change the variances by at most `stop.tol`, for svd, which may
-    climb, those of lowest cost.
+    climb, those of lowest cost, with the change by one more update from there.
     """
     code = _CODES[m_step]
     learn, s2 = noise.learns, noise.first
@@ -291,7 +291,6 @@ def maximize(
     state.prune([0.0] * len(start), absolute=np.finfo(float).tiny)
     total = problem.n_measurements
     best, scores, rises = None, [], 0
-    converged = False
     n_iter = 0
     while True:
         u, s, residual, cost, dof = state.e_step(s2)
@@ -319,6 +318,4 @@ def maximize(
         state.gammas, state.raw, s2 = list(new), list(new_raw), new_s2
         state.prune(prune_tol)
     best.n_iter = min(n_iter, stop.max_iter)
-    if m_step == "svd":
-        best.converged, best.change = converged, change
     return best

@@ -43,6 +43,7 @@ __all__ = ["KRONECKER_CONSTRAINTS", "BaseKroneckerSBL"]
 _PRUNE = {"am": 1e-6, "mm": 1e-4, "svd": 1e-4}
 _HIGH = 1e3  # svd ends in bad minima less often from large variances
 _SWEEPS = {"am": 20, "mm": 3, "svd": 1}
+_REMEDIES = {"svd": "Its updates may climb: use m_step='svd+mm', or increase tol."}
 
 KRONECKER_CONSTRAINTS = {
     "noise_variance": [Interval(Real, 0, None, closed="neither"), None],
@@ -304,7 +305,7 @@ class BaseKroneckerSBL(EvidenceHistoryMixin, CallbackSupportMixin, SparsestatEst
         warn_if_unsatisfied(
             self.certificate_,
             f"{name} did not converge: the change of the variances by one more update",
-            "Increase max_iter, or tol.",
+            _REMEDIES.get(self.m_step, "Increase max_iter, or tol."),
         )
         learned = self.noise_variance is None and found is not None
         warn_if_collapsed(name, problem.n_measurements, self.dof_, learned)

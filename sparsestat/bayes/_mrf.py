@@ -302,15 +302,15 @@ def solve_mrf(
             s2 = max((residual + s2 * dof) / m_rows, 1e-10 * power / m_rows)
         if learn_mrf and n_iter >= HOLD:
             graph.learn(magnetization, stationary)
-        moving = refinement is not None and n_iter % refinement.every == 0
-        if moving:
-            refinement.move(e_step.H, Y, mean, v, np.flatnonzero(q > 0.5))
         asked = stop.asked(change)
         if change <= stop.tol and n_iter >= (HOLD + 2 if learn or learn_mrf else 6):
             converged = True
             break
-        if asked:
+        if asked or n_iter == stop.max_iter:
             break
+        # What is returned belongs to the columns that it was found for.
+        if refinement is not None and n_iter % refinement.every == 0:
+            refinement.move(e_step.H, Y, mean, v, np.flatnonzero(q > 0.5))
     return MRFResult(
         mean, v, q, float(s2), float(V), dof, change, converged, n_iter, history
     )

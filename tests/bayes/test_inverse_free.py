@@ -88,8 +88,39 @@ def test_a_majorizer_that_is_too_small_is_raised():
     arguments = {"fixed_precision": np.ones(20), "max_iter": 20_000, "tol": 1e-12}
     found = solve(H, y[:, None], majorizer=small, **arguments)
     right = solve(H, y[:, None], **arguments)
-    assert found.majorizer[0] > small[0]
+    doublings = np.log2(found.majorizer / small)
+    assert np.all(doublings == np.round(doublings)) and doublings[0] >= 1
+    assert found.majorizer[0] < 4 * np.linalg.norm(H, 2) ** 2
     np.testing.assert_allclose(found.mean, right.mean, atol=1e-8)
+
+
+@pytest.mark.parametrize("accelerate", [False, True])
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_all_updates_rest_at_the_end(dtype, accelerate):
+    H, Y, _, _ = draw(30, 12, 5, dtype=dtype, n_targets=2)
+    h = 1.0 if dtype is complex else 0.5
+    prior = (0.5, 0.2, 0.7, 0.3)
+    found = solve(
+        H, Y, noise_variance=None, prior=prior, accelerate=accelerate, max_iter=20_000
+    )
+    assert found.converged and found.change <= 1e-13
+    rho, kappa, T = found.precision, found.noise_precision, found.majorizer
+    squares, v = (np.abs(H) ** 2).sum(axis=0), 1 / (rho + kappa * T)
+    power = (np.abs(found.mean) ** 2).sum(axis=1) + 2 * v
+    np.testing.assert_allclose(rho, (0.5 + 2 * h) / (0.2 + h * power), rtol=1e-6)
+    error = (np.abs(Y - H @ found.mean) ** 2).sum() + 2 * (v * squares).sum()
+    assert kappa == pytest.approx((0.7 + 2 * h * 30) / (0.3 + h * error), rel=1e-6)
+    ridge = kappa * H.conj().T @ H + np.diag(rho)
+    mean = np.linalg.solve(ridge, kappa * H.conj().T @ Y)
+    np.testing.assert_allclose(found.mean, mean, atol=1e-6)
+    dof = (kappa * squares / (rho + kappa * squares)).sum()
+    assert found.dof == pytest.approx(dof, rel=1e-12)
+    # What a start says of the precisions.
+    start = solve(H, Y, noise_variance=0.1, prior=prior, start=mean, max_iter=0)
+    power = (np.abs(mean) ** 2).sum(axis=1) + 2 / (1.0 + 10.0 * squares)
+    expected = (0.5 + 2 * h) / (0.2 + h * power)
+    np.testing.assert_allclose(start.precision, expected, rtol=1e-9)
+    assert not start.converged and start.n_iter == 0
 
 
 def test_power_steps_find_the_largest_eigenvalue():

@@ -393,28 +393,107 @@ def test_the_start_of_lowest_cost_is_returned():
     np.testing.assert_allclose(max(model.history_[-2:]), evidence, rtol=1e-9)
 
 
-def test_certificate_is_recomputed_from_outside():
-    data = make_kronecker_sparse((5, 6, 7), (8, 8, 8), random_state=0)
-    model = KroneckerSBL("mm", noise_variance=data.noise_variance, n_init=1).fit(
-        data.factors, data.y
-    )
-    norms = [np.sqrt((H**2).mean(axis=0)) for H in data.factors]
-    scale = (data.y**2).mean()
+def remeasured(model, factors, y, code, n_sweeps, tol):
+    """Return what one more update changes, and the ratio of the noise variances."""
+    norms = [np.sqrt((H**2).mean(axis=0)) for H in factors]
+    scale = (y**2).mean()
     gammas = [
         (g * n**2)[j]
         for g, n, j in zip(model.gammas_, norms, model.supports_, strict=True)
     ]
     gammas[-1] = gammas[-1] / scale
-    factors = [
-        (H / n)[:, j]
-        for H, n, j in zip(data.factors, norms, model.supports_, strict=True)
+    small = [
+        (H / n)[:, j] for H, n, j in zip(factors, norms, model.supports_, strict=True)
     ]
-    Y = (data.y / np.sqrt(scale)).reshape(1, 5, 6, 7)
-    u, s, *_ = many.e_step(Y, factors, gammas, data.noise_variance / scale)
-    new, _ = many.m_step(kernels.MM, u, s, gammas, gammas, [NONE] * 3, 3, 0.0)
-    value = many.relative_change(gammas, new)
+    Y = (y / np.sqrt(scale)).reshape(1, *(len(H) for H in factors))
+    s2 = model.noise_variance_ / scale
+    u, s, residual, _, _, dof = many.e_step(Y, small, gammas, s2)
+    couplings = [NONE] * len(factors)
+    new, _ = many.m_step(code, u, s, gammas, gammas, couplings, n_sweeps, tol)
+    after, before = kron(new), kron(gammas)
+    change = np.linalg.norm(after - before) / np.linalg.norm(before)
+    return change, (residual + s2 * dof) / y.size / s2
+
+
+@pytest.mark.parametrize("learn", [False, True])
+@pytest.mark.parametrize(
+    ("m_step", "rule"),
+    [
+        ("mm", (kernels.MM, 3, 0.0)),
+        ("am", (kernels.AM, 20, 1e-6)),
+        ("svd+mm", (kernels.MM, 3, 0.0)),
+    ],
+)
+def test_certificate_is_recomputed_from_outside(m_step, rule, learn):
+    data = make_kronecker_sparse((5, 6, 7), (8, 8, 8), random_state=0)
+    given = None if learn else data.noise_variance
+    model = KroneckerSBL(m_step, noise_variance=given, n_init=1, tol=1e-3)
+    model = quiet(model.set_params(max_iter=400), data.factors, data.y)
+    value, ratio = remeasured(model, data.factors, data.y, *rule)
+    if learn:
+        value = max(value, 1.0 - min(ratio, 1.0 / ratio))
     np.testing.assert_allclose(model.certificate_.value, value, rtol=1e-5)
     assert model.certificate_.satisfied and value <= model.tol
+    assert model.certificate_.kind == "kkt"
+    short = quiet(model.set_params(max_iter=2), data.factors, data.y)
+    value, ratio = remeasured(short, data.factors, data.y, *rule)
+    if learn:
+        value = max(value, 1.0 - min(ratio, 1.0 / ratio))
+    np.testing.assert_allclose(short.certificate_.value, value, rtol=1e-5)
+    assert not short.certificate_.satisfied and value > model.tol
+
+
+def test_rank_one_steps_that_climb_are_not_certified():
+    # The best iterate is returned, which need not be where the steps came to rest.
+    n_rests = n_climbs = n_ended = 0
+    for seed in range(12):
+        rng = np.random.RandomState(seed)
+        factors = [rng.standard_normal((6, 8)), rng.standard_normal((5, 7))]
+        x = np.zeros((8, 7))
+        x[np.ix_([1, 4], [0, 5])] = rng.standard_normal((2, 2))
+        y = kron(factors) @ x.ravel() + 0.1 * rng.standard_normal(30)
+        model = KroneckerSBL("svd", noise_variance=0.01, n_init=1, max_iter=300)
+        model = quiet(model, factors, y)
+        value, _ = remeasured(model, factors, y, kernels.SVD, 1, 0.0)
+        np.testing.assert_allclose(
+            model.certificate_.value, value, rtol=1e-5, atol=1e-9
+        )
+        assert model.certificate_.kind == "monotone_bound"
+        assert model.certificate_.satisfied == (value <= model.tol)
+        n_rests += model.certificate_.satisfied
+        n_climbs += value > 0.1
+        # Five climbs in a row end it, and nothing less.
+        falls = "".join("1" if d < 0 else "0" for d in np.diff(model.history_))
+        assert "11111" not in falls[:-1]
+        n_ended += falls.endswith("11111")
+        assert value <= model.tol or falls.endswith("11111") or falls[-1] == "0"
+    assert n_rests > 0 and n_climbs > 0 and n_ended > 0
+
+
+def test_learned_noise_of_what_is_all_explained_is_doubted():
+    rng = np.random.default_rng(0)
+    factors = [rng.standard_normal((3, 9)), rng.standard_normal((3, 8))]
+    y = rng.standard_normal(9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        learned = KroneckerSBL("am", max_iter=200).fit(factors, y)
+    assert learned.dof_ > 0.8 * 9
+    assert NoiseCollapseWarning in {found.category for found in caught}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        given = KroneckerSBL("am", noise_variance=1e-8).fit(factors, y)
+    assert given.dof_ > 0.8 * 9
+    assert NoiseCollapseWarning not in {found.category for found in caught}
+
+
+def test_the_change_is_that_of_the_outer_products():
+    rng = np.random.default_rng(0)
+    old, new = ([rng.uniform(0.1, 2.0, n) for n in (3, 1, 4)] for _ in range(2))
+    before, after = kron(old), kron(new)
+    value = np.linalg.norm(after - before) / np.linalg.norm(before)
+    assert kernels.relative_change(*old, *new) == pytest.approx(value, rel=1e-12)
+    assert many.relative_change(old, new) == pytest.approx(value, rel=1e-12)
+    assert kernels.relative_change(*old, *old) == many.relative_change(old, old) == 0.0
 
 
 def test_fit_many_equals_single_fits_for_any_number_of_jobs():

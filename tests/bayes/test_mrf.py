@@ -292,6 +292,14 @@ def test_refinement_finds_positions_off_the_grid(offset, every):
     error = np.linalg.norm(y - fine.predict(atom(fine.grid_)))
     assert error < 0.5 * np.linalg.norm(y - coarse.predict(atom(grid)))
     assert coarse.grid_ is None
+    # Columns do not move away from the coefficients that are returned.
+    for limits in ({"max_iter": 6, "tol": 0.0}, {"max_iter": 90, "tol": 10.0}):
+        fine.set_params(refine_every=6, **limits)
+        still = quiet(fine, atom(grid), y)
+        assert still.n_iter_ == 6 and still.converged_ == (still.tol > 0)
+        np.testing.assert_array_equal(still.grid_, grid)
+        moved = quiet(fine.set_params(refine_every=3), atom(grid), y)
+        assert moved.n_iter_ == 6 and not np.array_equal(moved.grid_, grid)
 
 
 def test_zeros_units_and_limits():

@@ -203,6 +203,15 @@ def test_kernel_is_the_model_of_its_matrix_and_learns_moons():
     assert dropped.coef_.shape == (1, 150)
 
 
+def test_what_is_below_the_limit_is_dropped():
+    X, y = draw(60, 12, 3)
+    model = quiet(SBLClassifier(prune_tol=0.05, max_iter=20), X, y)
+    gamma = model.gamma_ * X.var(axis=0)
+    assert 0 < model.n_active_ < 12
+    assert gamma[model.active_].min() >= 0.05 * gamma.max()
+    np.testing.assert_allclose(model.intercept_.sum(), 0.0, atol=1e-9)
+
+
 def test_the_iteration_limit_warns_once():
     X, y = draw()
     with pytest.warns(ConvergenceWarning, match="max_iter") as caught:

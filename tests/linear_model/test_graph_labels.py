@@ -22,6 +22,7 @@ from sparsestat.linear_model import GraphLabelPropagation, GraphLabelRegressor
 from sparsestat.linear_model._graphs import _solvers as solvers
 from sparsestat.linear_model._graphs._harmonic import _even_graph, _residual
 from sparsestat.linear_model._graphs._solvers import METHODS
+from sparsestat.linear_model._graphs._walks import walk_values
 
 
 def moons(n=300, n_labeled=20, seed=0):
@@ -581,6 +582,43 @@ def test_walks_solve_their_system(damping):
     order = np.random.default_rng(0).permutation(80)
     moved = model.fit(W[order][:, order], y[order]).label_distributions_
     assert_allclose(moved, expected[order], rtol=1e-6)
+
+
+@pytest.mark.parametrize("max_iter", [1, 3, 6, 400])
+def test_walks_measure_what_every_node_lacks(max_iter):
+    W = geometric_graph(60, 6).toarray()
+    W = np.block([[W, np.zeros((60, 3))], [np.zeros((3, 60)), np.ones((3, 3))]])
+    W[60:, 60:] -= np.eye(3)
+    W = np.pad(W, (0, 1))  # and a node alone
+    Y = np.zeros((64, 2))
+    Y[:4], Y[63, 0] = np.eye(2)[[0, 1, 1, 0]], 1.0
+    found = walk_values(
+        sparse.csr_array(W), Y, damping=0.8, tol=1e-6, max_iter=max_iter
+    )
+    degrees = np.where(W.sum(axis=1) > 0, W.sum(axis=1), 1.0)
+    expected = Y / degrees[:, None]
+    for _ in range(len(found.history)):
+        expected = (Y + 0.8 * W @ expected) / degrees[:, None]
+    assert_allclose(found.F, expected, rtol=1e-12)
+    assert_array_equal(found.reach, np.r_[np.ones(60), np.zeros(3), 1.0])
+    left = np.abs(Y + 0.8 * W @ expected - degrees[:, None] * expected).sum(axis=1)
+    size = degrees * expected.sum(axis=1)
+    share = np.where(size > 0, left / np.where(size > 0, size, 1.0), 1.0)
+    assert_allclose(found.residual, share[found.reach].max(), rtol=1e-6, atol=1e-14)
+    assert found.n_iter == len(found.history) <= max_iter
+    assert found.history[-1] <= 1e-6 if max_iter == 400 else found.residual > 1e-6
+    assert (np.array(found.history[:-1]) > 1e-6).all()
+
+
+def test_walks_that_a_callback_ends_stop_at_once():
+    W = geometric_graph(60, 6)
+    Y = np.eye(60)[:, :2]
+    told = []
+    found = walk_values(
+        W, Y, damping=0.8, tol=0.0, max_iter=9,
+        step=lambda value: told.append(value) or len(told) == 4,
+    )  # fmt: skip
+    assert found.n_iter == 4 and told == found.history
 
 
 def test_walks_are_exact_far_from_all_labels_too():

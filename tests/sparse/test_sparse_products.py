@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from sparsestat.sparse import _kernels_spgemm as kernels
 from sparsestat.sparse import masked_spgemm, sddmm, spgemm, spmm, spmm_t, spmv
 from tests.sparse.sparse_strategies import FLOATS, NUMBERS, dense, fingerprint, matrices
 
@@ -375,3 +376,43 @@ def test_shared_output_survives_a_process_backend():
     with parallel_config(backend="loky", n_jobs=2):
         C = spgemm(A, A)
     assert_array_equal(C.data, spgemm(A, A, n_jobs=1).data)
+
+
+# Bounds of the room that a product takes: too small a one would be overrun
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("shape", [(30, 20, 200), (40, 50, 6), (1, 5, 130), (7, 1, 64)])
+def test_bounds_of_entries_are_those_of_products_and_spans(shape, seed):
+    n, k, m = shape
+    A = random_csr(n, k, 3, seed)
+    B = random_csr(k, m, 4, seed + 10)
+    B = sparse.csr_array(B.multiply(np.arange(k)[:, None] % 3 > 0))
+    B.eliminate_zeros()
+    left, right = A.toarray() != 0, B.toarray() != 0
+    products = left.astype(int) @ right.sum(axis=1)
+    entries = (left.astype(int) @ right.astype(int) > 0).sum(axis=1)
+    touched = [np.flatnonzero(right[row].any(axis=0)) for row in left]
+    spans = np.array([t[-1] - t[0] + 1 if len(t) else 0 for t in touched])
+    plain, narrow = np.minimum(products, m), np.minimum(products, spans)
+    structure = (A.indices, A.indptr, B.indices, B.indptr)
+    assert kernels.count_products(A.indices, B.indptr) == products.sum()
+    assert kernels.bound_entries(*structure, m, False) == plain.sum()
+    assert kernels.bound_entries(*structure, m, True) == narrow.sum()
+    assert (entries <= narrow).all()
+    assert kernels.symbolic_rows(*structure, 0, n, 1, m) == entries.sum()
+    assert kernels.symbolic_rows(*structure, 1, n, 3, m) == entries[1::3].sum()
+    for n_chunks in (1, 3, 50):
+        for by_span, most in ((False, plain), (True, narrow)):
+            starts, offsets = kernels.cut_rows(
+                *structure, m, by_span, products.sum(), n_chunks
+            )
+            assert len(starts) == len(offsets) == n_chunks + 1
+            assert (starts[0], starts[-1]) == (0, n)
+            before = np.append(0, np.cumsum(most))
+            assert_array_equal(offsets, before[starts])
+            # As few rows as have their share of the work in front of them.
+            work = np.append(0, np.cumsum(products + 1))
+            shares = np.arange(1, n_chunks) * work[-1]
+            wanted = np.searchsorted(work[:-1] * n_chunks, shares)
+            assert_array_equal(starts[1:-1], wanted)

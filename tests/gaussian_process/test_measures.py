@@ -1,0 +1,364 @@
+"""What the certificates of this room measure: stub objectives, written out."""
+
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
+from sparsestat._utils.progress import FitProgress
+from sparsestat.exceptions import ConvergenceWarning
+from sparsestat.gaussian_process import (
+    DistributedGridSpectralMixtureRegressor,
+    GridSpectralMixtureRegressor,
+    SparseGPClassifier,
+    SparseGPRegressor,
+)
+from sparsestat.gaussian_process._kernel._ascent import climb, projected
+from sparsestat.gaussian_process._kernel._evidence import (
+    Ascent,
+    evidence_certificate,
+    maximize_evidence,
+)
+from sparsestat.gaussian_process._spectral._engines import FeatureEngine, Samples
+from sparsestat.gaussian_process._spectral._solvers import Problem, _Run
+from sparsestat.gaussian_process._spectral._spectrum import Spectrum
+
+# Spectral mixtures
+
+
+def stub(*, extra=0.0, within=0.0, calls=None):
+    """Return an engine whose slopes are given functions of the weights."""
+
+    def evaluate(w, noise, subset):
+        if calls is not None:
+            calls.append(w.copy())
+        return SimpleNamespace(
+            value=float(w.sum() + noise),
+            g=np.array([2.0, 4.0, 0.5]),
+            q=np.array([2.2, 1.0, 0.5]) + w,
+            noise_g=10.0,
+            noise_q=9.0,
+            state="state",
+        )
+
+    samples = SimpleNamespace(extra=extra, within=within)
+    return SimpleNamespace(spectrum=range(3), samples=samples, evaluate=evaluate)
+
+
+def test_slopes_of_the_noise_count_rows_that_were_joined():
+    problem = Problem(stub(extra=6.0, within=0.5), noise_floor=1e-4)
+    value, g, q, state = problem.examine(np.array([0.0, 0.0, 1.0, 0.5]))
+    assert value == 1.5 and state == "state"
+    np.testing.assert_allclose(g, [2.0, 4.0, 0.5, 10.0 + 6.0 / 0.5])
+    np.testing.assert_allclose(q, [2.2, 1.0, 1.5, 9.0 + 0.5 / 0.25])
+    assert len(problem.evaluate(np.ones(4))) == 3
+
+
+@pytest.mark.parametrize(
+    ("z", "slopes", "value"),
+    [
+        # Zero weights: a positive slope is optimal, a negative one is not.
+        ([0.0, 0.0, 0.0, 1.0], [0.5, 0.0, 0.9, 0.0], 0.0),
+        ([0.0, 0.0, 0.0, 1.0], [0.5, -0.3, 0.9, 0.0], 0.3),
+        # Positive ones: either sign counts, up to the share.
+        ([1.0, 0.0, 0.0, 1.0], [0.25, 0.0, 0.9, 0.0], 0.25),
+        ([1.0, 0.0, 0.0, 1.0], [-0.25, 0.0, 0.9, 0.0], 0.25),
+        ([0.05, 0.0, 0.0, 1.0], [0.9, 0.0, 0.9, 0.0], 0.1),
+        # The noise: free, and at its floor.
+        ([0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.6], 0.6),
+        ([0.0, 0.0, 0.0, 0.1], [0.0, 0.0, 0.0, 0.6], 0.0),
+        ([0.0, 0.0, 0.0, 0.1], [0.0, 0.0, 0.0, -0.6], 0.6),
+        ([0.0, 0.0, 0.0, 0.11], [0.0, 0.0, 0.0, 0.6], 0.05),
+    ],
+)
+def test_residuals_are_the_largest_violation(z, slopes, value):
+    g = np.array([2.0, 4.0, 0.5, 5.0])
+    q = g * (1.0 - np.array(slopes))
+    free = Problem(stub(), noise_floor=0.1)
+    assert free.residual(np.array(z), g, q) == pytest.approx(value, abs=1e-14)
+    given = Problem(stub(), noise_floor=0.1, noise=z[-1])
+    found = given.residual(np.array(z), g, q)
+    expected = value if slopes[-1] == 0 else 0.0
+    assert found == pytest.approx(expected, abs=1e-14)
+
+
+def test_the_scale_of_the_noise_is_positive():
+    problem = Problem(stub(extra=-8.0), noise_floor=0.1)
+    g, z = np.array([2.0, 4.0, 0.5, -3.0]), np.array([0.0, 0.0, 0.0, 0.5])
+    scale = problem.scale(g, z)
+    np.testing.assert_allclose(scale, [2.0, 4.0, 0.5, (-1.5 + 8.0) / 0.5])
+    q = np.array([0.0, 0.0, 0.0, 1.0])
+    assert problem.residual(z, g, q) == pytest.approx(4.0 / 13.0)
+    np.testing.assert_array_equal(g, [2.0, 4.0, 0.5, -3.0])
+
+
+def test_the_best_point_is_measured_again_where_it_was_pruned():
+    calls = []
+    problem = Problem(stub(calls=calls), noise_floor=1e-4)
+    run = _Run(problem, 0.1, 10, lambda value: False)
+    run.evaluate(np.array([1.0, 1.0, 1.0, 1.0]))
+    best = np.array([0.9, 1e-9, 1e-9, 1.0])
+    run.evaluate(best)
+    run.evaluate(np.array([2.0, 0.0, 0.0, 1.0]))
+    assert (run.left, run.path) == (7, [4.0, pytest.approx(1.9)])
+    kept = run.solution(0.0)
+    np.testing.assert_array_equal(kept.z, best)
+    _, g, q = problem.evaluate(best)
+    assert kept.residual == problem.residual(best, g, q)
+    pruned = run.solution(1e-6)
+    np.testing.assert_array_equal(pruned.z, [0.9, 0.0, 0.0, 1.0])
+    _, g, q = problem.evaluate(pruned.z)
+    assert pruned.residual == problem.residual(pruned.z, g, q)
+    assert pruned.value == pytest.approx(1.9) and pruned.n_iter == 3
+    np.testing.assert_array_equal(best, [0.9, 1e-9, 1e-9, 1.0])
+    # Weights whose shares are not small stay.
+    strict = _Run(problem, 1e-10, 10, lambda value: False)
+    strict.evaluate(best)
+    np.testing.assert_array_equal(strict.solution(1e-6).z, best)
+    # After a part of the components only, all are measured.
+    part = _Run(problem, 0.1, 10, lambda value: False)
+    part.evaluate(best, np.array([0]))
+    assert part.best_gradient is None
+    assert part.solution(0.0).residual == kept.residual
+
+
+@pytest.mark.parametrize("max_iter", [3, 500])
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+def test_spectral_fits_are_measured_in_any_unit(max_iter, unit):
+    rng = np.random.default_rng(0)
+    X = np.sort(rng.uniform(0, 30, 40))[:, None]
+    y = unit * (np.sin(X[:, 0]) + 0.3 * rng.standard_normal(40))
+    model = GridSpectralMixtureRegressor(
+        8, max_iter=max_iter, detrend="mean", noise="ml", sigma=0.02, tol=1e-6
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    spectrum = Spectrum(model.frequencies_, model.sigmas_)
+    samples = Samples(X, (y - y.mean())[:, None], np.ones(40), 40.0, 0.0)
+    floor = model.noise_floor * np.var(y)
+    problem = Problem(FeatureEngine(samples, spectrum), noise_floor=floor)
+    z = np.append(model.weights_, model.noise_variance_)
+    value, g, q = problem.evaluate(z)
+    certificate = model.certificate_
+    expected = problem.residual(z, g, q)
+    assert certificate.value == pytest.approx(expected, rel=1e-2, abs=1e-6)
+    assert certificate.tol == pytest.approx(1e-3)
+    assert certificate.satisfied == (certificate.value <= 1e-3) == (max_iter == 500)
+    details = certificate.details
+    assert details["objective"] == pytest.approx(value, rel=1e-6)
+    assert details["noise_variance"] == model.noise_variance_
+    assert details["n_active"] == np.count_nonzero(model.weights_)
+    K = model.kernel_(X)
+    density = -0.5 * np.linalg.slogdet(2 * np.pi * K)[1]
+    density -= 0.5 * (y - y.mean()) @ np.linalg.solve(K, y - y.mean())
+    assert model.log_marginal_likelihood_value_ == pytest.approx(density, rel=1e-6)
+
+
+@pytest.mark.parametrize("max_rounds", [2, 200])
+def test_agents_say_how_far_their_agreement_is_from_stationary(max_rounds):
+    rng = np.random.default_rng(0)
+    X = np.sort(rng.uniform(0, 30, 40))[:, None]
+    y = 100.0 * (np.sin(X[:, 0]) + 0.3 * rng.standard_normal(40))
+    model = DistributedGridSpectralMixtureRegressor(
+        8, n_agents=2, detrend="mean", sigma=0.02, tol=1e-2, noise_floor=1e-3
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.set_params(max_rounds=max_rounds, random_state=0).fit(X, y)
+    certificate, details = model.certificate_, model.certificate_.details
+    assert certificate.satisfied == (certificate.value <= 1.0) == (max_rounds == 200)
+    assert certificate.tol == 1.0 and certificate.kind == "kkt"
+    spectrum = Spectrum(model.frequencies_, model.sigmas_)
+    rest = (y - y.mean())[:, None]
+    z = np.append(model.weights_, model.noise_variance_)
+    parts = []
+    for rows in (slice(0, 20), slice(20, 40)):
+        samples = Samples(X[rows], rest[rows], np.ones(20), 20.0, 0.0)
+        problem = Problem(
+            FeatureEngine(samples, spectrum), noise_floor=1e-3 * np.var(y)
+        )
+        parts.append(problem.evaluate(z))
+    value, g, q = (sum(part) for part in zip(*parts, strict=True))
+    assert details["stationarity"] == pytest.approx(
+        problem.residual(z, g, q), rel=1e-4, abs=1e-8
+    )
+    assert details["objective"] == pytest.approx(value, rel=1e-6)
+    assert details["objective"] == pytest.approx(model.objective_, rel=1e-12)
+    assert details["n_active"] == len(model.active_) == np.count_nonzero(z[:-1])
+    assert details["bits"] == model.communication_bits_ == model.bits_history_[-1]
+    assert model.objective_ <= model.history_.min() * (1 + 1e-12)
+    ratio = max(model.primal_residuals_[-1], model.dual_residuals_[-1])
+    assert certificate.value * 1e-2 * np.sqrt(18) < ratio
+
+
+def test_constant_targets_of_mixtures_are_exact():
+    X = np.arange(12.0)[:, None]
+    for noise, expected in (("ml", 0.0), (0.3, 0.3)):
+        with pytest.warns(UserWarning, match="constant"):
+            model = GridSpectralMixtureRegressor(4, noise=noise).fit(X, np.ones(12))
+        assert model.certificate_.value == 0.0 and model.certificate_.satisfied
+        assert model.certificate_.tol == np.sqrt(model.tol)
+        assert model.noise_variance_ == expected and not model.weights_.any()
+
+
+# Ascents of an evidence
+
+
+def test_slopes_out_of_the_bounds_do_not_count():
+    bounds = np.array([[-1.0, 2.0]] * 6)
+    x = np.array([-1.0, -1.0, 2.0, 2.0, 0.0, 2.0 - 1e-8])
+    gradient = np.array([-3.0, 3.0, 4.0, -4.0, 5.0, 6.0])
+    found = projected(gradient, x, bounds)
+    np.testing.assert_array_equal(found, [0.0, 3.0, 0.0, -4.0, 5.0, 6.0])
+    np.testing.assert_array_equal(gradient, [-3.0, 3.0, 4.0, -4.0, 5.0, 6.0])
+    wide = np.array([[-1e3, 1e3]])
+    near = np.array([1e3 - 5e-7])
+    assert projected(np.ones(1), near, wide) == 0.0  # within rounding of the bound
+    assert projected(np.ones(1), np.array([1e3 - 2e-6]), wide) == 1.0
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 100])
+@pytest.mark.parametrize("n", [1, 50])
+def test_the_slope_is_that_of_the_point_that_is_returned(max_iter, n):
+    scales = np.array([1.0, 10.0, 0.1])
+    top = np.array([0.5, 3.0, -0.5])
+    bounds = np.array([[-1.0, 1.0]] * 3)
+
+    def function(x):
+        return -n * np.sum(scales * np.cosh(x - top)), -n * scales * np.sinh(x - top)
+
+    start = np.array([-0.9, -0.9, 0.9])
+    found = climb(
+        function, start, bounds,
+        n=n, max_iter=max_iter, tol=1e-6, progress=FitProgress(None, max_iter),
+    )  # fmt: skip
+    value, gradient = function(found.x)
+    assert found.value == pytest.approx(value, rel=1e-14)
+    slope = np.abs(projected(gradient, found.x, bounds)).max() / n
+    assert found.slope == pytest.approx(slope, rel=1e-12, abs=1e-300)
+    assert (found.slope <= 1e-6) == (max_iter == 100)
+    assert found.stopped == (max_iter < 100) and found.n_iter <= max_iter
+    assert len(found.history) >= 1 and found.value >= function(start)[0]
+    if max_iter == 100:
+        np.testing.assert_allclose(found.x, [0.5, 1.0, -0.5], atol=1e-5)
+
+
+def test_points_without_a_value_are_not_returned():
+    def function(x):
+        if x[0] > 0.4:
+            raise np.linalg.LinAlgError
+        if x[0] > 0.3:
+            return np.nan, np.array([np.nan])
+        return -((x[0] - 1.0) ** 2), -2.0 * (x - 1.0)
+
+    found = climb(
+        function, np.array([-1.0]), np.array([[-5.0, 5.0]]),
+        n=1, max_iter=60, tol=1e-6, progress=FitProgress(None, 60),
+    )  # fmt: skip
+    assert found.x[0] <= 0.3 and np.isfinite(found.value)
+    assert found.slope == pytest.approx(2 * (1 - found.x[0]), rel=1e-12)
+    with pytest.raises(np.linalg.LinAlgError, match="start of the optimization"):
+        climb(
+            function, np.array([1.0]), np.array([[0.5, 5.0]]),
+            n=1, max_iter=5, tol=1e-6, progress=FitProgress(None, 5),
+        )  # fmt: skip
+
+
+def test_the_best_of_all_starts_is_kept():
+    def function(theta, extra):
+        # Two tops; the start is below the lower one.
+        t = theta[0]
+        value = np.exp(-((t + 1) ** 2)) + 2 * np.exp(-((t - 3) ** 2))
+        slope = -2 * (t + 1) * np.exp(-((t + 1) ** 2))
+        slope -= 4 * (t - 3) * np.exp(-((t - 3) ** 2))
+        value -= np.sum((extra - 7.0) ** 2)
+        return value, np.append(slope, -2 * (extra - 7.0))
+
+    kernel = ConstantKernel(np.exp(-1.5), (np.exp(-4), np.exp(5)))
+    rest = {"n": 1, "progress": FitProgress(None, 900)}
+    for restarts, place in ((0, -1.0), (8, 3.0)):
+        ascent = Ascent("Model", "fmin_l_bfgs_b", 100, 1e-6, restarts)
+        assert ascent.total == 100 * (1 + restarts)
+        found = maximize_evidence(
+            ascent, function, kernel, np.array([1.0]),
+            rng=np.random.RandomState(0), **rest,
+        )  # fmt: skip
+        assert found.kernel.theta[0] == pytest.approx(place, abs=1e-2)
+        assert found.extra == pytest.approx([7.0], abs=1e-5)
+        assert found.slope <= 1e-6
+    still = maximize_evidence(
+        Ascent("Model", None, 100, 1e-6), function, kernel, np.zeros(1),
+        rng=None, **rest,
+    )  # fmt: skip
+    assert still.kernel is kernel and still.slope == 0.0
+    fixed = ConstantKernel(2.0, "fixed")
+    same = maximize_evidence(ascent, function, fixed, np.zeros(0), rng=None, **rest)
+    assert same.kernel is fixed
+
+
+@pytest.mark.parametrize(
+    ("slope", "rounding", "match"),
+    [
+        (1e-3, 0.0, None),
+        (1.1e-3, 0.0, "did not converge"),
+        (1.1e-3, 1e-2, "lacks precision"),
+        (1.1e-3, 1e-9, "did not converge"),
+        (np.nan, 0.0, "did not converge"),
+    ],
+)
+def test_certificates_of_an_evidence(slope, rounding, match):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = evidence_certificate("M", "kkt", slope, 1e-3, {"a": 1.0}, rounding)
+    assert found.satisfied == (match is None) and found.tol == 1e-3
+    assert len(caught) == (match is not None) and found.details == {"a": 1.0}
+    if match:
+        assert issubclass(caught[0].category, ConvergenceWarning)
+        assert match in str(caught[0].message)
+
+
+@pytest.mark.parametrize("max_iter", [2, 200])
+def test_sparse_processes_certify_where_they_ended(max_iter):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-3, 3, (40, 1))
+    y = np.sin(X[:, 0]) + 0.2 * rng.standard_normal(40)
+    kernel = ConstantKernel(1.0, (1e-3, 1e3)) * RBF(1.0, (1e-2, 1e2))
+    kernel = kernel + WhiteKernel(0.5, (1e-4, 10.0))
+    model = SparseGPRegressor(
+        kernel, n_inducing=8, optimize_inducing=False, max_iter=max_iter, tol=1e-4,
+        random_state=0,
+    )  # fmt: skip
+    labels = SparseGPClassifier(
+        ConstantKernel(1.0, (1e-3, 1e3)) * RBF(1.0, (1e-2, 1e2)), n_inducing=8,
+        optimize_inducing=False, max_iter=max_iter, tol=1e-4, random_state=0,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+        labels.fit(X, y > 0)
+    for fitted in (model, labels):
+        certificate = fitted.certificate_
+        assert certificate.satisfied == (certificate.value <= 1e-4)
+        assert certificate.satisfied == (max_iter == 200)
+        assert certificate.details["optimized"] is True
+        # The value by differences of fits that stay where they are.
+        bound = []
+        theta = fitted.kernel_.theta
+        for j in range(len(theta)):
+            for side in (1e-4, -1e-4):
+                moved = theta.copy()
+                moved[j] += side
+                there = type(fitted)(
+                    fitted.kernel_.clone_with_theta(moved), n_inducing=8,
+                    optimize_inducing=False, optimizer=None, random_state=0,
+                ).fit(X, y > 0 if fitted is labels else y)  # fmt: skip
+                bound.append(there.lower_bound_)
+                assert there.certificate_.details["optimized"] is False
+        slopes = np.subtract(bound[::2], bound[1::2]) / 2e-4 / 40
+        slopes = projected(slopes, theta, fitted.kernel_.bounds)
+        assert certificate.value == pytest.approx(
+            np.abs(slopes).max(), rel=1e-2, abs=1e-5
+        )
