@@ -618,6 +618,7 @@ MODULES = {
                 "test_counts_of_zero_on_one_side_have_no_best_subset_without_a_ridge",
                 "test_newton_says_what_is_left_to_save",
                 "test_large_counts_of_near_copies_are_told_apart_or_not_claimed",
+                "test_bounds_of_the_rounding_of_losses_are_sums_of_their_terms",
                 "test_newton_steps_are_those_of_the_hessian",
                 "test_cox_agrees_with_enumeration",
             )

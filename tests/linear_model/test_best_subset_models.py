@@ -15,6 +15,7 @@ from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.linear_model import LinearRegression, PoissonRegressor
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.linear_model import (
     BestSubsetClassifier,
@@ -444,6 +445,24 @@ def test_large_counts_of_near_copies_are_told_apart_or_not_claimed(size, eps):
 
 def _place(pair):
     return [*combinations(range(4), 2)].index(tuple(pair))
+
+
+def test_bounds_of_the_rounding_of_losses_are_sums_of_their_terms():
+    X, y = counts(3, n=50)
+    s, options = np.linspace(0.5, 2.0, 50), {"fit_intercept": True, "units": Units(7)}
+    problem = _likelihoods.PoissonSubsets(X, y, s, **options)
+    fit, s = problem.fit([0, 2, 5]), problem.weights
+    eta, some = fit.state["eta"][:, 0], y > 0
+    log_y = np.log(np.where(some, y, 1.0))
+    hidden = y * np.abs(eta - log_y)
+    hidden += np.abs(np.exp(eta) - y) * (1.0 + np.abs(eta) + log_y)
+    expected = rounding(50 // 8 + 16, fit.data_loss) + rounding(3 + 8, s @ hidden)
+    assert (~some).any() and (log_y >= 0.0).all()
+    assert_allclose(problem.loss_error(fit), 2.0 * expected, rtol=1e-10)
+    classes = _likelihoods.ClassSubsets(X, y > 1, s, n_classes=2, **options)
+    fit = classes.fit([0, 2])
+    expected = 2.0 * rounding(50 // 8 + 16, classes.datafit.magnitude(fit.state["eta"]))
+    assert_allclose(classes.loss_error(fit), expected, rtol=1e-12)
 
 
 def test_newton_steps_are_those_of_the_hessian(monkeypatch):
