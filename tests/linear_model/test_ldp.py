@@ -607,7 +607,7 @@ def test_expanded_rounds_end_with_the_wanted_number_of_coefficients():
     assert counts == [6, 6, 6, 6, 6, 2]
 
 
-@pytest.mark.parametrize("d", [1, 2, 3, 7])
+@pytest.mark.parametrize("d", [1, 2, 3, 7, 20, 100])
 def test_lengths_of_messages_tell_the_number_of_features(d):
     bounds = Bounds(1.0, 1.0, "norm")
     for settings in (
