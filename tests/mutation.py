@@ -74,6 +74,7 @@ _LDP = [
     "linear_model/test_ldp.py::" + name
     for name in (
         "test_rounds_of_the_server_by_hand",
+        "test_messages_are_made_only_where_users_are_simulated",
         "test_lengths_of_messages_tell_the_number_of_features",
         "test_bounds_of_gradients_are_the_least_of_three",
         "test_bounds_of_zeros_are_one",

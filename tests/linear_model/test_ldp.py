@@ -29,6 +29,7 @@ from sparsestat.linear_model._private._randomizers import (
     unpack_symmetric,
 )
 from sparsestat.linear_model._private._server import gradient_step, moment_estimate
+from sparsestat.linear_model._private._users import Users
 
 
 def make_users(n, d=20, k=3, noise=0.1, seed=0):
@@ -619,6 +620,22 @@ def test_lengths_of_messages_tell_the_number_of_features(d):
         model = LDPSparseRegressor(delta=0.1, **settings)
         client = model._client(d, bounds, np.zeros(d), 0)
         assert model._features_of(client.length) == d
+
+
+@pytest.mark.parametrize("simulate", ["users", "aggregate"])
+def test_messages_are_made_only_where_users_are_simulated(simulate, monkeypatch):
+    X, y, _ = make_users(50, d=3)
+    made, mean_message = [], Users.mean_message
+
+    def counted(self, *arguments):
+        made.append(arguments)
+        return mean_message(self, *arguments)
+
+    monkeypatch.setattr(Users, "mean_message", counted)
+    LDPSparseRegressor(
+        method="nldp", delta=1e-3, x_bound=3.0, y_bound=2.0, simulate=simulate
+    ).fit(X, y)
+    assert len(made) == (simulate == "users")
 
 
 def test_rounds_of_the_server_by_hand():
