@@ -75,6 +75,7 @@ _LDP = [
     for name in (
         "test_rounds_of_the_server_by_hand",
         "test_messages_are_made_only_where_users_are_simulated",
+        "test_rounds_end_where_somebody_says_so_and_moments_begin_anew",
         "test_lengths_of_messages_tell_the_number_of_features",
         "test_bounds_of_gradients_are_the_least_of_three",
         "test_bounds_of_zeros_are_one",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import integrate, sparse, stats
 
+from sparsestat._utils.progress import FitProgress
 from sparsestat.exceptions import PrivacyLeakWarning
 from sparsestat.linear_model import LDPSparseRegressor
 from sparsestat.linear_model._private._clients import (
@@ -620,6 +621,17 @@ def test_lengths_of_messages_tell_the_number_of_features(d):
         model = LDPSparseRegressor(delta=0.1, **settings)
         client = model._client(d, bounds, np.zeros(d), 0)
         assert model._features_of(client.length) == d
+
+
+def test_rounds_end_where_somebody_says_so_and_moments_begin_anew(monkeypatch):
+    X, y, _ = make_users(60, d=3)
+    moments = LDPSparseRegressor(method="nldp", delta=0.1, x_bound=3.0, y_bound=2.0)
+    for _ in range(2):
+        moments.receive(moments.privatize(X, y))
+        assert moments.n_iter_ == 1 and len(moments.privacy_ledger_) == 1
+    monkeypatch.setattr(FitProgress, "step", lambda self, **values: True)
+    model = LDPSparseRegressor(x_bound=3.0, y_bound=2.0).fit(X, y)
+    assert model.n_iter_ == 1 and model.certificate_.details["n_users"] == 10
 
 
 @pytest.mark.parametrize("simulate", ["users", "aggregate"])
