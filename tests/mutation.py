@@ -364,6 +364,8 @@ MODULES = {
                 "test_doubts_of_the_search_are_those_of_the_certificate",
                 "test_a_chosen_size_that_is_refined_may_leave_another_ahead",
                 "test_default_largest_size_follows_the_samples",
+                "test_sizes_of_the_extended_bic_are_parameters_where_nobody_counts_"
+                "features",
                 "test_criteria_are_the_documented_ones",
                 "test_ridge_is_that_of_standardized_features",
                 "test_coefficients_are_least_squares_and_losses_fall_along_the_path",
