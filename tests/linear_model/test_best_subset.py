@@ -397,6 +397,7 @@ def test_sizes_of_the_extended_bic_are_parameters_where_nobody_counts_features()
 
 
 def test_default_largest_size_follows_the_samples():
+    assert default_largest(1.0, 1000) == 1  # never none
     assert default_largest(1000, 5000) == 60
     assert default_largest(10**6, 10**4) == 100
     assert default_largest(50, 3) == 3
