@@ -76,6 +76,8 @@ _LDP = [
     "linear_model/test_ldp.py::" + name
     for name in (
         "test_rounds_of_the_server_by_hand",
+        "test_messages_are_made_only_where_users_are_simulated",
+        "test_rounds_end_where_somebody_says_so_and_moments_begin_anew",
         "test_lengths_of_messages_tell_the_number_of_features",
         "test_bounds_of_gradients_are_the_least_of_three",
         "test_bounds_of_zeros_are_one",
@@ -481,6 +483,8 @@ MODULES = {
                 "test_doubts_of_the_search_are_those_of_the_certificate",
                 "test_a_chosen_size_that_is_refined_may_leave_another_ahead",
                 "test_default_largest_size_follows_the_samples",
+                "test_sizes_of_the_extended_bic_are_parameters_where_nobody_counts_"
+                "features",
                 "test_criteria_are_the_documented_ones",
                 "test_ridge_is_that_of_standardized_features",
                 "test_coefficients_are_least_squares_and_losses_fall_along_the_path",

@@ -253,6 +253,10 @@ def test_doubts_of_the_search_are_those_of_the_certificate(
     assert (found.value, found.tol) == (doubt, 1e-6)
     assert found.satisfied == satisfied == (not caught)
     assert found.details == {"objective": model.objective_, "size": 2}
+    assert found.scale.startswith("share of the loss")
+    if satisfied:
+        local = BestSubsetRegressor(0).fit(X, y).certificate_
+        assert local.scale.startswith("nothing is proved")
     assert_allclose(model.objective_, rss(model, X, y) / 120, rtol=1e-10)
     if not satisfied:
         with pytest.warns(ConvergenceWarning, match="what another set"):
@@ -384,7 +388,16 @@ def test_constant_target_selects_nothing():
     assert_allclose(model.predict(X), 2.5)
 
 
+def test_sizes_of_the_extended_bic_are_parameters_where_nobody_counts_features():
+    alone = criterion_penalty("ebic", 3, 50.0, 10)
+    assert_allclose(alone, 3 * np.log(50.0) + 2.0 * np.log(120.0))
+    assert_allclose(criterion_penalty("ebic", 3, 50.0, 10, 3), alone)
+    fewer = criterion_penalty("ebic", 3, 50.0, 10, 1)
+    assert_allclose(fewer, 3 * np.log(50.0) + 2.0 * np.log(10.0))
+
+
 def test_default_largest_size_follows_the_samples():
+    assert default_largest(1.0, 1000) == 1  # never none
     assert default_largest(1000, 5000) == 60
     assert default_largest(10**6, 10**4) == 100
     assert default_largest(50, 3) == 3

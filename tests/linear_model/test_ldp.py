@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import integrate, sparse, stats
 
+from sparsestat._utils.progress import FitProgress
 from sparsestat.exceptions import PrivacyLeakWarning
 from sparsestat.linear_model import LDPSparseRegressor
 from sparsestat.linear_model._private._clients import (
@@ -29,6 +30,7 @@ from sparsestat.linear_model._private._randomizers import (
     unpack_symmetric,
 )
 from sparsestat.linear_model._private._server import gradient_step, moment_estimate
+from sparsestat.linear_model._private._users import Users
 
 
 def make_users(n, d=20, k=3, noise=0.1, seed=0):
@@ -607,7 +609,7 @@ def test_expanded_rounds_end_with_the_wanted_number_of_coefficients():
     assert counts == [6, 6, 6, 6, 6, 2]
 
 
-@pytest.mark.parametrize("d", [1, 2, 3, 7])
+@pytest.mark.parametrize("d", [1, 2, 3, 7, 20, 100])
 def test_lengths_of_messages_tell_the_number_of_features(d):
     bounds = Bounds(1.0, 1.0, "norm")
     for settings in (
@@ -619,6 +621,33 @@ def test_lengths_of_messages_tell_the_number_of_features(d):
         model = LDPSparseRegressor(delta=0.1, **settings)
         client = model._client(d, bounds, np.zeros(d), 0)
         assert model._features_of(client.length) == d
+
+
+def test_rounds_end_where_somebody_says_so_and_moments_begin_anew(monkeypatch):
+    X, y, _ = make_users(60, d=3)
+    moments = LDPSparseRegressor(method="nldp", delta=0.1, x_bound=3.0, y_bound=2.0)
+    for _ in range(2):
+        moments.receive(moments.privatize(X, y))
+        assert moments.n_iter_ == 1 and len(moments.privacy_ledger_) == 1
+    monkeypatch.setattr(FitProgress, "step", lambda self, **values: True)
+    model = LDPSparseRegressor(x_bound=3.0, y_bound=2.0).fit(X, y)
+    assert model.n_iter_ == 1 and model.certificate_.details["n_users"] == 10
+
+
+@pytest.mark.parametrize("simulate", ["users", "aggregate"])
+def test_messages_are_made_only_where_users_are_simulated(simulate, monkeypatch):
+    X, y, _ = make_users(50, d=3)
+    made, mean_message = [], Users.mean_message
+
+    def counted(self, *arguments):
+        made.append(arguments)
+        return mean_message(self, *arguments)
+
+    monkeypatch.setattr(Users, "mean_message", counted)
+    LDPSparseRegressor(
+        method="nldp", delta=1e-3, x_bound=3.0, y_bound=2.0, simulate=simulate
+    ).fit(X, y)
+    assert len(made) == (simulate == "users")
 
 
 def test_rounds_of_the_server_by_hand():

@@ -353,6 +353,17 @@ def test_free_features_of_several_classes_sum_to_zero(positive):
     assert_allclose((w @ (P - np.eye(3)[y])) / w.sum(), np.zeros(3), atol=1e-7)
 
 
+def test_paths_of_several_classes_have_an_axis_for_each():
+    X, y, w, _, _ = data("multinomial")
+    problem = problem_of("multinomial", X, y, w)
+    results = problem.solve(np.array([0.1, 0.02]), 1.0)
+    coefs, intercepts = problem.coefs_of(results), problem.intercepts_of(results)
+    assert coefs.shape == (3, 4, 2) and intercepts.shape == (3, 2) and coefs.any()
+    for k, result in enumerate(results):
+        assert_allclose(coefs[:, :, k], result.dense_coef(4).T)
+        assert_allclose(intercepts[:, k], problem.intercept_of(result))
+
+
 def test_what_penalties_are_known_to_have():
     free, held = np.array([0.0, 1.0]), np.array([0.5, 1.0])
     plain = PenaltySpec()
