@@ -332,6 +332,7 @@ def test_a_map_to_all_dimensions_is_a_rotation():
     assert_array_equal(plain.labels_, mapped.labels_)
     assert_allclose(plain.coding_rate_, mapped.coding_rate_, rtol=1e-9)
     assert_allclose(plain.rate_reduction_, mapped.rate_reduction_, rtol=1e-9)
+    assert len(mapped.reduction_history_) == 2  # nothing moves
 
 
 @pytest.mark.parametrize(
