@@ -332,6 +332,7 @@ def test_a_map_to_all_dimensions_is_a_rotation():
     assert_array_equal(plain.labels_, mapped.labels_)
     assert_allclose(plain.coding_rate_, mapped.coding_rate_, rtol=1e-9)
     assert_allclose(plain.rate_reduction_, mapped.rate_reduction_, rtol=1e-9)
+    assert len(mapped.reduction_history_) == 2  # nothing moves
 
 
 @pytest.mark.parametrize(
@@ -616,7 +617,7 @@ def test_certificates_say_what_last_changed(rng):
     assert_allclose(mapped.reduction_history_[-1], mapped.rate_reduction_, rtol=1e-9)
     assert (np.diff(mapped.reduction_history_) >= -1e-12).all()
     assert "rate reduction" in certificate.scale and certificate.tol == 1.0
-    assert certificate.satisfied and len(mapped.reduction_history_) > 1
+    assert certificate.satisfied and 1 < len(mapped.reduction_history_) < 10
     with pytest.warns(ConvergenceWarning, match="Raise max_iter or tol"):
         start = rng.permutation(y)
         model.set_params(init=start, annealing=None, max_iter=1, tol=0.0).fit(X)
