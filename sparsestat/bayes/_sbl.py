@@ -55,7 +55,7 @@ _MEASURES = {
 }
 _SCALES = {
     "em": "relative to the norm of gamma_ in units where columns have mean square 1",
-    "fast": "in nats for one target, or relative for the noise variance",
+    "fast": "in nats of one target (real data: twice), or relative for the noise",
     "cofem": "relative to the norms",
 }
 
@@ -123,9 +123,10 @@ class SBLRegressor(
     tol : float, default=1e-4
         Stop when one more update would change the variances, and the noise
         variance if it is learned, by less than this, relative to their norm. For
-        fast, times 0.01: the largest possible gain of one action, in nats. For
-        cofem, whose variances are estimates: relative change of the coefficients,
-        and a tenth of that of the variances.
+        fast, times 0.01: the largest possible gain of one action, in nats, or of
+        twice the log evidence for real data. For cofem, whose variances are
+        estimates: relative change of the coefficients, and a tenth of that of the
+        variances.
     prune_tol : float, default=None
         Drop columns whose variance, in the scaled units, is below this times the
         largest. It acts on variances: 1e-2 drops every coefficient of less than a
