@@ -3,11 +3,13 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import sparsestat
+from tests import mutation
 
 PACKAGE = Path(sparsestat.__file__).parent
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
@@ -520,3 +522,20 @@ def test_warmup_refuses_unknown_families():
 
 def test_warmup_skips_what_has_no_kernels():
     assert sparsestat.warmup(["exceptions"]) == {}
+
+
+def test_the_map_of_mutants_names_what_there_is():
+    folder = mutation.EQUIVALENTS.parent
+    table = tomllib.loads(mutation.EQUIVALENTS.read_text(encoding="utf-8"))
+    for module, (scope, tests) in mutation.MODULES.items():
+        mutation.lines_of((PACKAGE / module).read_text(encoding="utf-8"), scope)
+        for name in set(tests) - {"plain"}:
+            path, *function = name.split("::")
+            text = (folder / path).read_text(encoding="utf-8")
+            assert all(f"def {f.partition('[')[0]}(" in text for f in function), name
+    for module, entries in table.items():
+        if module != "*":
+            source = (PACKAGE / module).read_text(encoding="utf-8").splitlines()
+            lines = {" ".join(line.split()) for line in source}
+            assert {entry["line"] for entry in entries} <= lines, module
+            assert module in mutation.MODULES
