@@ -125,7 +125,8 @@ def test_the_scaled_lasso_says_what_is_left_in_the_units_of_the_target(
     u *= min(1.0, strength * np.sqrt(30) / most)
     gap = level + strength * np.abs(w).sum() - u @ centered / np.sqrt(30)
     assert certificate.kind == "duality_gap" and certificate.tol == 1e-7
-    assert certificate.value == pytest.approx(gap / spread, rel=1e-3, abs=1e-12)
+    rel = 1e-3 if not collapsed else 1e-2  # little is left, of which digits are lost
+    assert certificate.value == pytest.approx(gap / spread, rel=rel, abs=1e-12)
     free = 29 - np.count_nonzero(w)
     assert_allclose(model.sigma_, level, rtol=1e-7 if not collapsed else 1e-2)
     assert model.alpha_ == strength * model.sigma_

@@ -69,8 +69,8 @@ def near_copies(seed=0, unit=1.0, **options):
 @pytest.mark.parametrize("unit", [1.0, 2.0**40])
 def test_a_few_newton_steps_are_enough(positive, unit):
     working, counter = near_copies(unit=unit, positive=positive), {"newton": 1}
-    assert augmented_lagrangian(working, 1e-9 * unit, counter) is True
-    assert working.violation() <= 1e-9 * unit
+    assert augmented_lagrangian(working, 1e-7 * unit, counter) is True
+    assert working.violation() <= 1e-7 * unit
     held = working.w != 0
     assert held.any() and not held[5]
     assert positive == bool((working.w >= 0.0).all())
@@ -127,6 +127,6 @@ def test_the_start_is_kept_where_the_end_is_worse():
 def test_steps_that_overshoot_are_cut(seed):
     working = near_copies(seed)
     working.w = 3.0 * np.random.default_rng(seed).standard_normal(6)
-    assert augmented_lagrangian(working, 1e-9, {"newton": 0})
-    assert working.violation() <= 1e-9
+    assert augmented_lagrangian(working, 1e-7, {"newton": 0})
+    assert working.violation() <= 1e-7
     assert working.n_solved <= 20  # twice as many where full steps are taken
