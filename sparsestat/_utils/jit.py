@@ -25,6 +25,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from sparsestat._utils.compilation import announce_compilation
 from sparsestat._utils.results import users_stacklevel
+from sparsestat._version import __version__
 
 __all__ = ["cache_folder", "njit"]
 
@@ -82,6 +83,10 @@ class KernelCache(FunctionCache):
             for folder in folders
             if folder != self.cache_path
         ]
+
+    def _index_key(self, sig, codegen):
+        # numba looks at the module of a kernel alone, not at those that it calls.
+        return *super()._index_key(sig, codegen), __version__
 
     def load_overload(self, sig, target_context):
         own, found = self._cache_file, None

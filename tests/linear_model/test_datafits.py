@@ -2,12 +2,14 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsestat.linear_model._penalized import _class_datafits as classes
 from sparsestat.linear_model._penalized import _datafits as datafits
+from sparsestat.linear_model._penalized import _kernels_losses as kernels
 from sparsestat.linear_model._penalized import _steps as steps
 from sparsestat.linear_model._penalized import _survival as survival
 from tests.linear_model.glm_oracles import cox_loss
@@ -592,3 +594,37 @@ def test_intercepts_of_classes_descend_where_newton_does_not():
     slope = fit.gradient(eta).sum(axis=0)
     assert_allclose(shift, -2.0 / fit.total * slope, rtol=1e-12)
     assert fit.value(eta + shift) < fit.value(eta)
+
+
+@pytest.mark.parametrize("kind", ["binary", "several"])
+def test_losses_of_confident_samples_keep_their_digits(kind):
+    # Beside a heavy weight, what is lost of a small loss passes for a gap of zero.
+    margins, weights = np.array([1e-3, 0.5, 9.0, 17.0, 30.0]), np.full(5, 2.0**20)
+    exact = [mpmath.mpf(m) for m in margins]
+    with mpmath.workdps(40):
+        left = [1 / (1 + mpmath.exp(m)) for m in exact]
+        value = [mpmath.log(1 + mpmath.exp(-m)) for m in exact]
+        entropy = [u * mpmath.log(u) + (1 - u) * mpmath.log(1 - u) for u in left]
+    if kind == "binary":
+        fit, eta = datafits.Logistic(np.ones(5), weights), margins
+    else:
+        fit = classes.Softmax(np.ones(5, int), 2, weights)
+        eta = np.column_stack([np.zeros(5), margins])
+    for i in range(5):
+        chosen = np.arange(5) == i
+        one = type(fit)(
+            *((fit.codes, 2) if kind == "several" else (fit.y,)), weights * chosen
+        )
+        g = one.gradient(eta)
+        own = g[i] if kind == "binary" else g[i, 1]
+        for found, true in (
+            (one.value(eta), value[i]),
+            (-own, left[i]),
+            (one.conjugate(g), entropy[i]),
+        ):
+            assert_allclose(found, weights[i] * float(true), rtol=1e-13)
+        if kind == "binary":
+            found = kernels.conjugate(
+                kernels.LOGISTIC, 0.0, fit.y, weights, eta, g, 1.0
+            )
+            assert_allclose(found, weights[i] * float(entropy[i]), rtol=1e-13)

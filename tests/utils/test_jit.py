@@ -120,3 +120,18 @@ def test_what_was_compiled_beside_the_source_is_read(tmp_path, monkeypatch):
         hits.append(sum(kernel.stats.cache_hits.values()))
     assert hits == [0, 1]
     assert not list((tmp_path / "mine").rglob("*.nbc"))
+
+
+def test_kernels_of_another_version_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+
+    def twice(x):
+        return 2 * x
+
+    hits = []
+    for version in "1", "1", "2":
+        monkeypatch.setattr(jit, "__version__", version)
+        kernel = jit.njit(cache=True)(twice)
+        assert kernel(3) == 6
+        hits.append(sum(kernel.stats.cache_hits.values()))
+    assert hits == [0, 1, 0]

@@ -8,7 +8,7 @@ second-order model.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy.special import xlogy
+from scipy.special import xlog1py, xlogy
 
 from sparsestat.linear_model._penalized._datafits import MAX_INTERCEPT_STEPS, Datafit
 from sparsestat.linear_model._penalized._steps import in_one_unit
@@ -51,8 +51,11 @@ class Softmax:
 
     def value(self, eta):
         """Return the weighted sum of the losses."""
-        shifted = eta - eta.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[self.rows, self.codes]
+        top = eta.argmax(axis=1)
+        shifted = eta - eta[self.rows, top][:, None]
+        others = np.exp(shifted)
+        others[self.rows, top] = 0.0  # a sum with their 1 would hide small ones
+        losses = np.log1p(others.sum(axis=1)) - shifted[self.rows, self.codes]
         return float(self.weights @ losses)
 
     def probabilities(self, eta):
@@ -107,7 +110,8 @@ class Softmax:
     def gradient(self, eta):
         """Return the derivative in eta, shape (n_samples, n_classes)."""
         G = self.probabilities(eta)
-        G[self.rows, self.codes] -= 1.0
+        G[self.rows, self.codes] = 0.0  # less 1 is what the others have, with digits
+        G[self.rows, self.codes] = -G.sum(axis=1)
         G *= self.weights[:, None]
         return G
 
@@ -120,9 +124,12 @@ class Softmax:
         """Return the convex conjugate at v, rows that sum to zero."""
         used = self.weights > 0
         t = v[used] / self.weights[used][:, None]
-        t[np.arange(len(t)), self.codes[used]] += 1.0
+        own = np.arange(len(t)), self.codes[used]
+        left = np.clip(-t[own], 0.0, 1.0)  # by which the class of a sample misses 1
+        t[own] = 0.0
         t = np.maximum(t, 0.0)
-        return float(self.weights[used] @ xlogy(t, t).sum(axis=1))
+        values = xlogy(t, t).sum(axis=1) + xlog1py(1.0 - left, -left)
+        return float(self.weights[used] @ values)
 
     def null_intercept(self):
         """Return the logarithms of the weighted class shares, with mean zero."""

@@ -27,7 +27,7 @@ The dual point of a penalized problem is a multiple c of the gradient with
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy.special import expit, xlogy
+from scipy.special import expit, xlog1py, xlogy
 
 from sparsestat.linear_model._penalized._steps import in_one_unit, line_search
 
@@ -244,7 +244,7 @@ class Logistic(Datafit):
         # t = v / s + y, kept away from cancellation on both sides.
         u = np.abs(v[used]) / s
         u = np.minimum(u, 1.0)
-        return float(s @ (xlogy(u, u) + xlogy(1.0 - u, 1.0 - u)))
+        return float(s @ (xlogy(u, u) + xlog1py(1.0 - u, -u)))
 
 
 class Poisson(Datafit):

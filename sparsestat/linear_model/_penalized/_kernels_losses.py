@@ -211,7 +211,9 @@ def conjugate(code, shape, y, s, eta, g, multiple):
         u = multiple * g[i] / s[i]
         if code == LOGISTIC:
             t = min(abs(u), 1.0)
-            value = _xlogx(t) + _xlogx(1.0 - t)
+            value = _xlogx(t)
+            if t < 1.0:  # 1 - t has no digits of a small t
+                value += (1.0 - t) * np.log1p(-t)
         elif code == POISSON:
             t = max(u + y[i], 0.0)
             value = _xlogx(t) - t
