@@ -162,6 +162,11 @@ _CODED = [
 _ROTATED = [
     _DECOMPOSITION + "test_rises_moves_and_gaps_of_orthogonal_dictionaries",
     _DECOMPOSITION + "test_the_gap_of_the_last_batch",
+    _DECOMPOSITION + "test_the_gap_before_the_last_step_is_kept",
+    _DECOMPOSITION + "test_blocks_of_rows_and_small_values_change_no_rise",
+    _DECOMPOSITION + "test_samples_without_weight_have_no_objective",
+    _DECOMPOSITION + "test_the_best_of_all_starts_is_certified",
+    _DECOMPOSITION + "test_what_is_left_out_of_a_whitening_and_of_a_second_fit",
     "decomposition/test_orthogonal.py::test_certificate_can_be_recomputed",
     "decomposition/test_orthogonal.py::test_zero_data_keep_the_start",
 ]
@@ -169,6 +174,10 @@ _SUPERVISED = [
     _DECOMPOSITION + "test_the_largest_of_the_last_falls",
     _DECOMPOSITION + "test_falls_of_supervised_dictionaries",
     _DECOMPOSITION + "test_labels_alone_are_certified_by_their_bound_or_slope",
+    _DECOMPOSITION + "test_bound_and_slope_of_labels_that_are_not_solved",
+    _DECOMPOSITION + "test_labels_that_cost_nothing_have_neither_gap_nor_slope",
+    _DECOMPOSITION + "test_descent_by_blocks_keeps_signs_and_the_size_of_one_factor",
+    _DECOMPOSITION + "test_sparse_data_have_the_bounds_of_dense_ones",
     *(
         "decomposition/test_supervised.py::" + name
         for name in (
@@ -937,6 +946,7 @@ MODULES = {
             _DECOMPOSITION + "test_the_last_change_of_semi_nmf",
             _DECOMPOSITION + "test_a_rise_of_the_error_is_not_convergence",
             _DECOMPOSITION + "test_semi_nmf_of_an_exact_product_and_of_zeros",
+            _DECOMPOSITION + "test_distances_go_through_all_blocks_of_rows",
             "decomposition/test_semi_nmf.py",
         ],
     ),
@@ -952,6 +962,7 @@ MODULES = {
         "fit",
         [
             _DECOMPOSITION + "test_the_last_fall_of_three_factors",
+            _DECOMPOSITION + "test_a_sweep_that_gains_nothing_is_the_last",
             "decomposition/test_semi_structured.py",
         ],
     ),
@@ -959,6 +970,7 @@ MODULES = {
         "factorize",
         [
             _DECOMPOSITION + "test_the_last_fall_of_three_factors",
+            _DECOMPOSITION + "test_a_sweep_that_gains_nothing_is_the_last",
             "decomposition/test_semi_structured.py",
         ],
     ),

@@ -1,10 +1,12 @@
 """What the certificates of this room measure, measured again from outside."""
 
+import logging
 import warnings
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy import sparse
 from scipy.optimize import minimize, nnls
 
 from sparsestat.datasets import make_bars
@@ -17,8 +19,13 @@ from sparsestat.decomposition import (
     SemiStructuredFactorization,
     SpikeSlabSparseCoding,
     SupervisedDictionaryLearning,
+    _orthogonal_batch,
+    _semi_nmf,
+    project_nm,
 )
+from sparsestat.decomposition._low_rank import _supervised as lifted
 from sparsestat.decomposition._low_rank._supervised import _recent_fall
+from sparsestat.decomposition._orthogonal import _frank_wolfe as fw
 
 
 def quiet(model, *data, **options):
@@ -87,6 +94,16 @@ def test_semi_nmf_of_an_exact_product_and_of_zeros():
     assert zero.n_iter_ == 1
 
 
+def test_distances_go_through_all_blocks_of_rows():
+    rng = np.random.default_rng(0)
+    X, G = rng.standard_normal((2100, 3)), rng.random((2100, 2))
+    X *= rng.random(X.shape) < 0.5
+    H = rng.standard_normal((2, 3))
+    for data in (X, sparse.csr_array(X)):
+        mine = _semi_nmf._distance(data, G, H)
+        assert_allclose(mine, np.linalg.norm(X - G @ H), rtol=1e-12)
+
+
 # Factorizations of weight matrices
 
 
@@ -108,6 +125,10 @@ def test_the_last_fall_of_calibrated_factors(max_iter):
     assert_allclose(certificate.details["error"], error, rtol=1e-8)
     assert certificate.details["nnz"] == np.count_nonzero(model.codes_.toarray())
     assert model.n_iter_ == len(model.history_) <= max_iter
+    falls = -np.diff(errors)
+    assert (falls[:-1] > model.tol).all() and (max_iter < 300 or len(falls) < 300)
+    # 16 bits a value, and 4 for which of 14 atoms.
+    assert model.n_bits_ == 16 * 10 * 14 + (16 + 4) * model.codes_.nnz
 
 
 def test_calibrated_factors_of_zeros_are_exact():
@@ -132,6 +153,20 @@ def test_the_last_fall_of_three_factors(init, max_iter, tol):
     assert certificate.details["baseline_loss"] == model.baseline_loss_
     assert certificate.details["n_bits"] == model.n_bits_
     assert model.n_iter_ == len(h) - 1 and model.loss_ <= model.baseline_loss_
+    assert (h[0] == model.baseline_loss_) == (init == "identity")
+    falls = 1 - h[1:] / h[:-1]
+    assert (falls[:-1] > tol).all() and (len(falls) == max_iter or falls[-1] <= tol)
+
+
+@pytest.mark.parametrize("init", ["identity", "rotation"])
+def test_a_sweep_that_gains_nothing_is_the_last(init):
+    W = project_nm(np.random.default_rng(0).standard_normal((16, 24)))
+    model = SemiStructuredFactorization(
+        block_size=8, init=init, tol=0.0, max_iter=4, random_state=0
+    )
+    model = quiet(model, W)
+    assert model.history_.tolist() == [0.0, 0.0]  # a rotation does not get there
+    assert model.certificate_.value == 0.0 and model.certificate_.satisfied
 
 
 # Probabilistic sparse coding
@@ -216,6 +251,8 @@ def test_rises_moves_and_gaps_of_orthogonal_dictionaries(p, weighted, n_componen
     (old, _), (new, G) = (lp_parts(X, D, p, weights) for D in (A, B))
     details = after["certificate_"].details
     move = np.linalg.norm(B - A) / np.sqrt(len(A))
+    assert before["n_iter_"] == 3 and after["n_iter_"] == 4
+    assert len(before["history_"]) == 4 and len(after["history_"]) == 5
     assert_allclose(details["move"], move, rtol=1e-7)
     assert_allclose(details["rise"], (new - old) / new, rtol=1e-7)
     assert_allclose(after["certificate_"].value, min(move, details["rise"]), rtol=1e-9)
@@ -230,6 +267,85 @@ def test_rises_moves_and_gaps_of_orthogonal_dictionaries(p, weighted, n_componen
     assert ended.certificate_.satisfied and ended.certificate_.value <= 1e-9
     loose = quiet(model.set_params(tol=float(move)), X, sample_weight=weights)
     assert loose.certificate_.satisfied and loose.n_iter_ <= 4
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_blocks_of_rows_and_small_values_change_no_rise(scale, monkeypatch):
+    monkeypatch.setattr(fw, "BLOCK_ROWS", 64)
+    rng = np.random.default_rng(0)
+    X = scale * rng.standard_normal((200, 5)) * (rng.random((200, 5)) < 0.3)
+    weights = rng.uniform(0.5, 2.0, 200) / 400.0  # less than one together
+    start = np.linalg.qr(rng.standard_normal((5, 5)))[0]
+    for w in (None, weights):
+        value, gradient = lp_parts(X, start, 4, w)
+        G, mine = fw.lp_gradient(X, start, 4, weights=w)
+        assert_allclose(mine, value, rtol=1e-12)
+        assert_allclose(G, gradient, rtol=1e-10, atol=1e-12 * abs(gradient).max())
+        found = fw.maximize_lp(X, start, 4, weights=w, tol=0.0, max_iter=3)
+        h = found.history
+        assert found.n_iter == 3 and len(h) == 4
+        assert_allclose(found.rise, (h[-1] - h[-2]) / h[-1], rtol=1e-9)
+        assert found.rise > 1e-6
+        for asked, n_iter in ((False, 9), (True, 1)):
+            found = fw.maximize_lp(
+                X, start, 4, weights=w, tol=0.0, max_iter=9, step=lambda v, a=asked: a
+            )
+            assert found.n_iter == n_iter == len(found.history) - 1
+
+
+def test_samples_without_weight_have_no_objective():
+    gradient, value = fw.lp_gradient(np.eye(3), np.eye(3), 4, weights=np.zeros(3))
+    assert value == 0.0 and not gradient.any()
+    found = fw.maximize_lp(np.zeros((4, 3)), np.eye(3), 4, tol=0.0, max_iter=5)
+    assert found.move == found.rise == 0.0 and found.n_iter == 1
+
+
+@pytest.mark.parametrize("n_init", [1, 2, 4])
+def test_the_best_of_all_starts_is_certified(n_init, monkeypatch, caplog):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 8)) * (rng.random((60, 8)) < 0.3)
+    run, results = fw.maximize_lp, []
+
+    def spy(*args, **options):
+        results.append(run(*args, **options))
+        return results[-1]
+
+    monkeypatch.setattr(fw, "maximize_lp", spy)
+    if n_init == 1:  # needs no pool of workers
+        monkeypatch.setattr(_orthogonal_batch, "run_parallel", None)
+    model = OrthogonalDictionary(n_init=n_init, random_state=0, max_iter=500, verbose=1)
+    with caplog.at_level(logging.INFO, logger="sparsestat"):
+        model.fit(X)
+    assert len(results) == n_init
+    best = max(results, key=lambda r: r.objective)
+    assert model.objective_ == best.objective and model.n_iter_ == best.n_iter
+    assert model.certificate_.value == min(best.move, best.rise)
+    lines = [r for r in caplog.records if "iteration" in r.getMessage()]
+    assert len(lines) == (model.n_iter_ if n_init == 1 else 0)  # of one run alone
+
+
+def test_what_is_left_out_of_a_whitening_and_of_a_second_fit():
+    X = np.random.default_rng(0).standard_normal((50, 4))
+    wide = np.column_stack([X, X[:, 0]])
+    with pytest.raises(ValueError, match="only 4 of 5 directions"):
+        OrthogonalDictionary(precondition=True).fit(wide)
+    model = OrthogonalDictionary(3, precondition=True, random_state=0, max_iter=2000)
+    assert model.fit(X).n_features_in_ == 4
+    assert model.fit(wide).n_features_in_ == 5 and model.components_.shape == (3, 5)
+
+
+def test_the_gap_before_the_last_step_is_kept():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 4)) * (rng.random((80, 4)) < 0.3)
+    init = np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    model = OnlineOrthogonalDictionary(p=4, init=init, batch_size=80, shuffle=False)
+    details = model.fit(X).certificate_.details
+    for A, gap in ((init, "fresh_gap"), (model.components_, "gap")):
+        _, G = lp_parts(X, A, 4, None)
+        assert_allclose(
+            details[gap], (np.linalg.norm(G, "nuc") - np.vdot(A, G)) / 4, rtol=1e-8
+        )
+    assert details["gap"] > 2 * details["fresh_gap"]  # a step may well raise it
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -329,3 +445,70 @@ def test_labels_alone_are_certified_by_their_bound_or_slope(nu):
         first = np.linalg.norm(function(np.zeros(7))[1])
         ratio = np.linalg.norm(slope) / first
         assert certificate.value == pytest.approx(ratio, rel=0.05, abs=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+@pytest.mark.parametrize("nu", [0.0, 0.7])
+def test_bound_and_slope_of_labels_that_are_not_solved(nu, scale):
+    X, Z = scale * labeled()[0], np.ones((50, 1))
+    y = np.arange(50) // 7 % 2  # no line separates them
+    w = np.where(y == 1, 0.5 / y.sum(), 0.5 / (50 - y.sum()))
+    problem = lifted.LiftedProblem(
+        X.T, X, np.ones(50), Z, y[:, None].astype(float), w, 0.0, nu
+    )
+    A, gamma, value, bound, slope = lifted.labels_alone(problem, max_iter=1, tol=1e-30)
+
+    def parts(theta):
+        z = X @ theta[:-1] + theta[-1]
+        loss = w @ (np.logaddexp(0.0, z) - y * z)
+        pull = w * (1 / (1 + np.exp(-z)) - y)
+        gradient = np.append(X.T @ pull, pull.sum()) + 2 * nu * theta
+        return loss + nu * theta @ theta, gradient
+
+    best, gradient = parts(np.append(A[:, 0], gamma[0]))
+    assert_allclose(value, best, rtol=1e-12)
+    first = np.linalg.norm(parts(np.zeros(X.shape[1] + 1))[1])
+    assert 0.0 < first < 1.0  # balanced labels: nothing but the columns pulls
+    assert_allclose(slope, np.linalg.norm(gradient) / first, rtol=1e-6, atol=1e-9)
+    if nu == 0:
+        assert bound == 0.0
+    else:  # of strong convexity, with the modulus 2 nu
+        assert_allclose(bound, value - gradient @ gradient / (4 * nu), rtol=1e-9)
+        lowest = minimize(parts, np.zeros(7), jac=True, options={"gtol": 1e-10}).fun
+        assert bound <= lowest * (1 + 1e-12)
+
+
+def test_labels_that_cost_nothing_have_neither_gap_nor_slope():
+    X, y = np.random.default_rng(0).standard_normal((20, 3)), np.tile([0, 1], 10)
+    X[:, 0] = 2000.0 * y - 1000.0
+    model = SupervisedDictionaryLearning(1, xi=0.0, nu=0.0).fit(X, y)
+    certificate = model.certificate_
+    assert model.objective_ == certificate.value == 0.0 and certificate.kind == "kkt"
+    assert certificate.details["lower_bound"] == 0.0
+
+
+def test_descent_by_blocks_keeps_signs_and_the_size_of_one_factor():
+    X, y = labeled()
+    for mode in ("filter", "feature"):
+        model = SupervisedDictionaryLearning(
+            2, solver="bcd", mode=mode, nonnegative=True, random_state=0, max_iter=5
+        )
+        W = quiet(model, np.abs(X), y).components_
+        assert (W >= 0).all()
+        assert_allclose(np.linalg.norm(W), 1.0, rtol=1e-10)
+
+
+@pytest.mark.parametrize("mode", ["filter", "feature"])
+def test_sparse_data_have_the_bounds_of_dense_ones(mode):
+    X, y = labeled()
+    X = X * (np.abs(X) > 0.8)
+    fits = [
+        quiet(
+            SupervisedDictionaryLearning(2, mode=mode, max_iter=6, random_state=0), D, y
+        )
+        for D in (X, sparse.csr_array(X))
+    ]
+    one, two = (model.certificate_ for model in fits)
+    for key in ("objective", "lower_bound", "squared_error"):
+        assert_allclose(one.details[key], two.details[key], rtol=1e-7)
+    assert_allclose(fits[0].history_, fits[1].history_, rtol=1e-7)
