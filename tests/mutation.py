@@ -194,6 +194,8 @@ _ASCENTS = [
         "test_slopes_out_of_the_bounds_do_not_count",
         "test_the_slope_is_that_of_the_point_that_is_returned",
         "test_points_without_a_value_are_not_returned",
+        "test_the_best_point_seen_is_the_highest",
+        "test_many_steps_are_taken_as_long_as_they_gain",
         "test_the_best_of_all_starts_is_kept",
         "test_certificates_of_an_evidence",
         "test_sparse_processes_certify_where_they_ended",
@@ -208,6 +210,7 @@ _SPECTRA = [
         "test_the_best_point_is_measured_again_where_it_was_pruned",
         "test_spectral_fits_are_measured_in_any_unit",
         "test_constant_targets_of_mixtures_are_exact",
+        "test_targets_that_vary_only_between_repetitions_are_noise",
     )
 ]
 _TRANSPORT = ["transport/test_proofs.py"]
@@ -651,6 +654,7 @@ MODULES = {
             "linear_model/test_graph_labels.py::" + name
             for name in (
                 "test_walks_measure_what_every_node_lacks",
+                "test_walks_that_have_not_come_everywhere_lack_all_of_it",
                 "test_walks_that_a_callback_ends_stop_at_once",
                 "test_walks_solve_their_system",
                 "test_walks_are_exact_far_from_all_labels_too",
@@ -1033,6 +1037,8 @@ MODULES = {
     "gaussian_process/_distributed_mixture.py": (
         "_store",
         [
+            _PROCESSES + "test_what_agents_agreed_on_is_stored_but_for_what_weighs_"
+            "nothing",
             _PROCESSES + "test_agents_say_how_far_their_agreement_is_from_stationary",
             "gaussian_process/test_distributed_mixture.py"
             "::test_small_weights_are_pruned",
@@ -1046,6 +1052,9 @@ MODULES = {
             for name in (
                 "test_divergences_are_those_of_their_formula",
                 "test_one_step_of_length_one_is_the_bound_of_titsias",
+                "test_no_step_lowers_the_bound",
+                "test_the_first_step_is_of_length_one_where_the_bound_rises",
+                "test_extrapolated_steps_settle_sooner",
                 "test_where_steps_settle_nothing_is_higher",
                 "test_normal_targets_in_a_stream_are_as_at_once",
             )

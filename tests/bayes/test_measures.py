@@ -1,6 +1,7 @@
 """What the certificates of this room measure, measured again from outside."""
 
 import warnings
+from types import SimpleNamespace
 
 import mpmath
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from sparsestat.bayes import MRFSBL, InverseFreeSBL, SBLClassifier, SBLRegressor
 from sparsestat.bayes._cofem import _relative, conjugate_gradients
+from sparsestat.bayes._evidence import _noise_step, maximize_evidence
 from sparsestat.bayes._kernels_fast import best_move
 from sparsestat.bayes._linear import warn_if_collapsed
 from sparsestat.datasets import make_burst_sparse
@@ -89,6 +91,7 @@ def test_the_best_move_is_that_of_the_closed_form():
     Q = np.array([[0.5, 2.0, 0.1, 0.0, 0.3, 0.2], [0.5, 1.0, 0.3, 0.0, 0.4, 0.1]])
     none = np.zeros(6)
     j, gamma, gain = best_move(S, Q, none)
+    moved_to, gained = gamma, gain
     mean = (Q**2).mean(axis=0)
     assert (j, gamma) == (1, pytest.approx((mean[1] - 0.5) / 0.25, rel=1e-12))
     assert gain == pytest.approx(best_gain(none[1:2], S[1:2], mean[1:2]), rel=1e-12)
@@ -108,6 +111,13 @@ def test_the_best_move_is_that_of_the_closed_form():
         assert gain == pytest.approx(expected, rel=1e-12)
     full = best_move(np.array([0.5]), np.array([[0.5]]), np.array([2.0]))
     assert np.isfinite(full).all()
+    # Real and imaginary parts are as two targets; of equal gains the first is taken.
+    moves = best_move(S, np.array([Q[0] + 1j * Q[1]]) / np.sqrt(2.0), none)
+    assert moves == (1, pytest.approx(moved_to), pytest.approx(gained))
+    twice = best_move(np.repeat(S, 2), np.repeat(Q, 2, axis=1), np.zeros(12))
+    assert twice == (2, pytest.approx(moved_to), pytest.approx(gained))
+    # What is negative by rounding is nothing.
+    assert best_move(np.array([-1e-3]), Q[:, :1], none[:1]) == (-1, 0.0, 0.0)
 
 
 def exact_gain(S, Q, g):
@@ -286,6 +296,45 @@ def test_one_observation_has_its_own_size_as_noise(method, weight):
         model = quiet(SBLRegressor(method), X, [y], weight)
         assert model.noise_variance_ == pytest.approx(noise, rel=1e-12)
         assert model.certificate_.satisfied and model.certificate_.value == 0.0
+
+
+@pytest.mark.parametrize("method", ["em", "mackay", "mm"])
+def test_small_variances_are_dropped(method):
+    H, Y, _, s2 = draw(40, 30, 4, n_targets=2, snr=20.0)
+    options = {"noise_variance": s2, "fit_intercept": False, "max_iter": 20}
+    loose, strict = (
+        quiet(SBLRegressor(method, prune_tol=tol, **options), H, Y).gamma_
+        for tol in (0.0, 0.2)
+    )
+    assert 0 < loose[loose > 0].min() < 0.1 * loose.max()
+    assert 0 < np.count_nonzero(strict) < np.count_nonzero(loose)
+    assert strict[strict > 0].min() >= 0.2 * strict.max()
+
+
+@pytest.mark.parametrize("shape", [(12, 4), (4, 12)])
+def test_where_no_variance_is_left_all_is_noise(shape):
+    rng = np.random.default_rng(0)
+    H, Y = rng.normal(size=shape), 0.1 * rng.normal(size=(shape[0], 2))
+    found = maximize_evidence(
+        np.asfortranarray(H), Y, method="em", gamma_init=1e-20, prune_tol=0.0,
+        noise=SimpleNamespace(learns=True, first=0.01, floor=1e-12),
+        stop=SimpleNamespace(asked=lambda change: False, tol=1e-30, max_iter=5),
+        total=float(shape[0]),
+    )  # fmt: skip
+    assert found.noise_variance == pytest.approx(np.mean(Y**2), rel=1e-12)
+    assert found.converged and (found.change, found.dof) == (0.0, 0.0)
+    assert not found.gamma.any() and len(found.active) == 0
+
+
+@pytest.mark.parametrize("dof", [4.0, 9.99])
+def test_steps_of_the_noise_leave_some_of_it(dof):
+    found = SimpleNamespace(residual=2.0, dof=dof)
+    left = max(10.0 - dof, 0.1)  # a hundredth of the observations at least
+    step = _noise_step("mackay", found, 1.0, 0.5, 10.0, 1e-9)
+    assert step == pytest.approx(3.0 / left)
+    step = _noise_step("em", found, 1.0, 0.5, 10.0, 1e-9)
+    assert step == pytest.approx((3.0 + 0.5 * dof) / 10.0)
+    assert _noise_step("em", found, 1.0, 0.5, 10.0, 7.0) == 7.0
 
 
 def test_cofem_that_left_equations_unsolved_is_not_satisfied():

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -255,10 +256,11 @@ def test_a_certificate_without_noise_is_that_of_the_dense_evidence():
 
 
 def test_the_bound_of_the_noise_is_raised_until_the_gradient_is_not_rounding():
-    calls = []
+    calls, levels = [], set()
 
     def function(theta, _):
         """Of less noise the better; of the amplitude there is nothing but rounding."""
+        levels.add(round(float(theta[1]) / np.log(10), 6))
         calls.append(1)
         return -theta[1], np.array([3e-12 * (-1) ** len(calls) / np.exp(theta[1]), -1])
 
@@ -271,15 +273,25 @@ def test_the_bound_of_the_noise_is_raised_until_the_gradient_is_not_rounding():
     rest = {"n": 1, "progress": FitProgress(None, 100)}
     best = maximize_evidence(ascent, function, kernel, np.zeros(0), rng=None, **rest)
     assert best.slope == pytest.approx(3e-2) and not best.stopped
+    levels.clear()
     found = raise_noise(best, ascent, function, y, rounding=rounding, **rest)
+    assert levels == {-8, -7}  # a bound of 1e-9 would have changed too little
     assert found.kernel.k2.noise_level_bounds == pytest.approx((1e-7, 10.0))
     assert found.kernel.k2.noise_level == pytest.approx(1e-7)
     assert found.slope == pytest.approx(3e-5) and found.n_iter > best.n_iter
     # Not where rounding is not what hides the top, nor where steps ran out.
     same = raise_noise(best, ascent, function, y, rounding=lambda _: 0.0, **rest)
     assert same is best
-    best.stopped = True
-    assert raise_noise(best, ascent, function, y, rounding=rounding, **rest) is best
+    levels.clear()
+    spent = replace(best, n_iter=101), replace(best, stopped=True)
+    for start in spent:
+        same = raise_noise(start, ascent, function, y, rounding=rounding, **rest)
+        assert same is start and not levels
+    # Where no bound would do, the last is tried: a millionth of the variance of y.
+    lost = replace(best, slope=3e6)
+    found = raise_noise(lost, ascent, function, 2 * y, rounding=lambda _: 1e6, **rest)
+    assert list(levels) == [pytest.approx(np.log10(4e-6), abs=2e-6)]
+    assert found.kernel.k2.noise_level_bounds == pytest.approx((4e-6, 10.0))
 
 
 @pytest.mark.parametrize("name", ["sparse", "compact"])

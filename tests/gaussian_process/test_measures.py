@@ -14,13 +14,15 @@ from sparsestat.gaussian_process import (
     GridSpectralMixtureRegressor,
     SparseGPClassifier,
     SparseGPRegressor,
+    _distributed_mixture,
 )
-from sparsestat.gaussian_process._kernel._ascent import climb, projected
+from sparsestat.gaussian_process._kernel._ascent import _Seen, climb, projected
 from sparsestat.gaussian_process._kernel._evidence import (
     Ascent,
     evidence_certificate,
     maximize_evidence,
 )
+from sparsestat.gaussian_process._spectral._consensus import Consensus
 from sparsestat.gaussian_process._spectral._engines import FeatureEngine, Samples
 from sparsestat.gaussian_process._spectral._solvers import Problem, _Run
 from sparsestat.gaussian_process._spectral._spectrum import Spectrum
@@ -113,6 +115,10 @@ def test_the_best_point_is_measured_again_where_it_was_pruned():
     assert pruned.residual == problem.residual(pruned.z, g, q)
     assert pruned.value == pytest.approx(1.9) and pruned.n_iter == 3
     np.testing.assert_array_equal(best, [0.9, 1e-9, 1e-9, 1.0])
+    # A share that is just as large as the tolerance is small.
+    edge = _Run(problem, 2.0**-28, 10, lambda value: False)
+    edge.evaluate(np.array([0.9, 2.0**-30, 2.0**-26, 1.0]))
+    np.testing.assert_array_equal(edge.solution(1e-6).z, [0.9, 0.0, 2.0**-26, 1.0])
     # Weights whose shares are not small stay.
     strict = _Run(problem, 1e-10, 10, lambda value: False)
     strict.evaluate(best)
@@ -194,6 +200,45 @@ def test_agents_say_how_far_their_agreement_is_from_stationary(max_rounds):
     assert certificate.value * 1e-2 * np.sqrt(18) < ratio
 
 
+@pytest.mark.parametrize("tol", [1e3, 1e-12])
+@pytest.mark.parametrize("violation", [1.0, 1.1])
+def test_what_agents_agreed_on_is_stored_but_for_what_weighs_nothing(
+    tol, violation, monkeypatch
+):
+    asked = []
+
+    def agreed(agents, z, **options):
+        theta = np.zeros_like(z)
+        theta[:4], theta[-1] = [0.5, 1e-9, 2e-3, 7e-3], 0.1
+        asked.append(theta)
+        lists = ([1.0], [1.0], [2.0], [8])
+        return Consensus(theta, np.tile(theta, (2, 1)), 2.0, 8, 1, violation, *lists)
+
+    monkeypatch.setattr(_distributed_mixture, "agree", agreed)
+    X = np.arange(20.0)[:, None]
+    y = 100.0 * np.cos(X[:, 0])
+    model = DistributedGridSpectralMixtureRegressor(
+        8, n_agents=2, prune_tol=1e-2, tol=tol, detrend=None
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    assert model.certificate_.value == violation
+    assert model.certificate_.satisfied == (violation == 1.0)
+    # In units of y again, and where all agents say the same they have what is agreed.
+    unit = model.noise_variance_ / 0.1
+    assert unit > 1e3
+    np.testing.assert_allclose(
+        model.agent_weights_, unit * np.tile(asked[0][:-1], (2, 1))
+    )
+    # The last is above a hundredth of the largest, the shares matter otherwise.
+    expected = unit * asked[0][:-1]
+    if tol == 1e3:
+        expected[1:3] = 0.0
+    np.testing.assert_allclose(model.weights_, expected)
+    np.testing.assert_array_equal(asked[0][:4], [0.5, 1e-9, 2e-3, 7e-3])
+
+
 def test_constant_targets_of_mixtures_are_exact():
     X = np.arange(12.0)[:, None]
     for noise, expected in (("ml", 0.0), (0.3, 0.3)):
@@ -202,6 +247,21 @@ def test_constant_targets_of_mixtures_are_exact():
         assert model.certificate_.value == 0.0 and model.certificate_.satisfied
         assert model.certificate_.tol == np.sqrt(model.tol)
         assert model.noise_variance_ == expected and not model.weights_.any()
+        np.testing.assert_array_equal(model.history_, [0.0])
+
+
+def test_targets_that_vary_only_between_repetitions_are_noise():
+    X = np.repeat(np.arange(4.0), 2)[:, None]
+    y = np.tile([0.1, -0.1], 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model = GridSpectralMixtureRegressor(3, noise="ml", detrend=None).fit(X, y)
+    assert model.noise_variance_ == pytest.approx(0.01, rel=1e-3)
+    K = model.kernel_(X)
+    density = -0.5 * np.linalg.slogdet(2 * np.pi * K)[1] - 0.5 * y @ np.linalg.solve(
+        K, y
+    )
+    assert model.log_marginal_likelihood_value_ == pytest.approx(density, rel=1e-9)
 
 
 # Ascents of an evidence
@@ -214,6 +274,8 @@ def test_slopes_out_of_the_bounds_do_not_count():
     found = projected(gradient, x, bounds)
     np.testing.assert_array_equal(found, [0.0, 3.0, 0.0, -4.0, 5.0, 6.0])
     np.testing.assert_array_equal(gradient, [-3.0, 3.0, 4.0, -4.0, 5.0, 6.0])
+    small = projected(1e-3 * gradient, x, bounds)
+    np.testing.assert_allclose(small, 1e-3 * found)
     wide = np.array([[-1e3, 1e3]])
     near = np.array([1e3 - 5e-7])
     assert projected(np.ones(1), near, wide) == 0.0  # within rounding of the bound
@@ -244,6 +306,40 @@ def test_the_slope_is_that_of_the_point_that_is_returned(max_iter, n):
     assert len(found.history) >= 1 and found.value >= function(start)[0]
     if max_iter == 100:
         np.testing.assert_allclose(found.x, [0.5, 1.0, -0.5], atol=1e-5)
+
+
+def test_the_best_point_seen_is_the_highest():
+    values = iter([3.0, 5.0, -1e12, np.nan, 4.0, np.inf])
+    bounds = np.array([[-1.0, 1.0]] * 2)
+    seen = _Seen(lambda x: (next(values), np.array([8.0, -16.0])), bounds, 4)
+    for place in (0.1, 0.2, 0.3):
+        point = np.full(2, place)
+        fall, slopes = seen(point)
+        np.testing.assert_allclose(slopes, [-2.0, 4.0])
+    assert fall == pytest.approx(2.5e11)
+    wall, flat = seen(np.zeros(2))  # where there is no value nothing is lower
+    assert np.isfinite(wall) and wall > 2.5e11 and not flat.any()
+    assert seen(np.zeros(2))[0] == -1.0
+    assert seen(np.zeros(2))[0] == wall
+    assert (seen.best.value, seen.best.slope) == (5.0, 4.0)
+    np.testing.assert_array_equal(seen.best.x, [0.2, 0.2])
+
+
+def test_many_steps_are_taken_as_long_as_they_gain():
+    def function(x):
+        """Rosenbrock's valley, upside down."""
+        rest = x[1:] - x[:-1] ** 2
+        slope = np.zeros_like(x)
+        slope[:-1] = 400.0 * rest * x[:-1] + 2.0 * (1.0 - x[:-1])
+        slope[1:] -= 200.0 * rest
+        return -np.sum(100.0 * rest**2 + (1.0 - x[:-1]) ** 2), slope
+
+    found = climb(
+        function, np.tile([-1.2, 1.0], 20), np.tile([-9.0, 9.0], (40, 1)),
+        n=1, max_iter=500, tol=1e-6, progress=FitProgress(None, 500),
+    )  # fmt: skip
+    assert found.n_iter > 40 and found.slope <= 1e-6
+    np.testing.assert_allclose(found.x, 1.0, atol=1e-5)
 
 
 def test_points_without_a_value_are_not_returned():
@@ -297,6 +393,12 @@ def test_the_best_of_all_starts_is_kept():
     fixed = ConstantKernel(2.0, "fixed")
     same = maximize_evidence(ascent, function, fixed, np.zeros(0), rng=None, **rest)
     assert same.kernel is fixed
+    # Of tops of the same height the first is kept.
+    level = maximize_evidence(
+        ascent, lambda theta, extra: (1.0, np.zeros(2)), kernel, np.zeros(1),
+        rng=np.random.RandomState(0), **rest,
+    )  # fmt: skip
+    assert level.kernel.theta[0] == pytest.approx(-1.5)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@
 
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -142,6 +143,51 @@ def test_where_steps_settle_nothing_is_higher(name):
                 [C + size * np.tril(rng.normal(size=C.shape)) for C in best.roots],
             )
             assert bound(likelihood, moved, A, k, y)[0] < value
+
+
+def test_no_step_lowers_the_bound():
+    """Counts far from where the steps start: those of length one lead too far."""
+
+    def expected(y, mean, variance):
+        rate = np.exp(mean + 0.5 * variance)
+        return y * mean - rate, y - rate, -0.5 * rate
+
+    counts = SimpleNamespace(expected=expected)
+    A, k, _ = problem(LIKELIHOODS["gaussian"])
+    A, y = np.abs(A), np.full((40, 1), 100.0)
+    start = Posterior.prior(6, 1)
+    values = [bound(counts, start, A, k, y)[0]]
+    for steps in range(1, 16):
+        found = settle(counts, start, A, k, y, max_steps=steps)[0]
+        values.append(bound(counts, found, A, k, y)[0])
+    whole = natural_step(counts, start, A, k, y)
+    assert bound(counts, whole, A, k, y)[0] < values[0]
+    assert (np.diff(values) >= -1e-9 * np.abs(values[1:])).all()
+    assert values[-1] > values[0] + 100.0
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_the_first_step_is_of_length_one_where_the_bound_rises(name):
+    likelihood = LIKELIHOODS[name]
+    A, k, y = problem(likelihood)
+    start = Posterior.prior(6, likelihood.n_outputs)
+    whole = natural_step(likelihood, start, A, k, y)
+    assert bound(likelihood, whole, A, k, y)[0] > bound(likelihood, start, A, k, y)[0]
+    found = settle(likelihood, start, A, k, y, max_steps=1)[0]
+    np.testing.assert_allclose(found.mean, whole.mean, atol=1e-12)
+    np.testing.assert_allclose(found.roots, whole.roots, atol=1e-12)
+
+
+def test_extrapolated_steps_settle_sooner():
+    likelihood = LIKELIHOODS["softmax"]
+    A, k, y = problem(likelihood)
+    A, k = 3.0 * A, 9.0 * k
+    start = Posterior.prior(6, likelihood.n_outputs)
+    assert settle(likelihood, start, A, k, y, max_steps=25)[2] <= 1e-10 * len(y)
+    plain = start
+    for _ in range(25):
+        plain, before = natural_step(likelihood, plain, A, k, y), plain
+    assert plain.divergence(before) > 1e-10 * len(y)
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)

@@ -610,6 +610,18 @@ def test_walks_measure_what_every_node_lacks(max_iter):
     assert (np.array(found.history[:-1]) > 1e-6).all()
 
 
+def test_walks_that_have_not_come_everywhere_lack_all_of_it():
+    path = sparse.diags_array([np.ones(2), np.ones(2)], offsets=[-1, 1]).tocsr()
+    Y = np.array([[1.0], [0.0], [0.0]])
+    # After one step the last has no value yet; after two (9/8, 1/4, 1/8) the middle
+    # one ought to have 5/16.
+    residuals = [
+        walk_values(path, Y, damping=0.5, tol=0.0, max_iter=steps).residual
+        for steps in (1, 2)
+    ]
+    assert residuals == [1.0, pytest.approx(0.25)]
+
+
 def test_walks_that_a_callback_ends_stop_at_once():
     W = geometric_graph(60, 6)
     Y = np.eye(60)[:, :2]
