@@ -175,7 +175,9 @@ def test_the_best_move_of_one_variance(learn, max_iter, tol):
     )
     model = quiet(model, H, Y)
     s2, gamma = model.noise_variance_, model.gamma_
-    _, s, square, mean = evidence_parts(H, Y, gamma, s2)
+    cost, s, square, mean = evidence_parts(H, Y, gamma, s2)
+    log_evidence = -0.5 * (cost + len(H) * np.log(2 * np.pi))  # per target
+    assert model.history_[-1] == pytest.approx(log_evidence, rel=1e-8)
     value = best_gain(gamma, s, square)
     certificate = model.certificate_
     assert certificate.tol == pytest.approx(1e-2 * tol, rel=1e-12)
