@@ -111,6 +111,7 @@ _SBL = [
 _BEST_MOVE = [
     "bayes/test_measures.py::test_the_best_move_is_that_of_the_closed_form",
     "bayes/test_measures.py::test_the_best_move_of_one_variance",
+    "bayes/test_measures.py::test_active_columns_have_the_sums_of_their_posterior",
 ]
 _COFEM = [
     "bayes/test_sbl.py::" + name
@@ -902,10 +903,11 @@ MODULES = {
         _SBL,
     ),
     "bayes/_fast.py": (
-        "refresh largest_gain dof residual cost maximize_evidence_fast",
+        "refresh lost_share look_closely _gain_in_doubt largest_gain dof residual cost "
+        "maximize_evidence_fast",
         _SBL,
     ),
-    "bayes/_kernels_fast.py": ("best_move", [_PLAIN, *_BEST_MOVE]),
+    "bayes/_kernels_fast.py": ("best_move keep_digits", [_PLAIN, *_BEST_MOVE]),
     "bayes/_cofem.py": (
         "conjugate_gradients _relative maximize_evidence_cofem",
         [*_SBL, *_COFEM],

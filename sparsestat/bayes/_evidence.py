@@ -26,6 +26,7 @@ __all__ = [
     "maximize_evidence",
     "posterior",
     "posterior_root",
+    "stacked_factor",
     "variance_step",
 ]
 
@@ -78,6 +79,7 @@ class EvidenceResult:
     change: float
     converged: bool
     n_iter: int
+    rounding: float = 0.0
     scores: list = field(default_factory=list)
 
 
@@ -171,22 +173,26 @@ def posterior_root(H, gamma, s2):
     return scale[:, None] * inverse.conj().T
 
 
-def final_posterior(H, Y, gamma, s2):
-    """Return V with ``V V^H`` the posterior covariance, and the posterior mean.
+def stacked_factor(H, gamma, s2):
+    """Return Q and R of ``H Gamma^1/2 / s`` on top of the identity.
 
-    A QR factorization of the design stacked on the identity squares no condition
-    number, which matters when the noise is all but zero.
+    No condition number is squared, which matters when the noise is all but zero.
     """
+    m, k = H.shape
+    stacked = np.zeros((m + k, k), dtype=H.dtype, order="F")
+    np.multiply(H, np.sqrt(gamma) / np.sqrt(s2), out=stacked[:m])
+    stacked[m:][np.diag_indices(k)] = 1.0
+    return qr(stacked, mode="economic", overwrite_a=True, check_finite=False)
+
+
+def final_posterior(H, Y, gamma, s2):
+    """Return V with ``V V^H`` the posterior covariance, and the posterior mean."""
     m, k = H.shape
     if k == 0:
         return np.zeros((0, 0), dtype=H.dtype), np.zeros((0, Y.shape[1]), H.dtype)
-    scale = np.sqrt(gamma)
-    stacked = np.zeros((m + k, k), dtype=H.dtype, order="F")
-    np.multiply(H, scale / np.sqrt(s2), out=stacked[:m])
-    stacked[m:][np.diag_indices(k)] = 1.0
-    Q, R = qr(stacked, mode="economic", overwrite_a=True, check_finite=False)
+    Q, R = stacked_factor(H, gamma, s2)
     inverse = solve_triangular(R, np.eye(k, dtype=R.dtype))
-    root = scale[:, None] * inverse
+    root = np.sqrt(gamma)[:, None] * inverse
     return root, root @ (Q[:m].conj().T @ Y) / np.sqrt(s2)
 
 

@@ -13,12 +13,17 @@ from sparsestat.bayes._evidence import (
     compress_targets,
     final_posterior,
     posterior_root,
+    stacked_factor,
 )
 
 __all__ = ["maximize_evidence_fast"]
 
 NOISE_EVERY = 10
 REFRESH_EVERY = 200
+_LOST = 1e-6  # share of the noise that may be lost to rounding before a close look
+_SQUARED = 1e-2  # the same before the posterior is solved without normal equations
+_LOOKS = 5  # close looks that found a gain, before every action is preceded by one
+_ROUGH = 10  # iterations before the same; a noise that is learned has a floor
 
 
 class _Model:
@@ -50,14 +55,55 @@ class _Model:
         """Recompute the posterior, S and Q from the variances alone."""
         k, b = self.k, 1.0 / self.s2
         index = self.active[:k]
-        self.root = posterior_root(self.H[:, index], self.gamma[index], self.s2)
+        H, gamma = self.H[:, index], self.gamma[index]
+        if self.lost_share() > _SQUARED:
+            self.root, mean = final_posterior(H, self.Y, gamma, self.s2)
+            self.mu[:, :k] = mean.T
+        else:
+            self.root = posterior_root(H, gamma, self.s2)
+            self.mu[:, :k] = b * (
+                self.HY[:, index] @ self.root.conj() @ self.root.T if k else 0.0
+            )
         self.Sigma[:k, :k] = self.root @ self.root.conj().T
-        self.mu[:, :k] = b * (
-            self.HY[:, index] @ self.root.conj() @ self.root.T if k else 0.0
-        )
         V = self.root.conj().T @ self.G[:k].conj()
         self.S = np.maximum(b * (self.squares - b * square(V).sum(axis=0)), 0.0)
         self.Q = b * (self.HY - self.mu[:, :k] @ self.G[:k])
+        self._keep_digits()
+
+    def lost_share(self):
+        """Return how much of the noise differences of signals lose to rounding."""
+        index = self.active[: self.k]
+        peak = (self.gamma[index] * self.squares[index]).max(initial=0.0) / self.s2
+        return float(peak * np.finfo(float).eps)
+
+    def look_closely(self):
+        """Recompute S and Q from what the active columns leave of all others."""
+        m, n = self.H.shape
+        index = self.active[: self.k]
+        basis, _ = stacked_factor(self.H[:, index], self.gamma[index], self.s2)
+        left = np.zeros((len(basis), n + self.n_targets), basis.dtype)
+        left[:m, :n], left[:m, n:] = self.H, self.Y
+        for _ in range(2):  # the second time what rounding left of the first
+            left -= basis @ (basis.conj().T @ left)
+        H, Y = left[:, :n], left[:, n:]
+        self.S = square(H).sum(axis=0) / self.s2
+        self.Q = np.ascontiguousarray((H.conj().T @ Y).T) / self.s2
+        self._keep_digits()
+        return self._gain_in_doubt()
+
+    def _gain_in_doubt(self):
+        """Return the largest gain where the targets have lost their last digit."""
+        peak = square(self.Y).sum() / self.n_targets / self.s2
+        lost = np.finfo(float).eps * np.sqrt(peak)
+        share = square(self.Q).mean(axis=0) / np.maximum(self.S, np.finfo(float).tiny)
+        excess = np.where(self.gamma > 0.0, np.abs(share - 1.0), share - 1.0)
+        excess = np.maximum(excess + (2.0 * np.sqrt(share) + lost) * lost, 0.0)
+        return float((excess - np.log1p(excess)).max())
+
+    def _keep_digits(self):
+        kernels.keep_digits(
+            self.S, self.Q, self.gamma, self.active, self.k, self.Sigma, self.mu
+        )
 
     def act(self, tol, max_actions):
         code, j, wanted, self.k, done = kernels.act(
@@ -122,10 +168,12 @@ def maximize_evidence_fast(
     model = _Model(np.asfortranarray(H), Y, s2)
     scores, converged, change = [], False, np.inf
     batch = NOISE_EVERY if learn else REFRESH_EVERY
-    n_iter = 0
+    n_iter = looks = 0
     for _ in range(stop.max_iter):
         n_iter += 1
-        left, code = batch, kernels.ADD
+        careful = looks > _LOOKS or (n_iter > _ROUGH and not learn)
+        careful = careful and model.lost_share() > _LOST
+        left, code = 1 if careful else batch, kernels.ADD
         while left > 0 and code == kernels.ADD:
             code, done = model.act(stop.tol, left)
             left -= done
@@ -138,13 +186,18 @@ def maximize_evidence_fast(
             if moved >= stop.tol:
                 model.s2 = new
                 model.refresh()
-        change = max(model.largest_gain(), moved if moved >= stop.tol else 0.0)
+        rounding = 0.0
+        careful = careful or model.largest_gain() <= stop.tol
+        if careful and model.lost_share() > _LOST:
+            looks += 1
+            doubt = model.look_closely()
+            rounding = max(doubt - model.largest_gain(), 0.0)
+        gain = model.largest_gain()
+        change = max(gain, moved if moved >= stop.tol else 0.0)
         scores.append(model.cost(total, rest))
         asked = stop.asked(change)
-        if change <= stop.tol:
-            converged = True
-            break
-        if asked:
+        if asked or change <= stop.tol:
+            converged = change + rounding <= stop.tol
             break
     order = np.argsort(model.active[: model.k])
     index = model.active[: model.k][order]
@@ -160,5 +213,6 @@ def maximize_evidence_fast(
         change=float(change),
         converged=converged,
         n_iter=n_iter,
+        rounding=rounding,
         scores=scores,
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from sparsestat._utils.jit import njit
 
-__all__ = ["ADD", "DONE", "LIMIT", "act", "best_move"]
+__all__ = ["ADD", "DONE", "LIMIT", "act", "add", "best_move", "keep_digits"]
 
 # Why `act` returned: nothing left to gain, a column to add, enough actions.
 DONE, ADD, LIMIT = 0, 1, 2
@@ -73,6 +73,22 @@ def _update_columns(S, Q, e, weight, amounts):
 
 
 @njit(cache=True, nogil=True)
+def keep_digits(S, Q, gamma, active, k, Sigma, mu):
+    """Take S and Q of active columns from their posterior.
+
+    ``gamma S = 1 - Sigma / gamma`` and ``gamma Q = mu``: what the updates leave of
+    them is a difference of numbers that grow as the noise falls.
+    """
+    for i in range(k):
+        j = active[i]
+        left = Sigma[i, i].real / gamma[j]
+        if left < 0.5:
+            S[j] = (1.0 - left) / gamma[j]
+            for t in range(mu.shape[0]):
+                Q[t, j] = mu[t, i] / gamma[j]
+
+
+@njit(cache=True, nogil=True)
 def act(G, S, Q, gamma, active, k, Sigma, mu, b, tol, max_actions, e):
     """Re-estimate and delete until a column should be added.
 
@@ -94,13 +110,17 @@ def act(G, S, Q, gamma, active, k, Sigma, mu, b, tol, max_actions, e):
             return ADD, j, wanted, k, done
         for r in range(k):
             column[r] = Sigma[r, i]
+        variance = Sigma[i, i].real
         if wanted > 0.0:
             d = 1.0 / wanted - 1.0 / gamma[j]
             if d == 0.0:
                 return DONE, -1, 0.0, k, done
-            w = 1.0 / (Sigma[i, i].real + 1.0 / d)
+            rest = 1.0 + d * variance
         else:
-            w = 1.0 / Sigma[i, i].real
+            d, rest = 1.0, variance
+        if not (variance > 0.0 and rest > 0.0):  # rounding: begin afresh
+            return LIMIT, -1, 0.0, k, done
+        w = d / rest
         _spread(G, k, column, b, e)
         for t in range(n_targets):
             amounts[t] = w * mu[t, i]
@@ -129,6 +149,7 @@ def act(G, S, Q, gamma, active, k, Sigma, mu, b, tol, max_actions, e):
                     Sigma[r, i] = Sigma[r, last]
                 Sigma[i, i] = Sigma[last, last]
             k = last
+        keep_digits(S, Q, gamma, active, k, Sigma, mu)
     return LIMIT, -1, 0.0, k, max_actions
 
 
@@ -160,4 +181,5 @@ def add(G, S, Q, gamma, active, k, Sigma, mu, b, j, wanted, e):
     Sigma[k, k] = v
     active[k] = j
     gamma[j] = wanted
+    keep_digits(S, Q, gamma, active, k + 1, Sigma, mu)
     return k + 1

@@ -489,20 +489,28 @@ class SBLRegressor(
 
     def _finish(self, found, method, data, noise, share):
         self.n_iter_, self.converged_ = found.n_iter, bool(found.converged)
-        tol = 1e-2 * self.tol if method == "fast" else self.tol
+        tol, rounding = self.tol, 0.0
+        if method == "fast":
+            tol, rounding = 1e-2 * tol, found.rounding
         self.certificate_ = Certificate(
             "monotone_bound" if method == "cofem" else "kkt",
             float(found.change),
             float(tol),
             self.converged_,
             _SCALES.get(method, _SCALES["em"]),
-            {"dof": found.dof, "noise_variance": self.noise_variance_},
+            {
+                "dof": found.dof,
+                "noise_variance": self.noise_variance_,
+                "rounding": rounding,
+            },
         )
-        if found.change > tol:  # of unsolved equations _fit_cofem has warned
+        if found.change + rounding > tol:  # of unsolved equations _fit_cofem has warned
             warn_if_unsatisfied(
                 self.certificate_,
                 f"SBLRegressor did not converge: {_MEASURES[method]}",
                 "Increase max_iter, or tol.",
+                precision_remedy="Pass a larger noise_variance: this one is below "
+                "the last digits of y.",
             )
         alone = data.total <= 1.0
         warn_if_collapsed(
