@@ -1036,6 +1036,21 @@ MODULES = {
         "_store_if_constant _store_solution _likelihood _per_unit _store_certificate",
         _SPECTRA,
     ),
+    "gaussian_process/_spectral/_consensus.py": (
+        "quantize message_bits nearest_root agree",
+        [
+            "gaussian_process/test_distributed_mixture.py::" + name
+            for name in (
+                "test_quantizer_is_unbiased_and_close",
+                "test_the_step_of_an_agent_is_the_root_of_its_cubic",
+                "test_the_residual_is_that_of_the_agreement_that_is_returned",
+                "test_agents_with_equal_rows_agree_at_once",
+                "test_residuals_fall_below_what_the_tolerance_allows",
+                "test_rounding_costs_little_and_saves_bits",
+                "test_one_agent_is_the_central_fit",
+            )
+        ],
+    ),
     "gaussian_process/_distributed_mixture.py": (
         "_store",
         [

@@ -16,6 +16,7 @@ from sparsestat.gaussian_process import (
 )
 from sparsestat.gaussian_process._spectral._consensus import (
     Agent,
+    agree,
     message_bits,
     nearest_root,
     quantize,
@@ -271,6 +272,52 @@ def test_residuals_fall_below_what_the_tolerance_allows():
     harder.fit(X, y)
     assert harder.certificate_.satisfied and harder.n_iter_ > model.n_iter_
     assert harder.primal_residuals_[-1] < 0.5 * primal[-1]
+
+
+class Distant:
+    """The part of an agent, least at 1.5, whose answers grow by one in each round."""
+
+    learns_noise, noise = False, 0.1
+
+    def __init__(self):
+        self.problem, self.answer = self, 0.0
+
+    def lower(self):
+        return np.array([0.0, 0.1])
+
+    def value(self, z):
+        return abs(z[0] - 1.5)
+
+    def evaluate(self, z):
+        return self.value(z), np.ones(2), np.ones(2)
+
+    def respond(self, *arguments):
+        self.answer += 1.0
+        return np.array([self.answer, 0.1])
+
+
+@pytest.mark.parametrize(("rounds", "step"), [(1, 0.0), (7, 0.0), (30, 0.5)])
+def test_the_residual_is_that_of_the_agreement_that_is_returned(
+    monkeypatch, rounds, step
+):
+    monkeypatch.setattr(Agent, "respond", Distant.respond)
+    found = agree(
+        [Distant(), Distant()],
+        np.array([1.0, 0.1]),
+        step=step,
+        max_rounds=rounds,
+        tol=1e-3,
+        rng=np.random.RandomState(0),
+    )
+    # All agents say k in round k, and so does the center, until it hardly weighs that.
+    last, theta = found.n_rounds, found.theta[0]
+    np.testing.assert_allclose(found.agents[:, 0], last)
+    assert abs(theta - 1.5) <= 0.5
+    away = np.sqrt(2.0) * (last - theta)
+    allowed = max(1e-3 * (2.0 + np.sqrt(2.0) * np.hypot(last, 0.1)), step)
+    expected = max(found.primal[-1], found.dual[-1], away) / allowed
+    assert found.violation == pytest.approx(expected, rel=1e-9)
+    assert (found.violation > 1.0) == (rounds > 1)
 
 
 def test_experts_share_one_kernel_and_add_their_evidence():

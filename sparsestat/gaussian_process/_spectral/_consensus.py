@@ -255,4 +255,7 @@ def agree(
     averaged = total(mean)
     if averaged < found.value:
         found.theta, found.value = mean, averaged
+    # What is returned may be another agreement than the last one.
+    away = float(np.linalg.norm(unit * (zeta - found.theta)))
+    found.violation = max(found.violation, away / allowed)
     return found
