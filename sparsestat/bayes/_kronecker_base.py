@@ -36,7 +36,7 @@ from sparsestat.bayes._kronecker import (
     starts,
 )
 from sparsestat.bayes._linear import warn_if_collapsed
-from sparsestat.bayes._records import Noise, Stop
+from sparsestat.bayes._records import STARTING_VARIANCE, Noise, Stop
 
 __all__ = ["KRONECKER_CONSTRAINTS", "BaseKroneckerSBL"]
 
@@ -59,7 +59,7 @@ KRONECKER_CONSTRAINTS = {
         Interval(Integral, 1, None, closed="left"),
     ],
     "n_init": [Interval(Integral, 1, None, closed="left")],
-    "gamma_init": [Interval(Real, 0, None, closed="neither")],
+    "gamma_init": STARTING_VARIANCE,
     "noise_floor": [Interval(Real, 0, None, closed="neither")],
     "compute_score": ["boolean", StrOptions({"deprecated"})],
     "allow_complex": ["boolean"],

@@ -5,9 +5,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
-__all__ = ["Noise", "Stop"]
+from sparsestat._utils.compat import Interval
 
+__all__ = ["STARTING_VARIANCE", "Noise", "Stop"]
+
+# Expectation maximization rests at variances that are next to nothing, whatever the
+# data say of them, and far larger ones leave a covariance without digits.
+STARTING_VARIANCE = [Interval(Real, 0.01, 1e8, closed="both")]
 _START = 0.1  # of a learned noise variance, beside a mean square of y of 1
 
 

@@ -40,7 +40,7 @@ from sparsestat.bayes._fast import maximize_evidence_fast
 from sparsestat.bayes._history import EvidenceHistoryMixin
 from sparsestat.bayes._linear import BayesianLinearMixin, warn_if_collapsed
 from sparsestat.bayes._noise import choose_noise
-from sparsestat.bayes._records import Noise, Stop
+from sparsestat.bayes._records import STARTING_VARIANCE, Noise, Stop
 from sparsestat.exceptions import ConvergenceWarning
 
 __all__ = ["SBLRegressor"]
@@ -115,7 +115,8 @@ class SBLRegressor(
     n_jobs : int, default=None
         Number of workers of ``noise_variance="cv"``.
     gamma_init : float, default=1.0
-        Starting variances: 1 spreads the variance of y over all columns.
+        Starting variances, from 0.01 to 1e8: 1 spreads the variance of y over all
+        columns.
     fit_intercept : bool, default=True
         Center X and y; the intercept is not penalized.
     max_iter : int, default=500
@@ -253,7 +254,7 @@ class SBLRegressor(
         **KERNEL_CONSTRAINTS,
         "cv": ["cv_object"],
         "n_jobs": [Integral, None],
-        "gamma_init": [Interval(Real, 0, None, closed="neither")],
+        "gamma_init": STARTING_VARIANCE,
         "fit_intercept": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],

@@ -35,7 +35,7 @@ from sparsestat._utils.validation import (
 )
 from sparsestat.bayes._basis import KERNEL_CONSTRAINTS, KernelBasis
 from sparsestat.bayes._laplace import Likelihood, maximize_laplace_evidence
-from sparsestat.bayes._records import Stop
+from sparsestat.bayes._records import STARTING_VARIANCE, Stop
 
 __all__ = ["SBLClassifier"]
 
@@ -72,7 +72,7 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
         Parameters of the kernel. Where ``gamma`` is wanted and missing, it is one over
         n_features times the variance of the entries of X about their column means.
     gamma_init : float, default=1.0
-        Starting variance of the log odds, spread over all columns.
+        Starting variance of the log odds, from 0.01 to 1e8, spread over all columns.
     fit_intercept : bool, default=True
         Fit intercepts, which have no prior.
     max_iter : int, default=500
@@ -163,7 +163,7 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
     _parameter_constraints = {
         "method": [StrOptions({"mm", "em", "mackay"})],
         **KERNEL_CONSTRAINTS,
-        "gamma_init": [Interval(Real, 0, None, closed="neither")],
+        "gamma_init": STARTING_VARIANCE,
         "fit_intercept": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],

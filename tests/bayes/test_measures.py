@@ -133,10 +133,11 @@ def exact_gain(S, Q, g):
 
 
 @pytest.mark.parametrize("left", [1e-2, 1e-6, 1e-10])
-@pytest.mark.parametrize("ratio", [0.9, 1.001, 1.5])
+@pytest.mark.parametrize("ratio", [None, 0.9, 1.001, 1.5])
 def test_gains_of_what_the_noise_hardly_hides_keep_their_digits(left, ratio):
     g = 2.0
     S = (1.0 - left) / g
+    ratio = 0.5 * left if ratio is None else ratio  # the column is left out
     Q = np.sqrt(ratio * S)
     wanted, gain = exact_gain(S, Q, g)
     found = best_move(np.array([S]), np.array([[Q]]), np.array([g]))
@@ -162,7 +163,11 @@ def test_active_columns_have_the_sums_of_their_posterior():
 
 
 def largest_gain(H, y, gamma, noise):
-    """Return what the best move of one variance gains, in many digits."""
+    """Return what the best move of one variance gains, in many digits.
+
+    And what it would gain if y were known to its last digit alone, in the direction
+    that says most for it.
+    """
     with mpmath.workdps(90):
         active = [int(j) for j in np.flatnonzero(gamma)]
         wide, y = mpmath.matrix(H.tolist()), mpmath.matrix(y.tolist())
@@ -172,13 +177,18 @@ def largest_gain(H, y, gamma, noise):
             precision[i, i] += 1 / mpmath.mpf(gamma[j])
         covariance = precision**-1
         rest = y - A * (covariance * (A.T * y)) / noise
-        gains = []
+        gains, doubts = [], []
+        lost = np.finfo(float).eps * mpmath.norm(y) / mpmath.sqrt(noise)
         for j in range(H.shape[1]):
             h = wide[:, j]
             left = h - A * (covariance * (A.T * h)) / noise
             S, Q = (h.T * left)[0] / noise, (h.T * rest)[0] / noise
             gains.append(exact_gain(S, Q, gamma[j])[1])
-        return max(gains)
+            root = abs(Q) / mpmath.sqrt(S)
+            excess = abs(root**2 - 1) if gamma[j] else root**2 - 1
+            excess = max(excess + 2 * root * lost + lost**2, 0)
+            doubts.append(float(excess - mpmath.log(1 + excess)))
+        return max(gains), max(doubts)
 
 
 @pytest.mark.parametrize("copies", [None, 1e-5, 0.0])
@@ -194,9 +204,11 @@ def test_certificates_of_fast_fits_with_next_to_no_noise(noise, copies):
     model = quiet(model, H, y)
     assert np.isfinite(model.coef_).all() and np.isfinite(model.gamma_).all()
     assert np.sqrt(((H @ model.coef_ - y) ** 2).mean()) < 2.0 * np.sqrt(noise)
-    gain, certificate = largest_gain(H, y, model.gamma_, noise), model.certificate_
-    rounding = certificate.details["rounding"]
+    gain, doubt = largest_gain(H, y, model.gamma_, noise)
+    certificate, rounding = model.certificate_, model.certificate_.details["rounding"]
     assert certificate.value == pytest.approx(gain, abs=rounding, rel=1e-2)
+    share = 0.1 if noise > 1e-20 else 0.9  # of figures that are rounding themselves
+    assert certificate.value + rounding == pytest.approx(doubt, rel=share)
     # What the last digits of y decide is not claimed.
     assert certificate.satisfied == (noise > 1e-20)
     if certificate.satisfied:
@@ -205,6 +217,19 @@ def test_certificates_of_fast_fits_with_next_to_no_noise(noise, copies):
         assert certificate.lacks_precision
         with pytest.warns(ConvergenceWarning, match="larger noise_variance"):
             model.fit(H, y)
+
+
+@pytest.mark.parametrize("method", ["em", "mm", "mackay", "cofem"])
+def test_no_start_that_is_allowed_ends_in_nothing(method):
+    H, y, x, _ = draw(60, 30, 3)
+    for start in (0.01, 1e8):
+        model = SBLRegressor(method, gamma_init=start, random_state=0, max_iter=2000)
+        model = quiet(model, H, y)
+        assert model.certificate_.satisfied
+        assert relative(model.coef_, x) < 0.1
+    for start in (0.009, 1.1e8):
+        with pytest.raises(ValueError, match="gamma_init"):
+            model.set_params(gamma_init=start).fit(H, y)
 
 
 @pytest.mark.parametrize(("max_iter", "tol"), [(1, 1e-6), (3, 10.0), (500, 0.1)])
