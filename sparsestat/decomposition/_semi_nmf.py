@@ -302,7 +302,13 @@ class SemiNMF(
                 f"init must be a finite, non-negative array of shape ({n}, {k}), "
                 f"got shape {G.shape}."
             )
-        return np.ascontiguousarray(G)
+        if not G.any():
+            raise ValueError(
+                "init is zero everywhere, where codes would stay. Pass codes of which "
+                "some are positive."
+            )
+        # Components are free in scale, and take up what this leaves out.
+        return np.ascontiguousarray(G / power_of_two(G.max()))
 
     def _first_codes(self, rows, rng):
         """Return what `_start` does, for rows in blocks."""

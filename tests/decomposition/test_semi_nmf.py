@@ -148,12 +148,24 @@ def test_a_given_start_is_used_and_checked(rng):
     for bad in (start[:5], -start, start * np.nan):
         with pytest.raises(ValueError, match="non-negative array of shape"):
             SemiNMF(2, init=bad).fit(X)
+    with pytest.raises(ValueError, match="zero everywhere"):
+        SemiNMF(2, init=np.zeros((10, 2))).fit(X)
     with pytest.raises(ValueError, match="'feature_density'"):
         SemiNMF(2, feature_density=0.0).fit(X)
     with pytest.raises(ValueError, match="Complex data not supported"):
         SemiNMF(2).fit(X * 1j)
     with pytest.warns(ConvergenceWarning, match="Raise max_iter"):
         SemiNMF(2, max_iter=1, random_state=0).fit(X)
+
+
+@pytest.mark.parametrize("solver", ["hals", "mu"])
+def test_the_size_of_a_given_start_does_not_matter(rng, solver):
+    X, start = rng.standard_normal((10, 5)), rng.random((10, 2))
+    model = SemiNMF(2, init=start, solver=solver, tol=1e-2).fit(X)
+    for size in (2.0**-900, 2.0**900):
+        other = SemiNMF(2, init=start * size, solver=solver, tol=1e-2).fit(X)
+        assert_allclose(other.components_, model.components_, rtol=1e-9)
+        assert_allclose(other.history_, model.history_, rtol=1e-9)
 
 
 def test_codes_times_components_approximate_the_data(rng):
