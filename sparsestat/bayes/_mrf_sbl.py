@@ -76,7 +76,7 @@ class MRFSBL(
         Pairs of neighbors, in place of those of the grid: for grids with holes and
         other graphs.
     sparsity_init : float, default=0.1
-        Probability of presence at the start.
+        Probability of presence at the start, at least 1e-5.
     slab_variance : float, default=None
         Variance V of the present coefficients. None learns it.
     max_iter : int, default=None
@@ -180,7 +180,7 @@ class MRFSBL(
         "beta": [Interval(Real, 0, None, closed="left"), "array-like", None],
         "alpha": [Real, "array-like", None],
         "edges": ["array-like", None],
-        "sparsity_init": [Interval(Real, 0, 1, closed="neither")],
+        "sparsity_init": [Interval(Real, 1e-5, 1, closed="left")],
         "slab_variance": [Interval(Real, 0, None, closed="neither"), None],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "tol": [Interval(Real, 0, None, closed="left")],

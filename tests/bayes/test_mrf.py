@@ -411,3 +411,17 @@ def test_complex_data_need_leave():
     data = make_burst_sparse(30, (6, 6), n_bursts=1, random_state=0)
     with pytest.raises(ValueError, match="Complex data not supported"):
         MRFSBL((6, 6), allow_complex=False).fit(data.X, data.y)
+
+
+@pytest.mark.parametrize("e_step", ["exact", "inverse-free"])
+def test_every_start_that_is_allowed_is_left(e_step):
+    rng = np.random.RandomState(0)
+    H, x = rng.standard_normal((40, 60)) / np.sqrt(40), np.zeros(60)
+    x[10:15] = [3.0, -2.0, 4.0, 3.0, -5.0]
+    y = H @ x + 1e-2 * rng.standard_normal(40)
+    for start in (1e-5, 0.999):
+        model = MRFSBL(e_step=e_step, sparsity_init=start, random_state=0).fit(H, y)
+        assert model.certificate_.satisfied
+        assert np.abs(model.coef_ - x).max() < 0.1
+    with pytest.raises(ValueError, match="sparsity_init"):
+        MRFSBL(sparsity_init=1e-6).fit(H, y)
