@@ -291,6 +291,7 @@ def solve_mrf(
         new, v, r, tau, residual, dof = e_step(gamma, s2)
         size = np.sqrt(square(new).sum())
         change = float(np.sqrt(square(new - mean).sum()) / size) if size > 0 else 0.0
+        change /= damping  # of a whole step: small steps are no convergence
         history.append(change)
         mean = new
         graph.update(magnetization, _log_odds(r, tau, V, h))

@@ -80,9 +80,10 @@ class MRFSBL(
     slab_variance : float, default=None
         Variance V of the present coefficients. None learns it.
     max_iter : int, default=None
-        Largest number of iterations. None means 60, and 400 for vb.
+        Largest number of iterations. None means 100, and 400 for vb.
     tol : float, default=1e-4
-        Stop when the coefficients change by less than this, relative to their norm.
+        Stop when the coefficients change by less than this, relative to their norm and
+        divided by `damping`.
     damping : float, default=0.7
         Weight of the new probabilities in each iteration.
     allow_complex : bool, default=True
@@ -129,11 +130,11 @@ class MRFSBL(
     dof_ : float
         Number of well determined coefficients.
     certificate_ : Certificate
-        Last relative change of the coefficients.
+        Last relative change of the coefficients, over `damping`.
     n_iter_ : int
         Number of iterations.
     history_ : ndarray of shape (n_iter_,)
-        Relative change of the coefficients at each iteration.
+        Relative change of the coefficients at each iteration, over `damping`.
     converged_ : bool
         Whether `tol` was met.
     n_features_in_ : int
@@ -295,7 +296,7 @@ class MRFSBL(
         return self
 
     def _solve(self, H, data, graph, engine, squares, refinement, rng, scale, unit):
-        max_iter = self.max_iter or (400 if engine == "vb" else 60)
+        max_iter = self.max_iter or (400 if engine == "vb" else 100)
         given, slab = self.noise_variance, self.slab_variance
         with FitProgress(
             self, max_iter, X=data.X, y=data.Y, verbose=self.verbose

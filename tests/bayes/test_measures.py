@@ -482,6 +482,7 @@ def test_burst_recovery_measures_its_last_move(engine):
         for k in (11, 12)
     )
     value = relative(before["coef_"], after["coef_"])
+    value /= 1.0 if engine == "vb" else model.damping  # small steps do not count less
     np.testing.assert_allclose(after["certificate_"].value, value, rtol=1e-6)
     np.testing.assert_array_equal(after["history_"][-1], after["certificate_"].value)
     assert not after["converged_"] and after["n_iter_"] == 12

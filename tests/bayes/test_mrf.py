@@ -420,8 +420,20 @@ def test_every_start_that_is_allowed_is_left(e_step):
     x[10:15] = [3.0, -2.0, 4.0, 3.0, -5.0]
     y = H @ x + 1e-2 * rng.standard_normal(40)
     for start in (1e-5, 0.999):
-        model = MRFSBL(e_step=e_step, sparsity_init=start, random_state=0).fit(H, y)
+        model = MRFSBL(e_step=e_step, sparsity_init=start, random_state=0)
+        model = quiet(model, H, y)
         assert model.certificate_.satisfied
         assert np.abs(model.coef_ - x).max() < 0.1
     with pytest.raises(ValueError, match="sparsity_init"):
         MRFSBL(sparsity_init=1e-6).fit(H, y)
+
+
+def test_small_steps_are_no_convergence():
+    rng = np.random.RandomState(0)
+    H, x = rng.standard_normal((40, 60)) / np.sqrt(40), np.zeros(60)
+    x[10:15] = [3.0, -2.0, 4.0, 3.0, -5.0]
+    y = H @ x + 1e-2 * rng.standard_normal(40)
+    for damping, settles in ((1e-9, False), (1e-4, False), (0.1, True), (1.0, True)):
+        model = quiet(MRFSBL(damping=damping, tol=1e-2), H, y)
+        assert model.certificate_.satisfied == settles
+        assert (np.abs(model.coef_ - x).max() < 0.2) == settles
