@@ -1037,13 +1037,14 @@ MODULES = {
         _SPECTRA,
     ),
     "gaussian_process/_spectral/_consensus.py": (
-        "quantize message_bits nearest_root agree",
+        "quantize message_bits nearest_root _allowed",
         [
             "gaussian_process/test_distributed_mixture.py::" + name
             for name in (
                 "test_quantizer_is_unbiased_and_close",
                 "test_the_step_of_an_agent_is_the_root_of_its_cubic",
                 "test_the_residual_is_that_of_the_agreement_that_is_returned",
+                "test_bits_are_those_of_all_messages",
                 "test_agents_with_equal_rows_agree_at_once",
                 "test_residuals_fall_below_what_the_tolerance_allows",
                 "test_rounding_costs_little_and_saves_bits",

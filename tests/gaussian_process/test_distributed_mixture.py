@@ -320,6 +320,20 @@ def test_the_residual_is_that_of_the_agreement_that_is_returned(
     assert (found.violation > 1.0) == (rounds > 1)
 
 
+def test_bits_are_those_of_all_messages(monkeypatch):
+    monkeypatch.setattr(Agent, "respond", Distant.respond)
+    agents, rng = [Distant(), Distant(), Distant()], np.random.RandomState(0)
+    found = agree(agents, np.array([1.0, 0.1]), max_rounds=3, tol=1e-9, rng=rng)
+    answers = 3 * 2 * 64
+    agreed = 3 * (2 * 64 + 128)  # and the two residuals
+    units = 2 * 3 * 2 * 8  # there and back; afresh in each of the first rounds
+    assert found.n_rounds == 3
+    each = units + answers + agreed
+    assert found.bits_path[:2] == [each, 2 * each]
+    mean = 3 * (2 * 64 + 64)
+    assert found.bits == found.bits_path[2] == 3 * each + mean
+
+
 def test_experts_share_one_kernel_and_add_their_evidence():
     X, y = two_tones(60)
     holders = np.repeat([0, 1, 2], 20)

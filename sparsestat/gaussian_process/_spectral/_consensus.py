@@ -121,6 +121,13 @@ def _within(problem, z):
     return z
 
 
+def _allowed(tol, step, shape, norm):
+    """Return the residual that a tolerance on shares allows, or rounding leaves."""
+    count = np.sqrt(shape[0])
+    entries = count * np.sqrt(shape[1])
+    return max(tol * (entries + count * norm), 0.5 * step * entries)
+
+
 @dataclass
 class Consensus:
     """What the agents agreed on, and what it took."""
@@ -233,10 +240,7 @@ def agree(
         found.dual.append(dual)
         found.objectives.append(value)
         found.bits_path.append(found.bits)
-        allowed = tol * (
-            np.sqrt(count * size) + np.sqrt(count) * np.linalg.norm(unit * theta)
-        )
-        allowed = max(allowed, 0.5 * step * np.sqrt(count * size))
+        allowed = _allowed(tol, step, zeta.shape, np.linalg.norm(unit * theta))
         found.violation = max(primal, dual) / allowed
         if report(value) or (found.violation <= 1.0 and k > 0):
             break
