@@ -16,6 +16,7 @@ import math
 import pickle
 import sys
 import warnings
+from numbers import Integral
 
 import joblib
 import numpy as np
@@ -29,6 +30,7 @@ from sklearn.utils import get_tags
 
 import sparsestat
 from sparsestat._utils import base
+from sparsestat._utils.compat import Interval
 from sparsestat.exceptions import InconsistentVersionWarning
 from tests.hostile_strategies import Twist, arrays_in, assert_no_nan, judge, twists
 from tests.test_common import PRESETS, public_estimators
@@ -269,6 +271,31 @@ def test_estimators_take_hostile_targets(cls):
         check_estimator_with(cls, "y", twist)
 
     check()
+
+
+def extreme_numbers(cls):
+    """Yield names of numeric parameters and values at the ends of what is allowed."""
+    for name, constraints in cls._parameter_constraints.items():
+        for interval in constraints if isinstance(constraints, list) else ():
+            if isinstance(interval, Interval) and not issubclass(
+                interval.type, Integral
+            ):
+                values = [interval.left, interval.right, 1e-300, 1e300]
+                if not cls.__name__.endswith("CV"):  # the same and more of it
+                    values += [1 - 1e-12, 1e-100, 1e16, 1e100]
+                for value in values:
+                    if value is not None and value in interval:
+                        yield name, float(value)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_estimators_take_extreme_parameters(cls):
+    for name, value in extreme_numbers(cls):
+        model = estimator_of(cls).set_params(**{name: value})
+        verdict = judge(model.fit, **data_of(model))
+        if verdict.error is None:
+            fitted = {n: v for n, v in vars(model).items() if n.endswith("_")}
+            assert_no_nan(fitted, f"{cls.__name__}({name}={value})", NAN_MEANS_NONE)
 
 
 # Public functions

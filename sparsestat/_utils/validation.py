@@ -13,6 +13,7 @@ __all__ = [
     "as_compressed",
     "check_complex_array",
     "check_magnitude",
+    "check_noise",
     "is_plain",
     "largest_entry",
     "read_only",
@@ -109,6 +110,16 @@ def check_magnitude(X, *, name="X", largest=_LARGEST):
             f"{1.0 / largest:.0e} and {largest:.0e}, for example to unit variance."
         )
     return X
+
+
+def check_noise(share):
+    """Raise ValueError where a given noise variance, over that of y, dwarfs it."""
+    if share > _LARGEST:
+        raise ValueError(
+            f"The noise variance that was given is {share:.0e} times that of y, and "
+            "nothing is left to learn. Pass it in the units of y, squared."
+        )
+    return share
 
 
 def largest_entry(X):

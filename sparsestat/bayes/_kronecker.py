@@ -7,6 +7,7 @@ Everything happens at the size of the factors, of y and of x.
 # Authors: The sparsestat developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from sparsestat._utils.validation import read_only
 from sparsestat.bayes import _kernels_kronecker as kernels
 from sparsestat.bayes import _kronecker_many as many
 from sparsestat.bayes._data import square
+from sparsestat.bayes._evidence import GAMMA_FLOOR
 
 __all__ = [
     "KroneckerResult",
@@ -294,8 +296,11 @@ def maximize(
     n_iter = 0
     while True:
         u, s, residual, cost, dof = state.e_step(s2)
-        new, new_raw = state.m_step(code, u, s, inner_sweeps, 1e-6)
-        change = state.change_to(new)
+        if math.prod(g.max() for g in state.gammas) <= GAMMA_FLOOR:
+            new, new_raw, change = state.gammas, state.raw, 0.0  # nothing but noise
+        else:
+            new, new_raw = state.m_step(code, u, s, inner_sweeps, 1e-6)
+            change = state.change_to(new)
         new_s2 = s2
         if learn:
             new_s2 = max((residual + s2 * dof) / total, noise.floor)

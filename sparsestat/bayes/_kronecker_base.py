@@ -60,7 +60,7 @@ KRONECKER_CONSTRAINTS = {
     ],
     "n_init": [Interval(Integral, 1, None, closed="left")],
     "gamma_init": STARTING_VARIANCE,
-    "noise_floor": [Interval(Real, 0, None, closed="neither")],
+    "noise_floor": [Interval(Real, 0, 1, closed="right")],
     "compute_score": ["boolean", StrOptions({"deprecated"})],
     "allow_complex": ["boolean"],
     "random_state": ["random_state"],

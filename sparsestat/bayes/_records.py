@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from numbers import Real
 
 from sparsestat._utils.compat import Interval
+from sparsestat._utils.validation import check_noise
 
 __all__ = ["STARTING_VARIANCE", "Noise", "Stop"]
 
@@ -28,7 +29,8 @@ class Noise:
     @classmethod
     def of(cls, given, floor, scale):
         """Return the record for y / scale; `given` is in units of y, `floor` is not."""
-        given = None if given is None else given / scale**2
+        if given is not None:
+            given = check_noise(given / scale**2)
         return cls(given, max(_START, floor), floor)
 
     @property

@@ -259,7 +259,7 @@ class SBLRegressor(
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "prune_tol": [Interval(Real, 0, 1, closed="left"), None],
-        "noise_floor": [Interval(Real, 0, None, closed="neither")],
+        "noise_floor": [Interval(Real, 0, 1, closed="right")],
         "accelerate": ["boolean"],
         "n_probes": [Interval(Integral, 1, None, closed="left")],
         "cg_tol": [Interval(Real, 0, None, closed="neither")],

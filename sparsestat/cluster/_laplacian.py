@@ -47,6 +47,7 @@ from sparsestat.cluster._seeding import kmeans_plusplus
 
 __all__ = ["LaplacianKMeans", "read_seeds"]
 
+_LEAST_SHARE = 1e-75  # of the size of X that a distance between samples may be
 _FIRST_STEPS = 5  # of plain seeded k-means before the graph comes in
 
 
@@ -331,7 +332,13 @@ class LaplacianKMeans(CallbackSupportMixin, ClusterMixin, SparsestatEstimator):
 
     def _variance(self, problem, starts):
         if self.sigma != "auto":
-            return (float(self.sigma) / self._frame.unit) ** 2
+            share = float(self.sigma) / self._frame.unit
+            if not _LEAST_SHARE < share < 1.0 / _LEAST_SHARE:
+                raise ValueError(
+                    f"sigma={self.sigma} is {share:.0e} times the largest entry of X: "
+                    "it is a distance between samples. Pass one, or 'auto'."
+                )
+            return share**2
         nearest = min(
             problem.squared_distances(centers).min(axis=1).mean() for centers in starts
         )

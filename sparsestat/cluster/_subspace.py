@@ -200,7 +200,7 @@ class CodingRateSubspaceClustering(ClusterMixin, SparsestatEstimator):
 
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "eps": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "eps": [Interval(Real, 1e-75, 1e75, closed="both"), StrOptions({"auto"})],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "init": ["array-like", StrOptions({"random", "spectral"})],
         "annealing": [Interval(Real, 0, None, closed="neither"), None],

@@ -189,7 +189,7 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
     _parameter_constraints = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "weights": ["array-like"],
-        "beta": [Interval(Real, None, None, closed="neither")],
+        "beta": [Interval(Real, -8, 8, closed="both")],
         "s": [StrOptions({"sqrt"}), Interval(Real, 1, None, closed="left")],
         "self_weight": [Interval(Real, None, None, closed="neither")],
         "normalize_powers": ["boolean"],

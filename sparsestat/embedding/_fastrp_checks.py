@@ -16,6 +16,9 @@ __all__ = [
 ]
 
 
+_LARGEST_WEIGHT = 1e15  # products with embeddings stay in single precision
+
+
 def checked_weights(weights, self_weight):
     """Return a_0 and the weights up to the last that is not zero."""
     given = weights
@@ -28,7 +31,13 @@ def checked_weights(weights, self_weight):
             f"zero, got {given!r}."
         )
     last = int(np.flatnonzero(weights)[-1]) + 1
-    return np.concatenate([[float(self_weight)], weights[:last]])
+    found = np.concatenate([[float(self_weight)], weights[:last]])
+    if np.abs(found).max() > _LARGEST_WEIGHT:
+        raise ValueError(
+            "Only the ratios of weights and self_weight matter; the largest is "
+            f"{np.abs(found).max():.0e}. Divide them all by it."
+        )
+    return found
 
 
 def check_graph(S, features, *, metric, direction, self_loops):

@@ -186,7 +186,7 @@ def train_batch(network, batch, weights, training, rng):
     H *= dtype.type(0.5)
     slope = H * (1 - H)
     if training.dropout:
-        level = round(training.dropout * 65536)
+        level = min(round(training.dropout * 65536), 65535)
         kept = rng.integers(0, 65536, H.shape, dtype=np.uint16) >= level
         mask = kept * dtype.type(65536 / (65536 - level))
         H *= mask

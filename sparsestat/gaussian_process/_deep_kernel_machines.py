@@ -58,7 +58,7 @@ class _DeepKernelMachine(CallbackSupportMixin, SparsestatEstimator):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left"), None],
-        "jitter": [Interval(Real, 0, None, closed="neither")],
+        "jitter": [Interval(Real, 0, 1, closed="right")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }

@@ -184,7 +184,7 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         **SpectralMixtureBase._parameter_constraints,
         "n_agents": [Interval(Integral, 1, None, closed="left")],
         "partition": [StrOptions({"contiguous", "random"}), "array-like"],
-        "quantization": [Interval(Real, 0, None, closed="left")],
+        "quantization": [Interval(Real, 0, 1e9, closed="both")],
         "rho": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "max_rounds": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],

@@ -257,7 +257,7 @@ class SparseGPRegressor(KernelGPRegressor):
             "array-like",
             None,
         ],
-        "jitter": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "jitter": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
     }
     _certificate_kind = "lower_bound"
     _remedy = (

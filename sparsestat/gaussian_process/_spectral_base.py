@@ -27,7 +27,12 @@ from sparsestat._utils.results import (
     warn_if_unsatisfied,
 )
 from sparsestat._utils.samples import check_counts, given_weights
-from sparsestat._utils.validation import LARGEST_ENTRY, check_magnitude, largest_entry
+from sparsestat._utils.validation import (
+    LARGEST_ENTRY,
+    check_magnitude,
+    check_noise,
+    largest_entry,
+)
 from sparsestat.gaussian_process._posterior import PosteriorMixin
 from sparsestat.gaussian_process._spectral._fit import (
     Trend,
@@ -103,7 +108,7 @@ class SpectralMixtureBase(
             StrOptions({"ml", "gcv"}),
             Interval(Real, 0, None, closed="neither"),
         ],
-        "noise_floor": [Interval(Real, 0, None, closed="neither")],
+        "noise_floor": [Interval(Real, 0, 1, closed="right")],
         "detrend": [StrOptions({"mean", "linear"}), None],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "prune_tol": [Interval(Real, 0, 1, closed="left")],
@@ -219,7 +224,7 @@ class SpectralMixtureBase(
         if kind == "ml":
             return None
         if kind != "gcv":
-            return float(kind) / self._unit**2
+            return check_noise(float(kind) / self._unit**2)
         if not is_even(samples) or len(samples.X) < 3:
             raise ValueError(
                 "noise='gcv' smooths series of one feature on an even grid, at least "

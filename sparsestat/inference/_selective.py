@@ -18,6 +18,7 @@ from sparsestat._utils.arithmetic import moderate, rounding, standardize
 from sparsestat._utils.base import SparsestatEstimator
 from sparsestat._utils.compat import Interval, fit_context
 from sparsestat._utils.results import Certificate, users_stacklevel
+from sparsestat._utils.validation import largest_entry
 from sparsestat.exceptions import ConvergenceWarning, NumericalError
 from sparsestat.inference._scaled_lasso import ScaledLasso, check_response
 from sparsestat.inference._scaled_lasso_solver import ActiveSet, centered_target
@@ -236,7 +237,13 @@ class LassoSelectiveInference(SparsestatEstimator):
     def _noise(self, X, y):
         """Return the noise level, and the certificate of its estimate."""
         if self.sigma is not None:
-            return float(self.sigma), None
+            sigma = float(self.sigma)
+            if not 1e-75 < largest_entry(y) / sigma < 1e75 and y.any():
+                raise ValueError(
+                    f"sigma={sigma:.0e} is no noise level of targets of which the "
+                    f"largest is {largest_entry(y):.0e}: it is in the units of y."
+                )
+            return sigma, None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model = ScaledLasso().fit(X, y)

@@ -234,8 +234,9 @@ def test_no_start_that_is_allowed_ends_in_nothing(method):
 
 @pytest.mark.parametrize(("max_iter", "tol"), [(1, 1e-6), (3, 10.0), (500, 0.1)])
 @pytest.mark.parametrize("learn", [False, True])
-def test_the_best_move_of_one_variance(learn, max_iter, tol):
-    H, Y, _, s2 = draw(40, 30, 12, n_targets=2, snr=10.0)
+@pytest.mark.parametrize("n_samples", [25, 40])
+def test_the_best_move_of_one_variance(n_samples, learn, max_iter, tol):
+    H, Y, _, s2 = draw(n_samples, 30, 12, n_targets=2, snr=10.0)
     model = SBLRegressor(
         "fast",
         noise_variance=None if learn else s2,

@@ -102,3 +102,14 @@ def test_separate_targets_are_problems_of_their_own():
             assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
     assert model.predict(X).shape == Y.shape and model.certificate_.satisfied
     assert ssl.LassoCV(cv=3, alphas=5).fit(X, Y[:, :1]).coef_.shape == (15,)
+
+
+@pytest.mark.parametrize("alpha", [1e-9, 0.5])
+def test_without_norms_of_rows_it_is_a_ridge_regression(alpha):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((20, 6)) + 1.0, rng.standard_normal((20, 3))
+    model = ssl.MultiTaskElasticNet(alpha, l1_ratio=0.0, tol=1e-12).fit(X, Y)
+    ridge = skl.Ridge(20 * alpha).fit(X, Y)
+    assert_allclose(model.coef_, ridge.coef_, atol=1e-7)
+    assert_allclose(model.intercept_, ridge.intercept_, atol=1e-7)
+    assert model.certificate_.satisfied

@@ -66,7 +66,7 @@ class RowNoise:
         more = w - 1.0
         value = n_targets * np.sum(more * np.log(2.0 * np.pi * single) + np.log(w))
         value += np.sum(self.within / single)
-        slope = n_targets * more / single - self.within / single**2
+        slope = (n_targets * more - self.within / single) / single
         return -0.5 * float(value), -0.5 * slope
 
 

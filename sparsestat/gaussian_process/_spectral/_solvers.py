@@ -64,7 +64,7 @@ class Problem:
         found = self.engine.evaluate(z[:-1], z[-1], subset)
         samples, noise = self.engine.samples, z[-1]
         g = np.append(found.g, found.noise_g + samples.extra / noise)
-        q = np.append(found.q, found.noise_q + samples.within / noise**2)
+        q = np.append(found.q, found.noise_q + samples.within / noise / noise)
         return found.value, g, q, found.state
 
     def scale(self, g, z):

@@ -34,7 +34,14 @@ def close_pairs(X, support):
     first, second : ndarray of int
         Indices, the first smaller than the second.
     """
-    pairs = cKDTree(X / support).query_pairs(1.0, output_type="ndarray")
+    with np.errstate(over="ignore"):
+        shares = X / support
+    if not np.abs(shares).max() < 1e150:
+        raise ValueError(
+            f"The support {np.min(support):.0e} is no distance between points of which "
+            f"the largest coordinate is {np.abs(X).max():.0e}."
+        )
+    pairs = cKDTree(shares).query_pairs(1.0, output_type="ndarray")
     return pairs[:, 0], pairs[:, 1]
 
 

@@ -241,7 +241,8 @@ class AdaptiveLassoCV(PathCVMixin, LinearPredictor):
         typical = np.median(size[seen])
         # So that gamma does not change with the units of a feature, the weight of its
         # standardized coefficient is shared between that and its own scale.
-        weights[seen] = (size[seen] / typical) ** -self.gamma * scales[seen]
+        with np.errstate(over="ignore"):  # what is infinite is left out
+            weights[seen] = (size[seen] / typical) ** -self.gamma * scales[seen]
         return weights / np.median(scales[seen])
 
     def _first_estimate(self, design, X, y, sample_weight, scales):

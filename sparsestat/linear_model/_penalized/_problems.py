@@ -246,7 +246,7 @@ class PathProblem:
         leave one at a time.
         """
         largest = self.alpha_max(setting)
-        if alpha <= 0.0 or alpha >= _FAR_BELOW * largest:
+        if alpha <= 0.0 or alpha >= _FAR_BELOW * largest or not np.isfinite(largest):
             return 0
         n_steps = int(np.ceil(np.log10(largest / alpha)))
         budget = left = self.limits["max_epochs"] // 2

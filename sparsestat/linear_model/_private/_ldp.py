@@ -218,9 +218,9 @@ class LDPSparseRegressor(CallbackSupportMixin, ProtocolMixin, LinearPredictor):
         "x_bound": [Interval(Real, 0, None, closed="neither"), None],
         "y_bound": [Interval(Real, 0, None, closed="neither"), None],
         "grad_bound": [Interval(Real, 0, None, closed="neither"), None],
-        "grad_decay": [Interval(Real, 0, 1, closed="right")],
+        "grad_decay": [Interval(Real, 1e-3, 1, closed="both")],
         "n_rounds": [Interval(Integral, 1, None, closed="left")],
-        "step": [Interval(Real, 0, None, closed="neither")],
+        "step": [Interval(Real, 0, 1e75, closed="right")],
         "expand": [Interval(Integral, 1, None, closed="left")],
         "coef_bound": [
             Interval(Real, 0, None, closed="neither"),
