@@ -54,7 +54,7 @@ class BlockKroneckerSBL(BaseKroneckerSBL):
         Number of starts, of which the one of lowest cost is returned; all but the
         first are random.
     gamma_init : float, default=1.0
-        Starting variances, from 0.01 to 1e8: 1 spreads the variance of y over all
+        Starting variances, from 1e-3 to 1e8: 1 spreads the variance of y over all
         coefficients.
     noise_floor : float, default=1e-10
         Smallest learned noise variance, relative to the mean square of y.

@@ -51,7 +51,7 @@ class KroneckerSBL(BaseKroneckerSBL):
         from equal variances; for svd+mm the second runs mm alone from there. All
         others are random. Raise it where a bad minimum would be costly.
     gamma_init : float, default=1.0
-        Starting variances, from 0.01 to 1e8: 1 spreads the variance of y over all
+        Starting variances, from 1e-3 to 1e8: 1 spreads the variance of y over all
         coefficients.
     noise_floor : float, default=1e-10
         Smallest learned noise variance, relative to the mean square of y.

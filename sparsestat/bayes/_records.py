@@ -14,7 +14,7 @@ __all__ = ["STARTING_VARIANCE", "Noise", "Stop"]
 
 # Expectation maximization rests at variances that are next to nothing, whatever the
 # data say of them, and far larger ones leave a covariance without digits.
-STARTING_VARIANCE = [Interval(Real, 0.01, 1e8, closed="both")]
+STARTING_VARIANCE = [Interval(Real, 1e-3, 1e8, closed="both")]
 _START = 0.1  # of a learned noise variance, beside a mean square of y of 1
 
 

@@ -115,7 +115,7 @@ class SBLRegressor(
     n_jobs : int, default=None
         Number of workers of ``noise_variance="cv"``.
     gamma_init : float, default=1.0
-        Starting variances, from 0.01 to 1e8: 1 spreads the variance of y over all
+        Starting variances, from 1e-3 to 1e8: 1 spreads the variance of y over all
         columns.
     fit_intercept : bool, default=True
         Center X and y; the intercept is not penalized.

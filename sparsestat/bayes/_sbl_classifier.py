@@ -72,7 +72,7 @@ class SBLClassifier(CallbackSupportMixin, ClassifierMixin, SparsestatEstimator):
         Parameters of the kernel. Where ``gamma`` is wanted and missing, it is one over
         n_features times the variance of the entries of X about their column means.
     gamma_init : float, default=1.0
-        Starting variance of the log odds, from 0.01 to 1e8, spread over all columns.
+        Starting variance of the log odds, from 1e-3 to 1e8, spread over all columns.
     fit_intercept : bool, default=True
         Fit intercepts, which have no prior.
     max_iter : int, default=500

@@ -222,12 +222,12 @@ def test_certificates_of_fast_fits_with_next_to_no_noise(noise, copies):
 @pytest.mark.parametrize("method", ["em", "mm", "mackay", "cofem"])
 def test_no_start_that_is_allowed_ends_in_nothing(method):
     H, y, x, _ = draw(60, 30, 3)
-    for start in (0.01, 1e8):
+    for start in (1e-3, 1e8):
         model = SBLRegressor(method, gamma_init=start, random_state=0, max_iter=2000)
         model = quiet(model, H, y)
         assert model.certificate_.satisfied
         assert relative(model.coef_, x) < 0.1
-    for start in (0.009, 1.1e8):
+    for start in (0.9e-3, 1.1e8):
         with pytest.raises(ValueError, match="gamma_init"):
             model.set_params(gamma_init=start).fit(H, y)
 

@@ -110,6 +110,6 @@ def test_without_norms_of_rows_it_is_a_ridge_regression(alpha):
     X, Y = rng.standard_normal((20, 6)) + 1.0, rng.standard_normal((20, 3))
     model = ssl.MultiTaskElasticNet(alpha, l1_ratio=0.0, tol=1e-12).fit(X, Y)
     ridge = skl.Ridge(20 * alpha).fit(X, Y)
-    assert_allclose(model.coef_, ridge.coef_, atol=1e-7)
-    assert_allclose(model.intercept_, ridge.intercept_, atol=1e-7)
+    assert_allclose(model.coef_, ridge.coef_, atol=1e-5)
+    assert_allclose(model.intercept_, ridge.intercept_, atol=1e-5)
     assert model.certificate_.satisfied
