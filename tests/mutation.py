@@ -1008,6 +1008,34 @@ MODULES = {
             )
         ],
     ),
+    "gaussian_process/_kernel_gp.py": (
+        "_fit _store_noise _known_noise _standardize _rounding",
+        [
+            *_ASCENTS,
+            "gaussian_process/test_row_noise.py",
+            "gaussian_process/test_defaults.py"
+            "::test_the_bound_of_the_noise_is_raised_until_the_gradient_is_not_rounding",
+        ],
+    ),
+    "gaussian_process/_sparse_gp.py": (
+        "_objective _noise_share _settle _settle_heavy _store_noise _store _rounding",
+        [
+            *_ASCENTS,
+            "gaussian_process/test_heavy_tails.py",
+            "gaussian_process/test_sparse_gp.py",
+        ],
+    ),
+    "gaussian_process/_sparse_gp_classifier.py": (
+        "partial_fit _fit _bounds _stochastic",
+        [
+            *_ASCENTS,
+            "gaussian_process/test_svgp.py",
+        ],
+    ),
+    "gaussian_process/_deep_kernel_machines.py": (
+        "_learn",
+        ["gaussian_process/test_deep_kernel_machines.py"],
+    ),
     "gaussian_process/_kernel/_ascent.py": (
         "projected climb _Seen _Rises _search",
         [
@@ -1024,6 +1052,13 @@ MODULES = {
             *_ASCENTS,
             "gaussian_process/test_defaults.py::test_the_bound_of_the_noise_is_raised_"
             "until_the_gradient_is_not_rounding",
+        ],
+    ),
+    "gaussian_process/_kernel/_inducing.py": (
+        "_taken _bounds sums_of_rows state_of_sums exact_evidence evaluate",
+        [
+            "gaussian_process/test_sparse_gp.py",
+            "gaussian_process/test_row_noise.py",
         ],
     ),
     "gaussian_process/_spectral/_solvers.py": (
@@ -1044,6 +1079,15 @@ MODULES = {
             "::test_small_weights_are_pruned",
             "gaussian_process/test_distributed_mixture.py::test_joined_predictions",
         ],
+    ),
+    "gaussian_process/_variational/_deep_evidence.py": (
+        "gaussian_evidence titsias __init__ start _unpack _evaluate _exact _collapsed "
+        "_passed _classes on_batch Slopes",
+        ["gaussian_process/test_deep_kernel_machines.py"],
+    ),
+    "gaussian_process/_variational/_deep_fit.py": (
+        "fit_deep _climb _stochastic",
+        ["gaussian_process/test_deep_kernel_machines.py"],
     ),
     "gaussian_process/_variational/_svgp.py": (
         "divergence _divergence_from marginals _target settle _distance",
