@@ -25,14 +25,16 @@ from sparsestat.gaussian_process._kernel._evidence import (
     evidence_certificate,
     maximize_evidence,
 )
-from sparsestat.gaussian_process._kernel._inducing import exact_evidence
+from sparsestat.gaussian_process._kernel._inducing import evaluate, exact_evidence
 from sparsestat.gaussian_process._kernel_gp import KernelGPRegressor
 from sparsestat.gaussian_process._spectral._consensus import Consensus
 from sparsestat.gaussian_process._spectral._engines import FeatureEngine, Samples
 from sparsestat.gaussian_process._spectral._solvers import Problem, _Run
 from sparsestat.gaussian_process._spectral._spectrum import Spectrum
+from sparsestat.gaussian_process._variational import _deep_fit
 from sparsestat.gaussian_process._variational._bounds import features
 from sparsestat.gaussian_process._variational._deep_evidence import (
+    DeepEvidence,
     gaussian_evidence,
     titsias,
 )
@@ -838,3 +840,146 @@ def test_slopes_of_deep_evidence_are_those_of_single_entries(dense):
         found.mean, np.linalg.solve(precision, v) / noise, rtol=1e-9
     )
     np.testing.assert_allclose(found.root(0) @ found.root(0).T, precision, rtol=1e-9)
+
+
+def deep_settings(**other):
+    settings = {
+        "kernel": "relu", "n_layers": 1, "nu": 3.0, "n_inducing": 4,
+        "learn_inducing": True, "learn_scales": True, "n_constant": 1,
+        "noise_floor": 1e-2, "jitter": 1e-10, "max_iter": 3, "tol": 1e-9,
+        "batch_size": None,
+    }  # fmt: skip
+    return _deep_fit.DeepSettings(**{**settings, **other})
+
+
+def deep_data(n=11, n_outputs=2):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((n, 2)), np.ones(n)])
+    return X, rng.standard_normal((n, n_outputs))
+
+
+@pytest.mark.parametrize("classes", [False, True])
+@pytest.mark.parametrize("batch", [None, 4, 10, 11, 99])
+def test_the_slope_of_deep_fits_is_that_at_their_end(batch, classes, monkeypatch):
+    X, Y = deep_data()
+    if classes:
+        Y = np.sign(Y[:, :1])
+    seen, build, batches = [], _deep_fit._evidence, []
+
+    def watched(*arguments):
+        seen.append(build(*arguments))
+        inner = seen[-1].on_batch
+
+        def on_batch(x, rows, posterior, *, step):
+            batches.append(rows)
+            return inner(x, rows, posterior, step=step)
+
+        seen[-1].on_batch = on_batch
+        return seen[-1]
+
+    monkeypatch.setattr(_deep_fit, "_evidence", watched)
+    noise = Bernoulli() if classes else None
+    found = _deep_fit.fit_deep(
+        X, Y, noise, deep_settings(batch_size=batch), np.random.RandomState(0),
+        FitProgress(None, 3),
+    )  # fmt: skip
+    (evidence,) = seen
+    bounds = evidence.start(*evidence.given)[1]
+    value, gradient = evidence(found.top.x)
+    slope = np.abs(projected(gradient, found.top.x, bounds)).max() / 11
+    assert found.top.value == pytest.approx(value, rel=1e-6)
+    assert found.top.slope == pytest.approx(slope, rel=1e-3)
+    assert (found.nu, found.top.n_iter) == (3.0, len(found.top.history))
+    if batch is None:
+        assert not batches
+        return
+    size = min(batch, 11)
+    each = 11 // size
+    assert found.top.n_iter == 3 and len(batches) == 3 * each
+    for one in range(3):
+        rows = np.concatenate(batches[one * each : (one + 1) * each])
+        assert len(rows) == size * each == len(np.unique(rows))
+
+
+def test_widths_that_have_no_optimum_are_refused_and_others_are_not():
+    def fit(n_outputs, **other):
+        settings = deep_settings(n_inducing=None, max_iter=1, **other)
+        return _deep_fit.fit_deep(
+            *deep_data(6, n_outputs), None, settings, np.random.RandomState(0),
+            FitProgress(None, 1),
+        )  # fmt: skip
+
+    for nu, n_outputs in ((0.5, 1), (1.0, 1), (2.0, 2), (1.5, 2)):
+        with pytest.raises(ValueError, match="unbounded objective"):
+            fit(n_outputs, nu=nu, noise_floor=0.0)
+        assert fit(n_outputs, nu=nu).nu == nu
+    assert fit(1, nu=1.5, noise_floor=0.0).nu == 1.5
+    assert fit(2, nu=2.5, noise_floor=0.0).nu == 2.5
+    # Without layers, or with points, no width is too small.
+    assert fit(2, n_layers=0, nu=1.0, noise_floor=0.0).nu == np.inf
+    few = deep_settings(n_inducing=6, nu=0.5, max_iter=1, noise_floor=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # as many points as rows
+        found = _deep_fit.fit_deep(
+            *deep_data(6), None, few, np.random.RandomState(0), FitProgress(None, 1)
+        )
+    assert found.nu == 0.5 and len(found.state.Z) == 6
+
+
+@pytest.mark.parametrize("learn_scales", [True, False])
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_one_step_on_all_rows_is_the_bound_that_sums_make(learn_scales, n_layers):
+    X, Y = deep_data()
+    evidence = DeepEvidence(
+        X, Y, X[:4].copy(), kernel="relu", n_layers=n_layers, nu=3.0, likelihood=None,
+        dense=False, learn_scales=learn_scales, learn_inducing=True, n_constant=1,
+        noise_floor=1e-2, jitter=1e-10,
+    )  # fmt: skip
+    x, bounds = evidence.start(np.array([0.5, 0.4, 0.2]), 1.2, 0.3)
+    rng = np.random.default_rng(1)
+    x = x + 0.1 * rng.standard_normal(len(x))
+    assert bounds.shape == (len(x), 2)
+    value, slopes = evidence(x)
+    prior = Posterior.prior(4, 2)
+    other, others, _ = evidence.on_batch(x, np.arange(11), prior, step=1.0)
+    assert other == pytest.approx(value, rel=1e-9)
+    np.testing.assert_allclose(others, slopes, atol=1e-7 * np.abs(slopes).max())
+    # Two equal halves stand for the whole.
+    twice = DeepEvidence(
+        np.vstack([X, X]), np.vstack([Y, Y]), evidence.Z, kernel="relu",
+        n_layers=n_layers, nu=3.0, likelihood=None, dense=False,
+        learn_scales=learn_scales, learn_inducing=True, n_constant=1,
+        noise_floor=1e-2, jitter=1e-10,
+    )  # fmt: skip
+    twice.start(np.array([0.5, 0.4, 0.2]), 1.2, 0.3)
+    x = evidence.start(np.array([0.5, 0.4, 0.2]), 1.2, 0.3)[0]
+    value, slopes = twice(x)
+    other, others, _ = twice.on_batch(x, np.arange(11), prior, step=1.0)
+    assert other == pytest.approx(value, rel=1e-9)
+    np.testing.assert_allclose(others, slopes, atol=1e-7 * np.abs(slopes).max())
+    for e in np.eye(len(x))[rng.permutation(len(x))[:6]]:
+        ends = [twice(x + side * 1e-5 * e)[0] for side in (1, -1)]
+        slope = (ends[0] - ends[1]) / 2e-5
+        assert slopes @ e == pytest.approx(slope, abs=1e-6 * np.abs(slopes).max())
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_slopes_of_several_targets_are_those_of_differences(alpha):
+    rng = np.random.default_rng(0)
+    X, Y = rng.uniform(-2, 2, (15, 1)), rng.standard_normal((15, 3))
+    kernel, Z = ConstantKernel(1.4) * RBF(0.7) + WhiteKernel(0.2), X[:4] + 0.1
+
+    def at(theta, Z):
+        moved = kernel.clone_with_theta(theta)
+        return evaluate(moved, Z, X, Y, alpha=alpha, jitter=1e-10).objective
+
+    state = evaluate(kernel, Z, X, Y, alpha=alpha, jitter=1e-10, want_points=True)
+    parts = [evaluate(kernel, Z, X, y[:, None], alpha=alpha, jitter=1e-10) for y in Y.T]
+    assert state.objective == pytest.approx(sum(p.objective for p in parts), rel=1e-9)
+    for step, slope in zip(1e-5 * np.eye(3), state.gradient, strict=True):
+        ends = at(kernel.theta + step, Z) - at(kernel.theta - step, Z)
+        assert slope == pytest.approx(ends / 2e-5, rel=1e-5, abs=1e-5)
+    for step, slope in zip(1e-5 * np.eye(4), state.Z_gradient[:, 0], strict=True):
+        step = step[:, None]
+        ends = at(kernel.theta, Z + step) - at(kernel.theta, Z - step)
+        assert slope == pytest.approx(ends / 2e-5, rel=1e-4, abs=1e-4)
