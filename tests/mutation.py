@@ -1033,6 +1033,11 @@ MODULES = {
             "::test_normalized_targets_shift_and_scale_with_the_data",
             "gaussian_process/test_defaults.py"
             "::test_the_bound_of_the_noise_is_raised_until_the_gradient_is_not_rounding",
+            "gaussian_process/test_defaults.py::test_bounds_of_noise_that_were_given_"
+            "stay",
+            "gaussian_process/test_defaults.py"
+            "::test_targets_without_noise_are_fitted_to_the_tolerance"
+            "[float64-1.0-SparseGPRegressor]",
         ],
     ),
     "gaussian_process/_sparse_gp.py": (
