@@ -202,6 +202,22 @@ _ASCENTS = [
         "test_sparse_processes_certify_where_they_ended",
     )
 ]
+_DEEP = [
+    "gaussian_process/test_measures.py",
+    *(
+        "gaussian_process/test_deep_kernel_machines.py::" + name
+        for name in (
+            "test_gradients_are_those_of_differences",
+            "test_rows_that_carry_the_layers_give_the_dense_objective",
+            "test_one_block_of_rows_or_many_with_or_without_memory",
+            "test_the_certificate_is_the_gradient_at_the_answer",
+            "test_what_is_unbounded_is_refused_by_name",
+            "test_more_points_than_samples_are_lowered_with_a_warning",
+            "test_no_layers_and_all_rows_are_a_gaussian_process",
+            "test_batches_come_near_the_full_ascent",
+        )
+    ),
+]
 _SPECTRA = [
     _PROCESSES + name
     for name in (
@@ -1010,6 +1026,50 @@ MODULES = {
             )
         ],
     ),
+    "gaussian_process/_kernel_gp.py": (
+        "_fit _store_noise _known_noise _standardize _rounding",
+        [
+            "gaussian_process/test_measures.py",
+            "gaussian_process/test_row_noise.py",
+            "gaussian_process/test_sparse_gp.py"
+            "::test_normalized_targets_shift_and_scale_with_the_data",
+            "gaussian_process/test_defaults.py"
+            "::test_the_bound_of_the_noise_is_raised_until_the_gradient_is_not_rounding",
+            "gaussian_process/test_defaults.py::test_bounds_of_noise_that_were_given_"
+            "stay",
+            "gaussian_process/test_defaults.py"
+            "::test_targets_without_noise_are_fitted_to_the_tolerance"
+            "[float64-1.0-SparseGPRegressor]",
+        ],
+    ),
+    "gaussian_process/_sparse_gp.py": (
+        "_objective _noise_share _settle _settle_heavy _store_noise _store _rounding",
+        [
+            "gaussian_process/test_measures.py",
+            *(
+                "gaussian_process/test_sparse_gp.py::" + name
+                for name in (
+                    "test_data_as_inducing_points_give_the_exact_process",
+                    "test_bounds_hold_for_the_other_methods",
+                    "test_the_factors_are_those_of_the_formulas",
+                    "test_points_stay_where_they_are_unless_they_are_optimized",
+                )
+            ),
+            "gaussian_process/test_heavy_tails.py",
+        ],
+    ),
+    "gaussian_process/_sparse_gp_classifier.py": (
+        "partial_fit _fit _bounds",
+        [
+            "gaussian_process/test_measures.py",
+            "gaussian_process/test_svgp.py::test_classes_of_a_stream_are_named_at_first",
+            "gaussian_process/test_svgp.py::test_what_does_not_fit_is_refused_by_name",
+        ],
+    ),
+    "gaussian_process/_deep_kernel_machines.py": (
+        "_learn",
+        _DEEP,
+    ),
     "gaussian_process/_kernel/_ascent.py": (
         "projected climb _Seen _Rises _search",
         [
@@ -1026,6 +1086,15 @@ MODULES = {
             *_ASCENTS,
             "gaussian_process/test_defaults.py::test_the_bound_of_the_noise_is_raised_"
             "until_the_gradient_is_not_rounding",
+        ],
+    ),
+    "gaussian_process/_kernel/_inducing.py": (
+        "_taken _bounds sums_of_rows state_of_sums exact_evidence evaluate",
+        [
+            "gaussian_process/test_measures.py"
+            "::test_slopes_of_several_targets_are_those_of_differences",
+            "gaussian_process/test_sparse_gp.py",
+            "gaussian_process/test_row_noise.py",
         ],
     ),
     "gaussian_process/_spectral/_solvers.py": (
@@ -1062,6 +1131,15 @@ MODULES = {
             "::test_small_weights_are_pruned",
             "gaussian_process/test_distributed_mixture.py::test_joined_predictions",
         ],
+    ),
+    "gaussian_process/_variational/_deep_evidence.py": (
+        "gaussian_evidence titsias __init__ start _unpack _evaluate _exact _collapsed "
+        "_passed _classes on_batch Slopes",
+        _DEEP,
+    ),
+    "gaussian_process/_variational/_deep_fit.py": (
+        "fit_deep _climb _stochastic",
+        _DEEP,
     ),
     "gaussian_process/_variational/_svgp.py": (
         "divergence _divergence_from marginals _target settle _distance",

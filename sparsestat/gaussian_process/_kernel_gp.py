@@ -225,7 +225,7 @@ class KernelGPRegressor(
             best.slope,
             self.tol,
             {**details, "optimized": self.optimizer is not None},
-            0.0 if self.optimizer is None else rounding(best.kernel),
+            rounding(best.kernel),
         )
         return self
 

@@ -9,7 +9,12 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from sparsestat.bayes import MRFSBL, InverseFreeSBL, SBLClassifier, SBLRegressor
-from sparsestat.bayes._cofem import _relative, conjugate_gradients
+from sparsestat.bayes._cofem import (
+    Products,
+    _relative,
+    conjugate_gradients,
+    maximize_evidence_cofem,
+)
 from sparsestat.bayes._evidence import _noise_step, maximize_evidence
 from sparsestat.bayes._kernels_fast import best_move, keep_digits
 from sparsestat.bayes._linear import warn_if_collapsed
@@ -321,6 +326,11 @@ def test_cofem_counts_what_the_data_determine(learn):
     after = quiet(model.set_params(max_iter=3), H, Y)
     _, s, _, _ = evidence_parts(H, Y, before["gamma_"], before["noise_variance_"])
     assert after.dof_ == pytest.approx((before["gamma_"] * s).sum(), abs=0.3)
+    # The step of the noise counts what they leave of it.
+    rest = ((Y - H @ after.coef_.T) ** 2).sum() / 2
+    rest = (rest + before["noise_variance_"] * after.dof_) / len(H)
+    expected = pytest.approx(rest if learn else s2, rel=1e-9)
+    assert after.noise_variance_ == expected
     assert after.certificate_.details["dof"] == after.dof_ <= 20
 
 
@@ -353,6 +363,26 @@ def test_conjugate_gradients_say_what_they_solved():
     rest = (B - A @ X)[:, 1]
     assert 0 < rest @ (rest / diagonal) <= 1e-6 * (B[:, 1] @ (B[:, 1] / diagonal))
     assert solve(A, exact, 0, 1e-6)[1]
+    # What is left is judged beside the right-hand side in the same norm.
+    steep = 1e4 * np.diag(diagonal)
+    for scale, solved in ((1e-2, False), (1e-4, True)):
+        start = (1.0 - scale) * B / np.diagonal(steep)[:, None]
+        found = conjugate_gradients(
+            steep.__matmul__, B, np.asfortranarray(start), np.diagonal(steep), 1e-3, 0
+        )
+        assert found[1] == solved
+
+
+def test_cofem_goes_no_further_than_it_is_asked():
+    H, Y, _, s2 = draw(20, 8, 3, n_targets=2)
+    found = maximize_evidence_cofem(
+        Products(H), Y, scale=np.sqrt((H**2).sum(axis=0)), gamma_init=1.0,
+        noise=SimpleNamespace(learns=False, first=s2, floor=0.0),
+        stop=SimpleNamespace(asked=lambda change: True, tol=0.0, max_iter=9),
+        total=20.0, prune_tol=0.0, n_probes=3, cg_tol=1e-8, cg_max_iter=50,
+        rng=np.random.RandomState(0),
+    )  # fmt: skip
+    assert (found.n_iter, len(found.history), found.converged) == (1, 1, False)
 
 
 def test_changes_from_nothing():

@@ -5,16 +5,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 from sparsestat._utils.progress import FitProgress
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.gaussian_process import (
+    DeepKernelMachineRegressor,
     DistributedGridSpectralMixtureRegressor,
     GridSpectralMixtureRegressor,
     SparseGPClassifier,
     SparseGPRegressor,
     _distributed_mixture,
+    _sparse_gp,
 )
 from sparsestat.gaussian_process._kernel._ascent import _Seen, climb, projected
 from sparsestat.gaussian_process._kernel._evidence import (
@@ -22,10 +25,22 @@ from sparsestat.gaussian_process._kernel._evidence import (
     evidence_certificate,
     maximize_evidence,
 )
+from sparsestat.gaussian_process._kernel._inducing import evaluate, exact_evidence
+from sparsestat.gaussian_process._kernel_gp import KernelGPRegressor
 from sparsestat.gaussian_process._spectral._consensus import Consensus
 from sparsestat.gaussian_process._spectral._engines import FeatureEngine, Samples
 from sparsestat.gaussian_process._spectral._solvers import Problem, _Run
 from sparsestat.gaussian_process._spectral._spectrum import Spectrum
+from sparsestat.gaussian_process._variational import _deep_fit
+from sparsestat.gaussian_process._variational._bounds import features
+from sparsestat.gaussian_process._variational._deep_evidence import (
+    DeepEvidence,
+    gaussian_evidence,
+    titsias,
+)
+from sparsestat.gaussian_process._variational._layers import between
+from sparsestat.gaussian_process._variational._likelihoods import Bernoulli, Softmax
+from sparsestat.gaussian_process._variational._svgp import Posterior, bound, settle
 
 # Spectral mixtures
 
@@ -464,3 +479,531 @@ def test_sparse_processes_certify_where_they_ended(max_iter):
         assert certificate.value == pytest.approx(
             np.abs(slopes).max(), rel=1e-2, abs=1e-5
         )
+
+
+@pytest.mark.parametrize("unit", [1.0, 2.0**110])
+def test_repeated_rows_of_targets_in_other_units_have_the_dense_evidence(unit):
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-3, 3, (12, 2))
+    X = np.repeat(points, 3, axis=0)
+    Y = np.sin(X[:, :1]) + 0.5 * rng.standard_normal((36, 2))
+    Y = Y * np.array([4.0, 100.0]) + np.array([5.0, -7e3])
+    smooth = ConstantKernel(0.8) * RBF([2.0, 3.0])
+    kernel = smooth + WhiteKernel(0.2)
+    model = SparseGPRegressor(
+        ConstantKernel(0.8) * RBF([2.0 * unit, 3.0 * unit]) + WhiteKernel(0.2),
+        optimizer=None,
+    ).fit(unit * X, Y)
+    mean, std = model.predict(unit * X[::9] + unit, return_std=True)
+    T = (Y - Y.mean(axis=0)) / Y.std(axis=0)
+    K = kernel(X)
+    evidence = sum(multivariate_normal(cov=K).logpdf(t) for t in T.T)
+    assert model.objective_ == pytest.approx(evidence, rel=1e-7)
+    across = smooth(X[::9] + 1.0, X)
+    expected = across @ np.linalg.solve(K, T) * Y.std(axis=0) + Y.mean(axis=0)
+    np.testing.assert_allclose(mean, expected, rtol=1e-7)
+    left = 1.0 - np.sum(across * np.linalg.solve(K, across.T).T, axis=1)
+    expected = np.sqrt(left)[:, None] * Y.std(axis=0)
+    np.testing.assert_allclose(std, expected, rtol=1e-6)
+    np.testing.assert_allclose(model.noise_variance_, 0.2 * Y.var(axis=0), rtol=1e-12)
+
+
+def test_the_gap_of_an_observation_is_that_of_dense_bounds():
+    rng = np.random.default_rng(0)
+    X, y = rng.uniform(-3, 3, (20, 1)), rng.standard_normal(20)
+    counts = rng.integers(1, 4, 20)
+    smooth, Z = ConstantKernel(1.5) * RBF(0.8), np.linspace(-3, 3, 4)[:, None]
+    model = SparseGPRegressor(
+        smooth + WhiteKernel(0.3), inducing=Z, optimizer=None, normalize_y=False,
+        jitter=1e-12,
+    ).fit(X, y, sample_weight=counts)  # fmt: skip
+    rows, t = X.repeat(counts, axis=0), y.repeat(counts)
+    Q = smooth(rows, Z) @ np.linalg.solve(smooth(Z), smooth(Z, rows))
+    missed = np.trace(smooth(rows) - Q)
+    n = len(rows)
+    lower = multivariate_normal(cov=Q + 0.3 * np.eye(n)).logpdf(t) - missed / 0.6
+    upper = -0.5 * np.linalg.slogdet(2 * np.pi * (Q + 0.3 * np.eye(n)))[1]
+    upper -= 0.5 * t @ np.linalg.solve(Q + (0.3 + missed) * np.eye(n), t)
+    assert model.lower_bound_ == pytest.approx(lower, rel=1e-8)
+    assert model.upper_bound_ == pytest.approx(upper, rel=1e-8)
+    whole = multivariate_normal(cov=smooth(rows) + 0.3 * np.eye(n)).logpdf(t)
+    assert lower < whole < upper
+    details = model.certificate_.details
+    assert (details["lower_bound"], details["upper_bound"]) == (
+        model.lower_bound_, model.upper_bound_,
+    )  # fmt: skip
+    assert details["gap_per_sample"] == pytest.approx((upper - lower) / n, rel=1e-8)
+    assert details["n_inducing"] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "exact"),
+    [
+        ({}, 9, True),
+        ({}, 10, True),
+        ({}, 11, False),  # too many for dense algebra
+        ({"n_inducing": 5}, 10, False),
+        ({"method": "fitc"}, 10, False),
+        ({"likelihood": "student_t"}, 10, False),
+        ({"inducing": np.arange(10.0)[:, None]}, 10, False),
+        ({"noise_variance": np.full(10, 0.1)}, 10, True),
+        ({"noise_variance": np.full(10, 0.1), "twice": True}, 10, True),
+    ],
+)
+def test_only_where_all_rows_are_points_the_evidence_is_exact(
+    options, rows, exact, monkeypatch
+):
+    calls = []
+
+    def counted(*arguments, **rest):
+        calls.append(1)
+        return exact_evidence(*arguments, **rest)
+
+    monkeypatch.setattr(_sparse_gp, "exact_evidence", counted)
+    monkeypatch.setattr(_sparse_gp, "_DENSE", 10)
+    options = dict(options)
+    X = np.arange(float(rows))[:, None]
+    if options.pop("twice", False):
+        X[1] = X[0]  # known noise keeps the rows apart
+    kernel = ConstantKernel(1.0, (0.1, 10.0)) * RBF(2.0, "fixed")
+    if "noise_variance" not in options:
+        kernel = kernel + WhiteKernel(0.1, "fixed")
+    model = SparseGPRegressor(kernel, max_iter=3, random_state=0, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, np.sin(X[:, 0]))
+    assert bool(calls) == exact
+
+
+@pytest.mark.parametrize(
+    ("noise", "options", "expected"),
+    [
+        # All rows: at most a thousandth of the noise beside the function's variance.
+        (1e-6, {}, 1e-10),
+        (1e-8, {}, 5e-12),
+        (1e-13, {}, 1e-15),
+        (1e-6, {"jitter": 3e-9}, 3e-9),
+        # Points that move: a hundredth of it, where that is little.
+        (1e-6, {"n_inducing": 4}, 5e-9),
+        (1e-10, {"n_inducing": 4}, 1e-10),
+        (1e-4, {"n_inducing": 4}, 1e-8),
+        (1e-2, {"n_inducing": 4}, 1e-10),
+        (1e-6, {"n_inducing": 4, "jitter": 3e-9}, 3e-9),
+        (1e-6, {"n_inducing": 4, "optimize_inducing": False}, 1e-10),
+    ],
+)
+def test_the_jitter_is_small_beside_the_noise(noise, options, expected):
+    X = np.arange(8.0)[:, None]
+    kernel = ConstantKernel(2.0, "fixed") * RBF(0.5, (0.4, 0.6))
+    kernel = kernel + WhiteKernel(noise, "fixed")
+    model = SparseGPRegressor(kernel, max_iter=1, random_state=0, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, np.cos(X[:, 0]))
+    assert model.jitter_ == pytest.approx(expected, rel=1e-12, abs=0.0)
+
+
+def test_noise_within_powers_of_kernels_of_several_lengths():
+    rng = np.random.default_rng(0)
+    X, y = rng.uniform(-2, 2, (12, 2)), rng.standard_normal(12)
+    kernel = (RBF([1.0, 2.0]) + WhiteKernel(0.3)) ** 2
+    model = SparseGPRegressor(kernel, optimizer=None, normalize_y=False).fit(X, y)
+    value = multivariate_normal(cov=kernel(X)).logpdf(y)
+    assert model.objective_ == pytest.approx(value, rel=1e-6)
+    assert model.noise_variance_ == pytest.approx(1.3**2 - 1.0, rel=1e-12)
+
+
+def test_rounding_grows_with_rows_and_points_beside_the_noise():
+    X = np.arange(30.0)[:, None]
+    kernel = ConstantKernel(2.0) * RBF(1.0)
+    dense = KernelGPRegressor._rounding(None, kernel, X, 1e-5)
+    assert dense == pytest.approx(2.0**-52 * 30 * 2.0 / 1e-5, rel=1e-12)
+    model = SparseGPRegressor(
+        kernel + WhiteKernel(0.1), inducing=X[::10], optimizer=None
+    ).fit(X, X[:, 0])
+    assert model._rounding(kernel, X, 1e-5) == pytest.approx(0.1 * dense, rel=1e-12)
+
+
+def test_heavy_tails_keep_their_bound_and_spread():
+    rng = np.random.default_rng(0)
+    X, y = np.arange(12.0)[:, None], 10.0 * rng.standard_normal(12)
+    kernel = ConstantKernel(1.0) * RBF(2.0) + WhiteKernel(0.2)
+    model = SparseGPRegressor(
+        kernel, likelihood="student_t", degrees=5.0, optimizer=None, inducing=X[::3]
+    ).fit(X, y)
+    assert model.certificate_.satisfied and model.certificate_.value <= 1e-5
+    details = model.certificate_.details
+    assert details["lower_bound"] == model.lower_bound_ == model.objective_
+    assert details["n_inducing"] == 4 and model.upper_bound_ == np.inf
+    assert model.noise_variance_ == pytest.approx(0.2 * 5 / 3 * y.var(), rel=1e-12)
+    # The mean of the values at the points, from the stored factors.
+    S = model.L_B_ @ model.L_B_.T
+    mean = np.linalg.solve(S, model.L_B_ @ model.c_)
+    across = (ConstantKernel(1.0) * RBF(2.0))(X, X[::3])
+    expected = across @ np.linalg.solve(model.L_.T, mean) * y.std() + y.mean()
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-7)
+
+
+def drawn_classes():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-3, 3, (40, 2)) * np.array([5.0, 0.2]) + np.array([100.0, 1.0])
+    return X, X[:, 0] + 3.0 * rng.standard_normal(40) > 100.0
+
+
+@pytest.mark.parametrize("name", ["auto", "bernoulli", "softmax"])
+def test_two_classes_are_one_process_unless_softmax_is_asked_for(name):
+    X, y = drawn_classes()
+    model = SparseGPClassifier(
+        likelihood=name, n_inducing=5, optimizer=None, random_state=0
+    ).fit(X, y)
+    A, k = features(model.kernel_, model.inducing_points_, model._L, X)
+    count = 2 if name == "softmax" else 1
+    noise = Softmax(2) if name == "softmax" else Bernoulli()
+    Y = np.eye(2)[y.astype(int)] if count == 2 else np.where(y, 1.0, -1.0)[:, None]
+    best, _, _ = settle(noise, Posterior.prior(5, count), A, k, Y)
+    value = bound(noise, best, A, k, Y)[0]
+    assert model.lower_bound_ == pytest.approx(value, rel=1e-8)
+    details = model.certificate_.details
+    assert details["lower_bound"] == model.lower_bound_ and details["n_inducing"] == 5
+    assert model.certificate_.value <= 1e-5 and model.certificate_.satisfied
+
+
+@pytest.mark.parametrize("cls", [SparseGPClassifier, SparseGPRegressor])
+def test_points_start_where_they_were_given(cls):
+    X, y = drawn_classes()
+    model = cls(inducing=X[::8], tol=1e9).fit(X, y)
+    assert model.certificate_.satisfied
+    np.testing.assert_allclose(model.inducing_points_, X[::8], rtol=1e-12)
+
+
+def test_units_of_features_do_not_matter_to_classes():
+    X, y = drawn_classes()
+    unit = 2.0**110
+    new = X + 3.0 * (X - X.mean(axis=0))
+    one, other = (
+        SparseGPClassifier(n_inducing=5, max_iter=5, tol=1e3, random_state=0).fit(
+            u * X, y
+        )
+        for u in (1.0, unit)
+    )
+    assert other.lower_bound_ == pytest.approx(one.lower_bound_, rel=1e-6)
+    np.testing.assert_allclose(
+        other.predict_proba(unit * new), one.predict_proba(new), atol=1e-6
+    )
+
+
+def test_three_classes_may_ask_for_softmax():
+    X, _ = drawn_classes()
+    y = np.digitize(X[:, 0], [95.0, 105.0])
+    named, auto = (
+        SparseGPClassifier(likelihood=n, inducing=X[::8], optimizer=None).fit(X, y)
+        for n in ("softmax", "auto")
+    )
+    assert named.lower_bound_ == pytest.approx(auto.lower_bound_, rel=1e-12)
+    assert named._posterior.mean.shape == (5, 3)
+
+
+@pytest.mark.parametrize("cls", [SparseGPClassifier, SparseGPRegressor])
+def test_points_beside_zeros_are_told_from_them(cls):
+    kernel = ConstantKernel(2.0) * RBF(1.0)
+    if cls is SparseGPRegressor:
+        kernel = kernel + WhiteKernel(0.1)
+    X, y = np.zeros((6, 1)), np.array([0, 1, 1, 1, 1, 1])
+    model = cls(kernel, optimizer=None, inducing=[[0.0]]).fit(X, y)
+    if cls is SparseGPClassifier:
+        p = model.predict_proba([[0.0], [60.0]])[:, 1]
+        assert p[0] > 0.6 and p[1] == pytest.approx(0.5)
+    else:
+        std = model.predict([[0.0], [60.0]], return_std=True)[1]
+        assert std[1] == pytest.approx(np.sqrt(2.1) * y.std(), rel=1e-9)
+        assert std[0] < 0.3 * std[1]
+
+
+@pytest.mark.parametrize("batch", [15, 20])
+def test_a_stream_measures_its_last_step_and_its_bound(batch):
+    X, y = drawn_classes()
+    model = SparseGPClassifier(n_inducing=5, random_state=0, optimizer=None)
+    first = slice(0, batch)
+    model.fit(X[first], y[first])
+    kernel, Z, L = model.kernel_, model.inducing_points_, model._L
+    prior, n_iter = model._posterior, model.n_iter_
+    A, k = features(kernel, Z, L, X[batch:])
+    Y = np.where(y[batch:], 1.0, -1.0)[:, None]
+    model.partial_fit(X[batch:], y[batch:])
+    best, seen, far = settle(Bernoulli(), prior, A, k, Y, prior=prior)
+    S, T = (np.linalg.inv(p.root(0) @ p.root(0).T) for p in (best, prior))
+    rest = best.mean[:, 0] - prior.mean[:, 0]
+    cost = np.trace(np.linalg.solve(T, S)) - 5 + rest @ np.linalg.solve(T, rest)
+    cost += np.linalg.slogdet(T)[1] - np.linalg.slogdet(S)[1]
+    value = Bernoulli().expected(Y, seen.mean, seen.variance)[0].sum() - 0.5 * cost
+    assert model.lower_bound_ == pytest.approx(value, rel=1e-8)
+    assert model.n_iter_ == n_iter + 1
+    certificate = model.certificate_
+    assert certificate.value == pytest.approx(np.sqrt(far) / len(Y), rel=1e-6)
+    assert certificate.tol == model.tol and certificate.satisfied
+    # Counted from where the step leads: nothing is left of it.
+    again = settle(Bernoulli(), best, A, k, Y, prior=prior, max_steps=1)[2]
+    assert np.sqrt(again) / len(Y) <= certificate.tol
+
+
+def test_batches_promise_nothing_and_say_the_slope_of_all_rows():
+    X, y = drawn_classes()
+    model = SparseGPClassifier(
+        n_inducing=5, batch_size=10, max_iter=3, optimize_inducing=False, random_state=0
+    ).fit(X, y)
+    certificate = model.certificate_
+    assert certificate.tol == np.inf and certificate.satisfied
+    assert model.n_iter_ == len(model.history_) == 3
+    bound, theta = [], model.kernel_.theta
+    for j in range(len(theta)):
+        for side in (1e-4, -1e-4):
+            moved = theta.copy()
+            moved[j] += side
+            there = SparseGPClassifier(
+                model.kernel_.clone_with_theta(moved), inducing=model.inducing_points_,
+                optimizer=None,
+            ).fit(X, y)  # fmt: skip
+            bound.append(there.lower_bound_)
+    slopes = np.subtract(bound[::2], bound[1::2]) / 2e-4 / 40
+    slopes = projected(slopes, theta, model.kernel_.bounds)
+    assert certificate.value == pytest.approx(np.abs(slopes).max(), rel=1e-2)
+
+
+# Deep kernel machines
+
+
+def drawn_numbers(n=12):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (n, 2)) * np.array([3.0, 0.5]) + np.array([20.0, 7.0])
+    return X, np.abs(X[:, 0] - 20.0) + 0.3 * rng.standard_normal(n)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 4}, {"n_inducing": 5}])
+def test_deep_machines_say_where_they_ended(options):
+    X, y = drawn_numbers()
+    model = DeepKernelMachineRegressor(
+        1, nu=20.0, max_iter=4, tol=1e-9, random_state=0,
+        **{"n_inducing": None, "learn_inducing": False, **options},
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    certificate, details = model.certificate_, model.certificate_.details
+    batch = "batch_size" in options
+    Z = model.inducing_points_
+    if "n_inducing" not in options:
+        order = np.lexsort(Z.T), np.lexsort(X.T)
+        np.testing.assert_allclose(Z[order[0]], X[order[1]], rtol=1e-9)
+    assert np.all(Z >= X.min(axis=0) - 1e-9) and np.all(Z <= X.max(axis=0) + 1e-9)
+    assert details["optimized"] is not batch and details["nu"] == model.nu_ == 20.0
+    assert details["n_inducing"] == len(Z) == options.get("n_inducing", 12)
+    assert certificate.tol == (np.inf if batch else 1e-9)
+    assert certificate.satisfied == batch and model.n_iter_ <= 4
+    assert len(model.history_) >= 1
+    # The divergence of the layer, and the evidence of its kernel or Titsias' bound.
+    U = np.column_stack([(Z - X.mean(axis=0)) / X.std(axis=0), np.ones(len(Z))])
+    G = (U * model.feature_weights_) @ U.T
+    prior = between("relu", G, G.diagonal(), G.diagonal())
+    ratio = np.linalg.solve(prior, model.grams_[0])
+    divergence = 0.5 * (np.trace(ratio) - np.linalg.slogdet(ratio)[1] - len(Z))
+    assert divergence > 1e-4
+    assert details["divergence"] == pytest.approx(divergence, rel=1e-4)
+    K, across = model.kernel_matrix(Z), model.kernel_matrix(X, Z)
+    Q = across @ np.linalg.solve(K, across.T)
+    noise = model.noise_variance_ / y.var()
+    t = (y - y.mean()) / y.std()
+    value = multivariate_normal(cov=Q + noise * np.eye(12)).logpdf(t)
+    value -= 0.5 * np.trace(model.kernel_matrix(X) - Q) / noise
+    value -= 20.0 * divergence
+    assert model.objective_ == pytest.approx(value, rel=1e-4)
+    assert details["objective"] == model.objective_
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_slopes_of_deep_evidence_are_those_of_single_entries(dense):
+    rng = np.random.default_rng(0)
+    L = np.tril(rng.standard_normal((5, 5))) + 2 * np.eye(5)
+    Y, noise = rng.standard_normal((5, 2)), 0.7
+    K = L @ L.T
+    if dense:
+        value, K_bar, noise_bar = gaussian_evidence(L, Y, noise)
+
+        def at(K, noise):
+            C = K + noise * np.eye(5)
+            return sum(multivariate_normal(cov=C).logpdf(y) for y in Y.T)
+
+        assert value == pytest.approx(at(K, noise), rel=1e-12)
+        C = np.linalg.inv(K + noise * np.eye(5))
+        np.testing.assert_allclose(K_bar, 0.5 * (C @ Y @ Y.T @ C - 2 * C), rtol=1e-9)
+        slope = (at(K, noise + 1e-5) - at(K, noise - 1e-5)) / 2e-5
+        assert noise_bar == pytest.approx(slope, rel=1e-7)
+        return
+    A, T = rng.standard_normal((3, 30)), rng.standard_normal((30, 2))
+    M, v, square = A @ A.T, A @ T, np.sum(T * T)
+    total = np.trace(M) + 4.0
+    arguments = [M, v, square, total, 30, noise]
+    _, (M_bar, v_bar, k_bar, noise_bar), found = titsias(*arguments)
+
+    def slope(place, step):
+        ends = []
+        for side in (1e-5, -1e-5):
+            moved = list(arguments)
+            moved[place] = moved[place] + side * step
+            ends.append(titsias(*moved)[0])
+        return (ends[0] - ends[1]) / 2e-5
+
+    step = rng.standard_normal((3, 3))
+    step = step + step.T
+    assert np.sum(M_bar * step) == pytest.approx(slope(0, step), rel=1e-6)
+    step = rng.standard_normal((3, 2))
+    assert np.sum(v_bar * step) == pytest.approx(slope(1, step), rel=1e-6)
+    assert k_bar == pytest.approx(slope(3, 1.0), rel=1e-7)
+    assert noise_bar == pytest.approx(slope(5, 1.0), rel=1e-7)
+    precision = np.eye(3) + M / noise
+    np.testing.assert_allclose(
+        found.mean, np.linalg.solve(precision, v) / noise, rtol=1e-9
+    )
+    np.testing.assert_allclose(found.root(0) @ found.root(0).T, precision, rtol=1e-9)
+
+
+def deep_settings(**other):
+    settings = {
+        "kernel": "relu", "n_layers": 1, "nu": 3.0, "n_inducing": 4,
+        "learn_inducing": True, "learn_scales": True, "n_constant": 1,
+        "noise_floor": 1e-2, "jitter": 1e-10, "max_iter": 3, "tol": 1e-9,
+        "batch_size": None,
+    }  # fmt: skip
+    return _deep_fit.DeepSettings(**{**settings, **other})
+
+
+def deep_data(n=11, n_outputs=2):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((n, 2)), np.ones(n)])
+    return X, rng.standard_normal((n, n_outputs))
+
+
+@pytest.mark.parametrize("classes", [False, True])
+@pytest.mark.parametrize("batch", [None, 4, 10, 11, 99])
+def test_the_slope_of_deep_fits_is_that_at_their_end(batch, classes, monkeypatch):
+    X, Y = deep_data()
+    if classes:
+        Y = np.sign(Y[:, :1])
+    seen, build, batches = [], _deep_fit._evidence, []
+
+    def watched(*arguments):
+        seen.append(build(*arguments))
+        inner = seen[-1].on_batch
+
+        def on_batch(x, rows, posterior, *, step):
+            batches.append(rows)
+            return inner(x, rows, posterior, step=step)
+
+        seen[-1].on_batch = on_batch
+        return seen[-1]
+
+    monkeypatch.setattr(_deep_fit, "_evidence", watched)
+    noise = Bernoulli() if classes else None
+    found = _deep_fit.fit_deep(
+        X, Y, noise, deep_settings(batch_size=batch), np.random.RandomState(0),
+        FitProgress(None, 3),
+    )  # fmt: skip
+    (evidence,) = seen
+    bounds = evidence.start(*evidence.given)[1]
+    value, gradient = evidence(found.top.x)
+    slope = np.abs(projected(gradient, found.top.x, bounds)).max() / 11
+    assert found.top.value == pytest.approx(value, rel=1e-6)
+    assert found.top.slope == pytest.approx(slope, rel=1e-3)
+    assert (found.nu, found.top.n_iter) == (3.0, len(found.top.history))
+    if batch is None:
+        assert not batches
+        return
+    size = min(batch, 11)
+    each = 11 // size
+    assert found.top.n_iter == 3 and len(batches) == 3 * each
+    for one in range(3):
+        rows = np.concatenate(batches[one * each : (one + 1) * each])
+        assert len(rows) == size * each == len(np.unique(rows))
+
+
+def test_widths_that_have_no_optimum_are_refused_and_others_are_not():
+    def fit(n_outputs, **other):
+        settings = deep_settings(n_inducing=None, max_iter=1, **other)
+        return _deep_fit.fit_deep(
+            *deep_data(6, n_outputs), None, settings, np.random.RandomState(0),
+            FitProgress(None, 1),
+        )  # fmt: skip
+
+    for nu, n_outputs in ((0.5, 1), (1.0, 1), (2.0, 2), (1.5, 2)):
+        with pytest.raises(ValueError, match="unbounded objective"):
+            fit(n_outputs, nu=nu, noise_floor=0.0)
+        assert fit(n_outputs, nu=nu).nu == nu
+    assert fit(1, nu=1.5, noise_floor=0.0).nu == 1.5
+    assert fit(2, nu=2.5, noise_floor=0.0).nu == 2.5
+    # Without layers, or with points, no width is too small.
+    assert fit(2, n_layers=0, nu=1.0, noise_floor=0.0).nu == np.inf
+    few = deep_settings(n_inducing=6, nu=0.5, max_iter=1, noise_floor=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # as many points as rows
+        found = _deep_fit.fit_deep(
+            *deep_data(6), None, few, np.random.RandomState(0), FitProgress(None, 1)
+        )
+    assert found.nu == 0.5 and len(found.state.Z) == 6
+
+
+@pytest.mark.parametrize("learn_scales", [True, False])
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_one_step_on_all_rows_is_the_bound_that_sums_make(learn_scales, n_layers):
+    X, Y = deep_data()
+    evidence = DeepEvidence(
+        X, Y, X[:4].copy(), kernel="relu", n_layers=n_layers, nu=3.0, likelihood=None,
+        dense=False, learn_scales=learn_scales, learn_inducing=True, n_constant=1,
+        noise_floor=1e-2, jitter=1e-10,
+    )  # fmt: skip
+    x, bounds = evidence.start(np.array([0.5, 0.4, 0.2]), 1.2, 0.3)
+    rng = np.random.default_rng(1)
+    x = x + 0.1 * rng.standard_normal(len(x))
+    assert bounds.shape == (len(x), 2)
+    value, slopes = evidence(x)
+    prior = Posterior.prior(4, 2)
+    other, others, _ = evidence.on_batch(x, np.arange(11), prior, step=1.0)
+    assert other == pytest.approx(value, rel=1e-9)
+    np.testing.assert_allclose(others, slopes, atol=1e-7 * np.abs(slopes).max())
+    # Two equal halves stand for the whole.
+    twice = DeepEvidence(
+        np.vstack([X, X]), np.vstack([Y, Y]), evidence.Z, kernel="relu",
+        n_layers=n_layers, nu=3.0, likelihood=None, dense=False,
+        learn_scales=learn_scales, learn_inducing=True, n_constant=1,
+        noise_floor=1e-2, jitter=1e-10,
+    )  # fmt: skip
+    twice.start(np.array([0.5, 0.4, 0.2]), 1.2, 0.3)
+    x = evidence.start(np.array([0.5, 0.4, 0.2]), 1.2, 0.3)[0]
+    value, slopes = twice(x)
+    other, others, _ = twice.on_batch(x, np.arange(11), prior, step=1.0)
+    assert other == pytest.approx(value, rel=1e-9)
+    np.testing.assert_allclose(others, slopes, atol=1e-7 * np.abs(slopes).max())
+    for e in np.eye(len(x))[rng.permutation(len(x))[:6]]:
+        ends = [twice(x + side * 1e-5 * e)[0] for side in (1, -1)]
+        slope = (ends[0] - ends[1]) / 2e-5
+        assert slopes @ e == pytest.approx(slope, abs=1e-6 * np.abs(slopes).max())
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_slopes_of_several_targets_are_those_of_differences(alpha):
+    rng = np.random.default_rng(0)
+    X, Y = rng.uniform(-2, 2, (15, 1)), rng.standard_normal((15, 3))
+    kernel, Z = ConstantKernel(1.4) * RBF(0.7) + WhiteKernel(0.2), X[:4] + 0.1
+
+    def at(theta, Z):
+        moved = kernel.clone_with_theta(theta)
+        return evaluate(moved, Z, X, Y, alpha=alpha, jitter=1e-10).objective
+
+    state = evaluate(kernel, Z, X, Y, alpha=alpha, jitter=1e-10, want_points=True)
+    parts = [evaluate(kernel, Z, X, y[:, None], alpha=alpha, jitter=1e-10) for y in Y.T]
+    assert state.objective == pytest.approx(sum(p.objective for p in parts), rel=1e-9)
+    for step, slope in zip(1e-5 * np.eye(3), state.gradient, strict=True):
+        ends = at(kernel.theta + step, Z) - at(kernel.theta - step, Z)
+        assert slope == pytest.approx(ends / 2e-5, rel=1e-5, abs=1e-5)
+    for step, slope in zip(1e-5 * np.eye(4), state.Z_gradient[:, 0], strict=True):
+        step = step[:, None]
+        ends = at(kernel.theta, Z + step) - at(kernel.theta, Z - step)
+        assert slope == pytest.approx(ends / 2e-5, rel=1e-4, abs=1e-4)
