@@ -306,6 +306,9 @@ def test_the_change_is_between_likelihoods_of_temperature_one(noisy, monkeypatch
     found = model.run(monkeypatch, cool, n_steps=3, tol=1.0)
     assert found.converged and found.n_iter == 3 and found.change == 0.0
     assert_allclose(model.used, [4.0, 4 + 1 / 3, 4 + 2 / 3, 5.0])
+    model = Scripted([-8.0])
+    found = model.run(monkeypatch, {"T": [(0.0, 0.5), (1.0, 1.0)]}, n_steps=2, tol=1.0)
+    assert model.temperatures == [0.5, 0.75, 1.0, 1.0] and found.n_iter == 3
     # What is used stays after the schedule.
     model = Scripted([-8.0, -7.0, -6.0, -5.0, -4.0])
     model.run(monkeypatch, {"ncut": [(0.0, 0.0), (1.0, 0.5)]}, n_steps=2, max_iter=4)
@@ -326,7 +329,8 @@ def test_batches_whose_likelihood_is_near_zero():
     assert min(sizes) < 0.5 and max(sizes) > 2.0
 
 
-def test_batches_by_brute_force():
+@pytest.mark.parametrize("annealed", [True, False])
+def test_batches_by_brute_force(annealed):
     bars = make_bars(250, size=2, pi=0.3, random_state=0)
     X, W, k = bars.data, bars.components, 4
     model = BinarySparseCoding(
@@ -336,7 +340,7 @@ def test_batches_by_brute_force():
         init=W,
         learn=("pi",),
         n_steps=2,
-        annealing={"T": [(0.0, 3.0), (1.0, 1.0)]},
+        annealing={"T": [(0.0, 3.0), (1.0, 1.0)]} if annealed else None,
         anneal_prior=True,
         random_state=0,
     )
@@ -349,14 +353,14 @@ def test_batches_by_brute_force():
             clone.partial_fit(batch)
             pi, sigma = clone.pi_, clone.sigma_
         model.partial_fit(batch)
-        T = (3.0, 2.0, 1.0, 1.0, 1.0)[t]
+        T = (3.0, 2.0, 1.0, 1.0, 1.0)[t] if annealed else 1.0
         far = ((batch[:, None] - states @ W) ** 2).sum(axis=-1) / (2 * sigma**2)
         odds = states.sum(axis=1) * np.log(pi / (1 - pi))
         logs = (odds - far) / T
         constant = k * np.log1p(-pi) - 0.5 * 4 * np.log(2 * np.pi * sigma**2)
         values.append(constant + T * logsumexp(logs, axis=1).mean())
         fresh = (softmax(logs, axis=1) @ states).mean()
-        share = 1.0 if t == 0 else (max(0, t - 2) + 2.0) ** -0.6
+        share = 1.0 if t == 0 else (max(0, t - 2 * annealed) + 2.0) ** -0.6
         running = fresh if t == 0 else (1 - share) * running + share * fresh
         pi = running
         assert_allclose(model.pi_, pi, rtol=1e-9)
