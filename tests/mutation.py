@@ -959,6 +959,25 @@ MODULES = {
             "test_defaults.py",
         ],
     ),
+    "neighbors/_kernels_search.py": (
+        "",
+        [
+            _PLAIN,
+            *(
+                "neighbors/test_sparse_neighbors.py::" + name
+                for name in (
+                    "test_bounds_are_sums_over_common_coordinates",
+                    "test_the_largest_coordinates_are_those_of_sorting",
+                    "test_products_of_a_document",
+                    "test_lists_keep_the_best_and_of_equal_ones_the_first",
+                    "test_documents_outside_their_bound_are_not_scored_and_none_is_"
+                    "missed",
+                    "test_a_document_is_not_its_own_neighbor",
+                    "test_a_graph_of_few_documents_is_searched_once",
+                )
+            ),
+        ],
+    ),
     "decomposition/_semi_nmf.py": (
         "_alternate _finish _distance",
         [
@@ -1011,6 +1030,18 @@ MODULES = {
     "decomposition/_low_rank/_supervised.py": (
         "_recent_fall labels_alone loss slopes squared_norm",
         _SUPERVISED,
+    ),
+    "decomposition/_low_rank/_split.py": (
+        "principal_component_pursuit _dual_bound _empty in_units",
+        [
+            "decomposition/test_robust_pca.py::" + name
+            for name in (
+                "test_both_sides_of_the_gap_are_those_of_what_is_returned",
+                "test_a_pursuit_that_is_stopped_has_not_converged",
+                "test_dual_points_are_scaled_into_both_balls",
+                "test_units_of_the_parts_of_zeros_and_of_others",
+            )
+        ],
     ),
     "decomposition/_robust_pca.py": (
         "_store _check_params_vs_input",
