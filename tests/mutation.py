@@ -974,6 +974,8 @@ MODULES = {
                     "missed",
                     "test_a_document_is_not_its_own_neighbor",
                     "test_a_graph_of_few_documents_is_searched_once",
+                    "test_the_best_document_is_not_lost_by_rounding",
+                    "test_blocks_whose_summary_shares_nothing_are_passed_over",
                 )
             ),
         ],

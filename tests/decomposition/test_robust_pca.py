@@ -110,6 +110,11 @@ def test_a_pursuit_that_is_stopped_has_not_converged():
     assert found.n_iter == 4 and told == found.history and not found.converged
     found = split.principal_component_pursuit(D, 0.3, tol=9.0, rng=0, step=lambda g: 1)
     assert found.n_iter == 1 and found.converged
+    # Nor one whose parts do not add up, however small its gap.
+    D = 5.0 * np.random.default_rng(0).standard_normal((12, 9))
+    found = split.principal_component_pursuit(D, 0.6, tol=0.35, max_iter=1, rng=0)
+    gap = 1.0 - found.dual_objective / found.objective
+    assert gap < 0.32 and found.residual > 0.38 and not found.converged
 
 
 def test_dual_points_are_scaled_into_both_balls():

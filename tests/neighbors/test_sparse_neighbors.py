@@ -126,6 +126,28 @@ def test_bounds_are_sums_over_common_coordinates():
         assert_array_equal(acc, expected)
 
 
+def test_the_best_document_is_not_lost_by_rounding():
+    # The bound of the second is its product; the first is worse by a millionth, and
+    # comes first.
+    X = sparse.csr_array([[0.7, 0.3 - 1e-6, 0.0], [0.0, 0.0, 1.0]])
+    with np.errstate(over="ignore"):
+        model = SparseNeighbors(1, quantize=True, **BOUNDS).fit(X)
+    values, found = model.kneighbors(sparse.csr_array(np.ones((1, 3))))
+    assert found[0, 0] == 1 and values[0, 0] == 1.0
+
+
+def test_blocks_whose_summary_shares_nothing_are_passed_over():
+    X = sparse.csr_array(np.tile([9.0, 1.0], (5, 1)))
+    options = BOUNDS | {"summary_energy": 0.5}
+    with np.errstate(over="ignore"):
+        index = SparseNeighbors(3, **options).fit(X)._index
+    for query, n_found in (([0.0, 1.0], 0), ([1.0, 0.0], 3)):
+        _, found, scored = search_index(
+            index, sparse.csr_array([query]), 3, query_cut=None, heap_factor=1.0
+        )
+        assert (found >= 0).sum() == n_found and (scored[0] > 0) == (n_found > 0)
+
+
 @pytest.mark.parametrize("itself", [False, True])
 def test_a_graph_of_few_documents_is_searched_once(itself):
     rng = np.random.default_rng(0)
