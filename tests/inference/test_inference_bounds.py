@@ -211,6 +211,10 @@ def test_a_noise_level_that_collapses_stops_at_its_floor():
     assert found.collapsed
     assert_allclose(found.coef, [0.0, 8.0 - 0.3 * 8e-6, 0.0], rtol=0.0, atol=1e-8)
     assert found.sigma == pytest.approx(0.3 * 8e-6, rel=1e-2)
+    shifted = sparse.csr_array(Z + 3.0)
+    found = _scaled_lasso_solver.scaled_lasso(shifted, y, 0.3)
+    assert found.collapsed
+    assert_allclose(found.residual, y - Z @ found.coef, rtol=0.0, atol=1e-12)
 
 
 # Directions
@@ -318,3 +322,22 @@ def test_a_selection_is_decided_beyond_the_reach_of_its_gap(container, shift):
             near = sign * (1.0 - share * 4.0 * off / 20)
             assert is_refused(far, near) == answer
             assert is_refused(far, near, (1.0, 1.0, 1.0, np.inf)) is None
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_errors_of_a_selection_are_those_of_least_squares(fit_intercept):
+    _, X, y = problem(0, n=40)
+    y += 3.0 * X[:, 1] - 2.0 * X[:, 3]
+    weights, arguments = np.ones(5), (fit_intercept, str)
+    found = _selective._Selection(X, y, 0.3, weights, *arguments)
+    part = X[:, found.features]
+    if fit_intercept:
+        part, y = part - part.mean(axis=0), y - y.mean()
+    G = np.linalg.inv(part.T @ part)
+    assert 1 < len(found.features) < 5
+    assert_allclose(found.roots, np.sqrt(np.diag(G)), rtol=1e-10)
+    ols = G @ part.T @ y
+    assert_allclose(found.estimates, ols, rtol=1e-9)
+    signs = np.sign(ols)
+    shrunk = ols - 40 * 0.3 * G @ signs
+    assert_allclose(found.lasso_coef[found.features], shrunk, rtol=1e-8)
