@@ -155,8 +155,21 @@ _KRONECKER = [
 ]
 _DECOMPOSITION = "decomposition/test_measures.py::"
 _CODED = [
-    _DECOMPOSITION + "test_the_last_change_of_the_likelihood",
-    _DECOMPOSITION + "test_batches_report_the_change_between_them",
+    *(
+        _DECOMPOSITION + name
+        for name in (
+            "test_a_likelihood_rests_when_its_relative_change_is_at_most_the_tolerance",
+            "test_every_step_is_reported_but_the_start",
+            "test_steps_that_overshoot_are_halved",
+            "test_the_change_is_between_likelihoods_of_temperature_one",
+            "test_batches_by_brute_force",
+            "test_log_likelihoods_are_those_of_the_units_of_the_data",
+            "test_only_all_causes_together_are_exact",
+            "test_the_last_change_of_the_likelihood",
+            "test_batches_report_the_change_between_them",
+            "test_batches_whose_likelihood_is_near_zero",
+        )
+    ),
     "decomposition/test_sparse_coding.py"
     "::test_no_convergence_is_warned_about_with_the_numbers",
 ]
@@ -166,6 +179,7 @@ _ROTATED = [
     _DECOMPOSITION + "test_the_gap_before_the_last_step_is_kept",
     _DECOMPOSITION + "test_blocks_of_rows_and_small_values_change_no_rise",
     _DECOMPOSITION + "test_samples_without_weight_have_no_objective",
+    _DECOMPOSITION + "test_a_rise_ends_at_the_tolerance",
     _DECOMPOSITION + "test_the_best_of_all_starts_is_certified",
     _DECOMPOSITION + "test_what_is_left_out_of_a_whitening_and_of_a_second_fit",
     "decomposition/test_orthogonal.py::test_certificate_can_be_recomputed",
@@ -176,6 +190,7 @@ _SUPERVISED = [
     _DECOMPOSITION + "test_falls_of_supervised_dictionaries",
     _DECOMPOSITION + "test_labels_alone_are_certified_by_their_bound_or_slope",
     _DECOMPOSITION + "test_bound_and_slope_of_labels_that_are_not_solved",
+    _DECOMPOSITION + "test_lower_bounds_of_both_parts_are_below_by_their_rounding",
     _DECOMPOSITION + "test_labels_that_cost_nothing_have_neither_gap_nor_slope",
     _DECOMPOSITION + "test_descent_by_blocks_keeps_signs_and_the_size_of_one_factor",
     _DECOMPOSITION + "test_sparse_data_have_the_bounds_of_dense_ones",
@@ -962,6 +977,27 @@ MODULES = {
             "test_defaults.py",
         ],
     ),
+    "neighbors/_kernels_search.py": (
+        "",
+        [
+            _PLAIN,
+            *(
+                "neighbors/test_sparse_neighbors.py::" + name
+                for name in (
+                    "test_bounds_are_sums_over_common_coordinates",
+                    "test_the_largest_coordinates_are_those_of_sorting",
+                    "test_products_of_a_document",
+                    "test_lists_keep_the_best_and_of_equal_ones_the_first",
+                    "test_documents_outside_their_bound_are_not_scored_and_none_is_"
+                    "missed",
+                    "test_a_document_is_not_its_own_neighbor",
+                    "test_a_graph_of_few_documents_is_searched_once",
+                    "test_the_best_document_is_not_lost_by_rounding",
+                    "test_blocks_whose_summary_shares_nothing_are_passed_over",
+                )
+            ),
+        ],
+    ),
     "decomposition/_semi_nmf.py": (
         "_alternate _finish _distance",
         [
@@ -985,6 +1021,7 @@ MODULES = {
         [
             _DECOMPOSITION + "test_the_last_fall_of_three_factors",
             _DECOMPOSITION + "test_a_sweep_that_gains_nothing_is_the_last",
+            _DECOMPOSITION + "test_rounding_never_raises_a_loss",
             "decomposition/test_semi_structured.py",
         ],
     ),
@@ -993,6 +1030,7 @@ MODULES = {
         [
             _DECOMPOSITION + "test_the_last_fall_of_three_factors",
             _DECOMPOSITION + "test_a_sweep_that_gains_nothing_is_the_last",
+            _DECOMPOSITION + "test_rounding_never_raises_a_loss",
             "decomposition/test_semi_structured.py",
         ],
     ),
@@ -1012,6 +1050,18 @@ MODULES = {
     "decomposition/_low_rank/_supervised.py": (
         "_recent_fall labels_alone loss slopes squared_norm",
         _SUPERVISED,
+    ),
+    "decomposition/_low_rank/_split.py": (
+        "principal_component_pursuit _dual_bound _empty in_units",
+        [
+            "decomposition/test_robust_pca.py::" + name
+            for name in (
+                "test_both_sides_of_the_gap_are_those_of_what_is_returned",
+                "test_a_pursuit_that_is_stopped_has_not_converged",
+                "test_dual_points_are_scaled_into_both_balls",
+                "test_units_of_the_parts_of_zeros_and_of_others",
+            )
+        ],
     ),
     "decomposition/_robust_pca.py": (
         "_store _check_params_vs_input",

@@ -325,18 +325,11 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
 
     def _use(self, X, weights, order):
         """Step through all batches; return the rows of the last, and its gap."""
-        last = None
         for rows in gen_batches(X.shape[0], self.batch_size):
-            if order is not None:
-                rows = order[rows]
-            batch = X[rows]
+            is_last = rows.stop == X.shape[0]
+            rows = rows if order is None else order[rows]
             w = None if weights is None else weights[rows]
-            if w is not None and not w.any():
-                continue
-            is_last = (rows.stop if order is None else rows[-1]) == (
-                X.shape[0] if order is None else order[-1]
-            )
-            last = rows, self._step(batch, w, is_last)
+            last = rows, self._step(X[rows], w, is_last)
         return last
 
     def _step(self, batch, weights, is_last):
@@ -433,20 +426,17 @@ class OnlineOrthogonalDictionary(OrthogonalTransformer):
         A = fw.polar(self._A)[0]
         self._store_dictionary(A, self._whitening, self._coloring, X.dtype)
         self._measure_noise(X, weights)
-        self.gap_, fresh, scale = 0.0, 0.0, 0.0
-        if last is not None:
-            rows, fresh = last
-            gradient, _ = fw.lp_gradient(
-                X[rows],
-                A,
-                self.p,
-                weights=None if weights is None else weights[rows],
-                whitening=self._whitening,
-                center=self._center,
-            )
-            self.gap_ = fw.frank_wolfe_gap(gradient, A)
-            scale = float(np.linalg.svd(gradient, compute_uv=False).sum()) / len(A)
-            fresh = self.gap_ if fresh is None else fresh
+        rows, fresh = last
+        gradient, _ = fw.lp_gradient(
+            X[rows],
+            A,
+            self.p,
+            weights=None if weights is None else weights[rows],
+            whitening=self._whitening,
+            center=self._center,
+        )
+        self.gap_ = fw.frank_wolfe_gap(gradient, A)
+        scale = float(np.linalg.svd(gradient, compute_uv=False).sum()) / len(A)
         self.certificate_ = Certificate(
             "monotone_bound",
             self.gap_ / scale if scale > 0 else 0.0,

@@ -349,7 +349,7 @@ class SparseCodingEstimator(
         for name, value in self._fitted(result.params, dtype).items():
             setattr(self, name, value)
         self.history_ = result.log_likelihoods + self._per_unit()
-        self.n_iter_ = max(result.n_iter, 1)
+        self.n_iter_ = result.n_iter
         self.converged_ = result.converged
 
     def _certify(self, result, begin):

@@ -2,13 +2,16 @@
 
 import logging
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.optimize import minimize, nnls
+from scipy.special import logsumexp, softmax
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat.datasets import make_bars
 from sparsestat.decomposition import (
     BinarySparseCoding,
@@ -23,9 +26,11 @@ from sparsestat.decomposition import (
     _semi_nmf,
     project_nm,
 )
+from sparsestat.decomposition._coding import _expectation_truncation as em
 from sparsestat.decomposition._low_rank import _supervised as lifted
 from sparsestat.decomposition._low_rank._supervised import _recent_fall
 from sparsestat.decomposition._orthogonal import _frank_wolfe as fw
+from sparsestat.exceptions import NumericalError
 
 
 def quiet(model, *data, **options):
@@ -89,6 +94,9 @@ def test_semi_nmf_of_an_exact_product_and_of_zeros():
     h = model.history_
     value = abs(h[-1] - h[-2]) / max(h[-1], 1e-7 * total)
     assert_allclose(model.certificate_.value, value, rtol=1e-9, atol=1e-12)
+    for seed in range(10):  # what rounding leaves is never less than nothing
+        ones = np.random.default_rng(seed).random((20, 1)) @ X[:1]
+        assert (quiet(SemiNMF(1, random_state=0, tol=0.0), ones).history_ >= 0).all()
     zero = SemiNMF(2).fit(np.zeros((5, 3)))
     assert zero.certificate_.value == 0.0 and zero.certificate_.satisfied
     assert zero.n_iter_ == 1
@@ -132,8 +140,10 @@ def test_the_last_fall_of_calibrated_factors(max_iter):
 
 
 def test_calibrated_factors_of_zeros_are_exact():
-    model = CalibratedSparseFactorization(3, n_nonzero=2).fit(np.zeros((4, 6)))
+    model = CalibratedSparseFactorization(3, n_nonzero=2, tol=0.0, max_iter=5)
+    model.fit(np.zeros((4, 6)))
     assert model.certificate_.satisfied and model.error_ == 0.0
+    assert model.n_iter_ == 1  # no fall at all is at most the tolerance
 
 
 @pytest.mark.parametrize("init", ["identity", "rotation"])
@@ -169,7 +179,224 @@ def test_a_sweep_that_gains_nothing_is_the_last(init):
     assert model.certificate_.value == 0.0 and model.certificate_.satisfied
 
 
+def test_rounding_never_raises_a_loss():
+    for seed in range(6):
+        W = np.random.default_rng(seed).standard_normal((4, 4))
+        model = SemiStructuredFactorization(
+            block_size=4, tol=0.0, max_iter=2000, random_state=0
+        )
+        h = quiet(model, W).history_
+        assert (np.diff(h) <= 0).all() and model.certificate_.value >= 0.0
+
+
 # Probabilistic sparse coding
+
+
+class Scripted:
+    """A model of expectation truncation that moves W by one and counts its calls."""
+
+    scale, floor, anneal_prior = 1.0, 0.0, False
+
+    def __init__(self, values, overshoots=False):
+        self.values, self.overshoots = list(values), overshoots
+        self.temperatures, self.used, self.positions, self.admitted = [], [], [], 0
+
+    def constant(self, params):
+        return 3.0
+
+    def admissible(self, params):
+        self.admitted += 1
+        return params
+
+    def maximize(self, params, statistics):
+        return params | {"W": params["W"] + 1.0}
+
+    def run(self, monkeypatch, schedule=None, n_steps=0, max_iter=50, tol=0.0, **rest):
+        def step(model, params, temper, n_use, samples, n_jobs):
+            self.temperatures.append(temper.temperature)
+            self.used.append(n_use)
+            self.positions.append(float(params["W"]))
+            value = self.values[min(len(self.positions), len(self.values)) - 1]
+            return {}, (value - 3.0) / temper.temperature, 5.0
+
+        monkeypatch.setattr(em, "e_step", step)
+        monkeypatch.setattr(
+            em, "weight_to_use", lambda model, params, ncut, samples: 5.0 - ncut
+        )
+        return em.run_em(
+            self,
+            {"W": np.float64(0.0)},
+            None,
+            schedule=em.check_schedule(schedule or {}),
+            n_steps=n_steps,
+            max_iter=max_iter,
+            tol=tol,
+            rng=np.random.default_rng(0),
+            **rest,
+        )
+
+
+def test_a_likelihood_rests_when_its_relative_change_is_at_most_the_tolerance(
+    monkeypatch,
+):
+    model = Scripted([-32.0, -16.0, -8.0, -10.0, -9.0])
+    found = model.run(monkeypatch, tol=0.2)
+    assert found.log_likelihoods.tolist() == [-32.0, -16.0, -8.0, -10.0]
+    assert found.change == 0.2 and found.converged and found.n_iter == 3
+    assert found.params["W"] == 3.0 and found.n_used == 5.0
+    found = Scripted([0.0, 0.25, 0.5, 0.5]).run(monkeypatch, tol=0.125)
+    assert found.change == 0.0 and found.n_iter == 3  # of size one at least
+    found = Scripted([-32.0, -16.0, -8.0, -10.0, -9.0]).run(monkeypatch, max_iter=2)
+    assert not found.converged and found.n_iter == 2 and found.change == 1.0
+    found = Scripted([-8.0]).run(monkeypatch, max_iter=1, tol=0.5)
+    assert found.converged and len(found.log_likelihoods) == 2 and found.change == 0.0
+    with pytest.raises(NumericalError, match="nan at step 2"):
+        Scripted([-8.0, -7.0, np.nan]).run(monkeypatch)
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_every_step_is_reported_but_the_start(stop, monkeypatch):
+    seen = []
+
+    def report(params, value):
+        seen.append((float(params["W"]), value))
+        return stop
+
+    values = [-9.0, -7.0, -6.0, -6.0]
+    found = Scripted(values).run(monkeypatch, report=report)
+    after = [(1.0, -7.0), (2.0, -6.0), (3.0, -6.0)]
+    assert seen == (after[:1] if stop else after)
+    assert found.n_iter == len(seen) and found.converged is not stop
+
+
+def test_steps_that_overshoot_are_halved(monkeypatch):
+    values = [-9.0, -8.0, -10.0, -9.0, -10.0, -11.0, -12.0, -13.0, -14.0, -14.0]
+    model = Scripted(values, overshoots=True)
+    model.run(monkeypatch)
+    strides = [1, 1, 0.5, 0.5, 0.25, 0.125, 0.0625, 0.0625, 0.0625]
+    assert model.positions == [0.0, *np.cumsum(strides)]
+    model = Scripted([-9.0, -8.0, -8.5, -8.5], overshoots=True)
+    model.run(monkeypatch)
+    assert model.positions == [0.0, 1.0, 2.0, 2.5]
+    model = Scripted(values)
+    model.run(monkeypatch)
+    assert model.positions == list(range(10))
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_the_change_is_between_likelihoods_of_temperature_one(noisy, monkeypatch):
+    schedule = {"T": [(0.0, 3.0), (1.0, 1.0)], "ncut": [(0.0, 1.0), (1.0, 0.0)]}
+    if noisy:
+        schedule["pi_noise"] = schedule["sigma_noise"] = 0.0
+        schedule["W_noise"] = [(0.0, 1e-9), (1.0, 0.0)]
+    model = Scripted([-8.0])
+    found = model.run(monkeypatch, schedule, n_steps=4, tol=1.0)
+    assert model.temperatures == [3.0, 2.5, 2.0, 1.5, 1.0, 1.0]
+    assert_allclose(model.used, [4.0, 4.25, 4.5, 4.75, 5.0, 5.0])
+    assert found.converged and found.n_iter == 5  # 4 and 5 are alike
+    assert model.admitted == (4 if noisy else 0)
+    # A schedule longer than max_iter is cut, and ends at temperature one.
+    model = Scripted([-8.0])
+    found = model.run(monkeypatch, schedule, n_steps=9, max_iter=4, tol=1.0)
+    assert model.temperatures == [3.0, 2.5, 2.0, 1.5, 1.0]
+    assert not found.converged and np.isinf(found.change) and found.n_iter == 4
+    # Without heat the last value of a schedule may be compared with that before.
+    model = Scripted([-8.0])
+    cool = {"ncut": schedule["ncut"]}
+    found = model.run(monkeypatch, cool, n_steps=3, tol=1.0)
+    assert found.converged and found.n_iter == 3 and found.change == 0.0
+    assert_allclose(model.used, [4.0, 4 + 1 / 3, 4 + 2 / 3, 5.0])
+    model = Scripted([-8.0])
+    found = model.run(monkeypatch, {"T": [(0.0, 0.5), (1.0, 1.0)]}, n_steps=2, tol=1.0)
+    assert model.temperatures == [0.5, 0.75, 1.0, 1.0] and found.n_iter == 3
+    # What is used stays after the schedule.
+    model = Scripted([-8.0, -7.0, -6.0, -5.0, -4.0])
+    model.run(monkeypatch, {"ncut": [(0.0, 0.0), (1.0, 0.5)]}, n_steps=2, max_iter=4)
+    assert_allclose(model.used, [5.0, 4.75, 4.5, 4.5, 4.5])
+
+
+def test_batches_whose_likelihood_is_near_zero():
+    rng = np.random.default_rng(0)
+    X = 4.0 * (rng.random((200, 1)) < 0.4) + 0.1 * rng.standard_normal((200, 2))
+    model = BinarySparseCoding(1, random_state=0, annealing=None, init=[[4.0, 4.0]])
+    sizes = []
+    for t in range(8):
+        h = model.partial_fit(X).history_ - model._per_unit()
+        sizes.append(abs(h[-1]))
+        if t > 0:
+            value = abs(h[-1] - h[-2]) / max(1.0, sizes[-1])
+            assert_allclose(model.certificate_.value, value, rtol=1e-9)
+    assert min(sizes) < 0.5 and max(sizes) > 2.0
+
+
+@pytest.mark.parametrize("annealed", [True, False])
+def test_batches_by_brute_force(annealed):
+    bars = make_bars(250, size=2, pi=0.3, random_state=0)
+    X, W, k = bars.data, bars.components, 4
+    model = BinarySparseCoding(
+        k,
+        n_candidates=k,
+        max_active=k,
+        init=W,
+        learn=("pi",),
+        n_steps=2,
+        annealing={"T": [(0.0, 3.0), (1.0, 1.0)]} if annealed else None,
+        anneal_prior=True,
+        random_state=0,
+    )
+    states = np.array(list(product((0, 1), repeat=k)))
+    values, running, pi = [], None, None
+    for t in range(5):
+        batch = X[50 * t : 50 * t + 50]
+        if t == 0:  # the start of pi and sigma, which stays
+            clone = BinarySparseCoding(**model.get_params()).set_params(learn=("W",))
+            clone.partial_fit(batch)
+            pi, sigma = clone.pi_, clone.sigma_
+        model.partial_fit(batch)
+        T = (3.0, 2.0, 1.0, 1.0, 1.0)[t] if annealed else 1.0
+        far = ((batch[:, None] - states @ W) ** 2).sum(axis=-1) / (2 * sigma**2)
+        odds = states.sum(axis=1) * np.log(pi / (1 - pi))
+        logs = (odds - far) / T
+        constant = k * np.log1p(-pi) - 0.5 * 4 * np.log(2 * np.pi * sigma**2)
+        values.append(constant + T * logsumexp(logs, axis=1).mean())
+        fresh = (softmax(logs, axis=1) @ states).mean()
+        share = 1.0 if t == 0 else (max(0, t - 2 * annealed) + 2.0) ** -0.6
+        running = fresh if t == 0 else (1 - share) * running + share * fresh
+        pi = running
+        assert_allclose(model.pi_, pi, rtol=1e-9)
+        assert_allclose(model.history_, values, rtol=1e-9)
+        assert model.sigma_ == pytest.approx(sigma, rel=1e-12)
+
+
+def test_log_likelihoods_are_those_of_the_units_of_the_data():
+    X = make_bars(60, size=2, pi=0.3, random_state=0).data
+    options = {"annealing": None, "max_iter": 3, "random_state": 0}
+    one, large = (
+        quiet(BinarySparseCoding(4, **options), data) for data in (X, 1024.0 * X)
+    )
+    assert_allclose(large.history_, one.history_ - 4 * np.log(1024.0), rtol=1e-9)
+    rest = [
+        model.certificate_.details["log_likelihood"]
+        - model.certificate_.details["log_unit"]
+        for model in (one, large)
+    ]
+    assert rest[1] == pytest.approx(rest[0], rel=1e-9)
+    assert one.certificate_.value == pytest.approx(large.certificate_.value, rel=1e-6)
+    batches = [
+        BinarySparseCoding(4, **options).partial_fit(data) for data in (X, 1024.0 * X)
+    ]
+    step = batches[1].history_[0] - batches[0].history_[0]
+    assert step == pytest.approx(-4 * np.log(1024.0), rel=1e-9)
+
+
+@pytest.mark.parametrize("max_active", [2, 4, 6])
+def test_only_all_causes_together_are_exact(max_active):
+    X = make_bars(30, size=3, pi=0.3, random_state=0).data
+    model = BinarySparseCoding(
+        6, n_candidates=6, max_active=max_active, max_iter=1, random_state=0
+    )
+    details = quiet(model, X).certificate_.details
+    assert details["exact"] is (max_active == 6) and model.n_iter_ == 1
 
 
 @pytest.mark.parametrize("cls", [BinarySparseCoding, SpikeSlabSparseCoding])
@@ -298,6 +525,25 @@ def test_samples_without_weight_have_no_objective():
     assert value == 0.0 and not gradient.any()
     found = fw.maximize_lp(np.zeros((4, 3)), np.eye(3), 4, tol=0.0, max_iter=5)
     assert found.move == found.rise == 0.0 and found.n_iter == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "tol", "rise", "n_iter"),
+    [
+        ((3.0, 4.0, 9.0), 0.25, 0.25, 1),  # as much as the tolerance
+        ((3.0, 4.0, 3.5, 9.0), 0.0, 0.0, 2),  # a fall by rounding is no rise
+        ((3.0, 4.0, 8.0), 0.2, 0.5, 2),
+    ],
+)
+def test_a_rise_ends_at_the_tolerance(values, tol, rise, n_iter, monkeypatch):
+    told = iter(values)
+    turns = iter(np.array([[[0.0, 1.0], [1.0, 0.0]], np.eye(2)] * 3))
+    monkeypatch.setattr(fw, "lp_gradient", lambda *a, **k: (next(turns), next(told)))
+    found = fw.maximize_lp(None, np.eye(2), 4, tol=tol, max_iter=len(values) - 1)
+    assert found.rise == rise and found.n_iter == n_iter
+    assert found.history == list(values[: n_iter + 1])
+    assert found.move == pytest.approx(np.sqrt(2.0))  # both atoms change places
+    assert found.change == rise
 
 
 @pytest.mark.parametrize("n_init", [1, 2, 4])
@@ -473,9 +719,40 @@ def test_bound_and_slope_of_labels_that_are_not_solved(nu, scale):
     if nu == 0:
         assert bound == 0.0
     else:  # of strong convexity, with the modulus 2 nu
+        fall = gradient @ gradient / (4 * nu)
+        if fall < 1e-3 * value:  # else it hides what is allowed for rounding
+            slack = (value - bound - fall) / rounding(8 * (50 + 6), value)
+            assert slack == pytest.approx(1.0, rel=0.05)
+        else:
+            assert scale == 1.0
         assert_allclose(bound, value - gradient @ gradient / (4 * nu), rtol=1e-9)
         lowest = minimize(parts, np.zeros(7), jac=True, options={"gtol": 1e-10}).fun
         assert bound <= lowest * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("n_components", [2, 6])
+def test_lower_bounds_of_both_parts_are_below_by_their_rounding(n_components):
+    X, y = labeled()
+    xi = 1e6  # so that what is allowed for rounding can be seen
+    models = [
+        quiet(
+            SupervisedDictionaryLearning(
+                n_components, xi=weight, max_iter=1, random_state=0
+            ),
+            X,
+            y,
+        )
+        for weight in (0.0, xi)
+    ]
+    labels, both = (m.certificate_.details["lower_bound"] for m in models)
+    squares = np.linalg.svd(X, compute_uv=False) ** 2
+    allowed = rounding(8 * (50 + 6) + 64 * 6, squares.sum())
+    left = squares[n_components:].sum()
+    if n_components == 6:  # nothing is left, and nothing is taken from the labels
+        assert both == pytest.approx(labels, rel=1e-9)
+    else:
+        assert (left - (both - labels) / xi) / allowed == pytest.approx(1.0, rel=0.2)
+    assert models[0].n_iter_ == 1
 
 
 def test_labels_that_cost_nothing_have_neither_gap_nor_slope():

@@ -59,6 +59,102 @@ def test_duality_gap_can_be_recomputed(rng):
     assert model.certificate_.satisfied and model.certificate_.kind == "duality_gap"
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize(
+    ("max_iter", "tol"), [(1, 1e-6), (3, 1e-6), (23, 1e-6), (23, 10.0), (5000, 1e-5)]
+)
+def test_both_sides_of_the_gap_are_those_of_what_is_returned(hidden, max_iter, tol):
+    rng = np.random.default_rng(0)
+    D, lam = 5.0 * rng.standard_normal((12, 9)), 0.3
+    mask = rng.random(D.shape) > 0.2 if hidden else None
+    known = np.where(mask, D, 0.0) if hidden else D
+    found = split.principal_component_pursuit(
+        np.where(mask, D, 1e3) if hidden else D,
+        lam,
+        observed=mask,
+        tol=tol,
+        max_iter=max_iter,
+        rng=0,
+    )
+    L, S, Y = found.low_rank, found.sparse.toarray(), found.dual
+    rest = known - L if mask is None else np.where(mask, known - L, 0.0)
+    objective = np.linalg.norm(L, "nuc") + lam * np.abs(rest).sum()
+    assert_allclose(found.objective, objective, rtol=1e-10)
+    assert_allclose(found.dual_objective, np.vdot(Y, known), rtol=1e-12, atol=1e-14)
+    assert np.linalg.norm(Y, 2) <= 1 + 1e-12 and np.abs(Y).max() <= lam * (1 + 1e-12)
+    gap = (objective - found.dual_objective) / objective
+    assert found.dual_objective <= objective
+    assert_allclose(found.history[-1], gap, rtol=1e-7, atol=1e-12)
+    residual = np.linalg.norm(rest - S) / np.linalg.norm(known)
+    assert_allclose(found.residual, residual, rtol=1e-6, atol=1e-12)
+    assert_allclose(
+        found.singular_values,
+        np.linalg.svd(L)[1][: len(Y)][: len(found.singular_values)],
+        rtol=1e-8,
+    )
+    assert found.converged == (gap <= tol and residual <= tol)
+    assert len(found.history) == found.n_iter <= max_iter
+    assert found.converged == (tol == 10.0 or max_iter == 5000)
+    if hidden:
+        assert not Y[~mask].any() and not S[~mask].any()
+
+
+def test_a_pursuit_that_is_stopped_has_not_converged():
+    D, told = np.random.default_rng(0).standard_normal((8, 6)), []
+
+    def step(gap):
+        told.append(gap)
+        return len(told) == 4
+
+    found = split.principal_component_pursuit(D, 0.3, rng=0, step=step)
+    assert found.n_iter == 4 and told == found.history and not found.converged
+    found = split.principal_component_pursuit(D, 0.3, tol=9.0, rng=0, step=lambda g: 1)
+    assert found.n_iter == 1 and found.converged
+    # Nor one whose parts do not add up, however small its gap.
+    D = 5.0 * np.random.default_rng(0).standard_normal((12, 9))
+    found = split.principal_component_pursuit(D, 0.6, tol=0.35, max_iter=1, rng=0)
+    gap = 1.0 - found.dual_objective / found.objective
+    assert gap < 0.32 and found.residual > 0.38 and not found.converged
+
+
+def test_dual_points_are_scaled_into_both_balls():
+    D = np.arange(6.0).reshape(2, 3)
+    Y = np.diag([3.0, 0.5])[:, [0, 1, 1]] * np.array([1.0, 1.0, 0.0])
+    mask = np.array([[True, False, True], [True, True, False]])
+    product = 0.5 * 4.0  # of the diagonals
+    for lam, exact, scale in (
+        (1.0, False, 3.0),
+        (1.0, True, 3.0),
+        (4.0, False, 1.0),
+        (4.0, True, 3.0),
+        (0.5, True, 6.0),
+        (0.0, False, 1.0),
+    ):
+        for observed in (None, mask):
+            bound, found = split._dual_bound(Y, D, lam, observed, exact)
+            assert found == pytest.approx(scale)
+            assert bound == pytest.approx(product / scale)
+    hidden = np.zeros_like(mask)
+    assert split._dual_bound(Y, D, 1.0, hidden, False)[0] == 0.0
+
+
+def test_units_of_the_parts_of_zeros_and_of_others():
+    nothing = split._empty(np.ones((3, 4)))
+    assert nothing.converged and nothing.n_iter == 1 and nothing.history == [0.0]
+    assert nothing.objective == nothing.dual_objective == nothing.residual == 0.0
+    assert not nothing.low_rank.any() and nothing.low_rank.shape == (3, 4)
+    assert nothing.components.shape == (0, 4) and nothing.singular_values.shape == (0,)
+    assert not nothing.dual.any() and nothing.sparse.nnz == 0
+    D = np.random.default_rng(0).standard_normal((8, 6))
+    one = split.principal_component_pursuit(D, 0.3, max_iter=9, rng=0)
+    four = split.in_units(one, 4.0)
+    for name in ("low_rank", "singular_values", "objective", "dual_objective"):
+        assert_array_equal(getattr(four, name), 4.0 * getattr(one, name))
+    assert_array_equal(four.sparse.toarray(), 4.0 * one.sparse.toarray())
+    assert four.residual == one.residual and four.history == one.history
+    assert_array_equal(four.dual, one.dual)
+
+
 def test_optimality_conditions(rng):
     L, S = corrupted((60, 50), 3, 0.05, rng)
     model = RobustPCA(random_state=0, tol=1e-8, max_iter=5000).fit(L + S)

@@ -211,6 +211,10 @@ def test_a_noise_level_that_collapses_stops_at_its_floor():
     assert found.collapsed
     assert_allclose(found.coef, [0.0, 8.0 - 0.3 * 8e-6, 0.0], rtol=0.0, atol=1e-8)
     assert found.sigma == pytest.approx(0.3 * 8e-6, rel=1e-2)
+    shifted = sparse.csr_array(Z + 3.0)
+    found = _scaled_lasso_solver.scaled_lasso(shifted, y, 0.3)
+    assert found.collapsed
+    assert_allclose(found.residual, y - Z @ found.coef, rtol=0.0, atol=1e-12)
 
 
 # Directions
@@ -275,6 +279,65 @@ def test_the_gap_of_a_selection_is_that_of_its_lasso(level):
         allowance = rounding(20 + 3 + 8, 4.0 * square)
         assert slack == pytest.approx(expected + allowance, rel=1e-12)
         assert slack > expected
+        assert_allclose(slack - gap * square, allowance, rtol=0.05)
     none = np.zeros(20)
     found = _selective._gap(none, none, np.zeros(5), np.zeros(5), 1.0, np.ones(5))
     assert found == (0.0, rounding(28, 0.0))
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("shift", [0.0, 2.0])
+def test_a_selection_is_decided_beyond_the_reach_of_its_gap(container, shift):
+    rng = np.random.default_rng(0)
+    Z = rng.standard_normal((20, 4))
+    Z = np.linalg.qr(Z - Z.mean(axis=0))[0] * np.array([1.0, 2.0, 3.0, 4.0]) + shift
+    G, features = np.diag([1.0, 0.25, 1.0 / 9.0]), np.array([0, 1, 2])
+    slack, means = 1e-6, np.full(4, shift)
+    off = np.sqrt(2 * 20 * slack)  # of the fit, in the norm
+    given = object.__new__(_selective._Selection)
+    given.gap = slack
+
+    def is_refused(coef, correlation=0.0, levels=(1.0, 1.0, 1.0, 1.0)):
+        coef, correlations = np.append(coef, 0.0), np.append(np.ones(3), correlation)
+        arguments = coef, correlations, np.array(levels), slack, G, features, str
+        try:
+            given._refuse_undecided(container(Z), means, *arguments)
+        except ValueError as error:
+            return str(error).split("feature ")[1].split(" ")[0]
+        return None
+
+    far = np.array([5.0, -5.0, 5.0]) * off
+    assert is_refused(far) is None
+    for j in range(3):  # a coefficient moves by at most sqrt(G_jj) off
+        for share, answer in ((0.9, str(j)), (1.1, None)):
+            coef = far.copy()
+            coef[j] = -share * np.sqrt(G[j, j]) * off
+            assert is_refused(coef) == answer
+        free = np.ones(4)
+        free[j] = 0.0  # an unpenalized one stays, however small
+        coef[j] = 1e-9
+        assert is_refused(coef, levels=free) is None
+    for share, answer in ((0.9, "3"), (1.1, None)):  # and a correlation by 4 off / n
+        for sign in (-1.0, 1.0):
+            near = sign * (1.0 - share * 4.0 * off / 20)
+            assert is_refused(far, near) == answer
+            assert is_refused(far, near, (1.0, 1.0, 1.0, np.inf)) is None
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_errors_of_a_selection_are_those_of_least_squares(fit_intercept):
+    _, X, y = problem(0, n=40)
+    y += 3.0 * X[:, 1] - 2.0 * X[:, 3]
+    weights, arguments = np.ones(5), (fit_intercept, str)
+    found = _selective._Selection(X, y, 0.3, weights, *arguments)
+    part = X[:, found.features]
+    if fit_intercept:
+        part, y = part - part.mean(axis=0), y - y.mean()
+    G = np.linalg.inv(part.T @ part)
+    assert 1 < len(found.features) < 5
+    assert_allclose(found.roots, np.sqrt(np.diag(G)), rtol=1e-10)
+    ols = G @ part.T @ y
+    assert_allclose(found.estimates, ols, rtol=1e-9)
+    signs = np.sign(ols)
+    shrunk = ols - 40 * 0.3 * G @ signs
+    assert_allclose(found.lasso_coef[found.features], shrunk, rtol=1e-8)

@@ -247,6 +247,9 @@ def test_threshold_is_the_least_that_holds(offset, global_random_seed):
             expected = min(good) if good else np.inf
             assert knockoff_threshold(W, fdr, offset) == expected
     assert knockoff_threshold(np.zeros(3), 0.1) == np.inf
+    assert knockoff_threshold(np.ones(10), 0.1) == 1.0  # one of ten, by default
+    assert knockoff_threshold(np.ones(9), 0.1) == np.inf
+    assert knockoff_threshold(np.array([3.0]), 0.5) == np.inf  # one of one
 
 
 def test_one_draw_of_e_values_selects_as_the_threshold_does(global_random_seed):

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
-from sparsestat.neighbors import SparseNeighbors
+from sparsestat.neighbors import SparseNeighbors, _kernels_search
+from sparsestat.neighbors._index import search_index
 from sparsestat.neighbors._kernels_index import energy_cut
 
 # Nothing is pruned and summaries are bounds: the answer has to be exact.
@@ -72,6 +74,145 @@ def test_with_bounds_the_index_is_exact(quantize, signed, metric, global_random_
         assert (found[~good] == -1).all()
 
 
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("k", [1, 4])
+def test_documents_outside_their_bound_are_not_scored_and_none_is_missed(signed, k):
+    rng = np.random.default_rng(0)
+    X, Q = draw((40, 12), rng, 0.4, signed), draw((6, 12), rng, 0.5, signed)
+    model = SparseNeighbors(k, signed=signed, centroid_fraction=0.5, **BOUNDS)
+    for quantize in (False, True):
+        with np.errstate(over="ignore"):  # of random bits, where nothing is compiled
+            index = model.set_params(quantize=quantize).fit(X)._index
+        documents = index.data, index.indices, index.indptr
+        documents = sparse.csr_array(documents, shape=X.shape)  # in their unit
+        products = (Q @ documents.T).toarray()
+        order = np.argsort(-products, axis=1, kind="stable")[:, :k]
+        best = np.take_along_axis(products, order, axis=1)
+        scores, found, scored = search_index(
+            index, Q, k, query_cut=None, heap_factor=1.0
+        )
+        good = best > 0
+        assert_array_equal(found, np.where(good, order, -1))
+        assert_allclose(scores[good], best[good], rtol=1e-12)
+        assert (scored >= good.sum(axis=1)).all() and (scored <= 40).all()
+        assert scored.sum() < 0.9 * 6 * 40  # bounds leave some out
+        every = search_index(index, Q, k, query_cut=None, heap_factor=0.0)
+        assert_array_equal(every[1], found)  # at no cut all that overlap are scored
+        overlap = (abs(Q) @ abs(X).T).toarray() > 0
+        if not signed:
+            assert_array_equal(every[2], overlap.sum(axis=1))
+
+
+def test_bounds_are_sums_over_common_coordinates():
+    # Three blocks; coordinates 1, 4 and 7 of their summaries.
+    coords = np.array([1, 4, 7], dtype=np.int32)
+    pointer, block = np.array([0, 2, 3, 5]), np.array([0, 2, 1, 0, 1])
+    value = np.array([1.0, 2.0, 3.0, 4.0, 5.0], dtype=np.float32)
+    for query, expected in (
+        ({1: 2.0, 7: 0.5}, [4.0, 2.5, 4.0]),
+        ({0: 9.0, 4: 1.0, 5: 9.0}, [0.0, 3.0, 0.0]),
+        ({4: 2.0, 7: 1.0, 8: 9.0}, [4.0, 11.0, 0.0]),
+        ({8: 9.0}, [0.0, 0.0, 0.0]),
+    ):
+        acc = np.zeros(3, dtype=np.float32)
+        # Of a query and of lists that have others before and behind.
+        at = np.array([3, *query, 1], dtype=np.int32)
+        data = np.array([7.0, *query.values(), 7.0], dtype=np.float32)
+        lists = np.concatenate([coords[:1], coords, coords[-1:]])
+        ends = np.concatenate([[0], pointer, [5]])
+        _kernels_search._score_blocks(
+            data, at, 1, 1 + len(query), lists, 1, 4, ends, block, value, acc
+        )
+        assert_array_equal(acc, expected)
+
+
+def test_the_best_document_is_not_lost_by_rounding():
+    # The bound of the second is its product; the first is worse by a millionth, and
+    # comes first.
+    X = sparse.csr_array([[0.7, 0.3 - 1e-6, 0.0], [0.0, 0.0, 1.0]])
+    with np.errstate(over="ignore"):
+        model = SparseNeighbors(1, quantize=True, **BOUNDS).fit(X)
+    values, found = model.kneighbors(sparse.csr_array(np.ones((1, 3))))
+    assert found[0, 0] == 1 and values[0, 0] == 1.0
+
+
+def test_blocks_whose_summary_shares_nothing_are_passed_over():
+    X = sparse.csr_array(np.tile([9.0, 1.0], (5, 1)))
+    options = BOUNDS | {"summary_energy": 0.5}
+    with np.errstate(over="ignore"):
+        index = SparseNeighbors(3, **options).fit(X)._index
+    for query, n_found in (([0.0, 1.0], 0), ([1.0, 0.0], 3)):
+        _, found, scored = search_index(
+            index, sparse.csr_array([query]), 3, query_cut=None, heap_factor=1.0
+        )
+        assert (found >= 0).sum() == n_found and (scored[0] > 0) == (n_found > 0)
+
+
+@pytest.mark.parametrize("itself", [False, True])
+def test_a_graph_of_few_documents_is_searched_once(itself):
+    rng = np.random.default_rng(0)
+    X = draw((12, 8), rng, 0.5)
+    model = SparseNeighbors(3, **BOUNDS)
+    with np.errstate(over="ignore"):
+        index = model.fit(X)._index
+    graph = np.full((12, 3), -1, dtype=np.int64)
+    documents = sparse.csr_array((index.data, index.indices, index.indptr), X.shape)
+    products = (X @ documents.T).toarray()
+    if itself:
+        np.fill_diagonal(products, 0.0)
+    for doc in range(12):
+        graph[doc, :2] = (doc + 1) % 12, (doc + 5) % 12
+    for links in (graph, graph[:, :1], np.full((12, 2), -1)):
+        # What one list of a query holds, and the neighbors of that.
+        options = {"query_cut": 1, "heap_factor": 1.0, "itself": itself}
+        plain = search_index(index, X, 12, **options)
+        found = search_index(replace(index, graph=links), X, 12, **options)
+        for i in range(12):
+            first = set(plain[1][i][plain[1][i] >= 0].tolist())
+            near = {int(d) for j in first for d in links[j] if d >= 0}
+            near -= {i} if itself else set()
+            wanted = sorted(
+                (d for d in first | near if products[i, d] > 0),
+                key=lambda d: (-products[i, d], d),
+            )
+            assert found[1][i][found[1][i] >= 0].tolist() == wanted
+            assert_allclose(found[0][i][: len(wanted)], products[i, wanted], rtol=1e-12)
+            assert found[2][i] == plain[2][i] + len(near - first)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 9])
+def test_the_largest_coordinates_are_those_of_sorting(n):
+    data = np.array([9.0, 2.0, 5.0, 0.0, -1.0, 5.0, 1.0, 7.0, 99.0])
+    out = np.full(max(n, 1), -1)
+    count = _kernels_search._largest_coordinates(data, 1, 8, n, out)
+    expected = [7, 2, 5, 1, 6][:n]
+    assert count == len(expected) and out[:count].tolist() == expected
+
+
+@pytest.mark.parametrize("length", range(10))
+def test_products_of_a_document(length):
+    rng = np.random.default_rng(length)
+    dense, data = rng.standard_normal(20), rng.standard_normal(14)
+    at = rng.permutation(20)[:14].astype(np.int32)
+    found = _kernels_search._product(dense, data, at, 2, 2 + length)
+    part = slice(2, 2 + length)
+    assert found == pytest.approx(dense[at[part]] @ data[part], rel=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 3, 8])
+def test_lists_keep_the_best_and_of_equal_ones_the_first(k):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        values, order = rng.integers(0, 4, 7) / 2.0, rng.permutation(7)
+        scores, docs, count = np.full(k, -np.inf), np.full(k, -1), 0
+        for doc in order:
+            count = _kernels_search._insert(scores, docs, count, k, values[doc], doc)
+        expected = np.lexsort((np.arange(7), -values))[:k]
+        assert count == len(expected)
+        assert_array_equal(docs[:count], expected)
+        assert_array_equal(scores[:count], values[expected])
+
+
 def test_exact_search_is_brute_force(global_random_seed):
     rng = np.random.default_rng(global_random_seed)
     X, Q = draw((50, 30), rng), draw((9, 30), rng)
@@ -119,7 +260,8 @@ def test_a_graph_of_neighbors_raises_the_recall():
 def test_a_document_is_not_its_own_neighbor(algorithm):
     rng = np.random.default_rng(2)
     X = draw((40, 20), rng, density=0.4)
-    model = SparseNeighbors(5, algorithm=algorithm, **BOUNDS).fit(X)
+    with np.errstate(over="ignore"):
+        model = SparseNeighbors(5, algorithm=algorithm, **BOUNDS).fit(X)
     found = model.kneighbors(return_distance=False)
     assert not (found == np.arange(40)[:, None]).any()
     products = (X @ X.T).toarray()

@@ -228,3 +228,11 @@ def test_products_with_the_rows_of_a_matrix_are_those_one_by_one():
     np.testing.assert_array_equal(
         arithmetic.dots(x, Y), [arithmetic.dot(x, y) for y in Y]
     )
+
+
+def test_values_are_stored_in_single_precision_where_it_holds_them():
+    for values in ([0.0, 1.0], [-3e38, 2e-38]):
+        assert arithmetic.stored(values, np.float32).dtype == np.float32
+    for values in ([0.0, 4e38], [1.0, -1e-39]):
+        assert arithmetic.stored(values, np.float32).dtype == np.float64
+    assert arithmetic.stored([4e38], np.float64).dtype == np.float64
