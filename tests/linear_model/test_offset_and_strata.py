@@ -394,7 +394,7 @@ def test_survival_functions_of_strata():
     with pytest.raises(ValueError, match="fitted with `strata`"):
         model.predict_survival(X)
     with pytest.raises(ValueError, match="'east', which was not there"):
-        model.predict_survival(X[:1], strata=["east"])
+        model.predict_survival(X[:2], strata=["east", "up"])
     for few in (2, 4):
         with pytest.raises(ValueError, match=f"{few} entries, but X has 3 samples"):
             model.predict_survival(X[:3], strata=names[:few])
