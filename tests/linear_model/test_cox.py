@@ -12,7 +12,10 @@ from sparsestat.linear_model import (
 )
 from sparsestat.linear_model._penalized import _design
 from sparsestat.linear_model._penalized._survival import _efron_terms
-from sparsestat.linear_model._penalized._survival_targets import concordance_index
+from sparsestat.linear_model._penalized._survival_targets import (
+    concordance_index,
+    with_events,
+)
 from tests.linear_model.glm_oracles import cox_loss, violation
 
 
@@ -25,6 +28,14 @@ def problem(n=60, p=30, seed=0, rounded=True):
     if rounded:  # ties
         y[:, 0] = np.ceil(4 * y[:, 0])
     return X, y
+
+
+def test_times_without_events_were_all_seen():
+    expected = [[2.0, 1.0], [3.0, 1.0], [1.0, 1.0]]
+    assert_array_equal(with_events([2.0, 3.0, 1.0]), expected)
+    assert_array_equal(with_events([[2.0], [3.0], [1.0]]), expected)
+    censored = [[2.0, 0.0], [3.0, 1.0]]
+    assert_array_equal(with_events(censored), censored)
 
 
 def gradient(w, X, y, ties, step=1e-5):

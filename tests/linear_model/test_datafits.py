@@ -505,6 +505,11 @@ def test_steps_must_gain_a_share_of_what_the_model_promises():
     fell = {1.0: 1.0 - 0.5e-4, 0.5: 0.9}
     assert steps.line_search(fell.get, 1.0, -1.0) == 0.5
     assert steps.line_search({1.0: 1.0 - 2e-4}.get, 1.0, -1.0) == 1.0
+    # Of whatever a step promises, the same share is asked for.
+    assert (
+        steps.line_search({1.0: 1.0 - 0.5e-4 * 1e-3, 0.5: 0.0}.get, 1.0, -1e-3) == 0.5
+    )
+    assert steps.line_search({1.0: 1.0 - 2e-4 * 1e-3, 0.5: 0.0}.get, 1.0, -1e-3) == 1.0
     # A promise that is rounding is tried all the same, a rise by more is not.
     assert steps.line_search(lambda t: 1.0, 1.0, 9.5e-14) == 1.0
     assert steps.line_search(lambda t: 1.0, 1.0, 1.05e-13) == 0.0

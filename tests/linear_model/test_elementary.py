@@ -94,6 +94,26 @@ def test_eigenvalues_are_lifted_only_below_the_floor():
     assert lifted == 1
 
 
+def test_of_many_thresholds_an_even_share_is_compared(data, monkeypatch):
+    X, y = data
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    t = y - y.mean()
+    raw = np.linalg.lstsq(Z, t, rcond=None)[0]
+    levels = np.append(0.0, np.sort(np.abs(raw)))
+    noise = np.sum((t - Z @ raw) ** 2) / (200 - 12 - 1)
+
+    def criterion(level):
+        w = np.sign(raw) * np.maximum(np.abs(raw) - level, 0.0)
+        return np.mean((t - Z @ w) ** 2) + 2.0 * noise / 200 * np.count_nonzero(w)
+
+    # 13 of them: all, all but some, and the ends with the middle.
+    for most, compared in ((13, levels), (4, levels[[0, 4, 8, 12]]), (3, levels[::6])):
+        monkeypatch.setattr(elementary, "_LEVELS", most)
+        model = ElementaryEstimator(eigenvalue_floor=1e-9).fit(X, y)
+        expected = min(compared, key=criterion)
+        assert model.alpha_ == pytest.approx(expected, rel=1e-8, abs=1e-12)
+
+
 def test_scaling_the_data_scales_the_answer(data):
     X, y = data
     model = ElementaryEstimator().fit(X, y)

@@ -291,6 +291,7 @@ def test_the_answer_is_stationary_and_certified(loss, penalty):
     scale = np.abs(loss_gradient(loss, X, y, np.zeros_like(w))).max()
     assert apart.max() / scale <= 1.01e-9
     assert result.certificate.value == pytest.approx(apart.max() / scale, abs=1e-12)
+    assert result.history["violation"][-1] <= 1e-9 and result.n_iter < 5000
     objective = loss_value(loss, X, y, w) + alpha * np.abs(w).sum()
     assert result.objective == pytest.approx(objective, abs=1e-13)
     assert result.converged and repr(result).startswith("BCDResult(objective=")

@@ -287,10 +287,11 @@ def test_classes_that_are_separated_are_warned_of():
     X = rng.standard_normal((40, 2))
     y = X[:, 0] > 0.1
     model = SparseLogisticRegression(alpha=1e-4, penalty="mcp", max_iter=3)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.fit(X, y)
-    assert any("separates the classes" in str(w.message) for w in caught)
+    for classes in (y, np.digitize(X[:, 0], [-0.4, 0.6])):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(X, classes)
+        assert any("separates the classes" in str(w.message) for w in caught)
     y = (X[:, 0] + rng.logistic(size=40)) > 0
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -317,6 +317,26 @@ def test_problems_of_survival_by_hand(ties, storage):
     assert_allclose(found, [0.0, 0.0], atol=0.0)
 
 
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csc_array])
+def test_units_of_features_reach_the_losses_and_hazards_of_survival(storage):
+    X, y, strata = survival(4)
+    found = []
+    for unit in (1.0, 2.0**400):
+        problem = CoxProblem(
+            storage(X[:40] * unit), y[:40], None, ties="efron", strata=strata[:40],
+            tol=1e-9, max_iter=100, max_epochs=10_000,
+        )  # fmt: skip
+        results = problem.solve(np.array([0.1, 0.02]) * unit, 1.0)
+        assert results[1].coef.any()
+        losses = problem.losses(
+            results, storage(X[40:] * unit), y[40:], strata=strata[40:]
+        )
+        shown = problem.attributes(results[1])
+        found.append([losses, shown["_center_hazard"], shown["baseline_hazard_"]])
+    for near, far in zip(*found, strict=True):
+        assert_allclose(far, near, rtol=1e-7)
+
+
 def test_a_stratum_without_events_adds_nothing():
     X, y, strata = survival(2)
     y[strata == 1, 2] = 0
@@ -394,7 +414,7 @@ def test_survival_functions_of_strata():
     with pytest.raises(ValueError, match="fitted with `strata`"):
         model.predict_survival(X)
     with pytest.raises(ValueError, match="'east', which was not there"):
-        model.predict_survival(X[:1], strata=["east"])
+        model.predict_survival(X[:2], strata=["east", "up"])
     for few in (2, 4):
         with pytest.raises(ValueError, match=f"{few} entries, but X has 3 samples"):
             model.predict_survival(X[:3], strata=names[:few])

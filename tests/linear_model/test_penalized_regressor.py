@@ -241,6 +241,20 @@ def test_units_of_targets_come_back(fit_intercept):
         assert_allclose(model.intercept_ / unit, intercept, rtol=1e-6)
 
 
+def test_targets_reach_a_loss_of_users_as_they_are():
+    X, y, s = data(8)
+    labels = np.where(y > np.quantile(y, 0.3), 1.0, -1.0)
+    model = ssl.PenalizedRegressor(Logistic(), alpha=0.01, tol=1e-9)
+    model.fit(X, labels, sample_weight=s)
+    # The slopes of the intercept and of coefficients that are not zero, by hand.
+    slopes = s * Logistic().slopes(labels, X @ model.coef_ + model.intercept_)
+    used = model.coef_ != 0.0
+    assert used.any()
+    assert_allclose(slopes.sum() / s.sum(), 0.0, atol=1e-7)
+    signs = np.sign(model.coef_[used])
+    assert_allclose(X[:, used].T @ slopes / s.sum(), -0.01 * signs, atol=1e-7)
+
+
 def test_units_of_features_reach_the_strength_of_an_object():
     X, y, s = data(8)
     near = ssl.PenalizedRegressor(penalty=Absolute(), alpha=0.5, tol=1e-9)

@@ -238,6 +238,7 @@ def test_the_noise_is_what_is_left_over_the_rows_left(fit_intercept, refit, unit
     expected = weights @ left**2 / df
     assert_allclose(model.noise_variance_ / unit**2, expected, rtol=1e-9)
     assert model.certificate_.kind == "none" and model.certificate_.satisfied
+    assert model.certificate_.value == model.certificate_.tol == 0.0  # nothing proved
     assert model.certificate_.details == {
         "criterion": model.criterion_,
         "size": len(model.support_),
