@@ -146,6 +146,8 @@ def test_bounds_that_do_not_bind_give_k_means(rng):
     assert_array_equal(ours.labels_, plain.labels_)
     assert_allclose(ours.inertia_, plain.inertia_, rtol=1e-10)
     assert_array_equal(ours.prices_, 0)
+    lone = BalancedKMeans(1).fit([[1.0, 2.0]], sample_weight=[3.0])
+    assert lone.inertia_ == 0.0 and lone.certificate_.satisfied
 
 
 def test_one_sided_and_single_bounds_hold(rng):
@@ -410,6 +412,7 @@ def test_any_prices_bound_every_assignment():
     ("costs", "last", "change", "history"),
     [
         ([10.0, 8.0, 9.0], [0, 1, 1, 1], 1 / 9, [10.0, 8.0, 8.0]),  # no convergence
+        ([10.0, 8.0, 9.0], [0, 0, 0, 1], 1 / 9, [10.0, 8.0, 8.0]),
         ([10.0, 8.0, 9.0], [0, 1, 0, 1], 0.0, [10.0, 8.0, 8.0]),  # a fixed point
         ([10.0, 8.0, 8.0 + 2e-15], [0, 1, 1, 1], 0.0, [10.0, 8.0, 8.0]),  # rounding
         ([10.0, 8.0, 8.0 - 4e-6], [0, 1, 1, 1], 5e-7, [10.0, 8.0, 8.0 - 4e-6]),

@@ -16,6 +16,7 @@ from sklearn.datasets import make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import kneighbors_graph
 
+from sparsestat._utils.arithmetic import rounding
 from sparsestat._utils.validation import as_compressed, read_only
 from sparsestat.cluster import LaplacianKMeans
 from sparsestat.cluster._laplacian import _change
@@ -409,6 +410,7 @@ def test_a_rise_of_the_energy_is_no_convergence(rng, monkeypatch):
     # What summing ten terms can round is none.
     assert _change(2.0, 8.0, 10) == _change(-2.0, 8.0, 10) == 0.25
     assert _change(-8e-15, 8.0, 10) == _change(0.0, 8.0, 10) == _change(1.0, 0, 9) == 0
+    assert _change(-rounding(10, 8.0), 8.0, 10) == 0.0
     assert_allclose(_change(-1e-14, 8.0, 10), 1.25e-15)
     assert_allclose(_change(1e-20, 8.0, 10), 1.25e-21)
 
@@ -437,6 +439,14 @@ def test_alternations_end_where_the_energy_stands_still(tol):
         warnings.simplefilter("ignore", ConvergenceWarning)
         sooner.fit(X)
     assert_allclose(sooner.history_, history[:-1], rtol=1e-12)
+
+
+def test_without_a_tolerance_alternations_end_where_nothing_changes(rng):
+    X = rng.standard_normal((12, 2))
+    X[6:] += 4.0
+    model = LaplacianKMeans(2, init=X[[0, 6]], tol=0).fit(X)
+    assert model.certificate_.satisfied and model.certificate_.value == 0.0
+    assert model.n_iter_ < model.max_iter
 
 
 def test_clusters_that_lose_all_samples_start_again_far_away():

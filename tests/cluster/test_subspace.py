@@ -554,8 +554,10 @@ def test_a_rise_of_the_rate_is_no_convergence(after, change, rates, monkeypatch)
     assert found.history == rates
     assert found.affinity is (moved if after < 2.0 else start)
     monkeypatch.undo()
-    found = descend(np.zeros((4, 2)), np.array([0, 0, 0, 1]), 2, 0.1, 5, 0.0, True)
-    assert found.change == 0.0 and found.rate == 0.0
+    for most in (1, 5):
+        start = np.array([0, 0, 0, 1])
+        found = descend(np.zeros((4, 2)), start, 2, 0.1, most, 0.0, True)
+        assert found.change == 0.0 and found.rate == 0.0
 
 
 def test_a_map_that_was_moved_once_has_not_converged(monkeypatch):
@@ -655,6 +657,9 @@ def test_precomputed_costs_have_units_of_their_own(rng):
     few = DoublyStochasticClustering(2, **arguments).fit(C[:6, :6])
     near = np.sort(C[:6, :6] + np.diag(np.full(6, np.inf)), axis=1)
     assert_allclose(few.reg_, 0.3 * np.median(near[:, 4] - near[:, 0]), rtol=1e-12)
+    C3 = np.array([[0.0, 1.0, 3.0], [1.0, 0.0, 7.0], [3.0, 7.0, 0.0]])
+    assert DoublyStochasticClustering(2, **arguments)._unit(C3) == 4.0
+    assert DoublyStochasticClustering(2, **arguments)._unit(C3[:2, :2]) == 1.0
     for part in (C[:, :5], C[:5]):
         with pytest.raises(ValueError, match="square costs"):
             DoublyStochasticClustering(2, affinity="precomputed").fit(part)

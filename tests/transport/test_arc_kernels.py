@@ -169,6 +169,7 @@ def test_the_bound_of_one_arc_keeps_what_large_terms_round_away():
     assert bound(1.0, [-big, big - 9.0], [0.0, 0.0]) == -8.0 - share * 8.0
     assert bound(1.0, [-9.0, 0.0], [-0.25, -0.5]) == -8.75 - share * 9.5
     assert bound(1.0, [-9.0, 0.0], [0.25, 0.5]) == -7.25 - share * 8.0
+    assert bound(1.0, [-1.0, 0.0], [-0.5, 0.25]) == -0.25 - share * 1.0
     assert bound(2.0 * big, [-2.0 * big, -3.0], [0.0, 0.0]) == -3.0 - share * 4.0
     assert bound(1.0, [2.0, 5.0], [0.0, 0.0]) == 0.0
 

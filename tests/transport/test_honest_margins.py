@@ -1,5 +1,7 @@
 """Certified margins are those of the returned plan, whatever offsets and scales."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -206,6 +208,34 @@ def test_unbalanced_margins_are_those_of_the_plan():
     with pytest.warns(ConvergenceWarning, match="Precision does not suffice"):
         found = sinkhorn_unbalanced(C.astype(np.float32), a, b, reg=0.01, tol=1e-9)
     assert found.certificate.details["reason"] == "precision"
+    # Ended early, below the digits of single precision but not of its own.
+    seen = []
+    for steps in range(4, 9):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = sinkhorn_unbalanced(C, a, b, reg=0.3, max_iter=steps, tol=1e-13)
+        if 1e-11 < found.certificate.value < 1e-8:
+            assert "Increase max_iter" in str(caught[0].message)
+            seen.append(found.certificate.details["reason"])
+    assert set(seen) == {"iterations"}
+
+
+def test_closed_arcs_have_no_part_in_the_cost_of_unbalanced_plans():
+    C, a, b = problem(9, 7)
+    C[2, 3] = C[5, :4] = np.inf
+    found = sinkhorn_unbalanced(C, a, b, reg=0.05, reg_m=0.4)
+    open_arcs = np.isfinite(C)
+    assert found.converged and (found.plan[~open_arcs] == 0.0).all()
+    paid = (found.plan[open_arcs] * C[open_arcs]).sum()
+    assert found.value == pytest.approx(paid, rel=1e-13)
+
+
+def test_the_allowance_of_row_sums_grows_with_their_length():
+    allowed = [
+        doubly_stochastic(np.zeros((n, n)), reg=1.0)[2].details["rounding"]
+        for n in (2, 1024)
+    ]
+    assert 32 * 2.0**-53 <= allowed[0] < allowed[1] <= 128 * 2.0**-53
 
 
 def test_divergence_warns_where_a_problem_does_not_converge():

@@ -389,6 +389,8 @@ def test_an_affinity_has_the_strength_of_its_median_cost(affinity):
     assert flat.reg_ == pytest.approx(0.5 * 60.0 / 30.0)
     none = DoublyStochasticAffinity(0.5, affinity="precomputed").fit(0.0 * C)
     assert none.reg_ == 0.5
+    pair = DoublyStochasticAffinity(0.5, affinity="precomputed").fit(C[:2, :2])
+    assert pair.reg_ == 3.0
     lone = DoublyStochasticAffinity(0.5, affinity="precomputed").fit(C[:1, :1])
     assert lone.reg_ == 0.5 and lone.n_iter_ >= 1
     for part in (C[:, :4], C[:4]):

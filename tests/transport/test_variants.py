@@ -1,5 +1,7 @@
 """Exact, unbalanced, symmetric and debiased transport, each against an oracle."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -8,6 +10,7 @@ from scipy.stats import wasserstein_distance as scipy_w1
 
 from sparsestat.exceptions import ConvergenceWarning
 from sparsestat.transport import (
+    _distances,
     doubly_stochastic,
     sinkhorn,
     sinkhorn_divergence,
@@ -142,6 +145,92 @@ def test_divergence_of_a_shift_is_its_square():
     for reg in (0.05, 2.0):
         found = sinkhorn_divergence(X, X + [3.0, 4.0], reg=reg)
         assert found == pytest.approx(25.0, rel=1e-8)
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cityblock"])
+def test_divergence_is_made_of_three_problems(metric):
+    rng = np.random.default_rng(3)
+    X, Y, (a, b) = rng.random((12, 2)), rng.random((9, 2)) + 0.4, masses(12, 9)
+    a[4], b[0] = 0.0, 0.0
+    a, b = a / a.sum(), b / b.sum()
+
+    def value(x, y, left, right):
+        C = np.abs(x[:, None] - y) ** (2 if metric == "sqeuclidean" else 1)
+        return sinkhorn(C.sum(axis=2), left, right, reg=0.3, tol=1e-11).value_kl
+
+    expected = value(X, Y, a, b) - 0.5 * (value(X, X, a, a) + value(Y, Y, b, b))
+    given = {"metric": metric, "tol": 1e-11}
+    for total in (1.0, 3.5):
+        found = sinkhorn_divergence(X, Y, total * a, total * b, reg=0.3, **given)
+        assert found == pytest.approx(total * expected, rel=1e-7)
+    found = sinkhorn_divergence(X, Y, a, b, eta=1.0 / 0.3, **given)
+    assert found == pytest.approx(expected, rel=1e-7)
+    # Equal points of other masses, or other points of equal masses, are not equal.
+    assert sinkhorn_divergence(X, X[::-1], a, a, reg=0.3) > 1e-4
+    assert sinkhorn_divergence(X, X, a, a[::-1], reg=0.3) > 1e-4
+
+
+@pytest.mark.parametrize("spoilt", [None, 0, 1, 2])
+def test_divergence_is_certified_by_the_worst_of_three_problems(spoilt, monkeypatch):
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((15, 2)), rng.random((11, 2)) + 0.5
+    solves = _distances.solve_symmetric, _distances.solve_entropic
+    errors, certified = [], []
+
+    def own(cost, a, eps, tol):
+        assert 0.0 < 2.0 * tol <= 1e-8  # both marginals of the plan
+        found = solves[0](cost, a, eps, tol)
+        found.error = 0.25 if spoilt == len(errors) else found.error
+        points = (X, Y)[len(errors)]
+        C = ((points[:, None] - points) ** 2).sum(axis=2)
+        P = np.exp((found.f[:, None] + found.f - C) / eps)
+        off = np.abs(P.sum(axis=0) - a).sum() + np.abs(P.sum(axis=1) - a).sum()
+        errors.append(0.5 if spoilt == len(errors) else off)
+        return found
+
+    def between(*arguments):
+        found = solves[1](*arguments)
+        found = replace(found, marginal_error=0.5) if spoilt == 2 else found
+        errors.append(found.marginal_error)
+        return found
+
+    monkeypatch.setattr(_distances, "solve_symmetric", own)
+    monkeypatch.setattr(_distances, "solve_entropic", between)
+    monkeypatch.setattr(
+        _distances,
+        "warn_if_unsatisfied",
+        lambda certificate, *_: certified.append(certificate),
+    )
+    sinkhorn_divergence(X, Y, reg=0.1, tol=1e-8)
+    assert len(errors) == 3
+    [certificate] = certified
+    assert certificate.tol == 1e-8 and certificate.satisfied == (spoilt is None)
+    assert certificate.value == pytest.approx(max(errors), abs=1e-12)
+    # Two sums of each row and column, rounded to half a unit each time.
+    allowed = certificate.details["rounding"]
+    assert allowed == pytest.approx(2 * 26 * 2.0**-53, rel=1e-9, abs=0.0)
+
+
+def test_quantiles_are_matched_by_hand():
+    def distance(x, y, a, b, p):
+        parts = (np.asarray(part, dtype=float) for part in (x, y, a, b))
+        return _distances._sorted_distance(*parts, p)
+
+    # A half goes from 0 to 1; of the half at 4 one half to 1, the other to 10.
+    for p, moved in ((1, 0.5 + 0.75 + 1.5), (2, 0.5 + 2.25 + 9.0)):
+        found = distance([4, 0], [10, 1], [1, 1], [0.25, 0.75], p)
+        assert found == pytest.approx(moved ** (1 / p), rel=1e-14)
+    # Masses are scaled each by their own total; where two points are one they add up.
+    found = distance([3, 3, 0], [2, -5], [1, 2, 1], [6, 2], 1)
+    assert found == pytest.approx(0.75 * 1.0 + 0.25 * 5.0, rel=1e-14)
+    # Powers of what is far beyond the range of powers, or within it none at all.
+    assert distance([0], [1e200], [1], [1], 7) == pytest.approx(1e200, rel=1e-14)
+    assert distance([0], [1e-200], [1], [1], 7) == pytest.approx(1e-200, rel=1e-14)
+    assert distance([2, 1], [1, 2], [1, 3], [3, 1], 3) == 0.0
+    # Where sums of masses differ in the last digit nothing of weight moves.
+    a = np.full(10, 0.1)
+    x = np.arange(10.0)
+    assert distance(x, x[::-1], a, a, 1) <= 1e-14
 
 
 # Unbalanced
