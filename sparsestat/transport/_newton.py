@@ -66,7 +66,7 @@ class Trace:
 
 def levels_to(eps, start, *, factor=2.0):
     """Return the decreasing strengths from `start` to `eps`, eps last."""
-    levels = []
+    levels, start = [], float(start)
     while start > eps * factor:
         levels.append(start)
         start /= factor

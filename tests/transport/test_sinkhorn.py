@@ -36,6 +36,35 @@ def marginal_error(P, a, b):
     return np.abs(P.sum(axis=1) - a).sum() + np.abs(P.sum(axis=0) - b).sum()
 
 
+@pytest.mark.parametrize("reg", [1e5, 1e9, 1e12, 1e16, 1e100, 1e280])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_values_keep_their_digits_beside_a_huge_strength(reg, dtype):
+    C, a, b = problem()
+    C = C.astype(dtype)
+    wide = C.astype(np.float64)
+    found = sinkhorn(C, a, b, reg=reg)
+    assert found.certificate.satisfied
+    # The plan is a b' (1 + x) with x = -(C - means of rows and columns) / reg.
+    x = wide - (wide @ b)[:, None] - a @ wide + a @ wide @ b
+    square = a @ x**2 @ b
+    rtol = 1e-9 if dtype == np.float64 else 1e-6
+    value = a @ wide @ b - square / reg
+    np.testing.assert_allclose(found.value, value, rtol=rtol)
+    np.testing.assert_allclose(found.value_kl, value + square / 2 / reg, rtol=rtol)
+    np.testing.assert_allclose(found.certificate.details["transport_cost"], value, rtol)
+    plain = sinkhorn(C, a, b, reg=reg, return_plan=False)
+    np.testing.assert_allclose(plain.value, value, rtol=rtol)
+    if dtype == np.float64:
+        C[0, 1] = np.inf
+        closed = sinkhorn(C, a, b, reg=reg)
+        C[0, 1] = 0.0
+        np.testing.assert_allclose(closed.value, (closed.plan * C).sum(), rtol=1e-9)
+        points = np.linspace(0.0, 1.0, 14)[:, None], np.linspace(0.0, 2.0, 11)[:, None]
+        found = sinkhorn_points(*points, a, b, reg=reg)
+        wide = (points[0] - points[1].T) ** 2
+        np.testing.assert_allclose(found.value, a @ wide @ b, rtol=10.0 / reg + 1e-9)
+
+
 def lp_value(C, a, b):
     n, m = C.shape
     A = sparse.vstack(
