@@ -34,8 +34,6 @@ _SCALE_SAMPLE = 40_000  # costs that tell where a path begins
 _PLAN_SHARE = 1e-3  # of the tolerance, where costs are computed when visited
 _PROXIMAL_STEPS = 10
 _GOAL = 0.8  # of the tolerance: the rest is for what a plan leaves out, and rounding
-_LOST = 1e-13  # of the value, to the rounding of potentials
-_FLAT = 1e3  # times the differences of costs, where the plan hardly depends on them
 _MOST_ROUNDS = 3  # in which potentials are taken off the costs
 
 
@@ -139,9 +137,9 @@ def solve_entropic(cost, a, b, request):
     else:
         error = state.error
         allowance = rounding(problem.n, 2.0) + rounding(problem.m, 2.0)
-    spread = _dwarfed(problem, state, eps)
+    spread = problem.dwarfed(state, eps)
     if spread is not None:
-        state.cost = _cost(problem, state, eps)
+        state.cost = problem.cost_of_plan(state.f, state.g, eps)
     bounds = _bounds(problem, state, eps, u, v)
     certificate = _certificate(
         problem, state, request, (error, allowance, missing), cost.dtype, want
@@ -257,29 +255,6 @@ def _last_pass(problem, g, eps, tol, want):
             return state
         tau *= 1e-2
         state.drop_entries()
-
-
-def _dwarfed(problem, state, eps):
-    """Return the range of costs where potentials dwarf them, and None elsewhere.
-
-    A pass takes costs for differences of potentials, which grow with the entropy.
-    """
-    if EPS * np.abs(state.g).max() <= _LOST * state.cost:
-        return None
-    sample = problem.cost.sample(_SCALE_SAMPLE)
-    if not len(sample) or eps <= _FLAT * float(np.median(sample - sample.min())):
-        return None
-    return float(np.ptp(sample))
-
-
-def _cost(problem, state, eps):
-    """Return what the plan costs, from costs and entries themselves."""
-    total = 0.0
-    for start, stop, C in problem.cost.blocks():
-        P = np.exp((state.f[start:stop, None] + state.g - C) / eps)
-        used = P > 0.0
-        total += float((P[used] * C[used]).sum())
-    return total
 
 
 def _missing(state, problem):

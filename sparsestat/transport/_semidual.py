@@ -31,6 +31,9 @@ _FINEST_GROUPS, _COARSEST_GROUPS = 0.1, 2.0  # strengths moved within a group
 _MAX_ENTRIES = 12_000_000
 _MAX_ENTRIES_LAZY = 3_000_000  # where the costs themselves are not in memory
 _MAX_PLAN_LAZY = 8_000_000
+_SAMPLE = 40_000  # costs that tell how much they differ
+_LOST = 1e-13  # of the value, to the rounding of potentials
+_FLAT = 1e3  # times the differences of costs, where the plan hardly depends on them
 _NO_WEIGHTS = read_only(np.empty(0))
 _ALONE = read_only(np.empty(0, np.int32))  # columns that are not grouped
 _STORE_NOTHING = (NOTHING, np.empty(0, np.int32), np.empty(0), np.zeros(1, np.int64), 0)
@@ -173,6 +176,27 @@ class SemiDual:
             state.indices, state.weights, state.ptr = indices, weights, ptr
             state.tau, state.group = tau, group
         return state, 1.0
+
+    def dwarfed(self, state, eps):
+        """Return the range of costs where potentials dwarf them, and None elsewhere.
+
+        A pass takes costs for differences of potentials, which grow with the entropy.
+        """
+        if EPS * np.abs(state.g).max() <= _LOST * state.cost:
+            return None
+        sample = self.cost.sample(_SAMPLE)
+        if not len(sample) or eps <= _FLAT * float(np.median(sample - sample.min())):
+            return None
+        return float(np.ptp(sample))
+
+    def cost_of_plan(self, f, g, eps):
+        """Return what a plan costs, from costs and entries themselves."""
+        total = 0.0
+        for start, stop, C in self.cost.blocks():
+            P = np.exp((f[start:stop, None] + g - C) / eps)
+            used = P > 0.0
+            total += float((P[used] * C[used]).sum())
+        return total
 
     def _parts(self):
         """Yield the parts of a pass: blocks of costs, or all rows at once."""

@@ -28,6 +28,7 @@ from sparsestat.transport._validation import (
 __all__ = ["doubly_stochastic", "solve_symmetric"]
 
 _AT_FLOOR = 10  # steps without progress where rounding can explain the error
+_ALONE = 1e7  # times the differences of costs, where strengths leave no entropy
 _GOAL = 0.5  # of the tolerance: the rest is for rounding of the matrix itself
 
 
@@ -101,9 +102,14 @@ def _solve_level(cost, a, eps, tol, max_iter, f):
             moved = _shorten(problem, f, step, a, eps, error)
         f = 0.5 * (f + state.f) if moved is None else moved
     error, f, state, worst, at_floor = best
-    # <C, P> + eps KL(P | a a^T) equals the dual value at the optimum.
-    log_a = problem.log_a
-    value_kl = 2.0 * (a @ (f - eps * log_a))
+    mass = float(a @ np.exp(np.clip((f - state.f) / eps, -700, 700)))
+    spread = problem.dwarfed(state, eps)
+    if spread is not None and eps > _ALONE * spread:
+        value_kl = problem.cost_of_plan(f, f, eps) / mass  # the entropy is nothing
+    else:
+        # <C, P> + eps KL(P | a a^T) equals the dual value at the optimum, beside which
+        # that value moves by the square of what is left.
+        value_kl = 2.0 * (a @ (f - eps * problem.log_a)) - eps * (mass - 1.0)
     return SymmetricSolution(f, error, worst, value_kl, n_iter, at_floor)
 
 

@@ -65,6 +65,21 @@ def test_values_keep_their_digits_beside_a_huge_strength(reg, dtype):
         np.testing.assert_allclose(found.value, a @ wide @ b, rtol=10.0 / reg + 1e-9)
 
 
+@pytest.mark.parametrize("reg", [1e4, 1e6, 1e8, 1e10, 1e12, 1e16, 1e100])
+def test_divergences_keep_their_digits_beside_a_huge_strength(reg):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((7, 2)), rng.standard_normal((6, 2))
+    a, b = rng.dirichlet(np.ones(7)), rng.dirichlet(np.ones(6))
+
+    def value(A, B, p, q):
+        C = pairwise_cost(A, B, "sqeuclidean")
+        x = C - (C @ q)[:, None] - p @ C + p @ C @ q
+        return p @ C @ q - p @ x**2 @ q / 2 / reg
+
+    expected = value(X, Y, a, b) - 0.5 * (value(X, X, a, a) + value(Y, Y, b, b))
+    assert sinkhorn_divergence(X, Y, a, b, reg=reg) == pytest.approx(expected, abs=1e-6)
+
+
 def lp_value(C, a, b):
     n, m = C.shape
     A = sparse.vstack(
