@@ -178,14 +178,14 @@ def solve_entropic(cost, a, b, request):
     phi = phi - eps * np.log(mass)  # P = a b exp(.) for masses of any total
     potentials = _everywhere(cost, a, b, rows, columns, phi, psi, eps)
     log_mass = np.log(mass)
+    # What masses that sum to one lack of it by rounding has no entropy.
+    extra = 0.0 if abs(mass - 1.0) <= rounding(len(a)) else mass - 1.0 - log_mass
     # P = mass * P1: sums of P (log P - 1) gain mass * log(mass).
     return OTResult(
         value=float(mass * value),
         value_entropic=float(mass * (primal + eps * log_mass)),
         dual_value=float(mass * (state.objective + moved + eps * log_mass)),
-        value_kl=float(
-            mass * (value + eps * (relative - log_mass) + eps * (mass - 1.0))
-        ),
+        value_kl=float(mass * (value + eps * (relative + extra))),
         gap=float(mass * bounds.gap),
         marginal_error=float(error),
         potentials=potentials,
