@@ -399,6 +399,13 @@ def test_one_observation_has_its_own_size_as_noise(method, weight):
         model = quiet(SBLRegressor(method), X, [y], weight)
         assert model.noise_variance_ == pytest.approx(noise, rel=1e-12)
         assert model.certificate_.satisfied and model.certificate_.value == 0.0
+    # Of more than one it is their spread, however little they weigh.
+    y, weights = np.array([2.0, 3.0, 7.0]), [0.2, 0.3, 0.4]
+    model = quiet(SBLRegressor(method), np.ones((3, 2)), y, weights)
+    mean = np.average(y, weights=weights)
+    if method != "cofem":
+        noise = np.average((y - mean) ** 2, weights=weights)
+        assert model.noise_variance_ == pytest.approx(noise, rel=1e-12)
 
 
 @pytest.mark.parametrize("method", ["em", "mackay", "mm"])
