@@ -20,6 +20,7 @@ from sparsestat.bayes._kernels_fast import best_move, keep_digits
 from sparsestat.bayes._linear import warn_if_collapsed
 from sparsestat.datasets import make_burst_sparse
 from sparsestat.exceptions import NoiseCollapseWarning
+from tests.bayes.test_inverse_free import solve as solve_from_zero
 from tests.bayes.test_sbl import draw, evidence_parts
 from tests.bayes.test_sbl_classifier import draw as draw_classes
 from tests.bayes.test_sbl_classifier import parts
@@ -474,6 +475,16 @@ def test_inverse_free_steps_measure_the_last_move(accelerate, n_targets):
     assert ended.certificate_.satisfied and ended.n_iter_ <= 7
     assert ended.certificate_.value == ended.history_[-1] <= ended.tol
     assert np.all(ended.history_[:-1] > ended.tol)
+
+
+def test_nothing_stays_nothing_at_once():
+    H = np.random.default_rng(0).standard_normal((12, 5))
+    for noise_variance in (0.1, None):
+        found = solve_from_zero(
+            H, np.zeros((12, 2)), noise_variance=noise_variance, tol=0.0, max_iter=50
+        )
+        assert (found.change, found.converged, found.n_iter) == (0.0, True, 1)
+        assert not found.mean.any() and found.history == [0.0]
 
 
 def test_the_start_of_the_noise_is_not_taken_for_rest():
