@@ -587,6 +587,15 @@ def test_zero_targets_give_zeros_in_silence():
     assert not model.coef_.any() and not any(g.any() for g in model.gammas_)
     assert not mean.any() and not std.any() and not model.coef_var_.any()
     assert model.sigma_quad(np.ones(16)) == 0.0 and model.certificate_.satisfied
+    # Targets that are nothing beside the noise leave next to nothing, which rests.
+    rng = np.random.default_rng(0)
+    factors = [rng.standard_normal((4, 3)), rng.standard_normal((3, 5))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = KroneckerSBL("mm", noise_variance=1.0, n_init=1)
+        model.fit(factors, 1e-3 * rng.standard_normal(12))
+    assert model.certificate_.value == 0.0 and model.certificate_.satisfied
+    assert np.abs(model.coef_).max() < 1e-20
 
 
 def test_a_zero_column_is_left_out():

@@ -20,6 +20,7 @@ from sparsestat.bayes._kernels_fast import best_move, keep_digits
 from sparsestat.bayes._linear import warn_if_collapsed
 from sparsestat.datasets import make_burst_sparse
 from sparsestat.exceptions import NoiseCollapseWarning
+from tests.bayes.test_inverse_free import solve as solve_from_zero
 from tests.bayes.test_sbl import draw, evidence_parts
 from tests.bayes.test_sbl_classifier import draw as draw_classes
 from tests.bayes.test_sbl_classifier import parts
@@ -399,6 +400,13 @@ def test_one_observation_has_its_own_size_as_noise(method, weight):
         model = quiet(SBLRegressor(method), X, [y], weight)
         assert model.noise_variance_ == pytest.approx(noise, rel=1e-12)
         assert model.certificate_.satisfied and model.certificate_.value == 0.0
+    # Of more than one it is their spread, however little they weigh.
+    y, weights = np.array([2.0, 3.0, 7.0]), [0.2, 0.3, 0.4]
+    model = quiet(SBLRegressor(method), np.ones((3, 2)), y, weights)
+    mean = np.average(y, weights=weights)
+    if method != "cofem":
+        noise = np.average((y - mean) ** 2, weights=weights)
+        assert model.noise_variance_ == pytest.approx(noise, rel=1e-12)
 
 
 @pytest.mark.parametrize("method", ["em", "mackay", "mm"])
@@ -469,6 +477,16 @@ def test_inverse_free_steps_measure_the_last_move(accelerate, n_targets):
     assert np.all(ended.history_[:-1] > ended.tol)
 
 
+def test_nothing_stays_nothing_at_once():
+    H = np.random.default_rng(0).standard_normal((12, 5))
+    for noise_variance in (0.1, None):
+        found = solve_from_zero(
+            H, np.zeros((12, 2)), noise_variance=noise_variance, tol=0.0, max_iter=50
+        )
+        assert (found.change, found.converged, found.n_iter) == (0.0, True, 1)
+        assert not found.mean.any() and found.history == [0.0]
+
+
 def test_the_start_of_the_noise_is_not_taken_for_rest():
     H, y, _, _ = draw(30, 20, 5)
     model = quiet(InverseFreeSBL(tol=1.0, random_state=0), H, y)
@@ -534,6 +552,7 @@ def test_burst_recovery_measures_its_last_move(engine):
         (5.0, 1e-4, True, False),  # a half, where the noise is tiny
         (5.001, 1e-4, True, True),
         (5.001, 1e-3, True, False),
+        (8.001, 1e-3, True, True),
         (12.0, 1.0, True, True),
     ],
 )
@@ -550,6 +569,5 @@ def test_collapsed_noise_is_named(dof, noise, learned, warns):
     if warns:
         assert caught[0].category is NoiseCollapseWarning
         assert f"only {max(10 - dof, 0):.3g} of 10 " in str(caught[0].message)
-        assert ("1.0e-04 of the mean square" in str(caught[0].message)) == (
-            noise < 1e-3
-        )
+        size = f"({noise:.1e} of the mean square"
+        assert (size in str(caught[0].message)) == (noise < 1e-3)

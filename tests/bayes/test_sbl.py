@@ -336,6 +336,8 @@ def test_constant_targets_give_zeros_in_silence(method):
     np.testing.assert_allclose(model.predict(H), 0.1)
     assert not zero.coef_.any() and not mean.any() and not std.any()
     assert zero.certificate_.satisfied
+    assert (zero.dof_, zero.noise_variance_, model.dof_) == (0.0, 0.0, 0.0)
+    assert model.n_iter_ == 1 or method == "cofem"
 
 
 @pytest.mark.parametrize("method", [*DENSE, "cofem"])

@@ -18,6 +18,7 @@ from sparsestat.gaussian_process import (
     ToeplitzGPRegressor,
     WendlandKernel,
 )
+from sparsestat.gaussian_process._kernel import _evidence
 from sparsestat.gaussian_process._kernel._ascent import climb, projected
 from sparsestat.gaussian_process._kernel._evidence import (
     Ascent,
@@ -255,7 +256,9 @@ def test_a_certificate_without_noise_is_that_of_the_dense_evidence():
     assert model.history_[-1] == pytest.approx(value, abs=1e-2)
 
 
-def test_the_bound_of_the_noise_is_raised_until_the_gradient_is_not_rounding():
+def test_the_bound_of_the_noise_is_raised_until_the_gradient_is_not_rounding(
+    monkeypatch,
+):
     calls, levels = [], set()
 
     def function(theta, _):
@@ -292,6 +295,18 @@ def test_the_bound_of_the_noise_is_raised_until_the_gradient_is_not_rounding():
     found = raise_noise(lost, ascent, function, 2 * y, rounding=lambda _: 1e6, **rest)
     assert list(levels) == [pytest.approx(np.log10(4e-6), abs=2e-6)]
     assert found.kernel.k2.noise_level_bounds == pytest.approx((4e-6, 10.0))
+    # What was spent before counts.
+    nearly = replace(best, n_iter=94)
+    restarts, asked = replace(ascent, n_restarts_optimizer=2), []
+
+    def watched(more, *arguments, **others):
+        asked.append(more)
+        return maximize_evidence(more, *arguments, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_evidence, "maximize_evidence", watched)
+        raise_noise(nearly, restarts, function, y, rounding=rounding, **rest)
+    assert (asked[0].max_iter, asked[0].n_restarts_optimizer) == (6, 0)
 
 
 @pytest.mark.parametrize("name", ["sparse", "compact"])

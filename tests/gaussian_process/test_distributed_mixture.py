@@ -189,6 +189,35 @@ def test_joined_predictions(mode):
         model.predict(X, return_std=True, return_cov=True)
 
 
+@pytest.mark.parametrize("mode", ["poe", "rbcm"])
+def test_joined_predictions_are_those_of_dense_posteriors(mode):
+    rng = np.random.default_rng(0)
+    X, owner = rng.uniform(0, 9, (24, 1)), np.arange(24) % 2
+    y = np.sin(X[:, 0]) + np.cos(2 * np.pi * X[:, 0]) + 0.1 * rng.standard_normal(24)
+    model = DistributedGridSpectralMixtureRegressor(
+        2, grid=np.array([[1 / (2 * np.pi)], [1.0]]), sigma=0.02, detrend=None,
+        partition=owner, predict_mode=mode, noise=0.01, random_state=0,
+    ).fit(X, y)  # fmt: skip
+    assert (model.weights_ > 0.1).all()
+    new = rng.uniform(0, 12, (7, 1))
+    prior, means, variances = model.weights_.sum(), [], []
+    for agent in range(2):
+        rows = owner == agent
+        K = model.kernel_(X[rows])
+        across = model.kernel_(new, X[rows])
+        means.append(across @ np.linalg.solve(K, y[rows]))
+        variances.append(prior - np.sum(across * np.linalg.solve(K, across.T).T, 1))
+    means, variances = np.array(means), np.array(variances)
+    shares = np.ones((2, 7)) if mode == "poe" else 0.5 * np.log(prior / variances)
+    precision = (shares / variances).sum(axis=0)
+    if mode == "rbcm":
+        precision += (1.0 - shares.sum(axis=0)) / prior
+    mean, std = model.predict(new, return_std=True)
+    expected = (shares / variances * means).sum(axis=0) / precision
+    np.testing.assert_allclose(mean, expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(std**2, 1.0 / precision + 0.01, rtol=1e-6)
+
+
 def test_given_partition_and_bad_input():
     X, y = two_tones(30)
     owner = np.arange(30) % 3

@@ -19,7 +19,7 @@ from sparsestat.gaussian_process import (
     _distributed_mixture,
     _sparse_gp,
 )
-from sparsestat.gaussian_process._kernel._ascent import _Seen, climb, projected
+from sparsestat.gaussian_process._kernel._ascent import _Rises, _Seen, climb, projected
 from sparsestat.gaussian_process._kernel._evidence import (
     Ascent,
     evidence_certificate,
@@ -122,8 +122,8 @@ def test_the_best_point_is_measured_again_where_it_was_pruned():
     assert (run.left, run.path) == (7, [4.0, pytest.approx(1.9)])
     kept = run.solution(0.0)
     np.testing.assert_array_equal(kept.z, best)
-    _, g, q = problem.evaluate(best)
-    assert kept.residual == problem.residual(best, g, q)
+    unpruned = problem.evaluate(best)[1:]
+    assert kept.residual == problem.residual(best, *unpruned)
     pruned = run.solution(1e-6)
     np.testing.assert_array_equal(pruned.z, [0.9, 0.0, 0.0, 1.0])
     _, g, q = problem.evaluate(pruned.z)
@@ -137,12 +137,14 @@ def test_the_best_point_is_measured_again_where_it_was_pruned():
     # Weights whose shares are not small stay.
     strict = _Run(problem, 1e-10, 10, lambda value: False)
     strict.evaluate(best)
-    np.testing.assert_array_equal(strict.solution(1e-6).z, best)
+    kept = strict.solution(1e-6)
+    np.testing.assert_array_equal(kept.z, best)
+    assert kept.n_iter == 1
     # After a part of the components only, all are measured.
     part = _Run(problem, 0.1, 10, lambda value: False)
     part.evaluate(best, np.array([0]))
     assert part.best_gradient is None
-    assert part.solution(0.0).residual == kept.residual
+    assert part.solution(0.0).residual == problem.residual(best, *unpruned)
 
 
 @pytest.mark.parametrize("max_iter", [3, 500])
@@ -176,6 +178,31 @@ def test_spectral_fits_are_measured_in_any_unit(max_iter, unit):
     density = -0.5 * np.linalg.slogdet(2 * np.pi * K)[1]
     density -= 0.5 * (y - y.mean()) @ np.linalg.solve(K, y - y.mean())
     assert model.log_marginal_likelihood_value_ == pytest.approx(density, rel=1e-6)
+
+
+@pytest.mark.parametrize("low_rank", [None, "rff"])
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+def test_spectral_fits_of_several_targets_are_measured_in_any_unit(unit, low_rank):
+    rng = np.random.default_rng(0)
+    X = np.sort(rng.uniform(0, 30, 20))[:, None]
+    Y = np.column_stack([np.sin(X[:, 0]), np.cos(X[:, 0]), np.ones(20)])
+    Y = unit * (Y + 0.3 * rng.standard_normal((20, 3)))
+    model = GridSpectralMixtureRegressor(
+        6, detrend=None, noise="ml", sigma=0.02, low_rank=low_rank, rank=8, tol=1e-4,
+        random_state=0,
+    ).fit(X, Y)  # fmt: skip
+    K = model.kernel_(X) if low_rank is None else model._cross(X)
+    if low_rank is not None:
+        K = K + model.noise_variance_ * np.eye(20)
+    mean = Y - model.noise_variance_ * model.alpha_
+    np.testing.assert_allclose(model.predict(X), mean, rtol=1e-6, atol=1e-6 * unit)
+    density = -1.5 * np.linalg.slogdet(2 * np.pi * K)[1]
+    density -= 0.5 * np.sum(Y * np.linalg.solve(K, Y))
+    assert model.log_marginal_likelihood_value_ == pytest.approx(density, rel=1e-6)
+    objective = -2.0 * density - 60 * np.log(2 * np.pi)
+    details = model.certificate_.details
+    assert details["objective"] == pytest.approx(objective, rel=1e-6)
+    assert model.history_[-1] == pytest.approx(objective, rel=1e-6)
 
 
 @pytest.mark.parametrize("max_rounds", [2, 200])
@@ -215,7 +242,7 @@ def test_agents_say_how_far_their_agreement_is_from_stationary(max_rounds):
     assert certificate.value * 1e-2 * np.sqrt(18) < ratio
 
 
-@pytest.mark.parametrize("tol", [1e3, 1e-12])
+@pytest.mark.parametrize("tol", [1e3, 1e-3, 1e-12])
 @pytest.mark.parametrize("violation", [1.0, 1.1])
 def test_what_agents_agreed_on_is_stored_but_for_what_weighs_nothing(
     tol, violation, monkeypatch
@@ -248,8 +275,7 @@ def test_what_agents_agreed_on_is_stored_but_for_what_weighs_nothing(
     )
     # The last is above a hundredth of the largest, the shares matter otherwise.
     expected = unit * asked[0][:-1]
-    if tol == 1e3:
-        expected[1:3] = 0.0
+    expected[1:3] *= {1e3: (0.0, 0.0), 1e-3: (0.0, 1.0), 1e-12: (1.0, 1.0)}[tol]
     np.testing.assert_allclose(model.weights_, expected)
     np.testing.assert_array_equal(asked[0][:4], [0.5, 1e-9, 2e-3, 7e-3])
 
@@ -317,8 +343,10 @@ def test_the_slope_is_that_of_the_point_that_is_returned(max_iter, n):
     slope = np.abs(projected(gradient, found.x, bounds)).max() / n
     assert found.slope == pytest.approx(slope, rel=1e-12, abs=1e-300)
     assert (found.slope <= 1e-6) == (max_iter == 100)
-    assert found.stopped == (max_iter < 100) and found.n_iter <= max_iter
-    assert len(found.history) >= 1 and found.value >= function(start)[0]
+    assert found.stopped == (max_iter < 100) and found.n_iter == len(found.history)
+    assert found.n_iter == max_iter or max_iter == 100
+    assert found.value >= function(start)[0]
+    assert found.history[-1] == pytest.approx(found.value, rel=1e-12)
     if max_iter == 100:
         np.testing.assert_allclose(found.x, [0.5, 1.0, -0.5], atol=1e-5)
 
@@ -338,6 +366,39 @@ def test_the_best_point_seen_is_the_highest():
     assert seen(np.zeros(2))[0] == wall
     assert (seen.best.value, seen.best.slope) == (5.0, 4.0)
     np.testing.assert_array_equal(seen.best.x, [0.2, 0.2])
+
+
+def test_rises_are_integrals_of_the_gradients_from_one_iterate_to_the_next():
+    # By the trapezoidal rule, which is exact for a parabola; the values tell nothing.
+    scales, top = np.array([1.0, 8.0]), np.array([0.5, -0.25])
+
+    def function(x):
+        return 3.0, -scales * (x - top)
+
+    def height(x):
+        return -0.5 * np.sum(scales * (x - top) ** 2)
+
+    rises = _Rises(function, np.array([[-9.0, 9.0]] * 2), 4)
+    points = np.array([[2.0, 1.0], [1.0, 1.0], [-1.0, 0.0], [0.5, -0.375], [3.0, 3.0]])
+    for k, x in enumerate(points):
+        fall, slopes = rises(x)
+        assert fall == pytest.approx((height(points[0]) - height(x)) / 4, abs=1e-14)
+        np.testing.assert_allclose(slopes, scales * (x - top) / 4)
+        if k != 1:  # trials between iterates
+            assert rises.moved(SimpleNamespace(x=x)) == 3.0
+    # The best is where the slope is least.
+    np.testing.assert_array_equal(rises.best.x, [0.5, -0.375])
+    assert rises.best.slope == 0.25
+
+
+def test_values_that_never_change_spend_all_iterations():
+    function = lambda x: (0.0, np.ones(1))  # noqa: E731
+    for max_iter, stopped in ((1, True), (500, False)):
+        found = climb(
+            function, np.zeros(1), np.array([[-np.inf, np.inf]]),
+            n=1, max_iter=max_iter, tol=1e-6, progress=FitProgress(None, max_iter),
+        )  # fmt: skip
+        assert found.stopped == stopped and found.slope == 1.0
 
 
 def test_many_steps_are_taken_as_long_as_they_gain():
@@ -408,6 +469,13 @@ def test_the_best_of_all_starts_is_kept():
     fixed = ConstantKernel(2.0, "fixed")
     same = maximize_evidence(ascent, function, fixed, np.zeros(0), rng=None, **rest)
     assert same.kernel is fixed
+    # Restarts are drawn within bounds, which one climb does not need.
+    endless = ConstantKernel(1.0, (1e-5, np.inf))
+    with pytest.raises(ValueError, match="some bounds are not finite"):
+        maximize_evidence(ascent, function, endless, np.zeros(1), rng=None, **rest)
+    once = Ascent("Model", "fmin_l_bfgs_b", 100, 1e-6)
+    found = maximize_evidence(once, function, endless, np.zeros(1), rng=None, **rest)
+    assert found.slope <= 1e-6
     # Of tops of the same height the first is kept.
     level = maximize_evidence(
         ascent, lambda theta, extra: (1.0, np.zeros(2)), kernel, np.zeros(1),

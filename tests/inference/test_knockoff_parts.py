@@ -130,6 +130,26 @@ def test_only_short_steps_prove_by_their_direction(decrement, bounds, monkeypatc
     assert len(seen) == bounds * found.n_iter == bounds * 3
 
 
+def test_steps_that_would_leave_the_positive_numbers_are_shortened(monkeypatch):
+    from sparsestat.inference import _knockoff_s
+
+    newton, s, ends = _knockoff_s._newton, np.array([2e-4, 0.03, 2e-4]), []
+
+    def watched(hessian, gradient):
+        ends.append(s + newton(hessian, gradient))
+        return ends[-1] - s
+
+    monkeypatch.setattr(_knockoff_s, "_newton", watched)
+    monkeypatch.setattr(_knockoff_s, "_STEPS", 1)
+    R = np.array([[1.0, 0.02, 0.999], [0.02, 1.0, -0.02], [0.999, -0.02, 1.0]])
+    inverse = np.linalg.inv(2 * R - np.diag(s))
+    found = _knockoff_s._descended(R, s, inverse, 1e-9).s
+    assert ends[0].min() < -0.03  # where a whole step leads
+    share = (found - s) / (ends[0] - s)
+    assert_allclose(share, share[0], rtol=1e-7)
+    assert (found > 0).all() and 0 < share[0] < 1
+
+
 def test_identity_has_the_known_answers():
     for method, s in (("equi", 1.0), ("sdp", 1.0), ("mvr", 1.0)):
         assert_allclose(s_vector(np.eye(5), method).s, s, atol=2e-6)

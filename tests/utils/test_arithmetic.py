@@ -18,6 +18,7 @@ from sparsestat._utils.arithmetic import (
     rounding,
     standardize,
     total,
+    unbalanced,
 )
 
 
@@ -137,6 +138,14 @@ def test_the_allowance_is_that_of_higham():
     )
     assert rounding(2**52, 3.0) == 3.0  # a share of one half
     assert rounding(2**53) == math.inf
+
+
+def test_sums_that_rounding_explains_are_balanced():
+    # Four numbers of norm 2^52: the sum of sizes is at most 2^53, of eight roundings.
+    assert unbalanced(10.0, 2.0**52, 4) == pytest.approx(2.0, rel=1e-12)
+    found = unbalanced(np.array([-8.5, 7.5, 0.0]), np.array([2.0**52, 2.0**52, 0.0]), 4)
+    np.testing.assert_allclose(found, [0.5, 0.0, 0.0], rtol=1e-12)
+    assert unbalanced(-3.0, 0.0, 4) == 3.0
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
