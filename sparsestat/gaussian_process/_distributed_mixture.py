@@ -331,14 +331,21 @@ class DistributedGridSpectralMixtureRegressor(SpectralMixtureBase):
         self.bits_history_ = np.zeros(1, dtype=int)
         self.primal_residuals_, self.dual_residuals_ = np.zeros(1), np.zeros(1)
 
-    def _store(self, samples, spectrum, agents, found):
-        z = found.theta.copy()
+    def _slopes(self, agents, z):
+        """Return the sums of the slopes g and q of all agents."""
         slopes = run_parallel(
             Agent.slopes, [(agent, z) for agent in agents], n_jobs=self.n_jobs
         )
-        g, q = (sum(parts) for parts in zip(*slopes, strict=True))
+        return (sum(parts) for parts in zip(*slopes, strict=True))
+
+    def _store(self, samples, spectrum, agents, found):
+        z = found.theta.copy()
+        g, q = self._slopes(agents, z)
         small = z[:-1] <= self.prune_tol * z[:-1].max(initial=0.0)
-        z[:-1][small & (z[:-1] * g[:-1] <= self.tol)] = 0.0
+        small &= (z[:-1] > 0.0) & (z[:-1] * g[:-1] <= self.tol)
+        if small.any():
+            z[:-1][small] = 0.0
+            g, q = self._slopes(agents, z)
         shift = self._per_unit(samples)
         self.agent_weights_ = found.agents[:, :-1] * self._unit**2
         self.communication_bits_ = int(found.bits)
