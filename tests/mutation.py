@@ -1283,6 +1283,7 @@ MODULES = {
                 "test_histograms_are_measured_against_the_barycenter_that_is_returned",
                 "test_one_measure_is_its_own_barycenter",
                 "test_far_images_do_not_underflow",
+                "test_points_that_are_far_beside_the_others_do_not_underflow",
                 "test_small_strengths_give_the_linear_program",
                 "test_gaussians_have_a_gaussian_between_them",
             )
