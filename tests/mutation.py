@@ -51,6 +51,7 @@ _KERNELS = [_PLAIN, "linear_model/test_path_kernels.py"]
 _GLM = ["linear_model/test_glm.py"]
 _PROBLEMS = ["linear_model/test_likelihood_problems.py"]
 _COX = ["linear_model/test_cox.py", "linear_model/test_offset_and_strata.py"]
+_STRATA = "linear_model/test_offset_and_strata.py::"
 _PROOFS = "cluster/test_kmeans_proofs.py"
 _BLOCKS = ["test_block_bounds.py"]
 _SUMS = ["linear_model/test_block_sums.py"]
@@ -471,7 +472,29 @@ MODULES = {
     ),
     "linear_model/_penalized/_likelihood_problems.py": (
         "",
-        [*_PROBLEMS, *_COX, *_GLM],
+        [
+            *_PROBLEMS,
+            _STRATA + "test_problems_of_survival_by_hand",
+            _STRATA + "test_an_offset_is_a_feature_with_the_coefficient_one",
+            _STRATA + "test_cross_validation_takes_the_offsets_of_its_rows",
+            *(
+                "linear_model/test_glm.py::" + name
+                for name in (
+                    "test_alpha_max_gives_zero_and_just_below_one_nonzero",
+                    "test_certificate_is_the_gap_measured_outside",
+                    "test_mcp_is_stationary_and_unshrunk",
+                    "test_groups_agree_with_cvxpy",
+                    "test_bad_targets_are_refused_kindly",
+                    "test_only_classes_and_bounded_penalties_are_told_of_separation",
+                    "test_single_precision_is_close_and_kept",
+                    "test_warm_start_stops_at_once_and_adapts_to_another_problem",
+                    "test_path_points_are_the_single_fits",
+                    "test_cross_validation_chooses_the_least_loss_whatever_n_jobs",
+                    "test_huber_converges_where_targets_are_far_from_its_knots",
+                    "test_paths_can_be_drawn",
+                )
+            ),
+        ],
     ),
     "linear_model/_penalized/_survival.py": (
         "",
@@ -486,10 +509,34 @@ MODULES = {
         "",
         ["linear_model/test_interval_sums.py"],
     ),
-    "linear_model/_penalized/_survival_problem.py": ("", _COX),
+    "linear_model/_penalized/_survival_problem.py": (
+        "",
+        [
+            _STRATA + "test_problems_of_survival_by_hand",
+            _STRATA + "test_units_of_features_reach_the_losses_and_hazards_of_survival",
+            _STRATA + "test_survival_functions_of_strata",
+            *(
+                "linear_model/test_cox.py::" + name
+                for name in (
+                    "test_solution_satisfies_kkt",
+                    "test_objectives_and_paths_with_weights_are_those_of_repeated_rows",
+                    "test_cross_validation_uses_the_held_out_partial_likelihood",
+                    "test_survival_functions_fall_from_one_and_follow_the_risk",
+                    "test_survival_does_not_depend_on_where_the_features_are",
+                    "test_heavy_weights_take_no_memory_and_have_a_limit",
+                    "test_bad_targets_are_refused_kindly",
+                )
+            ),
+        ],
+    ),
     "linear_model/_penalized/_survival_targets.py": (
         "with_events stratum_numbers concordance_index",
-        _COX,
+        [
+            "linear_model/test_cox.py::test_times_without_events_were_all_seen",
+            "linear_model/test_cox.py::test_concordance_counts_pairs",
+            "linear_model/test_cox.py::test_concordance_of_light_pairs_and_of_none",
+            _STRATA + "test_survival_functions_of_strata",
+        ],
     ),
     "linear_model/_penalized/_kernels_glm.py": (
         "",
@@ -1288,6 +1335,7 @@ MODULES = {
                 "test_histograms_are_measured_against_the_barycenter_that_is_returned",
                 "test_one_measure_is_its_own_barycenter",
                 "test_far_images_do_not_underflow",
+                "test_points_that_are_far_beside_the_others_do_not_underflow",
                 "test_small_strengths_give_the_linear_program",
                 "test_gaussians_have_a_gaussian_between_them",
             )

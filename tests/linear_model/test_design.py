@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sparsestat.linear_model._penalized import _design
-from sparsestat.linear_model._penalized._design import make_design
+from sparsestat.linear_model._penalized._design import MomentDesign, make_design
 
 LAYOUTS = [np.asarray, sparse.csc_array]
 
@@ -112,6 +112,7 @@ def test_constant_columns_have_no_length(layout):
     X[:, 4] = 0.0
     design = make_design(layout(X))
     assert (design.squares == 0).tolist() == [False, False, False, True, True]
+    assert design._standardization is None  # nothing is moved for their sake
     without = make_design(layout(X), fit_intercept=False)
     assert (without.squares == 0).tolist() == [False] * 4 + [True]
     # Nearly constant, but not: the digits are found again.
@@ -185,6 +186,22 @@ def test_a_constant_target_is_centered_exactly():
     assert not t[:, 0].any()
     assert_allclose(t[:, 1], np.arange(17.0) - 8.0, atol=1e-3)
     assert_allclose(mean[1], 2.0**40 + 8.0, rtol=1e-15)
+
+
+def test_moments_have_the_centers_that_were_taken_off():
+    root, _, rng = data(4)
+    centers, w, W = rng.standard_normal(5), np.array([2.0, -1.0]), np.ones((2, 3))
+    columns = np.array([4, 0])
+    plain, centered = MomentDesign(root, None), MomentDesign(root, centers)
+    assert plain.center_dot(columns, w) == 0.0
+    found = plain.center_dot(columns, W)
+    assert found.shape == (3,) and not found.any()
+    assert plain.intercept(5.0, columns, w) == 0.0
+    assert_allclose(centered.center_dot(columns, w), centers[columns] @ w)
+    assert_allclose(centered.center_dot(columns, W), centers[columns] @ W)
+    assert_allclose(centered.intercept(5.0, columns, w), 5.0 - centers[columns] @ w)
+    assert_allclose(centered.product(columns, w), root[:, columns] @ w)
+    assert not centered.means.any()
 
 
 def test_one_zero_among_equal_entries_makes_no_constant():

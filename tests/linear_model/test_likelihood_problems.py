@@ -255,6 +255,15 @@ def test_who_looks_on_sees_every_iteration():
     assert again.n_sweeps <= quiet.n_sweeps and again.gap <= 1e-10
 
 
+def test_paths_are_silent_unless_asked(capsys):
+    spec = PenaltySpec("mcp", shape=3.0)
+    problem = problem_of("poisson", *data("poisson")[:3], penalty=spec)
+    problem.solve(np.array([0.2, 0.1]), 1.0)
+    assert capsys.readouterr().err == ""
+    problem.solve(np.array([0.2, 0.1]), 1.0, verbose=1)
+    assert "path" in capsys.readouterr().err
+
+
 def test_losses_of_rows_stay_finite_far_away():
     y, eta = np.array([[0.0], [2.0]]), np.array([[1e4, -1e4], [1e4, -1e4]])
     poisson = problem_of("poisson", *data("poisson")[:3])
@@ -268,6 +277,19 @@ def test_losses_of_rows_stay_finite_far_away():
         np.array([1, 2]), np.array([[0.0, 0.0, 0.0], [1e4, 0.0, 0.0]])
     )
     assert_allclose(found, [np.log(3.0), -np.log(1e-15)])
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_narrow_deltas_are_told_beside_the_targets(fit_intercept):
+    X, y, _, _, _ = data("huber")
+    y = (y + 5.0) * 2.0**40
+    reach = np.abs(y - np.median(y) if fit_intercept else y).max()
+    options = {"fit_intercept": fit_intercept, **LIMITS}
+    for share, is_told in ((0.9e-6, True), (1.1e-6, False)):
+        problem = HuberProblem(X, y, None, delta=share * reach, **options)
+        assert ("is far below the targets" in problem.remedy) == is_told
+        assert (f"which reach {reach:.1e}, so" in problem.remedy) == is_told
+        assert (problem.precision_remedy == problem.remedy) == is_told
 
 
 def test_small_means_are_those_below_a_thousandth():

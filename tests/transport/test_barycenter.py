@@ -151,6 +151,17 @@ def test_far_images_do_not_underflow():
     )
 
 
+def test_points_that_are_far_beside_the_others_do_not_underflow():
+    # Most distances are small, and so is the first strength: between two far points
+    # the first blurs multiply to less than the least number.
+    points = np.append(np.linspace(-1.0, 1.0, 15), [-30.0, 30.0])
+    found = barycenter(np.eye(17)[15:], X=points, reg=0.5)
+    assert found.converged and np.isfinite(found.history).all()
+    blurs = np.exp(-2.0 * points**2)
+    np.testing.assert_allclose(found.masses, blurs / blurs.sum(), atol=1e-12)
+    assert found.value == pytest.approx(900.0 + found.masses @ points**2, rel=1e-12)
+
+
 def test_images_that_do_not_fit_are_refused():
     images = np.ones((2, 3, 4))
     with pytest.raises(ValueError, match="leave C and X out"):

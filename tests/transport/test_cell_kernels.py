@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
+from sparsestat._utils.validation import read_only
 from sparsestat.transport._cells import CellCost
 from sparsestat.transport._costs import PointCost
 from sparsestat.transport._kernels_points import (
@@ -103,6 +104,26 @@ def test_a_pass_over_cells_is_that_over_all_pairs(metric, eps):
     masses = a[::-1].copy()
     other = whole.evaluate(g, eps, masses=masses)
     assert_allclose(other.c, (share * masses[:, None]).sum(axis=0), rtol=1e-10)
+
+
+def test_a_pass_may_begin_in_the_middle_of_a_cell():
+    cost, a, b, g = problem("sqeuclidean")
+    whole = SemiDual(cost, a, b)
+    state = whole.evaluate(g, 0.3, 2.0)
+    n, m = cost.shape
+    for row in range(n + 1):
+        f, shift, c = np.full(n, np.nan), np.full(n, np.nan), np.zeros(m)
+        done, _ = whole._rows(
+            None,
+            row,
+            (read_only(g), whole.a, whole.log_a, 0.3, whole.cut),
+            (f, shift, c, np.zeros(2)),
+            (2.0, np.empty(0, np.int32), np.empty(0), np.zeros(n + 1, np.int64), 0),
+            None,
+        )
+        assert done == n and np.isnan(f[:row]).all()
+        assert_allclose(f[row:], state.f[row:], rtol=1e-12)
+        assert_allclose(shift[row:], state.shift[row:], rtol=1e-12)
 
 
 def test_entries_of_groups_are_the_sums_over_their_columns():

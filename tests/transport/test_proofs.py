@@ -895,7 +895,14 @@ def test_potentials_at_the_floor_are_taken_off_the_costs(monkeypatch):
         found.at_floor, found.n_iter = state.at_floor, state.n_iter
         return found
 
+    level, limits = _symmetric._solve_level, []
+
+    def limited(cost, a, eps, tol, max_iter, f):
+        limits.append(max_iter)
+        return level(cost, a, eps, tol, max_iter, f)
+
     monkeypatch.setattr(_symmetric, "solve_symmetric", rough)
+    monkeypatch.setattr(_symmetric, "_solve_level", limited)
     goal = _symmetric._GOAL * 1e-9
 
     def certified(error=0.5, at_floor=True, n_iter=5):
@@ -916,6 +923,7 @@ def test_potentials_at_the_floor_are_taken_off_the_costs(monkeypatch):
     ):
         assert not left_alone.satisfied
         assert left_alone.details["n_iter"] in (5, 50)
+    assert 45 in limits and 0 not in limits  # nothing is solved where nothing is left
 
 
 def test_costs_and_kernels_that_are_nearly_symmetric_are_averaged():
