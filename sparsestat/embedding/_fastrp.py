@@ -73,7 +73,8 @@ class FastRP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SparsestatEstima
         authors' tuned values for the BlogCatalog graph are ``(0, 0, 1, 6.67)`` with
         ``beta=-0.64`` and ``n_components=512``.
     beta : float, default=0.0
-        Exponent of the degrees in L; -1 divides the stationary distribution out.
+        Exponent of the degrees in L, from -8 to 8; -1 divides the stationary
+        distribution out.
     s : "sqrt" or float, default="sqrt"
         One in `s` entries of R is not zero; "sqrt" stands for the square root of the
         number of nodes. At least 1.

@@ -34,8 +34,9 @@ def checked_weights(weights, self_weight):
     found = np.concatenate([[float(self_weight)], weights[:last]])
     if np.abs(found).max() > _LARGEST_WEIGHT:
         raise ValueError(
-            "Only the ratios of weights and self_weight matter; the largest is "
-            f"{np.abs(found).max():.0e}. Divide them all by it."
+            "Embeddings of such weights have no room in single precision: the largest "
+            f"of weights and self_weight is {np.abs(found).max():.0e}, and at most "
+            f"{_LARGEST_WEIGHT:.0e} is possible. Divide them all by one number."
         )
     return found
 

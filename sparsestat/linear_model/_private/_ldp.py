@@ -82,8 +82,9 @@ class LDPSparseRegressor(CallbackSupportMixin, ProtocolMixin, LinearPredictor):
         shortened. None takes 6, which suits features and targets of unit variance, or
         the largest norm that the other bounds allow, if that is smaller.
     grad_decay : float, default=0.8
-        Factor on that bound from one round to the next. Gradients shrink as the
-        coefficients become right, and the noise is proportional to the bound.
+        Factor on that bound from one round to the next, at least 1e-3. Gradients
+        shrink as the coefficients become right, and the noise is proportional to the
+        bound.
     n_rounds : int, default=6
         Groups of users, of about `n_samples` / `n_rounds` each (``method="iht"``).
     step : float, default=0.7
